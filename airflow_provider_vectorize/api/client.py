@@ -1,0 +1,474 @@
+"""The Vectorize HTTP API: one method an endpoint, one :meth:`VectorizeClient.send` that does the talking."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
+from urllib.parse import urlsplit
+
+import requests
+from pydantic import TypeAdapter, ValidationError
+from requests.adapters import HTTPAdapter
+
+from airflow_provider_vectorize import __version__
+from airflow_provider_vectorize.api import models as m
+from airflow_provider_vectorize.api.answers import Answer, Request, read_answer
+from airflow_provider_vectorize.api.credentials import Credentials
+from airflow_provider_vectorize.api.limits import LIMITS, PRESETS, Limits
+from airflow_provider_vectorize.api.pacing import Clock, Pacer
+from airflow_provider_vectorize.api.retry import RetryPolicy, block_length, read_budget
+from airflow_provider_vectorize.errors import (
+    ApiError,
+    ConfigError,
+    CursorExpiredError,
+    IndexExistsError,
+    InvalidIndexConfigError,
+    InvalidQueryError,
+    MalformedAnswerError,
+    NoAnswerError,
+)
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+NDJSON = "application/x-ndjson"
+#: No answer of the API comes near: 20 vectors of 1,536 dimensions are 0.7 MB, a page of 1,000 ids 0.1 MB.
+ANSWER_BYTES = 64 << 20
+#: A wait longer than this is worth a line in the log, in seconds.
+WORTH_SAYING = 5.0
+_INDEX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+@runtime_checkable
+class Body(Protocol):
+    """A request's body that can be read again for a retry: each iteration begins anew, in large pieces."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
+class VectorizeClient:
+    """Talks to Vectorize. Threads may share one.
+
+    A transient failure is tried again, whatever the endpoint: insert and upsert are idempotent by id,
+    and so are the others.
+
+    :param credentials: account, secret and address.
+    :param limits: Cloudflare's limits.
+    :param retry: how long to try again.
+    :param reserve: share of the account's budget of requests that is left to people and dashboard, 0 to 1.
+    :param timeout: seconds without a byte of an answer after which a request counts as failed.
+    :param verify: whether the server's certificate is checked, or the path of a bundle of authorities.
+    :param clock: replaced by tests.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        limits: Limits = LIMITS,
+        retry: RetryPolicy | None = None,
+        reserve: float = 0.2,
+        timeout: float = 60.0,
+        verify: bool | str = True,
+        clock: Clock | None = None,
+    ) -> None:
+        self.credentials = credentials
+        self.limits = limits
+        self.retry = retry or RetryPolicy()
+        self.clock = clock or Clock()
+        self.pacer = Pacer(reserve, self.clock)
+        self.retries = 0  #: attempts beyond the first, all requests together
+        self._timeout = timeout
+        self._session = requests.Session()
+        self._session.auth = credentials
+        self._session.verify = verify
+        self._session.headers["User-Agent"] = f"airflow-provider-vectorize/{__version__}"
+        self._session.mount("https://", HTTPAdapter(pool_maxsize=32))
+        self._session.mount("http://", HTTPAdapter(pool_maxsize=32))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def __enter__(self) -> VectorizeClient:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------- indexes
+
+    def list_indexes(self) -> list[m.Index]:
+        """The indexes of the account."""
+        return _parse(list[m.Index], self.send("GET", "/indexes"))
+
+    def create_index(
+        self,
+        name: str,
+        *,
+        dimensions: int | None = None,
+        metric: m.Metric | None = None,
+        preset: str | None = None,
+        description: str | None = None,
+    ) -> m.Index:
+        """Create an index, from a preset or from dimensions and a metric.
+
+        :raises IndexExistsError: there is one of that name.
+        :raises ConfigError: neither or both ways were given.
+        """
+        if (preset is None) == (dimensions is None and metric is None):
+            raise ConfigError("An index is created either from a preset or from dimensions and a metric.")
+        if preset is None and (dimensions is None or metric is None):
+            raise ConfigError("An index needs both dimensions and a metric (cosine, euclidean or dot-product).")
+        config = {"preset": preset} if preset else {"dimensions": dimensions, "metric": metric}
+        body: dict[str, Any] = {"name": self._index_name(name), "config": config}
+        if description is not None:
+            body["description"] = description
+        return _parse(m.Index, self.send("POST", "/indexes", body))
+
+    def ensure_index(
+        self,
+        name: str,
+        *,
+        dimensions: int | None = None,
+        metric: m.Metric | None = None,
+        preset: str | None = None,
+        description: str | None = None,
+    ) -> tuple[m.Index, bool]:
+        """Create an index unless one that agrees is there. A retry after a lost answer ends well, too.
+
+        :return: the index, and whether it was created.
+        :raises InvalidIndexConfigError: the one that is there has other dimensions or another metric.
+        """
+        try:
+            return self.create_index(
+                name, dimensions=dimensions, metric=metric, preset=preset, description=description
+            ), True
+        except IndexExistsError as error:
+            index = self.get_index(name)
+            wanted = PRESETS.get(preset, None) if preset else dimensions
+            have = index.config
+            if wanted not in (None, have.dimensions) or metric not in (None, have.metric):
+                raise InvalidIndexConfigError(
+                    f'Index "{name}" is there already, with {have.dimensions} dimensions and the metric {have.metric}, '
+                    f"not with {wanted or have.dimensions} and {metric or have.metric}. "
+                    "Neither can be changed: use another name, or delete it first.",
+                    **error.facts,
+                ) from error
+            return index, False
+
+    def get_index(self, name: str) -> m.Index:
+        """One index."""
+        return _parse(m.Index, self.send("GET", self._at(name)))
+
+    def delete_index(self, name: str) -> None:
+        """Delete an index and all its vectors."""
+        self.send("DELETE", self._at(name))
+
+    def get_index_info(self, name: str) -> m.IndexInfo:
+        """Dimensions, number of vectors and watermark of an index."""
+        return _parse(m.IndexInfo, self.send("GET", self._at(name, "/info")))
+
+    # ---------------------------------------------------------------- vectors
+
+    def insert(
+        self, name: str, body: bytes | Body, *, unparsable_behavior: m.UnparsableBehavior = "error"
+    ) -> m.Mutation:
+        """Insert one batch of ndjson. A vector whose id is taken is silently left as it is.
+
+        :param body: at most 5,000 lines and 100 MB.
+        :param unparsable_behavior: ``discard`` drops lines that do not parse, and says nothing of them.
+        """
+        return self.write("insert", name, body, unparsable_behavior=unparsable_behavior)
+
+    def upsert(
+        self, name: str, body: bytes | Body, *, unparsable_behavior: m.UnparsableBehavior = "error"
+    ) -> m.Mutation:
+        """Insert or replace one batch of ndjson; the parameters are those of :meth:`insert`."""
+        return self.write("upsert", name, body, unparsable_behavior=unparsable_behavior)
+
+    def write(
+        self,
+        operation: m.Operation,
+        name: str,
+        body: bytes | Body,
+        *,
+        unparsable_behavior: m.UnparsableBehavior = "error",
+    ) -> m.Mutation:
+        """Insert or upsert, by name."""
+        params = {"unparsable-behavior": unparsable_behavior}
+        path = self._at(name, f"/{operation}")
+        return _mutation(self.send("POST", path, body, params=params, content_type=NDJSON, write=True))
+
+    def query(
+        self,
+        name: str,
+        *,
+        vector: Sequence[float] | None = None,
+        vector_id: str | None = None,
+        top_k: int = 5,
+        namespace: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        return_values: bool = False,
+        return_metadata: m.ReturnMetadata = "none",
+    ) -> m.QueryResult:
+        """The vectors nearest to a vector, or to the one with an id. What is checked here costs no request.
+
+        :param filter: on properties that have a metadata index; on others it matches nothing, without an error.
+        :raises ConfigError: neither or both of ``vector`` and ``vector_id``.
+        :raises InvalidQueryError: topK or filter over the limit.
+        """
+        if (vector is None) == (vector_id is None):
+            raise ConfigError("A query needs either a vector or a vector_id.")
+        cap = self.limits.top_k_full if return_values or return_metadata == "all" else self.limits.top_k
+        if not 1 <= top_k <= cap:
+            raise InvalidQueryError(
+                f"top_k has to be 1 to {cap} here, not {top_k}: it is at most {self.limits.top_k}, "
+                f"and {self.limits.top_k_full} with return_values or return_metadata='all'."
+            )
+        body: dict[str, Any] = {"topK": top_k, "returnValues": return_values, "returnMetadata": return_metadata}
+        body |= {"vector": list(vector)} if vector is not None else {"vectorId": vector_id}
+        if namespace is not None:
+            body["namespace"] = namespace
+        if filter is not None:
+            size = len(json.dumps(filter, separators=(",", ":"), ensure_ascii=False).encode())
+            if not filter or size >= self.limits.filter_bytes:
+                raise InvalidQueryError(
+                    f"A filter must not be empty and has to be under {self.limits.filter_bytes} bytes of compact JSON; "
+                    f"this one is {size}."
+                )
+            body["filter"] = filter
+        return _parse(m.QueryResult, self.send("POST", self._at(name, "/query"), body))
+
+    def get_by_ids(self, name: str, ids: Iterable[str]) -> list[m.Vector]:
+        """The vectors with these ids, 20 a request. Ids that are not there are simply absent."""
+        found: list[m.Vector] = []
+        for part in _parts(ids, self.limits.ids_per_get):
+            found += _parse(list[m.Vector], self.send("POST", self._at(name, "/get_by_ids"), {"ids": part}))
+        return found
+
+    def delete_by_ids(self, name: str, ids: Iterable[str]) -> list[m.Mutation]:
+        """Delete the vectors with these ids, 100 a request. Ids that are not there do not matter.
+
+        :return: one mutation a request, in order.
+        """
+        path = self._at(name, "/delete_by_ids")
+        return [
+            _mutation(self.send("POST", path, {"ids": part}, write=True))
+            for part in _parts(ids, self.limits.ids_per_delete)
+        ]
+
+    def list_page(self, name: str, *, count: int | None = None, cursor: str | None = None) -> m.ListPage:
+        """One page of the ids of an index.
+
+        :raises CursorExpiredError: the cursor is no longer good.
+        """
+        params = {"count": str(count or self.limits.list_page)} | ({"cursor": cursor} if cursor else {})
+        try:
+            return _parse(m.ListPage, self.send("GET", self._at(name, "/list"), params=params))
+        except ApiError as error:
+            if cursor and error.status in (400, 410) and "cursor" in error.api_message.lower():
+                raise CursorExpiredError(error.message, **error.facts) from error
+            raise
+
+    def list_vectors(self, name: str) -> Iterator[str]:
+        """All ids of an index, each once, page by page.
+
+        Where the cursor expires before the end, the listing starts over on a new snapshot and says so in the
+        log; ids given already are not given again, which costs the memory of the ids.
+        """
+        given: set[str] = set()
+        cursor: str | None = None
+        while True:
+            try:
+                page = self.list_page(name, cursor=cursor)
+            except CursorExpiredError:
+                log.warning(
+                    'The listing of index "%s" took longer than its cursor lives: starting over, after %d ids.',
+                    name,
+                    len(given),
+                )
+                cursor = None
+                continue
+            for vector_id in page.ids:
+                if vector_id not in given:
+                    given.add(vector_id)
+                    yield vector_id
+            cursor = page.next_cursor
+            if not page.is_truncated or not cursor:
+                return
+
+    # ---------------------------------------------------------------- metadata indexes
+
+    def create_metadata_index(self, name: str, property_name: str, index_type: m.MetadataIndexType) -> m.Mutation:
+        """Make a property filterable, for vectors written after the index is visible. Once more is no error."""
+        body = {"propertyName": property_name, "indexType": index_type}
+        return _mutation(self.send("POST", self._at(name, "/metadata_index/create"), body, write=True))
+
+    def delete_metadata_index(self, name: str, property_name: str) -> m.Mutation:
+        """Stop filtering by a property."""
+        body = {"propertyName": property_name}
+        return _mutation(self.send("POST", self._at(name, "/metadata_index/delete"), body, write=True))
+
+    def list_metadata_indexes(self, name: str) -> list[m.MetadataIndex]:
+        """The metadata indexes of an index. Eventually consistent."""
+        answer = self.send("GET", self._at(name, "/metadata_index/list"))
+        result = answer.result if isinstance(answer.result, dict) else {}
+        return _parse(list[m.MetadataIndex], Answer(result.get("metadataIndexes", []), answer.date))
+
+    # ---------------------------------------------------------------- the talking
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | bytes | Body | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+        write: bool = False,
+    ) -> Answer:
+        """Send a request until it is answered for good, or the retry policy gives up.
+
+        :param path: below the account's Vectorize; its parts are quoted already.
+        :param body: a mapping is sent as JSON.
+        :param write: whether the answer owes a mutation id.
+        :raises ApiError: terminal ones at once, transient ones when time is up.
+        """
+        data = json.dumps(body).encode() if isinstance(body, Mapping) else body
+        url = self.credentials.account_url + path
+        request = Request(method, urlsplit(url).path)
+        begun = self.clock.now()
+        attempt = 1
+        while True:
+            try:
+                return self._attempt(request, url, data, params, content_type, write)
+            except ApiError as error:
+                elapsed = self.clock.now() - begun
+                wait = self.retry.wait(error, attempt, elapsed, random.random())
+                if wait is None:
+                    if attempt > 1:
+                        error.message += f" Gave up after {attempt} attempts in {elapsed:.0f} s."
+                    raise
+                _say(wait, f"attempt {attempt} failed: {error}")
+            self.clock.sleep(wait)
+            attempt += 1
+            self.retries += 1
+
+    def _attempt(
+        self,
+        request: Request,
+        url: str,
+        data: bytes | Body | None,
+        params: Mapping[str, str] | None,
+        content_type: str,
+        write: bool,
+    ) -> Answer:
+        self.pacer.start(_say)
+        budget, blocked = None, 0.0
+        try:
+            headers = {"Content-Type": content_type} if data is not None else {}
+            with self._session.request(
+                request.method,
+                url,
+                params=params,
+                data=data,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=(30.0, self._timeout),
+            ) as response:
+                budget = read_budget(response.headers)
+                content = _read(response, request)
+            return read_answer(request, response.status_code, response.headers, content, write=write)
+        except requests.RequestException as error:
+            raise NoAnswerError(
+                f"{request.method} {request.path} at {urlsplit(url).netloc} got no answer: "
+                f"{_cause(error, self._timeout)}.",
+                method=request.method,
+                path=request.path,
+            ) from None  # the chain of urllib3 says the same in forty lines
+        except ApiError as error:
+            blocked = block_length(error, budget)
+            raise
+        finally:
+            self.pacer.finish(budget, blocked)
+
+    def _index_name(self, name: str) -> str:
+        if not isinstance(name, str) or not _INDEX_NAME.fullmatch(name) or len(name) > self.limits.index_name_bytes:
+            raise ConfigError(
+                f"{name!r} cannot be the name of an index: letters, digits, - and _ are allowed, "
+                f"{self.limits.index_name_bytes} at the most."
+            )
+        return name
+
+    def _at(self, name: str, rest: str = "") -> str:
+        return f"/indexes/{self._index_name(name)}{rest}"
+
+
+def _mutation(answer: Answer) -> m.Mutation:
+    return m.Mutation(mutation_id=answer.result["mutationId"], accepted_at=answer.date)
+
+
+def _parse(kind: type[T], answer: Answer) -> T:
+    try:
+        return TypeAdapter(kind).validate_python(answer.result)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise MalformedAnswerError(f"An answer of Vectorize has an unknown shape: {where}: {first['msg']}.") from None
+
+
+def _parts(ids: Iterable[str], size: int) -> Iterator[list[str]]:
+    part: list[str] = []
+    for vector_id in ids:
+        part.append(vector_id)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _read(response: requests.Response, request: Request) -> bytes:
+    content = bytearray()
+    for piece in response.iter_content(1 << 20):
+        content += piece
+        if len(content) > ANSWER_BYTES:
+            raise MalformedAnswerError(
+                f"{request.method} {request.path} answered more than {ANSWER_BYTES >> 20} MB: this is not Vectorize.",
+                method=request.method,
+                path=request.path,
+                status=response.status_code,
+            )
+    return bytes(content)
+
+
+def _cause(error: BaseException, timeout: float) -> str:
+    """What went wrong on the wire, without the wrapping: a proxy's address in it could hold a password."""
+    if isinstance(error, requests.ConnectTimeout):
+        return "the connection could not be made in 30 s"
+    if isinstance(error, requests.Timeout):
+        return f"nothing came for {timeout:.0f} s"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the server's certificate is not trusted, or TLS failed"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "the proxy could not be used"
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        inner = getattr(cause, "reason", None) or next((a for a in cause.args if isinstance(a, BaseException)), None)
+        cause = inner if isinstance(inner, BaseException) else cause.__cause__ or cause.__context__
+    texts = [c.strerror for c in seen if isinstance(c, OSError) and c.strerror]
+    return texts[-1].lower() if texts else "the connection was cut"
+
+
+def _say(seconds: float, reason: str) -> None:
+    log.log(logging.WARNING if seconds >= WORTH_SAYING else logging.INFO, "Waiting %.1f s: %s", seconds, reason)

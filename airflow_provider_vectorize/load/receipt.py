@@ -1,0 +1,88 @@
+"""What was accepted: the value that travels by XCom."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from airflow_provider_vectorize.errors import ConfigError
+
+#: The ids of all mutations would make a large XCom of a large load; these many, the last ones, are kept.
+MUTATION_IDS = 1_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A vector of the last batch, to read back.
+
+    :param id: its id.
+    :param digest: of what was sent, see :func:`digest`.
+    """
+
+    id: str
+    digest: str
+
+
+def digest(values: Sequence[float], metadata: Mapping[str, Any] | None) -> str:
+    """A short digest of a vector as Vectorize stores it: values as float32, metadata whatever its order or spelling."""
+    packed = struct.pack(f"<{len(values)}f", *values)
+    return hashlib.sha256(packed + json.dumps(_plain(metadata or {}), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    """JSON that means the same, alike: 1 and 1.0 are one number, a key with null is no key."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What Vectorize acknowledged of a load. It says nothing of what can be queried already.
+
+    :param operation: ``insert`` or ``upsert``.
+    :param index_name: the index.
+    :param mutation_id: of the last batch, which was sent when all others were acknowledged; ``None`` before.
+    :param mutation_ids: in the order of their acknowledgement, the last 1,000.
+    :param vectors: rows that were acknowledged.
+    :param batches: requests that were acknowledged.
+    :param bytes_sent: the bytes of their bodies.
+    :param rejected: rows that were set aside, see ``on_bad_row`` and ``unparsable_behavior``.
+    :param accepted_at: ISO 8601, the server's clock at the last acknowledgement.
+    :param samples: vectors of the last batch, with which the wait proves that it is visible.
+    """
+
+    operation: str
+    index_name: str
+    mutation_id: str | None = None
+    mutation_ids: tuple[str, ...] = ()
+    vectors: int = 0
+    batches: int = 0
+    bytes_sent: int = 0
+    rejected: int = 0
+    accepted_at: str | None = None
+    samples: tuple[Sample, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-plain, because XCom does not bring back the classes of other packages."""
+        plain = asdict(self)
+        return plain | {"mutation_ids": list(self.mutation_ids), "samples": [asdict(s) for s in self.samples]}
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Receipt:
+        """The other way round.
+
+        :raises ConfigError: this is not a receipt.
+        """
+        try:
+            samples = tuple(Sample(str(s["id"]), str(s["digest"])) for s in plain.get("samples") or ())
+            known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
+            return cls(**known | {"samples": samples, "mutation_ids": tuple(plain.get("mutation_ids") or ())})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ConfigError("This is not a receipt of a load: pass what an insert or upsert task returned.") from error
