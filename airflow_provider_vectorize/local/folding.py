@@ -1,0 +1,152 @@
+"""The job that folds the log into the indexes, batch by batch, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .catalog import Catalog
+from .clock import Clock
+from .limits import Limits
+from .problems import IndexDeleted
+from .records import Folded, Index
+from .state import States
+
+logger = logging.getLogger(__name__)
+
+
+class Folder:
+    """Folds each index ``lag`` seconds after the oldest of its pending mutations was accepted.
+
+    With a lag of 0 a read first folds what was acknowledged before it, so that tests see their own writes.
+    While it is held nothing is folded, except by :meth:`process`.
+    """
+
+    def __init__(self, catalog: Catalog, states: States, limits: Limits, clock: Clock, lag: float) -> None:
+        self._catalog = catalog
+        self._states = states
+        self._limits = limits
+        self._clock = clock
+        self._lag = lag
+        self._held = False
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._turn = threading.RLock()
+        self._thread = threading.Thread(target=self._run, name="folding", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._set(stopping=True)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def lag(self) -> float:
+        return self._lag
+
+    @property
+    def held(self) -> bool:
+        return self._held
+
+    def set_lag(self, seconds: float) -> None:
+        self._set(lag=seconds)
+
+    def hold(self) -> None:
+        """Returns when no batch is being folded any more."""
+        self._set(held=True)
+        with self._turn:
+            pass
+
+    def release(self) -> None:
+        self._set(held=False)
+
+    def wake(self) -> None:
+        self._set()
+
+    def _set(self, **values: object) -> None:
+        with self._changed:
+            for name, value in values.items():
+                setattr(self, f"_{name}", value)
+            self._changed.notify_all()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """No batch is folded inside."""
+        with self._turn:
+            yield
+
+    def process(self, index: Index | None = None, batches: int | None = None) -> list[Folded]:
+        """Folds now, held or not: one index or all of them, everything pending or so many batches."""
+        done: list[Folded] = []
+        for one in [index] if index else self._catalog.indexes():
+            while batches is None or len(done) < batches:
+                folded = self._fold(one)
+                if folded is None:
+                    break
+                done.append(folded)
+        return done
+
+    def settle(self, index: Index) -> None:
+        """With a lag of 0, and unless held: folds what is pending for this index."""
+        if self._lag == 0 and not self._held:
+            self.process(index)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                index, wait = self._next()
+                if self._stopping:
+                    return
+                if index is None:
+                    self._changed.wait(wait)
+                    continue
+            try:
+                self._fold(index, unless_held=True)
+            except Exception:  # the thread must outlive one bad batch; the mutation stays in the log
+                logger.exception("folding index %r failed", index.name)
+                with self._changed:
+                    self._changed.wait(1)
+
+    def _next(self) -> tuple[Index | None, float | None]:
+        """The index whose turn it is, or how long nothing is due."""
+        if self._held:
+            return None, None
+        backlog = self._catalog.backlog()
+        if not backlog:
+            return None, None
+        key = min(backlog, key=lambda one: backlog[one][1])
+        due_in = backlog[key][1] + self._lag - self._clock.now()
+        if due_in > 0:
+            return None, due_in
+        index = next((one for one in self._catalog.indexes() if one.key == key), None)
+        return index, 0.05
+
+    def _fold(self, index: Index, *, unless_held: bool = False) -> Folded | None:
+        with self._turn:
+            if unless_held and self._held:
+                return None
+            try:
+                state = self._states.of(index)
+            except IndexDeleted:
+                return None
+            with state.fold_lock:
+                mutations = self._catalog.pending(
+                    index.key, self._limits.mutations_per_batch, self._limits.vectors_per_batch
+                )
+                if not mutations:
+                    return None
+                processed_at = state.store.fold(mutations, self._clock.now, self._catalog.last_seq)
+                state.publish()
+                self._catalog.forget(index.key, mutations[-1].seq)
+                state.store.collect_garbage(self._clock.now() - self._limits.cursor_seconds)
+        return Folded(
+            index.name,
+            state.published,
+            tuple(mutation.id for mutation in mutations),
+            sum(mutation.vectors for mutation in mutations),
+            processed_at,
+        )

@@ -1,0 +1,27 @@
+"""Fixtures to test against a local Vectorize. They cost nothing until a test asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .handle import LocalVectorize
+
+
+@pytest.fixture(scope="session")
+def local_vectorize_server() -> Iterator[LocalVectorize]:
+    """One local Vectorize for the whole session, with whatever the tests before left in it."""
+    from .handle import LocalVectorize
+
+    with LocalVectorize.start() as local:
+        yield local
+
+
+@pytest.fixture
+def local_vectorize(local_vectorize_server: LocalVectorize) -> LocalVectorize:
+    """An empty local Vectorize with a lag of 0: reads see the writes acknowledged before them."""
+    local_vectorize_server.reset()
+    return local_vectorize_server

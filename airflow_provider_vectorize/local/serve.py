@@ -1,0 +1,201 @@
+"""The command line, and running the server until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import fcntl
+import ipaddress
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from .app import Api, Parts
+from .auth import Guard
+from .budget import Allowance, Budget
+from .clock import Clock
+from .control import PREFIX, Control
+from .engine import Engine
+from .faults import Faults
+from .limits import Limits
+from .page import Page
+from .recorder import Recorder
+from .routes import BASE
+
+ANY_ACCOUNT = "0123456789abcdef0123456789abcdef"
+ANY_TOKEN = "local-token"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_vectorize.local",
+        description="A local Cloudflare Vectorize (HTTP API v2) for tests, demos and development.",
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=8787, help="0 picks a free one (default: 8787)")
+    add("--bind", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1; others need --allow-remote")
+    add("--allow-remote", action="store_true", help="allow --bind to an address that other machines reach")
+    add("--data", type=Path, metavar="DIR", help="where everything is kept (default: a temporary directory)")
+    add("--lag", type=float, default=2.0, metavar="SECONDS", help="from a write to its visibility (default: 2)")
+    add("--account-id", help="refuse all other accounts")
+    add("--token", help="refuse all other API tokens and keys")
+    add("--read-only-token", metavar="TOKEN", help="a token that may read, and is refused to write")
+    add("--budget", type=Allowance.parse, default=Allowance(), metavar="N/SECONDS", help="default: 1200/300")
+    add("--limit", type=_limit, action="append", default=[], metavar="NAME=NUMBER",
+        help="override one of: " + ", ".join(field.name for field in dataclasses.fields(Limits)))  # fmt: skip
+    add("--fault", type=json.loads, action="append", default=[], metavar="JSON", help="a rule as the control API takes")
+    add("--port-file", type=Path, metavar="FILE", help="write the port there once it listens")
+    add("--until-stdin-closes", action="store_true", help="stop when standard input ends, as when the parent dies")
+    return parser
+
+
+def _limit(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    if name not in {field.name for field in dataclasses.fields(Limits)}:
+        raise argparse.ArgumentTypeError(f"no such limit: {name}")
+    return name, int(number)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    if options.bind != "localhost" and not _is_loopback(options.bind) and not options.allow_remote:
+        print(
+            f"refused to bind to {options.bind}: the local Vectorize is for this machine only (--allow-remote overrides)",
+            file=sys.stderr,
+        )
+        return 2
+    if options.data is not None:
+        return _serve_locked(options, options.data)
+    with tempfile.TemporaryDirectory(prefix="local-vectorize-", ignore_cleanup_errors=True) as directory:
+        return _serve_locked(options, Path(directory))
+
+
+def _stop_at_end(descriptor: int, stopped: asyncio.Event) -> None:
+    if not os.read(descriptor, 1024):
+        stopped.set()
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _serve_locked(options: argparse.Namespace, data: Path) -> int:
+    data.mkdir(parents=True, exist_ok=True)
+    with open(data / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"refused: another local Vectorize uses {data}", file=sys.stderr)
+            return 2
+        return asyncio.run(_serve(options, data))
+
+
+async def _serve(options: argparse.Namespace, data: Path) -> int:
+    clock = Clock()
+    limits = dataclasses.replace(Limits(), **dict(options.limit))
+    engine = Engine(data, limits=limits, lag=options.lag, clock=clock)
+    parts = Parts(
+        engine,
+        clock,
+        Budget(options.budget, clock),
+        Guard(options.account_id, options.token, options.read_only_token),
+        Faults(),
+        Recorder(),
+    )
+    for rule in options.fault:
+        parts.faults.add(rule)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stopped.set)
+    if options.until_stdin_closes:
+        loop.add_reader(sys.stdin.fileno(), _stop_at_end, sys.stdin.fileno(), stopped)
+    port = options.port
+
+    def base_url() -> str:
+        host = f"[{options.bind}]" if ":" in options.bind else options.bind
+        return f"http://{host}:{port}{BASE}"
+
+    runner = web.AppRunner(application(parts, base_url), access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, options.bind, options.port, shutdown_timeout=2)
+        try:
+            await site.start()
+        except OSError as error:
+            print(f"cannot listen on {options.bind}:{options.port}: {error.strerror}", file=sys.stderr)
+            return 2
+        port = runner.addresses[0][1]
+        engine.start()
+        print(banner(base_url(), data, options), flush=True)
+        if options.port_file is not None:
+            _write(options.port_file, str(port))
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+        await asyncio.to_thread(engine.close)
+    return 0
+
+
+def application(parts: Parts, base_url: Any) -> web.Application:
+    api = Api(parts)
+
+    @web.middleware
+    async def unmatched(request: web.Request, handler: Any) -> web.StreamResponse:
+        try:
+            response: web.StreamResponse = await handler(request)
+        except web.HTTPException as error:
+            if error.status not in (404, 405) or request.path.startswith(PREFIX):
+                raise
+            return await api.unmatched(request, error)
+        return response
+
+    app = web.Application(middlewares=[unmatched])
+    api.add_routes(app)
+    control = Control(parts, base_url)
+    control.add_routes(app)
+    app.router.add_get("/", Page(control).show)
+    return app
+
+
+def banner(base_url: str, data: Path, options: argparse.Namespace) -> str:
+    """What it is, where, for whom, and what to paste into Airflow."""
+    connection = {
+        "conn_type": "vectorize",
+        "host": base_url,
+        "password": options.token or ANY_TOKEN,
+        "extra": {"account_id": options.account_id or ANY_ACCOUNT},
+    }
+    who = "this machine only" if not options.allow_remote else f"everybody who reaches {options.bind}"
+    kept = str(data) if options.data is not None else f"{data}, a temporary directory: gone when it stops"
+    return "\n".join([
+        f"Local Vectorize on {base_url}",
+        f"  A stand-in for Cloudflare's Vectorize, for {who}. Nothing goes to Cloudflare.",
+        f"  Data: {kept}",
+        f"  Credentials: {'those given' if options.token else 'any well-formed account id and token'}."
+        f" Writes show after {options.lag:g} s. Control API: {base_url.removesuffix(BASE)}{PREFIX}/",
+        "  Airflow connection:",
+        f"AIRFLOW_CONN_VECTORIZE_DEFAULT='{json.dumps(connection)}'",
+    ])
+
+
+def _write(path: Path, text: str) -> None:
+    # In one step: nobody reads half a port.
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    temporary.write_text(text)
+    temporary.replace(path)
