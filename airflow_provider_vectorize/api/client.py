@@ -96,6 +96,13 @@ class VectorizeClient:
         """Close the connections."""
         self._session.close()
 
+    def stop(self) -> None:
+        """Let no thread wait any longer, for a block to end or for a retry: their requests end at once.
+
+        A request that is on the wire goes on to its answer.
+        """
+        self.pacer.stopped.set()
+
     def __enter__(self) -> VectorizeClient:
         return self
 
@@ -173,7 +180,8 @@ class VectorizeClient:
 
     def get_index_info(self, name: str) -> m.IndexInfo:
         """Dimensions, number of vectors and watermark of an index."""
-        return _parse(m.IndexInfo, self.send("GET", self._at(name, "/info")))
+        answer = self.send("GET", self._at(name, "/info"))
+        return _parse(m.IndexInfo, answer).model_copy(update={"answered_at": answer.date})
 
     # ---------------------------------------------------------------- vectors
 
@@ -357,7 +365,7 @@ class VectorizeClient:
                         error.message += f" Gave up after {attempt} attempts in {elapsed:.0f} s."
                     raise
                 _say(wait, f"attempt {attempt} failed: {error}")
-            self.clock.sleep(wait)
+            self.pacer.wait(wait)
             attempt += 1
             self.retries += 1
 

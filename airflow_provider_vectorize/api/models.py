@@ -42,12 +42,14 @@ class IndexInfo(_Model):
     :param vector_count: eventually consistent and not monotonic: it proves nothing.
     :param processed_up_to_mutation: the last mutation of the last processed batch, and no other of it.
     :param processed_up_to_datetime: when that batch was processed.
+    :param answered_at: the server's clock when it said so, in whole seconds.
     """
 
     dimensions: int
     vector_count: int
     processed_up_to_mutation: str | None = None
     processed_up_to_datetime: datetime | None = None
+    answered_at: datetime | None = None
 
 
 class Vector(_Model):

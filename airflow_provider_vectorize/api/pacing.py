@@ -12,10 +12,18 @@ from airflow_provider_vectorize.api.retry import Budget
 
 @dataclass(frozen=True)
 class Clock:
-    """The two things that tests replace: reading the time and letting it pass."""
+    """The two things that tests replace: reading the time and letting it pass.
+
+    :param now: seconds, from anywhere.
+    :param wait: let seconds pass, or fewer if the event is set meanwhile; returns whether it is set.
+    """
 
     now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    wait: Callable[[threading.Event, float], bool] = threading.Event.wait
+
+
+class StoppedError(Exception):
+    """The client was stopped while a request waited for its turn. Never leaves the load that stopped it."""
 
 
 class Pacer:
@@ -27,6 +35,7 @@ class Pacer:
     def __init__(self, reserve: float, clock: Clock) -> None:
         self._reserve = reserve
         self._clock = clock
+        self.stopped = threading.Event()
         self._lock = threading.Lock()
         self._in_flight = 0
         self._pause = 0.0
@@ -39,8 +48,11 @@ class Pacer:
         """Return when a request may start; :meth:`finish` has to follow.
 
         :param say: called with the seconds and the reason before each wait.
+        :raises StoppedError: :attr:`stopped` was set.
         """
         while True:
+            if self.stopped.is_set():
+                raise StoppedError
             with self._lock:
                 now = self._clock.now()
                 wait = max(self._closed_until, self._next) - now
@@ -51,7 +63,20 @@ class Pacer:
                 reason = self._reason
                 self.waited += wait
             say(wait, reason)
-            self._clock.sleep(wait)
+            self.wait(wait)
+
+    def due(self) -> float:
+        """Seconds until the next request may start."""
+        with self._lock:
+            return max(0.0, self._closed_until - self._clock.now(), self._next - self._clock.now())
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass.
+
+        :raises StoppedError: :attr:`stopped` was set.
+        """
+        if self._clock.wait(self.stopped, seconds):
+            raise StoppedError
 
     def finish(self, budget: Budget | None, blocked: float) -> None:
         """Learn from an answer.

@@ -101,9 +101,7 @@ def cut(rows: Iterable[GoodRow | BadRow | End], limits: Limits, start: Mark) -> 
             batch.bad.append(row)
             continue
         size = len(row.text) + 1
-        if len(batch) and (
-            len(batch) >= limits.vectors_per_request or batch.size + size > limits.bytes_per_request
-        ):
+        if len(batch) and (len(batch) >= limits.vectors_per_request or batch.size + size > limits.bytes_per_request):
             # Bad rows that came after the batch's last good one belong to it: its end is the new row's mark.
             batch.end = row.mark
             batch.file.flush()

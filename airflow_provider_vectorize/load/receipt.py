@@ -85,4 +85,6 @@ class Receipt:
             known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
             return cls(**known | {"samples": samples, "mutation_ids": tuple(plain.get("mutation_ids") or ())})
         except (TypeError, KeyError, AttributeError) as error:
-            raise ConfigError("This is not a receipt of a load: pass what an insert or upsert task returned.") from error
+            raise ConfigError(
+                "This is not a receipt of a load: pass what an insert or upsert task returned."
+            ) from error

@@ -75,13 +75,11 @@ class Checker:
     def rows(self, block: Block) -> Iterator[GoodRow | BadRow]:
         """The rows of a block, in order. Blank lines are none; a ``\\r`` before the ``\\n`` does not count."""
         number, line, offset = block.mark
-        for text in block.data.split(b"\n"):
+        for raw in block.data.split(b"\n"):
             mark = Mark(number, line, offset)
             line += 1
-            offset += len(text) + 1
-            if mark.offset == 0 and text.startswith(BOM):
-                text = text[len(BOM) :]
-            text = text.strip(b" \t\r")
+            offset += len(raw) + 1
+            text = (raw.removeprefix(BOM) if mark.offset == 0 else raw).strip(b" \t\r")
             if text:
                 yield self.check(mark, text)
 
@@ -122,5 +120,7 @@ class Checker:
         if len(memoryview(raw)) > self._limits.metadata_bytes:
             size = len(msgspec.json.encode(metadata))
             if size > self._limits.metadata_bytes:
-                return f"the metadata has {size} bytes of compact JSON, at most {self._limits.metadata_bytes} are allowed"
+                return (
+                    f"the metadata has {size} bytes of compact JSON, at most {self._limits.metadata_bytes} are allowed"
+                )
         return None

@@ -1,0 +1,48 @@
+# The verbs. Each installs what it needs, into .venv or from Debian's packages, and says what it does when it fails.
+PYTHON ?= python3.11
+BIN := .venv/bin
+READY := .venv/.ready
+export AIRFLOW__CORE__LOAD_EXAMPLES := False
+
+.PHONY: help setup test test-quick lint format demo demo-ui storm bench build clean
+
+help: ## show the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## install everything into .venv
+
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  || $(PYTHON) -m venv --clear .venv \
+	  || { apt-get update -q && apt-get install -y -q python3-venv && $(PYTHON) -m venv --clear .venv; }
+	$(BIN)/python -m pip install -q --disable-pip-version-check --constraint constraints.txt uv
+	$(BIN)/uv pip install -q --python $(BIN)/python --constraint constraints.txt --editable . --group all
+	@touch $@
+
+test: $(READY) ## all tests: units, the API over a socket, real clients, real Airflow, real S3 protocol
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest
+
+test-quick: $(READY) ## the tests that need neither Airflow nor other clients
+	$(BIN)/pytest -m "not airflow and not clients"
+
+lint: $(READY) ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## let ruff lay out the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+demo: $(READY) ## the nightly load on real text, real Airflow and the local Vectorize; ends by itself
+	$(BIN)/python demo/run.py
+
+demo-ui: $(READY) ## the same, and leave Airflow's UI and the local Vectorize running
+	$(BIN)/python demo/run.py --ui
+
+build: $(READY) ## wheel and sdist, checked
+	rm -rf dist && $(BIN)/python -m build && $(BIN)/twine check --strict dist/*
+
+clean: ## remove what the verbs made
+	rm -rf .venv .tools .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

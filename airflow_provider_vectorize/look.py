@@ -1,0 +1,85 @@
+"""One look at the indexes that are waited on: the requests that :mod:`visibility` weighs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.errors import IndexNotFoundError, TransientApiError
+from airflow_provider_vectorize.load.receipt import digest
+from airflow_provider_vectorize.visibility import (
+    AGREEING_GONE,
+    AGREEING_READS,
+    Reading,
+    Verdict,
+    Wait,
+    judge,
+    to_read_back,
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at all indexes said.
+
+    :param seen: to be handed to the next look; JSON-plain, no secret, no data.
+    :param visible: everything is visible.
+    :param never: why something will never be, or ``None``.
+    :param text: what is seen, for the log.
+    :param pause: seconds before which another look makes no sense, because requests are limited.
+    """
+
+    seen: dict[str, Any]
+    visible: bool
+    never: str | None
+    text: str
+    pause: float = 0.0
+
+
+def look(client: VectorizeClient, waits: Sequence[Wait], seen: Mapping[str, Any]) -> Look:
+    """Look at each index once, whatever the number of mutations waited for.
+
+    :param client: should try each request once: the next look is the retry.
+    :param seen: the last look's, or empty.
+    :raises TerminalApiError: the credentials or the request are wrong.
+    """
+    by_index: dict[str, list[Wait]] = {}
+    for wait in waits:
+        by_index.setdefault(wait.index_name, []).append(wait)
+    now_seen, verdicts, pause = dict(seen), [], 0.0
+    for index_name, group in by_index.items():
+        before = seen.get(index_name, {})
+        if before.get("visible"):
+            continue
+        try:
+            verdict = judge(group, before, _read(client, index_name, group, before))
+        except TransientApiError as error:
+            verdict = Verdict(before, False, None, f'Index "{index_name}" could not be looked at: {error}')
+            pause = max(pause, error.retry_after or 0.0)
+        now_seen[index_name] = {**verdict.seen, "visible": verdict.visible}
+        verdicts.append(verdict)
+    return Look(
+        seen=now_seen,
+        visible=all(verdict.visible for verdict in verdicts),
+        never=next((verdict.never for verdict in verdicts if verdict.never), None),
+        text=" ".join(verdict.text for verdict in verdicts),
+        pause=max(pause, client.pacer.due()),
+    )
+
+
+def _read(client: VectorizeClient, index_name: str, waits: Sequence[Wait], seen: Mapping[str, Any]) -> Reading:
+    for answers in range(1, AGREEING_GONE + 1):
+        try:
+            info = client.get_index_info(index_name)
+            break
+        except IndexNotFoundError:
+            if answers == AGREEING_GONE:
+                return Reading(None)
+    ids = to_read_back(waits, seen, info)
+    reads: list[Mapping[str, str]] = []
+    for _ in range(AGREEING_READS if ids else 0):
+        vectors = client.get_by_ids(index_name, ids)
+        reads.append({vector.id: digest(vector.values, vector.metadata) for vector in vectors})
+    return Reading(info, reads)

@@ -1,0 +1,119 @@
+"""Operators that load ndjson from storage into an index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+from airflow_provider_vectorize.api.limits import LIMITS, Limits
+from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
+from airflow_provider_vectorize.durable import attempt_identity, checkpoints
+from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+
+
+class VectorizeUpsertOperator(BaseOperator):
+    """Insert or replace vectors: stream ndjson from upstream storage into an index.
+
+    When the task is green, Vectorize has acknowledged every good row and every bad one is accounted for. They can
+    be queried some seconds to minutes later: pass the task's output to a ``VectorizeMutationSensor``.
+
+    A retry after a crash goes on after the last acknowledged batch (``durable``). Where it cannot, it starts over,
+    which is safe: writes are idempotent by id.
+
+    Returned to XCom, and each key on its own, so that ``load.output["mutation_id"]`` works, too: ``mutation_id``
+    (of the last batch), ``mutation_ids`` (at most the last 1,000), ``index_name``, ``operation``, ``vectors``,
+    ``batches``, ``bytes_sent``, ``rejected``, ``accepted_at`` and ``samples`` (ids and digests for the sensor).
+
+    :param index_name: an index that is there. (templated)
+    :param source: a URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them; ``.gz``
+        and ``.zst`` by name. One JSON object a line: ``id``, ``values``, perhaps ``namespace`` and ``metadata``.
+        (templated)
+    :param source_conn_id: the storage's connection. (templated)
+    :param unparsable_behavior: ``error``: a line that is no vector in JSON is a bad row like others. ``discard``:
+        it is dropped, counted in ``rejected`` and written to the log or the dead-letter file.
+    :param on_bad_row: ``fail`` the task and name the line, or ``dead_letter``: write the row down and go on.
+    :param dead_letter_path: where to: an ndjson file at the same storage, replaced if it is there. (templated)
+    :param max_bad_rows: with more than this the task fails all the same.
+    :param max_in_flight: requests under way at a time. Rows with the same id keep their order all the same.
+    :param durable: keep checkpoints between retries, on Airflow 3.3 and newer. "Clear" starts over.
+    :param limits: Cloudflare's limits, where your account's differ.
+    :param vectorize_conn_id: the connection to Vectorize. (templated)
+    :raises SourceError: an object is missing, cut off or changed, nothing matches, or there are no rows.
+    :raises BadRowError: a bad row, with object, line and byte.
+    :raises ApiError: what Vectorize said; its text tells what was acknowledged before.
+    """
+
+    operation: ClassVar[Operation] = "upsert"
+    template_fields: Sequence[str] = (
+        "index_name",
+        "source",
+        "source_conn_id",
+        "dead_letter_path",
+        "vectorize_conn_id",
+    )
+    ui_color = "#fbe0c6"
+
+    def __init__(
+        self,
+        *,
+        index_name: str,
+        source: str | Sequence[str],
+        source_conn_id: str | None = None,
+        unparsable_behavior: UnparsableBehavior = "error",
+        on_bad_row: Literal["fail", "dead_letter"] = "fail",
+        dead_letter_path: str | None = None,
+        max_bad_rows: int = 1_000,
+        max_in_flight: int = 4,
+        durable: bool = True,
+        limits: Limits = LIMITS,
+        vectorize_conn_id: str = VectorizeHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("multiple_outputs", True)
+        super().__init__(**kwargs)
+        self.index_name = index_name
+        self.source = source
+        self.source_conn_id = source_conn_id
+        self.unparsable_behavior = unparsable_behavior
+        self.on_bad_row = on_bad_row
+        self.dead_letter_path = dead_letter_path
+        self.max_bad_rows = max_bad_rows
+        self.max_in_flight = max_in_flight
+        self.durable = durable
+        self.limits = limits
+        self.vectorize_conn_id = vectorize_conn_id
+        self._hook: VectorizeHook | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Load, and return the receipt."""
+        self._hook = VectorizeHook(self.vectorize_conn_id, limits=self.limits)
+        return self._hook.load(
+            self.index_name,
+            self.source if isinstance(self.source, str) else list(self.source),
+            operation=self.operation,
+            source_conn_id=self.source_conn_id,
+            unparsable_behavior=self.unparsable_behavior,
+            on_bad_row=self.on_bad_row,
+            dead_letter_path=self.dead_letter_path,
+            max_bad_rows=self.max_bad_rows,
+            max_in_flight=self.max_in_flight,
+            checkpoints=checkpoints(context) if self.durable else None,
+            identity=attempt_identity(context),
+        )
+
+    def on_kill(self) -> None:
+        """Send nothing more; the load then ends by itself, and its checkpoint stays."""
+        if self._hook is not None:
+            self._hook.stop()
+
+
+class VectorizeInsertOperator(VectorizeUpsertOperator):
+    """Insert vectors: stream ndjson from upstream storage into an index. A vector whose id is taken is left as it is.
+
+    Vectorize does not say which ones were left: the receipt counts the rows that it acknowledged. Parameters, errors
+    and what goes to XCom are those of :class:`VectorizeUpsertOperator`.
+    """
+
+    operation: ClassVar[Operation] = "insert"

@@ -1,0 +1,270 @@
+"""Upstream storage: the only place that opens it. Names become objects, objects become streams of text."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import IO, Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
+
+from airflow_provider_vectorize.errors import ConfigError, SourceError
+from airflow_provider_vectorize.load.lines import Readable
+
+#: Bytes of one request to an object store. fsspec's own default for S3 re-reads 50 MB a line.
+BLOCK_BYTES = 8 << 20
+_GLOB = frozenset("*?[")
+_PLAIN, _GZIP, _ZSTD = "", ".gz", ".zst"
+
+
+class StoredObject:
+    """An object as it was when it was found.
+
+    :param path: where it is; holds the connection's id, never a secret.
+    """
+
+    def __init__(self, path: ObjectStoragePath) -> None:
+        self._path = path
+        self.uri = path.as_uri() if hasattr(path, "as_uri") else str(path)
+        info = path.fs.info(path.path)
+        if info.get("type") == "directory":
+            raise SourceError(
+                f"{self.uri} is a folder: name the objects in it, for instance with {self.uri.rstrip('/')}/*.ndjson.",
+                uri=self.uri,
+            )
+        self.size = int(info["size"]) if info.get("size") is not None else None
+        self.version = _version(info)
+
+    def current_version(self) -> str:
+        """The version now: neither fsspec's cache of listings nor this object is believed."""
+        self._path.fs.invalidate_cache(self._path.path)
+        try:
+            return _version(self._path.fs.info(self._path.path))
+        except FileNotFoundError:
+            return "gone"
+
+    @contextmanager
+    def open(self, offset: int) -> Iterator[Readable]:
+        """Its text from a byte of the decompressed object on.
+
+        :raises SourceError: it is cut off, damaged, gone, or may not be read.
+        """
+        suffix = next((s for s in (_GZIP, _ZSTD) if self.uri.endswith(s)), _PLAIN)
+        with ExitStack() as stack, _told(self.uri):
+            # S3's file objects read a whole block for each line, and again for the next: see to large reads.
+            raw = stack.enter_context(self._path.fs.open(self._path.path, "rb", block_size=BLOCK_BYTES))
+            stream = stack.enter_context(_OPENERS[suffix](raw))
+            if suffix == _PLAIN and offset:
+                stream.seek(offset)
+            elif offset:
+                _skip(stream, offset, self.uri)
+            yield stream
+
+
+class StoredFile:
+    """A file that the provider writes, for dead letters.
+
+    :param uri: its name.
+    :param conn_id: the storage's connection.
+    """
+
+    def __init__(self, uri: str, conn_id: str | None) -> None:
+        self._path = _path(uri, conn_id)
+        self.uri = self._path.as_uri() if hasattr(self._path, "as_uri") else uri
+
+    def read(self) -> bytes:
+        """All of it; nothing where it is not there."""
+        try:
+            with self._path.fs.open(self._path.path, "rb") as stream:
+                return cast(bytes, stream.read())
+        except FileNotFoundError:
+            return b""
+
+    def write(self, content: IO[bytes]) -> None:
+        """Replace it.
+
+        :raises SourceError: it cannot be written.
+        """
+        try:
+            if self._path.protocol in ("file", "local", ""):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.fs.open(self._path.path, "wb") as stream:
+                shutil.copyfileobj(content, stream, 1 << 20)
+        except OSError as error:
+            raise SourceError(f"{self.uri} cannot be written: {_reason(error)}.", uri=self.uri) from error
+
+
+def find(source: str | Sequence[str], conn_id: str | None = None) -> list[StoredObject]:
+    """The objects that a source names, in the order of the list, those of a glob by name, each once.
+
+    :param source: a URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them.
+    :param conn_id: the storage's connection, unless the URI names one (``s3://conn@bucket/key``).
+    :raises SourceError: there is no such object, or nothing matches.
+    :raises ConfigError: the connection is not there, or nothing can open such a URI.
+    """
+    names = [source] if isinstance(source, str) else list(source)
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise ConfigError(f"The source is empty: name an object, a glob or a list of them, not {source!r}.")
+    paths: dict[str, ObjectStoragePath] = {}
+    for name in names:
+        for path in _expand(name, conn_id):
+            paths.setdefault(str(path), path)
+    found = []
+    for path in paths.values():
+        with _told(path.as_uri() if hasattr(path, "as_uri") else str(path)):
+            found.append(StoredObject(path))
+    return found
+
+
+def _expand(name: str, conn_id: str | None) -> list[ObjectStoragePath]:
+    path = _path(name, conn_id)
+    with _told(name):
+        fs = path.fs
+        fs.invalidate_cache()
+        if not _GLOB & set(path.path) or fs.exists(path.path):
+            return [path]
+        # fsspec's own glob, not the path's: it lists once instead of walking folder by folder.
+        found = fs.glob(path.path, detail=True)
+    keys = sorted(key for key, info in found.items() if info.get("type") != "directory")
+    if not keys:
+        raise SourceError(f"Nothing matches {name}: no object was found, so there is nothing to load.", uri=name)
+    scheme = path.protocol if isinstance(path.protocol, str) else path.protocol[0]
+    return [ObjectStoragePath(f"{scheme or 'file'}://{key}", conn_id=conn_id or _conn_id_in(name)) for key in keys]
+
+
+def _path(name: str, conn_id: str | None) -> ObjectStoragePath:
+    used = conn_id or _conn_id_in(name)
+    if used:
+        # S3's file system quietly takes the machine's own credentials for a connection that is not there.
+        try:
+            BaseHook.get_connection(used)
+        except AirflowNotFoundException:
+            raise ConfigError(
+                f'There is no connection "{used}" for the storage of {name}: create it under Admin, Connections.'
+            ) from None
+    try:
+        path = ObjectStoragePath(name, conn_id=used) if used else ObjectStoragePath(name)
+        path.fs  # noqa: B018 - opens the file system, which is where a missing package shows
+    except (ValueError, ImportError) as error:
+        raise ConfigError(
+            f"Nothing here can open {name}: {error}. Install the storage's provider, for instance "
+            "apache-airflow-providers-amazon[s3fs], -google or -microsoft-azure."
+        ) from error
+    return path
+
+
+def _conn_id_in(name: str) -> str | None:
+    """The connection in ``s3://conn@bucket/key``."""
+    parts = urlsplit(name)
+    return parts.username if parts.scheme else None
+
+
+def _version(info: dict[str, Any]) -> str:
+    """Size and ETag, or the time of modification, whatever the store calls them."""
+    stamp = next(
+        (
+            info[key]
+            for key in ("ETag", "etag", "content_md5", "LastModified", "last_modified", "updated", "mtime")
+            if info.get(key)
+        ),
+        "",
+    )
+    return f"{info.get('size')}:{stamp}"
+
+
+def _skip(stream: Readable, offset: int, uri: str) -> None:
+    while offset > 0:
+        piece = stream.read(min(offset, 1 << 20))
+        if not piece:
+            raise SourceError(f"{uri} is shorter than it was when the last attempt read it.", uri=uri)
+        offset -= len(piece)
+
+
+class _Zstd(io.RawIOBase):
+    """A reader of ``.zst`` that notices a missing end; the library's own returns what there is and says nothing."""
+
+    def __init__(self, raw: BinaryIO) -> None:
+        try:
+            import zstandard  # noqa: PLC0415 - only who has .zst objects needs it
+        except ImportError:
+            raise ConfigError(
+                "A .zst object needs the package zstandard: pip install 'airflow-provider-vectorize[zstd]'."
+            ) from None
+        self._raw = raw
+        self._new: Callable[[], Any] = zstandard.ZstdDecompressor().decompressobj
+        self._frame = self._new()
+        self._begun = False
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        while not self._left:
+            chunk = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame, self._begun = self._new(), False
+            chunk = chunk or self._raw.read(1 << 17)
+            if not chunk:
+                if self._begun:
+                    raise EOFError
+                return 0
+            self._begun = True
+            self._left = self._frame.decompress(chunk)
+        size = min(len(view), len(self._left))
+        view[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+
+_OPENERS: dict[str, Callable[[Any], Any]] = {
+    _PLAIN: lambda raw: io.BufferedReader(raw, 1 << 20),
+    _GZIP: lambda raw: gzip.GzipFile(fileobj=io.BufferedReader(raw, 1 << 20)),
+    _ZSTD: lambda raw: io.BufferedReader(_Zstd(raw), 1 << 20),
+}
+
+
+@contextmanager
+def _told(uri: str) -> Iterator[None]:
+    """Turn what storage raises into one sentence that names the object."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SourceError(f"There is no object {uri}.", uri=uri) from error
+    except PermissionError as error:
+        raise SourceError(
+            f"{uri} may not be read: check the storage's connection and its permissions.", uri=uri
+        ) from error
+    except EOFError as error:
+        raise SourceError(
+            f"{uri} is cut off: its compressed data has no end, so it was not written or copied whole. Write it again.",
+            uri=uri,
+        ) from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise SourceError(f"{uri} is damaged, or not compressed as its name says: {error}.", uri=uri) from error
+    except OSError as error:
+        raise SourceError(f"{uri} cannot be read: {_reason(error)}.", uri=uri) from error
+    except Exception as error:
+        # The libraries of the stores have errors of their own, outside of OSError.
+        if type(error).__module__.split(".")[0] in (
+            "botocore",
+            "aiobotocore",
+            "zstandard",
+            "zstd",
+            "google",
+            "azure",
+            "gcsfs",
+        ):
+            raise SourceError(f"{uri} cannot be read: {_reason(error)}.", uri=uri) from error
+        raise
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.rstrip(".")

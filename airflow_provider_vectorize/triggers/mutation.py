@@ -1,0 +1,95 @@
+"""The trigger that waits for mutations without holding a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from airflow.providers.common.compat.connection import get_async_connection
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_vectorize.api.retry import RetryPolicy
+from airflow_provider_vectorize.errors import VectorizeError
+from airflow_provider_vectorize.hooks.connection import client_from
+from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.look import Look, look
+from airflow_provider_vectorize.visibility import Wait
+
+#: Seconds after which a waiting task says again what it sees, though nothing changed.
+SAY_AGAIN = 60.0
+
+
+class VectorizeMutationTrigger(BaseTrigger):
+    """Wait until mutations are visible, by the rules of :mod:`airflow_provider_vectorize.visibility`.
+
+    Its row in the database holds ids and digests: no secret, no vectors. It may run twice, or move to another
+    triggerer: what it knows then starts anew, and nothing is lost but time.
+
+    :param waits: :meth:`~airflow_provider_vectorize.visibility.Wait.to_dict` of each mutation.
+    :param vectorize_conn_id: the connection.
+    :param poke_interval: seconds between two looks.
+    :param deadline: time (epoch seconds) at which it gives up.
+    """
+
+    def __init__(
+        self,
+        waits: Sequence[Mapping[str, Any]],
+        vectorize_conn_id: str = VectorizeHook.default_conn_name,
+        poke_interval: float = 5.0,
+        deadline: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.waits = [dict(wait) for wait in waits]
+        self.vectorize_conn_id = vectorize_conn_id
+        self.poke_interval = poke_interval
+        self.deadline = deadline
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class and arguments, for the database."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "waits": self.waits,
+                "vectorize_conn_id": self.vectorize_conn_id,
+                "poke_interval": self.poke_interval,
+                "deadline": self.deadline,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event: ``status`` (``visible``, ``never``, ``timeout`` or ``error``) and ``text``."""
+        try:
+            status, text = await self._wait()
+        except VectorizeError as error:
+            status, text = "error", str(error)
+        yield TriggerEvent({"status": status, "text": text})
+
+    async def _wait(self) -> tuple[str, str]:
+        waits = [Wait.from_dict(wait) for wait in self.waits]
+        connection = await get_async_connection(self.vectorize_conn_id)
+        # In a thread: reading the extra fields has Airflow mask them, which talks to the supervisor.
+        client = await asyncio.to_thread(client_from, connection, retry=RetryPolicy(total=0), reserve=0)
+        said, said_at = "", 0.0
+        seen: dict[str, Any] = {}
+        try:
+            while True:
+                found: Look = await asyncio.to_thread(look, client, waits, seen)
+                seen = found.seen
+                if found.visible:
+                    self.log.info("%s", found.text)
+                    return "visible", found.text
+                if found.never:
+                    return "never", found.never
+                now = time.monotonic()
+                if found.text != said or now - said_at >= SAY_AGAIN:
+                    self.log.info("%s", found.text)
+                    said, said_at = found.text, now
+                pause = max(self.poke_interval, found.pause)
+                if self.deadline is not None and time.time() + pause > self.deadline:
+                    return "timeout", found.text
+                await asyncio.sleep(pause)
+        finally:
+            client.stop()
+            client.close()
