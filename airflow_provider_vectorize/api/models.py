@@ -18,6 +18,10 @@ MetadataIndexType = Literal["string", "number", "boolean"]
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True, alias_generator=to_camel)
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-plain, for XCom; what is absent has no key."""
+        return self.model_dump(mode="json", exclude_none=True)
+
 
 class IndexConfig(_Model):
     """Shape of an index: its dimensions and its metric."""
