@@ -22,7 +22,7 @@ from .engine import Engine
 from .faults import Faults
 from .handlers import Handlers
 from .problems import MalformedAuthorization, MethodNotAllowed, NoRoute, Problem, RateLimited, UnverifiableToken
-from .recorder import Recorded, Recorder
+from .recorder import Recorder
 from .routes import ROUTES, WRITES
 
 logger = logging.getLogger(__name__)
@@ -52,9 +52,7 @@ class Api:
     def add_routes(self, app: web.Application) -> None:
         for method, path, operation in ROUTES:
             handler: Handler = getattr(self._handlers, operation)
-            app.router.add_route(
-                method, path, self._route(operation, handler), expect_handler=answer_expect_later
-            )
+            app.router.add_route(method, path, self._route(operation, handler), expect_handler=answer_expect_later)
 
     async def unmatched(self, request: web.Request, error: web.HTTPException) -> web.StreamResponse:
         """For a URL, or a method on it, that the API does not have."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from . import bodies, checks
+from .data_problems import NotJson
 from .faults import Rule
-from .problems import NotJson, UnknownContentType
-from .records import Json, Mutation
+from .problems import UnknownContentType
 from .recorder import Recorded
+from .records import Json, Mutation
 
 
-class Cut(Exception):
+class Cut(Exception):  # noqa: N818 - it is what is wanted, not an error
     """The connection ends here, without an answer."""
 
 

@@ -35,6 +35,8 @@ CREATE INDEX IF NOT EXISTS logged_seq ON logged (seq);
 """
 COLUMNS = "key, account, name, description, dimensions, metric, created_on, modified_on, deleted"
 NEWEST = f'SELECT {COLUMNS} FROM "index" WHERE account = ? AND name = ? ORDER BY key DESC LIMIT 1'
+UP_TO = "SELECT seq FROM mutation WHERE index_key = ? AND seq <= ?"
+FORGET_AT_ONCE = 5_000
 MUTATION_COLUMNS = "seq, index_key, id, kind, accepted_at, vectors, argument"
 
 
@@ -179,12 +181,18 @@ class Catalog:
 
     def forget(self, index_key: int, seq: int) -> None:
         """Drops the log of an index up to ``seq``, which the index itself holds durably by now."""
-        for one in self._read(
-            "SELECT seq FROM mutation WHERE index_key = ? AND seq <= ?", (index_key, seq)
-        ):  # one at a time: writers must not wait until 200,000 vectors are deleted
-            with self._lock, transaction(self._connection) as connection:
-                connection.execute("DELETE FROM logged WHERE seq = ?", one)
-                connection.execute("DELETE FROM mutation WHERE seq = ?", one)
+        rows = self._read(
+            "SELECT seq, vectors FROM mutation WHERE index_key = ? AND seq <= ? ORDER BY seq", (index_key, seq)
+        )
+        count = 0
+        for upto, vectors in rows:
+            count += vectors
+            # Bit by bit: writers must not wait until 200,000 vectors are deleted.
+            if count >= FORGET_AT_ONCE or upto == rows[-1][0]:
+                count = 0
+                with self._lock, transaction(self._connection) as connection:
+                    connection.execute(f"DELETE FROM logged WHERE seq IN ({UP_TO})", (index_key, upto))
+                    connection.execute(f"DELETE FROM mutation WHERE seq IN ({UP_TO})", (index_key, upto))
 
     def wipe(self) -> None:
         """Forgets everything. Keys and sequence numbers go on counting."""

@@ -8,21 +8,24 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import orjson
 
 from .catalog import Catalog
 from .clock import Clock
-from .filters import flatten
-from .folding import Folder
-from .limits import Limits
-from .problems import (
+from .data_problems import (
+    IndexFull,
     InvalidCursor,
     NoMetadataIndex,
-    TooManyIndexes,
     TooManyMetadataIndexes,
+    TooManyNamespaces,
     VectorNotFound,
     WrongQueryDimensions,
 )
+from .filters import flatten
+from .folding import Folder
+from .limits import Limits
+from .problems import TooManyIndexes
 from .records import (
     Index,
     Info,
@@ -37,7 +40,6 @@ from .records import (
     Vector,
 )
 from .state import IndexState, States
-
 
 
 class Engine:
@@ -100,8 +102,22 @@ class Engine:
         """Logs an insert or upsert of checked vectors."""
         # Ids are unique within a mutation from here on: the first wins an insert, the last an upsert.
         ordered = vectors if kind is Kind.UPSERT else vectors[::-1]
-        unique = {vector.id: vector for vector in ordered}
-        return self._log(index, kind, list(unique.values()))
+        unique = list({vector.id: vector for vector in ordered}.values())
+        self._check_room(index, unique)
+        return self._log(index, kind, unique)
+
+    def _check_room(self, index: Index, vectors: Sequence[Vector]) -> None:
+        """Whether the index as it is now can take them; what is pending does not count."""
+        state = self.states.of(index)
+        watermark = state.store.watermark(state.published)
+        count = watermark[2] if watermark else 0
+        if count + len(vectors) > self.limits.vectors_per_index:
+            known = state.store.by_ids([vector.id for vector in vectors], state.published)
+            if count + len(vectors) - len(known) > self.limits.vectors_per_index:
+                raise IndexFull(self.limits.vectors_per_index)
+        namespaces = {vector.namespace for vector in vectors} - {None}
+        if namespaces and len(state.store.namespaces() | namespaces) > self.limits.namespaces_per_index:
+            raise TooManyNamespaces(self.limits.namespaces_per_index)
 
     def delete_by_ids(self, account: str, name: str, ids: Sequence[str]) -> Mutation:
         unique = [Vector(one, None, None, None) for one in dict.fromkeys(ids)]
@@ -160,11 +176,11 @@ class Engine:
             found = state.store.by_ids([request.vector_id], at)
             if not found:
                 raise VectorNotFound(request.vector_id)
-            vector = state.values_of(found[0])
+            vector = np.frombuffer(found[0].values, np.float32)
         elif len(vector) != index.dimensions:
             raise WrongQueryDimensions(index.dimensions, len(vector))
         conditions = flatten(request.filter) if request.filter else []
-        nearest = state.nearest(at, vector, request.top_k, request.namespace, conditions)
+        nearest = state.nearest(vector, request.top_k, request.namespace, conditions, at if stale else None)
         vectors = state.store.by_rows([row for row, _ in nearest])
         return [Match(score, vectors[row]) for row, score in nearest if row in vectors]
 
@@ -205,8 +221,9 @@ class Engine:
     # For the control API
 
     def peek(self, index: Index) -> Info:
-        """As ``info``, but changes nothing."""
+        """Its ``info``, without the account."""
         state = self.states.of(index)
+        self.folder.settle(index)
         mutation_id, processed_at, vectors = state.store.watermark(state.published) or (None, None, 0)
         return Info(index.dimensions, vectors, mutation_id, processed_at)
 

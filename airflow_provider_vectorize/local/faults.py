@@ -1,3 +1,4 @@
+# ruff: noqa: S311 - a test wants the same luck each time, not secrets
 """Faults on demand: which request meets which fault. What a fault does is in ``sabotage``."""
 
 from __future__ import annotations

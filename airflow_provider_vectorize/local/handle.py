@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from typing import Any
 from .digest import digest_of
 
 ACCOUNT_ID = "0123456789abcdef0123456789abcdef"
-TOKEN = "local-token"
+TOKEN = "local-token"  # noqa: S105 - opens nothing but the local Vectorize
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class RecordedRequest:
 class LocalVectorize:
     """A local Vectorize in a process of its own. It ends with the process that started it.
 
-    It takes only ``account_id`` and ``token``. With a lag of 0, a read sees every write acknowledged before it.
+    With a lag of 0, a read sees every write acknowledged before it.
     """
 
     def __init__(self, data_dir: str | Path, arguments: Sequence[str]) -> None:
@@ -69,13 +68,18 @@ class LocalVectorize:
         lag: float = 0.0,
         port: int = 0,
         budget: str | None = None,
+        restrict: bool = True,
         extra_args: Sequence[str] = (),
     ) -> LocalVectorize:
         """Starts one and returns when it listens. Without ``data_dir`` its data go when it is stopped.
 
         ``budget`` is ``"30/10"`` for 30 requests in 10 seconds; the default is Cloudflare's, 1,200 in 300 seconds.
+        With ``restrict=False`` it takes any well-formed account id and token, not only its own.
+        ``extra_args`` are options of its command line.
         """
         arguments = ["--lag", str(lag), *extra_args]
+        if restrict:
+            arguments += ["--account-id", ACCOUNT_ID, "--token", TOKEN]
         if budget is not None:
             arguments += ["--budget", budget]
         temporary = None
@@ -91,14 +95,13 @@ class LocalVectorize:
     def _run(self) -> None:
         self._data.mkdir(parents=True, exist_ok=True)
         command = [
-            sys.executable, "-m", "airflow_provider_vectorize.local", "--port", str(self.port), "--data", str(self._data),
-            "--account-id", self.account_id, "--token", self.token, "--until-stdin-closes",
-            *self._arguments,
+            sys.executable, "-m", "airflow_provider_vectorize.local", "--port", str(self.port),
+            "--data", str(self._data), "--until-stdin-closes", *self._arguments,
         ]  # fmt: skip
         errors = open(self._data / "stderr.log", "ab")  # noqa: SIM115 - the process keeps it
         with errors:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=_environment()
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter and this package
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
             )
         assert self._process.stdout is not None
         first = self._process.stdout.readline()  # comes when it listens, or when it has ended
@@ -279,22 +282,15 @@ class LocalVectorize:
     def control(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         """A call of the control API. Raises RuntimeError with what it says is wrong."""
         url = f"http://127.0.0.1:{self.port}/__local__/{path}"
-        data = None
+        data, headers = None, {"Content-Type": "application/json"}
         if method == "GET":
             url += "?" + urllib.parse.urlencode(body)
         else:
             data = json.dumps(body).encode()
-        request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - of http
         try:
             # No proxy: this is a process on this machine.
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as response:
                 return dict(json.load(response))
         except urllib.error.HTTPError as error:
             raise RuntimeError(json.load(error).get("error", str(error))) from None
-
-
-def _environment() -> dict[str, str]:
-    # It must find the package that this module is from, installed or not.
-    root = str(Path(__file__).resolve().parents[2])
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}

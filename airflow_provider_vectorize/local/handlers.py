@@ -11,10 +11,10 @@ import orjson
 from . import checks, ndjson
 from .call import Call
 from .clock import microseconds, milliseconds, nanoseconds
+from .data_problems import InvalidBody
 from .engine import Engine
 from .faults import Faults
 from .filters import indexed_value
-from .problems import InvalidBody
 from .records import Index, Json, Kind, MetadataIndex, Mutation, StoredVector
 
 
@@ -62,7 +62,7 @@ class Handlers:
         index = await asyncio.to_thread(self._engine.get_index, call.account, call.index)
         behaviour = call.request.query.get("unparsable-behavior", "error")
         if behaviour not in ("error", "discard"):
-            raise InvalidBody(f"unknown variant `{behaviour}`, expected `error` or `discard`")
+            raise InvalidBody(f"unparsable-behavior: unknown variant `{behaviour}`, expected `error` or `discard`")
         body = await call.ndjson()
 
         def parse_and_log() -> Mutation:
@@ -95,7 +95,7 @@ class Handlers:
     async def list_vectors(self, call: Call) -> Json:
         text = call.request.query.get("count", str(self._limits.default_list_count))
         if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= self._limits.list_count:
-            raise InvalidBody(f"invalid value: `{text}`, expected a count of 1 to {self._limits.list_count}")
+            raise InvalidBody(f"count: invalid value: `{text}`, expected 1 to {self._limits.list_count}")
         cursor = call.request.query.get("cursor") or None
         page = await asyncio.to_thread(self._engine.list_vectors, call.account, call.index, int(text), cursor)
         result: Json = {"count": len(page.ids), "totalCount": page.total, "isTruncated": page.cursor is not None}
@@ -113,9 +113,7 @@ class Handlers:
         matches = await asyncio.to_thread(self._engine.query, call.account, call.index, request, stale=stale)
         indexes: list[MetadataIndex] = []
         if request.return_metadata == "indexed":
-            indexes = await asyncio.to_thread(
-                self._engine.list_metadata_indexes, call.account, call.index, stale=stale
-            )
+            indexes = await asyncio.to_thread(self._engine.list_metadata_indexes, call.account, call.index, stale=stale)
         found = []
         for match in matches:
             item: Json = {"id": match.vector.id, "score": match.score}

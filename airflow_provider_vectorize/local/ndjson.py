@@ -10,11 +10,13 @@ import numpy as np
 import orjson
 
 from . import checks
+from .data_problems import BadMetadataKey, OversizedMetadata, TooManyVectors, UnparsableLine, WrongDimensions
+from .filter_checks import bad_key
 from .limits import Limits
-from .problems import BadMetadataKey, OversizedMetadata, Problem, TooManyVectors, UnparsableLine, WrongDimensions
+from .problems import Problem
 from .records import Json, Vector
 
-assert array("f").itemsize == 4
+BLANK_LOOK = 64
 
 
 def lines(body: bytes | bytearray) -> Iterator[tuple[int, memoryview]]:
@@ -27,8 +29,8 @@ def lines(body: bytes | bytearray) -> Iterator[tuple[int, memoryview]]:
     while start < len(body):
         end = body.find(b"\n", start)
         end = len(body) if end < 0 else end
-        # A blank line is short, so only short ones are copied to look at them.
-        if end - start > 64 or bytes(view[start:end]).strip():
+        # Almost every line shows in its first bytes that it is not blank: long ones need not be copied.
+        if bytes(view[start : min(end, start + BLANK_LOOK)]).strip() or bytes(view[start:end]).strip():
             yield number, view[start:end]
         start, number = end + 1, number + 1
 
@@ -47,8 +49,9 @@ def parse(body: bytes | bytearray, *, operation: str, dimensions: int, discard: 
             if not discard:
                 raise UnparsableLine(operation, number)
             continue
+        vectors.append(parsed[0])
         try:
-            vectors.append(_check(*parsed, dimensions, limits))
+            _check(*parsed, dimensions, limits)
         except Problem as problem:
             broken = broken or problem
     if len(vectors) > limits.vectors_per_request:
@@ -58,54 +61,46 @@ def parse(body: bytes | bytearray, *, operation: str, dimensions: int, discard: 
     return vectors
 
 
-def _parse_line(line: memoryview) -> tuple[str, str | None, Json | None, bytes, int] | None:
-    """Id, namespace, metadata, float32 values and their number; None when the line is not of that form."""
+def _parse_line(line: memoryview) -> tuple[Vector, Json] | None:
+    """A vector and its metadata as an object, or None when the line is not of that form."""
     try:
         parsed = orjson.loads(line)
-    except orjson.JSONDecodeError:
+        vector_id, values = parsed["id"], parsed["values"]
+        namespace, metadata = parsed.get("namespace"), parsed.get("metadata")
+        # Fails on metadata that is nested too deeply.
+        packed_metadata = None if metadata is None else orjson.dumps(metadata)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, TypeError, KeyError, AttributeError):
         return None
-    if type(parsed) is not dict:
+    packed = _pack(values)
+    if packed is None or type(vector_id) is not str:
         return None
-    vector_id, namespace, metadata = parsed.get("id"), parsed.get("namespace"), parsed.get("metadata")
-    values = parsed.get("values")
-    if type(vector_id) is not str or not (namespace is None or type(namespace) is str):
+    if not isinstance(namespace, str | None) or not isinstance(metadata, dict | None):
         return None
-    if not (metadata is None or type(metadata) is dict):
-        return None
+    return Vector(vector_id, namespace, packed_metadata, packed), metadata or {}
+
+
+def _pack(values: object) -> bytes | None:
+    """The float32 bytes of a JSON array of numbers; None when it is none, or float32 cannot hold one of them."""
     if type(values) is not list or not checks.NUMBERS.issuperset(map(type, values)):
         return None
     packed = array("f", values)
-    if not np.isfinite(np.frombuffer(packed, np.float32)).all():  # too large for float32
-        return None
-    return vector_id, namespace, metadata, packed.tobytes(), len(values)
+    return packed.tobytes() if np.isfinite(np.frombuffer(packed, np.float32)).all() else None
 
 
-def _check(
-    vector_id: str,
-    namespace: str | None,
-    metadata: Json | None,
-    values: bytes,
-    size: int,
-    dimensions: int,
-    limits: Limits,
-) -> Vector:
-    checks.vector_id(vector_id, limits)
-    if size != dimensions:
-        raise WrongDimensions(vector_id, dimensions, size)
-    if namespace is not None:
-        checks.namespace(namespace, limits)
-    packed = None
-    if metadata is not None:
-        _check_keys(vector_id, metadata)
-        packed = orjson.dumps(metadata)
-        if len(packed) > limits.metadata_bytes:
-            raise OversizedMetadata(vector_id, limits.metadata_bytes, len(packed))
-    return Vector(vector_id, namespace, packed, values)
+def _check(vector: Vector, metadata: Json, dimensions: int, limits: Limits) -> None:
+    checks.vector_id(vector.id, limits)
+    if (got := len(vector.values or b"") // 4) != dimensions:
+        raise WrongDimensions(vector.id, dimensions, got)
+    if vector.namespace is not None:
+        checks.namespace(vector.namespace, limits)
+    _check_keys(vector.id, metadata)
+    if (size := len(vector.metadata or b"")) > limits.metadata_bytes:
+        raise OversizedMetadata(vector.id, limits.metadata_bytes, size)
 
 
 def _check_keys(vector_id: str, value: Any) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
-            if checks.bad_key(key):
+            if bad_key(key):
                 raise BadMetadataKey(vector_id, key)
             _check_keys(vector_id, inner)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from .handle import LocalVectorize
+from .handle import LocalVectorize
 
 
 @pytest.fixture(scope="session")
 def local_vectorize_server() -> Iterator[LocalVectorize]:
     """One local Vectorize for the whole session, with whatever the tests before left in it."""
-    from .handle import LocalVectorize
-
     with LocalVectorize.start() as local:
         yield local
 

@@ -8,8 +8,9 @@ import orjson
 from aiohttp import web
 
 from .call import Call, Cut
+from .data_problems import Throttled
 from .faults import Rule
-from .problems import Problem, RateLimited, Throttled
+from .problems import Problem, RateLimited
 
 GATEWAY_PAGE = """<!DOCTYPE html>
 <html><head><title>api.cloudflare.com | {status}: Gateway time-out</title></head>

@@ -20,7 +20,9 @@ SLICE = 4_096
 class Matrix:
     """The vectors of an index as of one batch. Not thread-safe: its owner has a lock."""
 
-    def __init__(self, dimensions: int, metadata_indexes: Sequence[MetadataIndex], string_bytes: int) -> None:
+    def __init__(
+        self, dimensions: int, metadata_indexes: Sequence[MetadataIndex], string_bytes: int, capacity: int = 0
+    ) -> None:
         self._dimensions = dimensions
         self._string_bytes = string_bytes
         self._values: Floats = np.empty((0, dimensions), np.float32)
@@ -31,12 +33,11 @@ class Matrix:
         self._namespace_codes: dict[str | None, int] = {None: 0}
         self._used = 0
         self._free: list[int] = []
+        self._staged: list[int] = []
         self._slot_of: dict[int, int] = {}
         self._columns: dict[str, Column] = {}
+        self._grow(capacity)
         self.set_metadata_indexes(metadata_indexes)
-
-    def __len__(self) -> int:
-        return len(self._slot_of)
 
     def set_metadata_indexes(self, metadata_indexes: Sequence[MetadataIndex]) -> None:
         """A new one starts empty, since it covers only what is written after it."""
@@ -45,14 +46,18 @@ class Matrix:
             for one in metadata_indexes
         }
 
-    def remove(self, rows: Iterable[int]) -> None:
-        for row in rows:
+    def commit(self, gone: Iterable[int]) -> None:
+        """Shows everything staged, and hides the rows that are gone, in one step."""
+        self._alive[np.asarray(self._staged, np.intp)] = True
+        self._staged.clear()
+        for row in gone:
             slot = self._slot_of.pop(row, None)
             if slot is not None:
                 self._alive[slot] = False
                 self._free.append(slot)
 
-    def add(self, vectors: Sequence[StoredVector]) -> None:
+    def stage(self, vectors: Sequence[StoredVector]) -> None:
+        """Takes vectors in, which are not found before :meth:`commit`."""
         if not vectors:
             return
         slots = self._take_slots(len(vectors))
@@ -64,7 +69,7 @@ class Matrix:
         self._rows[where] = [vector.row for vector in vectors]
         codes = self._namespace_codes
         self._namespaces[where] = [codes.setdefault(vector.namespace, len(codes)) for vector in vectors]
-        self._alive[where] = True
+        self._staged += slots
         for slot, vector in zip(slots, vectors, strict=True):
             self._slot_of[vector.row] = slot
             for column in self._columns.values():
@@ -81,7 +86,7 @@ class Matrix:
 
     def _grow(self, capacity: int) -> None:
         by = capacity - len(self._rows)
-        self._values = np.concatenate([self._values, np.zeros((by, self._dimensions), np.float32)])
+        self._values = np.concatenate([self._values, np.empty((by, self._dimensions), np.float32)])
         self._squares = np.concatenate([self._squares, np.zeros(by, np.float64)])
         self._rows = np.concatenate([self._rows, np.zeros(by, np.int64)])
         self._alive = np.concatenate([self._alive, np.zeros(by, np.bool_)])
@@ -101,9 +106,9 @@ class Matrix:
             # Everything that rounding could have moved into the best is looked at again.
             limit = np.partition(coarse, top_k - 1)[top_k - 1] + slack
             chosen = chosen[coarse <= limit]
-        exact = np.concatenate(
-            [self._exact(query, metric, chosen[i : i + SLICE]) for i in range(0, len(chosen), SLICE)]
-        )
+        exact = np.concatenate([
+            self._exact(query, metric, chosen[i : i + SLICE]) for i in range(0, len(chosen), SLICE)
+        ])
         order = np.lexsort((self._rows[chosen], -exact if metric == "cosine" else exact))[:top_k]
         return [(int(self._rows[chosen[i]]), float(exact[i])) for i in order]
 

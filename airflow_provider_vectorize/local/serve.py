@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - this is a command
 """The command line, and running the server until it is told to stop."""
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from .recorder import Recorder
 from .routes import BASE
 
 ANY_ACCOUNT = "0123456789abcdef0123456789abcdef"
-ANY_TOKEN = "local-token"
+ANY_TOKEN = "local-token"  # noqa: S105 - any other would do as well
 
 
 def parser() -> argparse.ArgumentParser:
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     if options.bind != "localhost" and not _is_loopback(options.bind) and not options.allow_remote:
         print(
-            f"refused to bind to {options.bind}: the local Vectorize is for this machine only (--allow-remote overrides)",
+            f"refused to bind to {options.bind}: this is for this machine only; --allow-remote overrides",
             file=sys.stderr,
         )
         return 2
@@ -121,6 +123,8 @@ async def _serve(options: argparse.Namespace, data: Path) -> int:
         parts.faults.add(rule)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # More than the default: reads that wait for a batch must not keep writes from a thread.
+    loop.set_default_executor(ThreadPoolExecutor(32, "worker"))
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stopped.set)
     if options.until_stdin_closes:

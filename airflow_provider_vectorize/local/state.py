@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
 
 from .catalog import Catalog
 from .filters import Condition
@@ -16,7 +15,7 @@ from .records import Floats, Index, StoredVector
 from .search import Matrix
 from .store import Store
 
-LOAD_SLICE = 10_000
+SLICE = 5_000
 
 
 class IndexState:
@@ -35,41 +34,49 @@ class IndexState:
     def publish(self) -> None:
         """Lets reads see the batch just folded."""
         batch = self.store.last_batch
-        if self._matrix is None:
-            self.published = batch
-            return
-        gone = self.store.rows_gone(batch)
-        new = list(self.store.all_vectors(batch, since=batch - 1))
         with self._matrix_lock:
-            self._matrix.remove(gone)
+            if self._matrix is None:
+                self.published = batch
+                return
             self._matrix.set_metadata_indexes(self.store.metadata_indexes(batch))
-            self._matrix.add(new)
+        # Slice by slice, so that queries do not wait for 200,000 vectors.
+        for vectors in _slices(self.store.all_vectors(batch, since=batch - 1)):
+            with self._matrix_lock:
+                self._matrix.stage(vectors)
+        gone = self.store.rows_gone(batch)
+        with self._matrix_lock:
+            self._matrix.commit(gone)
             self.published = batch
 
     def nearest(
-        self, at: int, query: Floats, top_k: int, namespace: str | None, conditions: Sequence[Condition]
+        self, query: Floats, top_k: int, namespace: str | None, conditions: Sequence[Condition], at: int | None = None
     ) -> list[tuple[int, float]]:
-        """Rows and scores as of a batch; only the newest one is kept in memory."""
+        """Rows and scores, best first: of now, or as of a batch, which is slow."""
+        wanted = query, self.index.metric, top_k, namespace, conditions
+        if at is not None:
+            return self._load(at).nearest(*wanted)
         with self._matrix_lock:
-            if at < self.published:
-                matrix = self._load(at)
-            else:
-                matrix = self._matrix = self._matrix or self._load(self.published)
-            return matrix.nearest(query, self.index.metric, top_k, namespace, conditions)
-
-    def values_of(self, vector: StoredVector) -> Floats:
-        return np.frombuffer(vector.values, np.float32)
+            if self._matrix is None:
+                self._matrix = self._load(self.published)
+            return self._matrix.nearest(*wanted)
 
     def _load(self, at: int) -> Matrix:
-        matrix = Matrix(self.index.dimensions, self.store.metadata_indexes(at), self._limits.indexed_string_bytes)
-        some: list[StoredVector] = []
-        for one in self.store.all_vectors(at):
-            some.append(one)
-            if len(some) == LOAD_SLICE:
-                matrix.add(some)
-                some.clear()
-        matrix.add(some)
+        watermark = self.store.watermark(at)
+        matrix = Matrix(
+            self.index.dimensions,
+            self.store.metadata_indexes(at),
+            self._limits.indexed_string_bytes,
+            watermark[2] if watermark else 0,
+        )
+        for vectors in _slices(self.store.all_vectors(at)):
+            matrix.stage(vectors)
+        matrix.commit(())
         return matrix
+
+
+def _slices(vectors: Iterator[StoredVector]) -> Iterator[list[StoredVector]]:
+    while some := list(itertools.islice(vectors, SLICE)):
+        yield some
 
 
 class States:

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS vector (
 CREATE INDEX IF NOT EXISTS vector_id ON vector (id, died, born);
 CREATE INDEX IF NOT EXISTS vector_died ON vector (died) WHERE died IS NOT NULL;
 CREATE TABLE IF NOT EXISTS content (row INTEGER PRIMARY KEY, metadata BLOB, "values" BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS namespace (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS metadata_index (
   name TEXT NOT NULL, type TEXT NOT NULL, since INTEGER NOT NULL, born INTEGER NOT NULL, died INTEGER);
 """
@@ -80,6 +81,10 @@ class Store:
     def metadata_indexes(self, at: int) -> list[MetadataIndex]:
         rows = self._read(f"SELECT name, type, since FROM metadata_index WHERE {ALIVE} ORDER BY rowid", {"at": at})
         return [MetadataIndex(*row) for row in rows]
+
+    def namespaces(self) -> set[str]:
+        """Every one that was ever used."""
+        return {row[0] for row in self._read("SELECT name FROM namespace")}
 
     def by_ids(self, ids: Sequence[str], at: int) -> list[StoredVector]:
         """Those that exist, in the order asked for."""
@@ -183,6 +188,11 @@ class Store:
         added = connection.execute(
             "INSERT INTO vector (row, id, namespace, born, seq) SELECT row, id, namespace, :batch, seq"
             f" FROM log.logged WHERE seq = :seq AND {where} ORDER BY row",
+            values,
+        )
+        connection.execute(
+            "INSERT OR IGNORE INTO namespace SELECT namespace FROM log.logged"
+            " WHERE seq = :seq AND namespace IS NOT NULL",
             values,
         )
         connection.execute(

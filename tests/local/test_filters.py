@@ -1,0 +1,153 @@
+"""Metadata indexes and filters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .conftest import Http, values, vector
+
+
+def indexed(http: Http, **types: str) -> None:
+    http.create()
+    for name, type_ in types.items():
+        body = {"propertyName": name.replace("__", "."), "indexType": type_}
+        http.ok("POST", "/books/metadata_index/create", json=body)
+    http.info()  # with a lag of 0, a read sees to it that they are there
+
+
+def found(http: Http, filter_: dict[str, Any], **options: Any) -> str:
+    return "".join(sorted(match["id"] for match in http.query(values(1), topK=50, filter=filter_, **options)))
+
+
+@pytest.mark.parametrize(
+    ("filter_", "expected"),
+    [
+        ({"n": 2}, "b"),
+        ({"n": {"$eq": 2}}, "b"),
+        ({"n": 2.0}, "b"),
+        ({"n": {"$ne": 2}}, "acde"),
+        ({"n": {"$in": [1, 3, 99]}}, "ac"),
+        ({"n": {"$nin": [1, 3]}}, "bde"),
+        ({"n": {"$lt": 2}}, "a"),
+        ({"n": {"$lte": 2}}, "ab"),
+        ({"n": {"$gt": 2}}, "c"),
+        ({"n": {"$gte": 2}}, "bc"),
+        ({"n": {"$gt": 1, "$lt": 3}}, "b"),
+        ({"s": {"$gte": "beta", "$lt": "gamma"}}, "b"),
+        ({"s": {"$in": ["alpha", "gamma"]}}, "ac"),
+        ({"f": True}, "ac"),
+        ({"f": {"$ne": True}}, "bde"),
+        ({"f": 1}, ""),
+        ({"n": True}, ""),
+        ({"n": "2"}, ""),
+        ({"s": "alpha", "n": 1}, "a"),
+        ({"s": "alpha", "n": 2}, ""),
+        ({"o.i": 7}, "a"),
+        ({"o": {"i": 7}}, "a"),
+        ({"o": {"i": {"$gt": 6}}, "n": {"$lt": 5}}, "ab"),
+        ({"n": None}, "de"),
+        ({"n": {"$ne": None}}, "abc"),
+        ({"n": {"$in": [1, None]}}, "ade"),
+        ({"unindexed": 1}, ""),
+        ({"unindexed": {"$ne": 1}}, ""),
+        ({"n": 1, "unindexed": 1}, ""),
+    ],
+)
+def test_every_operator(http: Http, filter_: dict[str, Any], expected: str) -> None:
+    indexed(http, n="number", s="string", f="boolean", o__i="number")
+    http.upsert(
+        vector("a", 1, metadata={"n": 1, "s": "alpha", "f": True, "o": {"i": 7}, "unindexed": 1}),
+        vector("b", 1, metadata={"n": 2, "s": "beta", "f": False, "o": {"i": 8}}),
+        vector("c", 1, metadata={"n": 3.0, "s": "gamma", "f": True, "o": 7}),
+        vector("d", 1, metadata={"n": "1", "s": 1, "f": "true"}),
+        vector("e", 1),
+    )
+    assert found(http, filter_) == expected
+
+
+def test_only_vectors_written_after_the_metadata_index_became_visible_are_in_it(http: Http) -> None:
+    http.create()
+    http.upsert(vector("a", 1, metadata={"n": 1}))
+    http.local.hold()
+    http.ok("POST", "/books/metadata_index/create", json={"propertyName": "n", "indexType": "number"})
+    http.upsert(vector("b", 1, metadata={"n": 1}))  # after it was acknowledged, before it was visible
+    http.local.process()
+    http.upsert(vector("c", 1, metadata={"n": 1}))
+    http.local.process()
+    assert found(http, {"n": 1}) == "c"
+    assert found(http, {"n": {"$ne": 2}}) == "c"
+    http.upsert(vector("a", 1, metadata={"n": 1}))
+    http.local.process()
+    assert found(http, {"n": 1}) == "ac"
+
+
+def test_the_filter_sees_the_same_after_a_restart(http: Http) -> None:
+    http.create()
+    http.upsert(vector("a", 1, metadata={"n": 1}))
+    http.ok("POST", "/books/metadata_index/create", json={"propertyName": "n", "indexType": "number"})
+    http.info()
+    http.upsert(vector("b", 1, metadata={"n": 1}))
+    assert found(http, {"n": 1}) == "b"
+    http.local.restart()
+    assert found(http, {"n": 1}) == "b"
+
+
+def test_strings_are_indexed_up_to_64_bytes_between_characters(http: Http) -> None:
+    indexed(http, s="string")
+    long = "x" * 63 + "äöü"  # the 64th byte is half of a character
+    http.upsert(vector("a", 1, metadata={"s": long}), vector("b", 1, metadata={"s": "x" * 64 + "tail"}))
+    assert found(http, {"s": "x" * 63}) == "a"
+    assert found(http, {"s": long}) == ""
+    assert found(http, {"s": "x" * 64}) == "b"
+    matches = http.query(values(1), returnMetadata="indexed")
+    assert {match["id"]: match["metadata"] for match in matches} == {"a": {"s": "x" * 63}, "b": {"s": "x" * 64}}
+    assert http.get("a")[0]["metadata"] == {"s": long}
+
+
+def test_indexed_metadata_has_only_what_the_indexes_cover(http: Http) -> None:
+    http.create()
+    http.upsert(vector("before", 1, metadata={"n": 1, "o": {"i": "x"}}))
+    for name, type_ in (("n", "number"), ("o.i", "string")):
+        http.ok("POST", "/books/metadata_index/create", json={"propertyName": name, "indexType": type_})
+    http.info()
+    http.upsert(vector("after", 1, metadata={"n": 1, "o": {"i": "x", "j": "y"}, "rest": True}))
+    matches = {match["id"]: match for match in http.query(values(1), returnMetadata="indexed")}
+    assert matches["after"]["metadata"] == {"n": 1, "o": {"i": "x"}}
+    assert "metadata" not in matches["before"]
+
+
+def test_namespace_and_filter_come_before_top_k(http: Http) -> None:
+    indexed(http, n="number")
+    http.upsert(*(vector(f"x{n}", 1, metadata={"n": 1}, namespace="x") for n in range(9)))
+    http.upsert(vector("y", 0, 1, metadata={"n": 1}, namespace="y"), vector("z", -1, metadata={"n": 2}, namespace="x"))
+    assert found(http, {"n": 2}, namespace="x") == "z"
+    assert found(http, {"n": 2}, namespace="y") == ""
+    assert http.query(values(1), topK=1, filter={"n": 2})[0]["id"] == "z"
+
+
+def test_metadata_indexes_are_listed_with_a_capital_and_created_and_deleted_as_mutations(http: Http) -> None:
+    http.create()
+    path = "/books/metadata_index"
+    mutation = http.ok("POST", path + "/create", json={"propertyName": "n", "indexType": "number"})["mutationId"]
+    assert http.ok("GET", path + "/list") == {"metadataIndexes": [{"propertyName": "n", "indexType": "Number"}]}
+    assert http.info()["processedUpToMutation"] == mutation
+    # Once more is fine, and changes nothing.
+    http.ok("POST", path + "/create", json={"propertyName": "n", "indexType": "string"})
+    assert http.ok("GET", path + "/list") == {"metadataIndexes": [{"propertyName": "n", "indexType": "Number"}]}
+    mutation = http.ok("POST", path + "/delete", json={"propertyName": "n"})["mutationId"]
+    assert http.ok("GET", path + "/list") == {"metadataIndexes": []}
+    assert http.info()["processedUpToMutation"] == mutation
+
+
+def test_a_metadata_index_created_again_starts_empty(http: Http) -> None:
+    indexed(http, n="number")
+    http.upsert(vector("a", 1, metadata={"n": 1}))
+    assert found(http, {"n": 1}) == "a"
+    http.ok("POST", "/books/metadata_index/delete", json={"propertyName": "n"})
+    assert found(http, {"n": 1}) == ""
+    http.ok("POST", "/books/metadata_index/create", json={"propertyName": "n", "indexType": "number"})
+    assert found(http, {"n": 1}) == ""
+    http.upsert(vector("b", 1, metadata={"n": 1}))
+    assert found(http, {"n": 1}) == "b"

@@ -1,0 +1,84 @@
+"""Indexes: create, look at, delete."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+import pytest
+
+from .conftest import Http, vector
+
+
+def test_a_new_index_is_described_as_cloudflare_does(http: Http) -> None:
+    created = http.create("books", 768, "dot-product")
+    assert list(created) == ["created_on", "modified_on", "name", "description", "config"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", created["created_on"])
+    assert created["config"] == {"dimensions": 768, "metric": "dot-product"}
+    assert created["description"] == ""
+    assert http.ok("GET", "/books") == created
+    assert http.ok("GET", "") == [created]
+
+
+@pytest.mark.parametrize(
+    ("preset", "dimensions"),
+    [
+        ("@cf/baai/bge-small-en-v1.5", 384),
+        ("@cf/baai/bge-base-en-v1.5", 768),
+        ("@cf/baai/bge-large-en-v1.5", 1024),
+        ("openai/text-embedding-ada-002", 1536),
+        ("cohere/embed-multilingual-v2.0", 768),
+    ],
+)
+def test_a_preset_decides_the_dimensions(http: Http, preset: str, dimensions: int) -> None:
+    body = {"name": "books", "description": "of all sorts", "config": {"preset": preset}}
+    created = http.ok("POST", "", json=body)
+    assert created["config"] == {"dimensions": dimensions, "metric": "cosine"}
+    assert created["description"] == "of all sorts"
+
+
+def test_a_fresh_index_has_no_watermark(http: Http) -> None:
+    http.create()
+    assert http.info() == {"dimensions": 32, "vectorCount": 0}
+
+
+def test_a_deleted_index_is_gone_for_every_operation_until_its_name_is_created_again(http: Http) -> None:
+    http.create()
+    http.upsert(vector("a", 1))
+    assert http.ok("DELETE", "/books") is None
+    for method, path in (
+        ("GET", "/books"),
+        ("GET", "/books/info"),
+        ("GET", "/books/list"),
+        ("DELETE", "/books"),
+        ("GET", "/books/metadata_index/list"),
+    ):
+        response = http.send(method, path)
+        assert (response.status_code, response.json()["errors"][0]["code"]) == (410, 3005), path
+    assert http.ok("GET", "") == []
+    http.create()
+    assert http.info() == {"dimensions": 32, "vectorCount": 0}
+    assert http.get("a") == []
+
+
+def test_deleting_an_index_forgets_what_was_pending_for_it(http: Http) -> None:
+    http.create()
+    http.local.hold()
+    http.upsert(vector("a", 1))
+    http.ok("DELETE", "/books")
+    http.create()
+    assert http.local.process() == []
+    assert http.info()["vectorCount"] == 0
+
+
+def test_accounts_do_not_see_each_other(http: Http) -> None:
+    http.create()
+    response = http.session.get(http.url("").replace(http.local.account_id, "f" * 32), timeout=10)
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (403, 9109)
+
+
+def test_an_unknown_name_of_any_characters_is_repeated_in_the_answer(http: Http) -> None:
+    name = 'a/b "ü" ?#%'
+    response = http.send("GET", "/" + quote(name, safe=""))
+    assert response.status_code == 404
+    assert response.json()["errors"][0]["message"] == f'vectorize.index.not_found - Index name "{name}"'
