@@ -56,14 +56,15 @@ class Budget:
     """Counts the requests of each credential."""
 
     def __init__(self, allowance: Allowance, clock: Clock) -> None:
-        self.allowance = allowance
+        self.allowance = self._at_start = allowance
         self.arrived_during_block = 0
         self.blocks = 0
         self._clock = clock
         self._windows: dict[str, _Window] = {}
 
     def reset(self, allowance: Allowance | None = None) -> None:
-        self.allowance = allowance or self.allowance
+        """Counts anew, with another allowance or the one it had at the start."""
+        self.allowance = allowance or self._at_start
         self.arrived_during_block = self.blocks = 0
         self._windows.clear()
 

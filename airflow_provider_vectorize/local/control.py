@@ -109,9 +109,7 @@ class Control:
         parts.clock.shift = 0.0
         parts.budget.reset()
         await asyncio.to_thread(self._engine.reset)
-        self._engine.folder.release()
-        if "lag" in body:
-            self._engine.folder.set_lag(float(body["lag"]))
+        self._engine.folder.reset()
         parts.recorder.requests.clear()
         return {}
 

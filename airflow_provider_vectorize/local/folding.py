@@ -29,7 +29,7 @@ class Folder:
         self._states = states
         self._limits = limits
         self._clock = clock
-        self._lag = lag
+        self._lag = self._lag_at_start = lag
         self._held = False
         self._stopping = False
         self._changed = threading.Condition()
@@ -54,6 +54,10 @@ class Folder:
 
     def set_lag(self, seconds: float) -> None:
         self._set(lag=seconds)
+
+    def reset(self) -> None:
+        """As it was at the start."""
+        self._set(lag=self._lag_at_start, held=False)
 
     def hold(self) -> None:
         """Returns when no batch is being folded any more."""

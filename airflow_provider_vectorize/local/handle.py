@@ -55,7 +55,7 @@ class LocalVectorize:
         self.account_id = ACCOUNT_ID
         self.token = TOKEN
         self.port = 0
-        self._data = Path(data_dir)
+        self.data_dir = Path(data_dir)
         self._arguments = list(arguments)
         self._process: subprocess.Popen[bytes] | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -93,12 +93,12 @@ class LocalVectorize:
         return local
 
     def _run(self) -> None:
-        self._data.mkdir(parents=True, exist_ok=True)
+        self.data_dir.mkdir(parents=True, exist_ok=True)
         command = [
             sys.executable, "-m", "airflow_provider_vectorize.local", "--port", str(self.port),
-            "--data", str(self._data), "--until-stdin-closes", *self._arguments,
+            "--data", str(self.data_dir), "--until-stdin-closes", *self._arguments,
         ]  # fmt: skip
-        errors = open(self._data / "stderr.log", "ab")  # noqa: SIM115 - the process keeps it
+        errors = open(self.data_dir / "stderr.log", "ab")  # noqa: SIM115 - the process keeps it
         with errors:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter and this package
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
@@ -107,7 +107,7 @@ class LocalVectorize:
         first = self._process.stdout.readline()  # comes when it listens, or when it has ended
         if not first:
             self._process.wait()
-            raise RuntimeError(f"the local Vectorize did not start: {(self._data / 'stderr.log').read_text()}")
+            raise RuntimeError(f"the local Vectorize did not start: {(self.data_dir / 'stderr.log').read_text()}")
         self.port = int(urllib.parse.urlsplit(first.split()[-1]).port or 0)
 
     # Where it is
@@ -275,9 +275,9 @@ class LocalVectorize:
             packed.byteswap()
         return digest_of(packed.tobytes(), namespace, metadata)
 
-    def reset(self, *, lag: float = 0.0) -> None:
-        """Forgets everything: indexes, faults, requests, budget, clock."""
-        self.control("POST", "reset", lag=lag)
+    def reset(self) -> None:
+        """Makes it as it was when it was started, but empty: indexes, faults, requests, lag, budget and clock."""
+        self.control("POST", "reset")
 
     def control(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         """A call of the control API. Raises RuntimeError with what it says is wrong."""

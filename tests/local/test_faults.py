@@ -1,0 +1,241 @@
+"""Faults on demand: each does what it says, to whom it should, as often as it should."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import requests
+
+from airflow_provider_vectorize.local.handle import LocalVectorize
+
+from .conftest import NDJSON, Http, ndjson, values, vector
+
+
+def send_upsert(http: Http, **options: Any) -> requests.Response:
+    body = ndjson([vector("a", 1)])
+    return http.send("POST", "/books/upsert", data=body, headers=NDJSON, **options)
+
+
+@pytest.mark.parametrize(
+    ("fault", "options", "status", "text"),
+    [
+        ("rate_limit", {}, 429, '"code":971'),
+        ("throttle_40041", {}, 400, '"code":40041'),
+        ("http_500", {}, 500, "Internal Server Error"),
+        ("gateway_504_html", {}, 504, "<!DOCTYPE html>"),
+        ("gateway_524_html", {}, 524, "<!DOCTYPE html>"),
+        ("redirect", {"location": "https://example.com/"}, 302, ""),
+        ("answer", {"status": 403, "code": 9109, "message": "no"}, 403, '"code":9109,"message":"no"'),
+        ("answer", {"status": 503, "text": "busy", "headers": {"Retry-After": "3"}}, 503, "busy"),
+    ],
+)
+def test_an_answer_in_place_of_the_api_changes_nothing(
+    http: Http, fault: str, options: dict[str, Any], status: int, text: str
+) -> None:
+    http.create()
+    http.local.fail(fault, operation="upsert", **options)
+    response = send_upsert(http, allow_redirects=False)
+    assert response.status_code == status
+    assert text in response.text
+    assert http.info()["vectorCount"] == 0
+    assert send_upsert(http).status_code == 200
+    assert [(one.status, one.fault) for one in http.local.requests("upsert")] == [(status, fault), (200, None)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "applied"),
+    [
+        ("cut_before", 0),
+        ("cut_during_body", 0),
+        ("cut_before_apply", 0),
+        ("cut_after_body", 1),
+        ("cut_during_answer", 1),
+    ],
+)
+def test_a_cut_connection_has_no_answer_whether_the_write_was_applied_or_not(
+    http: Http, fault: str, applied: int
+) -> None:
+    http.create()
+    http.local.fail(fault, operation="upsert")
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        send_upsert(http)
+    assert http.info()["vectorCount"] == applied
+    (request,) = http.local.requests("upsert")
+    assert request.status is None
+    assert request.fault == fault
+
+
+def test_a_body_is_cut_after_the_bytes_asked_for(http: Http) -> None:
+    http.create()
+    http.local.fail("cut_during_body", operation="upsert", after_bytes=2_000_000)
+    with pytest.raises(requests.ConnectionError):
+        http.send("POST", "/books/upsert", data=b" " * 20_000_000, headers=NDJSON)
+    assert 2_000_000 <= http.local.requests("upsert")[0].body_bytes < 20_000_000
+
+
+@pytest.mark.parametrize(("fault", "text"), [("not_json", "<html>"), ("no_mutation_id", '"result":{}')])
+def test_a_write_can_be_applied_with_a_useless_answer(http: Http, fault: str, text: str) -> None:
+    http.create()
+    http.local.fail(fault, operation="upsert")
+    response = send_upsert(http)
+    assert response.status_code == 200
+    assert text in response.text
+    assert http.info()["vectorCount"] == 1
+
+
+def test_a_delay_answers_late_and_right(http: Http) -> None:
+    http.create()
+    http.local.fail("delay", operation="info", seconds=0.2)
+    before = time.monotonic()
+    assert http.info()["vectorCount"] == 0
+    assert time.monotonic() - before >= 0.2
+
+
+def test_a_fault_meets_only_what_it_matches(http: Http) -> None:
+    http.create()
+    http.create("films")
+    http.local.fail("http_500", method="GET", path_contains="/films", times=None)
+    assert http.send("GET", "/books").status_code == 200
+    assert http.send("GET", "/films").status_code == 500
+    assert http.send("GET", "/films/info").status_code == 500
+    assert http.send("POST", "/films/get_by_ids", json={"ids": []}).status_code == 200
+    http.local.clear_faults()
+    assert http.send("GET", "/films").status_code == 200
+
+
+def test_a_fault_can_let_some_pass_and_then_meets_so_many(http: Http) -> None:
+    http.local.fail("http_500", after=2, times=3)
+    assert [http.send("GET", "").status_code for _ in range(7)] == [200, 200, 500, 500, 500, 200, 200]
+
+
+def test_faults_by_chance_are_the_same_for_the_same_seed(http: Http) -> None:
+    def luck(seed: int) -> list[int]:
+        http.local.clear_faults()
+        http.local.fail("http_500", probability=0.5, times=None, seed=seed)
+        return [http.send("GET", "").status_code for _ in range(30)]
+
+    first = luck(1)
+    assert first == luck(1)
+    assert first != luck(2)
+    assert 5 < first.count(500) < 25
+
+
+def test_several_faults_happen_one_after_the_other(http: Http) -> None:
+    http.local.fail("rate_limit")
+    http.local.fail("gateway_504_html", times=2)
+    assert [http.send("GET", "").status_code for _ in range(4)] == [429, 504, 504, 200]
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"), [("meteorite", {}), ("delay", {"minutes": 1}), ("http_500", {"status": 501})]
+)
+def test_a_fault_that_does_not_exist_is_refused(http: Http, fault: str, options: dict[str, Any]) -> None:
+    with pytest.raises(RuntimeError, match=fault):
+        http.local.fail(fault, **options)
+
+
+def reads(http: Http) -> tuple[Any, ...]:
+    return (
+        http.info()["vectorCount"],
+        [one["values"][0] for one in http.get("a")],
+        [match["id"] for match in http.query(values(1), topK=10)],
+    )
+
+
+def test_flapping_reads_answer_from_before_the_last_batch_every_other_time(http: Http) -> None:
+    http.create()
+    http.upsert(vector("a", 1))
+    http.info()
+    http.upsert(vector("a", 2), vector("b", 1))
+    fresh, stale = (2, [2.0], ["a", "b"]), (1, [1.0], ["a"])
+    assert reads(http) == fresh
+    http.local.flap("books")
+    # Three reads in a round, so that each kind is stale in turn.
+    assert reads(http) == (stale[0], fresh[1], stale[2])
+    assert reads(http) == (fresh[0], stale[1], fresh[2])
+    http.local.steady()
+    assert reads(http) == fresh
+    http.local.flap(probability=1.0, times=3)
+    assert reads(http) == stale
+    assert reads(http) == fresh
+
+
+def test_flapping_reads_of_a_fresh_index_have_no_watermark(http: Http) -> None:
+    http.create()
+    http.upsert(vector("a", 1))
+    assert http.info()["vectorCount"] == 1
+    http.local.flap(probability=1.0)
+    assert http.info() == {"dimensions": 32, "vectorCount": 0}
+    assert http.get("a") == []
+
+
+def test_recorded_requests_say_what_came_and_hold_no_secret(http: Http) -> None:
+    http.create()
+    mutation = http.upsert(vector("a", 1), vector("b", 1))
+    http.send("POST", "/books/upsert?unparsable-behavior=discard", data=b"x", headers=NDJSON)
+    create, first, second = http.local.requests()
+    assert (create.method, create.operation, create.status) == ("POST", "create_index", 200)
+    assert (first.operation, first.vectors, first.mutation_id) == ("upsert", 2, mutation)
+    assert first.body_bytes == len(ndjson([vector("a", 1), vector("b", 1)]))
+    assert first.path.endswith("/books/upsert")
+    assert first.ended is not None
+    assert 0 <= first.ended - first.started < 60
+    assert second.query == "unparsable-behavior=discard"
+    assert http.local.token not in repr(http.local.requests())
+    http.local.clear_requests()
+    assert http.local.requests() == []
+
+
+def exchange(local: LocalVectorize, head: str, body: bytes, wait: Callable[[bytes], bool]) -> tuple[bytes, bytes]:
+    """Sends headers, waits for an answer that satisfies, sends the body; returns both answers."""
+    with socket.create_connection(("127.0.0.1", local.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        first = connection.recv(65_536)
+        if not wait(first):
+            return first, b""
+        connection.sendall(body)
+        return first, connection.recv(65_536)
+
+
+def head(http: Http, length: int) -> str:
+    path = http.url("/books/upsert").partition(f":{http.local.port}")[2]
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: local\r\nAuthorization: Bearer {http.local.token}\r\n"
+        f"Content-Type: application/x-ndjson\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+    )
+
+
+def test_a_client_that_waits_for_100_continue_gets_it(http: Http) -> None:
+    http.create()
+    body = ndjson([vector("a", 1)])
+    first, second = exchange(http.local, head(http, len(body)), body, lambda text: b"100 Continue" in text)
+    assert first == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert second.startswith(b"HTTP/1.1 200 ")
+    assert http.info()["vectorCount"] == 1
+
+
+@pytest.mark.parametrize("refusal", ["size", "index", "fault"])
+def test_a_body_that_will_be_refused_is_never_asked_for(http: Http, refusal: str) -> None:
+    if refusal != "index":
+        http.create()
+    if refusal == "fault":
+        http.local.fail("rate_limit")
+    length = 100_000_001 if refusal == "size" else 1_000
+    first, _ = exchange(http.local, head(http, length), b"", lambda text: b"100 Continue" in text)
+    status = {"size": b"413", "index": b"404", "fault": b"429"}[refusal]
+    assert first.startswith(b"HTTP/1.1 " + status)
+
+
+def test_the_control_api_refuses_web_pages_and_nonsense(http: Http) -> None:
+    url = f"http://127.0.0.1:{http.local.port}/__local__/reset"
+    assert requests.post(url, headers={"Origin": "https://example.com"}, timeout=10).status_code == 400
+    assert requests.post(url, data=b"x", timeout=10).status_code == 400
+    with pytest.raises(RuntimeError, match="nobody"):
+        http.local.dump("nobody")
+    with pytest.raises(RuntimeError):
+        http.local.control("POST", "lag", seconds="soon")
+    assert http.local.requests() == []
