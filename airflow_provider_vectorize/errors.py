@@ -5,6 +5,7 @@
     ├── SourceError                 the source cannot be read as it should be
     │   └── BadRowError             a row of it can never be accepted
     ├── NotVisibleError             a mutation will never become visible
+    ├── VectorsNotFoundError        the index has no vectors with these ids, or not yet
     └── ApiError                    Vectorize answered (or failed to)
         ├── TerminalApiError        sending it again cannot help
         │   ├── AuthError
@@ -96,6 +97,17 @@ class NotVisibleError(VectorizeError):
     """A mutation will never become visible, for instance because its index is gone."""
 
 
+class VectorsNotFoundError(VectorizeError):
+    """The index has no vectors with these ids, or does not show them yet.
+
+    :param index_name: the index.
+    :param ids: the ids that were not found.
+    """
+
+    index_name: str = ""
+    ids: tuple[str, ...] = ()
+
+
 class ApiError(VectorizeError):
     """What Vectorize answered, or how it failed to.
 
@@ -115,6 +127,8 @@ class ApiError(VectorizeError):
     ray: str | None = None
     #: Seconds the answer asked to wait, from ``Retry-After``.
     retry_after: float | None = None
+    #: Whether an earlier attempt of the same request had no answer: it may have been carried out, unheard.
+    maybe_done: bool = False
 
 
 class TerminalApiError(ApiError):

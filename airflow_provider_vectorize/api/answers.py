@@ -14,23 +14,25 @@ from airflow_provider_vectorize import errors as e
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A good answer.
-
-    :param result: the envelope's ``result``.
-    :param date: the server's clock when it answered, in whole seconds.
-    """
-
-    result: Any
-    date: datetime | None
-
-
-@dataclass(frozen=True)
 class Request:
     """What an error says of the request: never its headers, its query or its body."""
 
     method: str
     path: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A good answer.
+
+    :param request: what was asked.
+    :param result: the envelope's ``result``.
+    :param date: the server's clock when it answered, in whole seconds.
+    """
+
+    request: Request
+    result: Any
+    date: datetime | None
 
 
 #: Cloudflare's codes, the class that each becomes, and what the reader can do about it.
@@ -86,14 +88,14 @@ def read_answer(request: Request, status: int, headers: Mapping[str, str], body:
         )
     envelope = _envelope(body)
     if 200 <= status < 300 and (envelope is None or envelope.get("success") is not False):
-        if status == 204 and not body:
-            return Answer(None, _date(headers))
+        if status == 204 and not body and not write:
+            return Answer(request, None, _date(headers))
         if envelope is None or "result" not in envelope:
             raise e.MalformedAnswerError(_sentence(facts, "the answer is not Vectorize's JSON", ""), **facts)
         result = envelope["result"]
         if write and not (isinstance(result, dict) and isinstance(result.get("mutationId"), str)):
             raise e.MalformedAnswerError(_sentence(facts, "the answer has no mutation id", ""), **facts)
-        return Answer(result, _date(headers))
+        return Answer(request, result, _date(headers))
     raise _error(facts, status, headers, envelope, write)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
+import math
 import random
 import re
+import ssl
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
@@ -26,10 +30,13 @@ from airflow_provider_vectorize.errors import (
     ConfigError,
     CursorExpiredError,
     IndexExistsError,
+    IndexNotFoundError,
     InvalidIndexConfigError,
     InvalidQueryError,
     MalformedAnswerError,
     NoAnswerError,
+    RateLimitedError,
+    TransientApiError,
 )
 
 log = logging.getLogger(__name__)
@@ -38,6 +45,8 @@ T = TypeVar("T")
 NDJSON = "application/x-ndjson"
 #: No answer of the API comes near: 20 vectors of 1,536 dimensions are 0.7 MB, a page of 1,000 ids 0.1 MB.
 ANSWER_BYTES = 64 << 20
+#: Servers' clocks are taken to agree this well; ``Date`` has whole seconds besides.
+CLOCKS_AGREE = timedelta(seconds=2)
 #: A wait longer than this is worth a line in the log, in seconds.
 WORTH_SAYING = 5.0
 _INDEX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -85,9 +94,9 @@ class VectorizeClient:
         self.pacer = Pacer(reserve, self.clock)
         self.retries = 0  #: attempts beyond the first, all requests together
         self._timeout = timeout
+        self._verify = verify
         self._session = requests.Session()
         self._session.auth = credentials
-        self._session.verify = verify
         self._session.headers["User-Agent"] = f"airflow-provider-vectorize/{__version__}"
         self._session.mount("https://", HTTPAdapter(pool_maxsize=32))
         self._session.mount("http://", HTTPAdapter(pool_maxsize=32))
@@ -126,6 +135,9 @@ class VectorizeClient:
     ) -> m.Index:
         """Create an index, from a preset or from dimensions and a metric.
 
+        Where the answer to an attempt is lost, the next one finds the index there: if it is as wanted and was
+        created meanwhile, it is this call's.
+
         :raises IndexExistsError: there is one of that name.
         :raises ConfigError: neither or both ways were given.
         """
@@ -137,7 +149,20 @@ class VectorizeClient:
         body: dict[str, Any] = {"name": self._index_name(name), "config": config}
         if description is not None:
             body["description"] = description
-        return _parse(m.Index, self.send("POST", "/indexes", body))
+        begun = self.clock.now()
+        try:
+            return _parse(m.Index, self.send("POST", "/indexes", body))
+        except IndexExistsError as error:
+            if not error.maybe_done:
+                raise
+            answer = self.send("GET", self._at(name))
+            index = _parse(m.Index, answer)
+            lasted = timedelta(seconds=self.clock.now() - begun) + CLOCKS_AGREE
+            if not answer.date or not index.created_on or index.created_on < answer.date - lasted:
+                raise
+            if _difference(index, dimensions, metric, preset):
+                raise
+            return index
 
     def ensure_index(
         self,
@@ -148,7 +173,9 @@ class VectorizeClient:
         preset: str | None = None,
         description: str | None = None,
     ) -> tuple[m.Index, bool]:
-        """Create an index unless one that agrees is there. A retry after a lost answer ends well, too.
+        """Create an index unless one that agrees is there.
+
+        Of a preset only the dimensions are compared: Cloudflare does not publish its presets' metrics.
 
         :return: the index, and whether it was created.
         :raises InvalidIndexConfigError: the one that is there has other dimensions or another metric.
@@ -159,13 +186,11 @@ class VectorizeClient:
             ), True
         except IndexExistsError as error:
             index = self.get_index(name)
-            wanted = PRESETS.get(preset, None) if preset else dimensions
-            have = index.config
-            if wanted not in (None, have.dimensions) or metric not in (None, have.metric):
+            difference = _difference(index, dimensions, metric, preset)
+            if difference:
                 raise InvalidIndexConfigError(
-                    f'Index "{name}" is there already, with {have.dimensions} dimensions and the metric {have.metric}, '
-                    f"not with {wanted or have.dimensions} and {metric or have.metric}. "
-                    "Neither can be changed: use another name, or delete it first.",
+                    f'Index "{name}" is there already, with {index.config.dimensions} dimensions and the metric '
+                    f"{index.config.metric}, {difference}.",
                     **error.facts,
                 ) from error
             return index, False
@@ -175,8 +200,15 @@ class VectorizeClient:
         return _parse(m.Index, self.send("GET", self._at(name)))
 
     def delete_index(self, name: str) -> None:
-        """Delete an index and all its vectors."""
-        self.send("DELETE", self._at(name))
+        """Delete an index and all its vectors.
+
+        :raises IndexNotFoundError: there is none of that name.
+        """
+        try:
+            self.send("DELETE", self._at(name))
+        except IndexNotFoundError as error:
+            if not error.maybe_done:  # else an attempt whose answer was lost has deleted it
+                raise
 
     def get_index_info(self, name: str) -> m.IndexInfo:
         """Dimensions, number of vectors and watermark of an index."""
@@ -230,10 +262,10 @@ class VectorizeClient:
 
         :param filter: on properties that have a metadata index; on others it matches nothing, without an error.
         :raises ConfigError: neither or both of ``vector`` and ``vector_id``.
-        :raises InvalidQueryError: topK or filter over the limit.
+        :raises InvalidQueryError: topK or filter over the limit, or a vector that is not made of finite numbers.
         """
         if (vector is None) == (vector_id is None):
-            raise ConfigError("A query needs either a vector or a vector_id.")
+            raise ConfigError("A query needs either a vector or a vector_id, and not both.")
         cap = self.limits.top_k_full if return_values or return_metadata == "all" else self.limits.top_k
         if not 1 <= top_k <= cap:
             raise InvalidQueryError(
@@ -241,11 +273,11 @@ class VectorizeClient:
                 f"and {self.limits.top_k_full} with return_values or return_metadata='all'."
             )
         body: dict[str, Any] = {"topK": top_k, "returnValues": return_values, "returnMetadata": return_metadata}
-        body |= {"vector": list(vector)} if vector is not None else {"vectorId": vector_id}
+        body |= {"vector": _floats(vector)} if vector is not None else {"vectorId": vector_id}
         if namespace is not None:
             body["namespace"] = namespace
         if filter is not None:
-            size = len(json.dumps(filter, separators=(",", ":"), ensure_ascii=False).encode())
+            size = len(_json(filter, separators=(",", ":"), ensure_ascii=False))
             if not filter or size >= self.limits.filter_bytes:
                 raise InvalidQueryError(
                     f"A filter must not be empty and has to be under {self.limits.filter_bytes} bytes of compact JSON; "
@@ -289,28 +321,41 @@ class VectorizeClient:
         """All ids of an index, each once, page by page.
 
         Where the cursor expires before the end, the listing starts over on a new snapshot and says so in the
-        log; ids given already are not given again, which costs the memory of the ids.
+        log; ids given already are not given again. To know them costs 16 bytes an id, and a set of them once
+        a cursor has expired.
+
+        :raises CursorExpiredError: a listing that started over came no further than the one before.
         """
-        given: set[str] = set()
+        digests = bytearray()  # of the ids given, in order: a set of the ids would be ten times as large
+        given: set[bytes] = set()
+        before = -1
         cursor: str | None = None
         while True:
             try:
                 page = self.list_page(name, cursor=cursor)
             except CursorExpiredError:
+                if len(digests) == before:
+                    raise
+                before, cursor = len(digests), None
+                given = {bytes(digests[at : at + 16]) for at in range(0, before, 16)}
                 log.warning(
                     'The listing of index "%s" took longer than its cursor lives: starting over, after %d ids.',
                     name,
                     len(given),
                 )
-                cursor = None
                 continue
             for vector_id in page.ids:
-                if vector_id not in given:
-                    given.add(vector_id)
+                digest = hashlib.blake2b(vector_id.encode(), digest_size=16).digest()
+                if digest not in given:
+                    digests += digest
                     yield vector_id
             cursor = page.next_cursor
-            if not page.is_truncated or not cursor:
+            if not page.is_truncated:
                 return
+            if not cursor:
+                raise MalformedAnswerError(
+                    f'The listing of index "{name}" says that there is more, and gives no cursor to get it.'
+                )
 
     # ---------------------------------------------------------------- metadata indexes
 
@@ -327,8 +372,7 @@ class VectorizeClient:
     def list_metadata_indexes(self, name: str) -> list[m.MetadataIndex]:
         """The metadata indexes of an index. Eventually consistent."""
         answer = self.send("GET", self._at(name, "/metadata_index/list"))
-        result = answer.result if isinstance(answer.result, dict) else {}
-        return _parse(list[m.MetadataIndex], Answer(result.get("metadataIndexes", []), answer.date))
+        return _parse(m.MetadataIndexes, answer).metadata_indexes
 
     # ---------------------------------------------------------------- the talking
 
@@ -349,22 +393,26 @@ class VectorizeClient:
         :param write: whether the answer owes a mutation id.
         :raises ApiError: terminal ones at once, transient ones when time is up.
         """
-        data = json.dumps(body).encode() if isinstance(body, Mapping) else body
+        data = _json(body) if isinstance(body, Mapping) else body
         url = self.credentials.account_url + path
         request = Request(method, urlsplit(url).path)
         begun = self.clock.now()
-        attempt = 1
+        attempt, maybe_done = 1, False
         while True:
             try:
-                return self._attempt(request, url, data, params, content_type, write)
+                return self._attempt(request, url, data, params=params, content_type=content_type, write=write)
             except ApiError as error:
                 elapsed = self.clock.now() - begun
-                wait = self.retry.wait(error, attempt, elapsed, random.random())
+                jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
+                wait = self.retry.wait(error, attempt, elapsed, jitter)
                 if wait is None:
+                    if maybe_done:
+                        error.maybe_done = error.facts["maybe_done"] = True
                     if attempt > 1:
                         error.message += f" Gave up after {attempt} attempts in {elapsed:.0f} s."
                     raise
                 _say(wait, f"attempt {attempt} failed: {error}")
+                maybe_done |= isinstance(error, TransientApiError) and not isinstance(error, RateLimitedError)
             self.pacer.wait(wait)
             attempt += 1
             self.retries += 1
@@ -374,6 +422,7 @@ class VectorizeClient:
         request: Request,
         url: str,
         data: bytes | Body | None,
+        *,
         params: Mapping[str, str] | None,
         content_type: str,
         write: bool,
@@ -391,11 +440,18 @@ class VectorizeClient:
                 stream=True,
                 allow_redirects=False,
                 timeout=(30.0, self._timeout),
+                verify=self._verify,  # here, not at the session: REQUESTS_CA_BUNDLE would win over that
             ) as response:
                 budget = read_budget(response.headers)
                 content = _read(response, request)
             return read_answer(request, response.status_code, response.headers, content, write=write)
         except requests.RequestException as error:
+            hopeless = _hopeless(error)
+            if hopeless:
+                raise ConfigError(
+                    f"{request.method} {request.path} cannot be sent to {urlsplit(url).netloc}, as "
+                    f"{self.credentials.origin} would have it: {hopeless}."
+                ) from None
             raise NoAnswerError(
                 f"{request.method} {request.path} at {urlsplit(url).netloc} got no answer: "
                 f"{_cause(error, self._timeout)}.",
@@ -429,11 +485,46 @@ def _parse(kind: type[T], answer: Answer) -> T:
         return TypeAdapter(kind).validate_python(answer.result)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise MalformedAnswerError(f"An answer of Vectorize has an unknown shape: {where}: {first['msg']}.") from None
+        where = ".".join(str(part) for part in first["loc"]) or "the result"
+        request = answer.request
+        raise MalformedAnswerError(
+            f"{request.method} {request.path} gave an answer of an unknown shape: {where}: {first['msg']}.",
+            method=request.method,
+            path=request.path,
+        ) from None
+
+
+def _difference(index: m.Index, dimensions: int | None, metric: str | None, preset: str | None) -> str:
+    """What an index that is there has otherwise than wanted, or nothing."""
+    if preset and preset not in PRESETS:
+        return f"and whether the preset {preset} agrees is not known here: give dimensions and metric instead"
+    wanted = PRESETS[preset] if preset else dimensions
+    if wanted == index.config.dimensions and metric in (None, index.config.metric):
+        return ""
+    said = f"{wanted} dimensions" + (f" and the metric {metric}" if metric else "")
+    return f"not with {said}. Neither can be changed: use another name, or delete it first"
+
+
+def _floats(vector: Sequence[float]) -> list[float]:
+    try:
+        values = [float(value) for value in vector]  # numpy's numbers, too, which JSON would not take
+    except (TypeError, ValueError):
+        values = [math.nan]
+    if not all(map(math.isfinite, values)):
+        raise InvalidQueryError("The query's vector has to be a list of finite numbers.")
+    return values
+
+
+def _json(value: Any, **options: Any) -> bytes:
+    try:
+        return json.dumps(value, allow_nan=False, **options).encode()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"The request cannot be written as JSON: {error}.") from None
 
 
 def _parts(ids: Iterable[str], size: int) -> Iterator[list[str]]:
+    if isinstance(ids, str):
+        raise ConfigError(f"The ids are a list of strings; for one, write [{ids!r}].")
     part: list[str] = []
     for vector_id in ids:
         part.append(vector_id)
@@ -458,6 +549,15 @@ def _read(response: requests.Response, request: Request) -> bytes:
     return bytes(content)
 
 
+def _hopeless(error: requests.RequestException) -> str:
+    """What no retry can mend, or nothing."""
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)):
+        return "the address or the credentials have characters that cannot be sent"
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
+        return "the server's certificate is not trusted. Correct the address, or the field Verify TLS"
+    return ""
+
+
 def _cause(error: BaseException, timeout: float) -> str:
     """What went wrong on the wire, without the wrapping: a proxy's address in it could hold a password."""
     if isinstance(error, requests.ConnectTimeout):
@@ -465,17 +565,21 @@ def _cause(error: BaseException, timeout: float) -> str:
     if isinstance(error, requests.Timeout):
         return f"nothing came for {timeout:.0f} s"
     if isinstance(error, requests.exceptions.SSLError):
-        return "the server's certificate is not trusted, or TLS failed"
+        return "TLS failed"
     if isinstance(error, requests.exceptions.ProxyError):
         return "the proxy could not be used"
+    texts = [c.strerror for c in _causes(error) if isinstance(c, OSError) and c.strerror]
+    return texts[-1].lower() if texts else "the connection was cut"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:
         seen.append(cause)
         inner = getattr(cause, "reason", None) or next((a for a in cause.args if isinstance(a, BaseException)), None)
         cause = inner if isinstance(inner, BaseException) else cause.__cause__ or cause.__context__
-    texts = [c.strerror for c in seen if isinstance(c, OSError) and c.strerror]
-    return texts[-1].lower() if texts else "the connection was cut"
+    return seen
 
 
 def _say(seconds: float, reason: str) -> None:

@@ -38,12 +38,18 @@ class Credentials(AuthBase):
         object.__setattr__(self, "base_url", (self.base_url or BASE_URL).strip().rstrip("/"))
         object.__setattr__(self, "account_id", (self.account_id or "").strip())
         object.__setattr__(self, "secret", (self.secret or "").strip())
+        object.__setattr__(self, "email", (self.email or "").strip() or None)
         if not self.secret:
             what = "Global API key" if self.email else "API token"
             raise ConfigError(f'There is no {what} in {self.origin}: put it into the field "API token" (password).')
         if any(not 32 < ord(char) < 127 for char in self.secret):
             raise ConfigError(
                 f"The API token in {self.origin} has spaces or characters that no token has: paste it again."
+            )
+        if self.email and ("@" not in self.email or any(not 32 < ord(char) < 127 for char in self.email)):
+            raise ConfigError(
+                f"The login of {self.origin} is no e-mail address: leave it empty for an API token. "
+                "Only a Global API key needs the e-mail of its owner."
             )
         if not self.account_id:
             raise ConfigError(
@@ -52,11 +58,15 @@ class Credentials(AuthBase):
             )
         if not _ACCOUNT_ID.fullmatch(self.account_id):
             raise ConfigError(f"The account id {self.account_id!r} in {self.origin} is not 32 hexadecimal digits.")
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ConfigError(f"The API base URL in {self.origin} has to look like {BASE_URL}.")
+        try:
+            parts = urlsplit(self.base_url)
+            well_formed = bool(parts.scheme in ("http", "https") and parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is no number, a bracket without its twin
+            parts, well_formed = urlsplit(""), False
         if parts.username or parts.password:
             raise ConfigError(f"The API base URL in {self.origin} must not hold a user or a password.")
+        if not well_formed or parts.query or parts.fragment or any(char.isspace() for char in self.base_url):
+            raise ConfigError(f"The API base URL in {self.origin} has to look like {BASE_URL}.")
 
     @property
     def account_url(self) -> str:

@@ -114,6 +114,12 @@ class MetadataIndex(_Model):
         return value.lower() if isinstance(value, str) else value
 
 
+class MetadataIndexes(_Model):
+    """The metadata indexes of an index."""
+
+    metadata_indexes: list[MetadataIndex]
+
+
 class Mutation(_Model):
     """An acknowledged write: it is in Vectorize's log and will become visible.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from airflow_provider_vectorize.api.client import VectorizeClient
@@ -37,26 +38,31 @@ def client_from(
     return VectorizeClient(
         credentials,
         limits=limits,
-        retry=retry or RetryPolicy(total=_number(extra, "retry_seconds", 1_800.0, origin)),
+        retry=retry or RetryPolicy(total=_number(extra, "retry_seconds", 1_800.0, origin, most=604_800)),
         reserve=_number(extra, "budget_reserve", 0.2, origin, most=0.9) if reserve is None else reserve,
-        timeout=_number(extra, "timeout", 60.0, origin, least=1),
-        verify=_verify(extra.get("verify")),
+        timeout=_number(extra, "timeout", 60.0, origin, least=1, most=3_600),
+        verify=_verify(extra.get("verify"), origin),
     )
 
 
 def _base_url(connection: Any) -> str:
-    """The host as it stands in the form; a connection given as a URI has scheme and port apart."""
-    host = connection.host or ""
-    if host and "://" not in host:
-        schema = connection.schema if connection.schema in ("http", "https") else "https"
-        port = f":{connection.port}" if connection.port else ""
-        name, slash, path = host.partition("/")
-        host = f"{schema}://{name}{port}{slash}{path}"
-    return host or BASE_URL
+    """The host as it stands in the form; a connection given as a URI has its port, and what follows, apart."""
+    host, schema = connection.host or "", connection.schema or ""
+    if not host:
+        return BASE_URL
+    scheme, found, rest = host.partition("://")
+    if not found:
+        scheme, rest = (schema if schema in ("http", "https") else "https"), host
+    name, slash, path = rest.partition("/")
+    if connection.port and ":" not in name:
+        name += f":{connection.port}"
+    if not slash and schema not in ("", "http", "https"):
+        slash, path = "/", schema  # the path of a URI arrives as the schema
+    return f"{scheme}://{name}{slash}{path}"
 
 
 def _number(
-    extra: Mapping[str, Any], name: str, default: float, origin: str, *, least: float = 0, most: float = float("inf")
+    extra: Mapping[str, Any], name: str, default: float, origin: str, *, least: float = 0, most: float
 ) -> float:
     value = extra.get(name)
     if value in (None, ""):
@@ -66,11 +72,16 @@ def _number(
     except (TypeError, ValueError):
         number = -1.0
     if not least <= number <= most:
-        raise ConfigError(f"The extra field {name!r} of {origin} has to be a number from {least} to {most}.")
+        raise ConfigError(f"The extra field {name!r} of {origin} has to be a number from {least:,g} to {most:,g}.")
     return number
 
 
-def _verify(value: Any) -> bool | str:
+def _verify(value: Any, origin: str) -> bool | str:
     if isinstance(value, str) and value.strip().lower() not in ("", "true", "false", "1", "0"):
-        return value  # the path of a bundle of authorities
+        if not Path(value).exists():
+            raise ConfigError(
+                f"The extra field 'verify' of {origin} has to be true, false, or the path of a bundle of certificates; "
+                f"there is no {value!r}."
+            )
+        return value
     return str(value).strip().lower() not in ("false", "0")
