@@ -1,0 +1,107 @@
+"""From bytes to deleted vectors: the ids in a source, page by page."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Literal
+
+import msgspec
+
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.limits import LIMITS, Limits
+from airflow_provider_vectorize.api.pacing import StoppedError
+from airflow_provider_vectorize.errors import BadRowError, SourceError, VectorizeError
+from airflow_provider_vectorize.load.lines import BOM, Mark, read_blocks
+from airflow_provider_vectorize.load.receipt import MUTATION_IDS
+from airflow_provider_vectorize.load.source import SourceObject
+
+#: What the lines of a source are: an id each, or a vector in JSON each, as a load takes them.
+LinesAre = Literal["ids", "vectors"]
+
+
+class _Row(msgspec.Struct):
+    id: str
+
+
+def delete(client: VectorizeClient, index_name: str, ids: Iterable[str]) -> dict[str, Any]:
+    """Delete the vectors with these ids, a page at a time, in constant memory.
+
+    :return: what was acknowledged, JSON-plain.
+    :raises VectorizeError: its text tells what was acknowledged before.
+    """
+    last, kept, sent, batches = None, deque[str](maxlen=MUTATION_IDS), 0, 0
+    rest = iter(ids)
+    try:
+        while page := list(islice(rest, client.limits.ids_per_delete)):
+            (last,) = client.delete_by_ids(index_name, page)
+            kept.append(last.mutation_id)
+            sent, batches = sent + len(page), batches + 1
+    except StoppedError:
+        raise VectorizeError(f"The deletion was stopped. {_progress(sent, batches)}") from None
+    except VectorizeError as error:
+        error.progress = _progress(sent, batches)
+        raise
+    return {
+        "operation": "delete",
+        "index_name": index_name,
+        "mutation_id": last.mutation_id if last else None,
+        "mutation_ids": list(kept),
+        "vectors": sent,
+        "batches": batches,
+        "accepted_at": last.accepted_at.isoformat() if last and last.accepted_at else None,
+    }
+
+
+def read_ids(objects: Sequence[SourceObject], lines_are: LinesAre, limits: Limits = LIMITS) -> Iterator[str]:
+    """The ids in a source, in its order, in constant memory. Blank lines are none.
+
+    :raises BadRowError: a line holds no id that a vector could have.
+    :raises SourceError: an object cannot be read to its end, or changed while it was read.
+    """
+    read = _PARSERS[lines_are]()
+    for number, item in enumerate(objects):
+        with item.open(0) as stream:
+            for block in read_blocks(stream, Mark(number), item.uri):
+                line, offset = block.mark.line, block.mark.offset
+                for raw in block.data.split(b"\n"):
+                    text = (raw.removeprefix(BOM) if offset == 0 else raw).strip(b" \t\r")
+                    if text:
+                        vector_id, reason = _checked(read, text, limits)
+                        if reason:
+                            raise BadRowError(
+                                f"Line {line} of {item.uri} (byte {offset}) holds no id: {reason}.",
+                                uri=item.uri,
+                                line=line,
+                                offset=offset,
+                                reason=reason,
+                            )
+                        yield vector_id
+                    line, offset = line + 1, offset + len(raw) + 1
+        if item.current_version() != item.version:
+            raise SourceError(f"{item.uri} changed while it was read. Delete again when it is whole.", uri=item.uri)
+
+
+def _checked(read: Callable[[bytes], str], text: bytes, limits: Limits) -> tuple[str, str]:
+    """The id, or what is wrong with it."""
+    try:
+        vector_id = read(text)
+    except UnicodeDecodeError as error:
+        return "", f"not UTF-8, at byte {error.start} of the line"
+    except msgspec.DecodeError as error:
+        return "", f"not a vector in JSON: {error}"
+    size = len(vector_id.encode())
+    return vector_id, "" if 0 < size <= limits.id_bytes else f"{size} bytes, and an id has 1 to {limits.id_bytes}"
+
+
+def _vector_ids() -> Callable[[bytes], str]:
+    decoder = msgspec.json.Decoder(_Row)
+    return lambda text: decoder.decode(text).id
+
+
+_PARSERS: dict[LinesAre, Callable[[], Callable[[bytes], str]]] = {"ids": lambda: bytes.decode, "vectors": _vector_ids}
+
+
+def _progress(sent: int, batches: int) -> str:
+    return f"{sent:,} ids were acknowledged in {batches:,} requests before; deleting them again does no harm."

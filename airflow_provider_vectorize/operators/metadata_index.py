@@ -1,0 +1,116 @@
+"""Operators that create and delete metadata indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+from airflow_provider_vectorize.api.models import MetadataIndexType, Mutation
+from airflow_provider_vectorize.errors import ConfigError, MetadataIndexNotFoundError
+from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+
+
+class VectorizeCreateMetadataIndexOperator(BaseOperator):
+    """Make a metadata property filterable, for vectors that are written once the metadata index is visible.
+
+    Vectors that were there before are *not* found by a filter on it: create it first, wait for it with a
+    ``VectorizeMutationSensor``, then load. An index has room for ten.
+
+    Creating it once more is no error for Vectorize, so a run every night and a retry end well.
+
+    Returned to XCom, and each key on its own: ``operation`` ("create_metadata_index"), ``index_name``,
+    ``mutation_id`` and ``accepted_at``.
+
+    :param index_name: the index. (templated)
+    :param property_name: the property; a dot leads into nested metadata. (templated)
+    :param index_type: ``string`` (its first 64 bytes count), ``number`` or ``boolean``.
+    :param vectorize_conn_id: the connection to Vectorize. (templated)
+    """
+
+    template_fields: Sequence[str] = ("index_name", "property_name", "vectorize_conn_id")
+    ui_color = "#fbe0c6"
+
+    def __init__(
+        self,
+        *,
+        index_name: str,
+        property_name: str,
+        index_type: MetadataIndexType,
+        vectorize_conn_id: str = VectorizeHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("multiple_outputs", True)
+        super().__init__(**kwargs)
+        self.index_name = index_name
+        self.property_name = property_name
+        self.index_type = index_type
+        self.vectorize_conn_id = vectorize_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Create it."""
+        with VectorizeHook(self.vectorize_conn_id).get_conn() as client:
+            mutation = client.create_metadata_index(self.index_name, self.property_name, self.index_type)
+        self.log.info('Metadata index on "%s" of index "%s" is accepted.', self.property_name, self.index_name)
+        return _receipt("create_metadata_index", self.index_name, mutation)
+
+
+class VectorizeDeleteMetadataIndexOperator(BaseOperator):
+    """Stop filtering by a metadata property. From then on a filter on it matches nothing, without an error.
+
+    A retry ends well, also where the first attempt deleted it and never heard of it.
+
+    Returned to XCom, and each key on its own: ``operation`` ("delete_metadata_index"), ``index_name``,
+    ``mutation_id`` and ``accepted_at``; the last two are null where there was nothing to delete.
+
+    :param index_name: the index. (templated)
+    :param property_name: the property. (templated)
+    :param if_missing: ``skip``: a metadata index that is gone is what was wanted, and says so in the log. ``fail`` if
+        there has to be one; then a retry after a killed attempt may fail for a deletion that went well.
+    :param vectorize_conn_id: the connection to Vectorize. (templated)
+    :raises MetadataIndexNotFoundError: there is none, and ``if_missing`` is ``fail``.
+    """
+
+    template_fields: Sequence[str] = ("index_name", "property_name", "vectorize_conn_id")
+    ui_color = "#fbe0c6"
+
+    def __init__(
+        self,
+        *,
+        index_name: str,
+        property_name: str,
+        if_missing: Literal["skip", "fail"] = "skip",
+        vectorize_conn_id: str = VectorizeHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("multiple_outputs", True)
+        super().__init__(**kwargs)
+        self.index_name = index_name
+        self.property_name = property_name
+        self.if_missing = if_missing
+        self.vectorize_conn_id = vectorize_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Delete it, or see that it is gone."""
+        if self.if_missing not in ("skip", "fail"):
+            raise ConfigError(f"if_missing has to be 'skip' or 'fail', not {self.if_missing!r}.")
+        mutation = None
+        with VectorizeHook(self.vectorize_conn_id).get_conn() as client:
+            try:
+                mutation = client.delete_metadata_index(self.index_name, self.property_name)
+            except MetadataIndexNotFoundError as error:
+                if self.if_missing == "fail" and not error.maybe_done:
+                    raise
+                self.log.info('There is no metadata index on "%s" to delete: %s', self.property_name, error)
+        return _receipt("delete_metadata_index", self.index_name, mutation)
+
+
+def _receipt(operation: str, index_name: str, mutation: Mutation | None) -> dict[str, Any]:
+    accepted_at = mutation.accepted_at if mutation else None
+    return {
+        "operation": operation,
+        "index_name": index_name,
+        "mutation_id": mutation.mutation_id if mutation else None,
+        "accepted_at": accepted_at.isoformat() if accepted_at else None,
+    }
