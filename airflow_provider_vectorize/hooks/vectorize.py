@@ -20,6 +20,7 @@ from airflow_provider_vectorize.load.checkpoint import CheckpointStore
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.uploader import LoadOptions
+from airflow_provider_vectorize.load.vectors import Float32Text, Validation
 
 
 class VectorizeHook(BaseHook):
@@ -86,7 +87,8 @@ class VectorizeHook(BaseHook):
         except VectorizeError as error:
             return False, error.message
         names = ", ".join(index.name for index in indexes[:5]) + (", …" if len(indexes) > 5 else "")
-        return True, f"Connected. The account has {len(indexes)} indexes{': ' if names else '.'}{names}"
+        count = "1 index" if len(indexes) == 1 else f"{len(indexes)} indexes"
+        return True, f"Connected. The account has {count}{': ' if names else '.'}{names}"
 
     def connection(self) -> Any:
         """The Airflow connection.
@@ -228,6 +230,8 @@ class VectorizeHook(BaseHook):
         *,
         operation: m.Operation = "upsert",
         source_conn_id: str | None = None,
+        validation: Validation = "full",
+        float32_text: Float32Text = "auto",
         unparsable_behavior: m.UnparsableBehavior = "error",
         on_bad_row: Literal["fail", "dead_letter"] = "fail",
         dead_letter_path: str | None = None,
@@ -247,6 +251,10 @@ class VectorizeHook(BaseHook):
             ``.gz`` and ``.zst`` by name. One object a line: ``id``, ``values``, perhaps ``namespace`` and ``metadata``.
         :param operation: ``upsert`` replaces vectors that are there, ``insert`` silently leaves them.
         :param source_conn_id: the storage's connection.
+        :param validation: ``full``: every row is parsed and checked. ``light``: values are only counted. ``off``:
+            rows are sent as they stand. What is not found here Vectorize finds, and costs more requests.
+        :param float32_text: ``auto``: where it saves a tenth or more, values travel as the shortest text of the same
+            float32, which is what Vectorize stores. ``always``, ``never``. Needs ``validation="full"``.
         :param unparsable_behavior: ``discard`` drops lines that are no vector in JSON, counts them and writes
             each to the log or the dead-letter file; ``error`` treats them like other bad rows.
         :param on_bad_row: ``fail``, or ``dead_letter``: go on without it.
@@ -271,6 +279,8 @@ class VectorizeHook(BaseHook):
             raise ConfigError("on_bad_row='dead_letter' and a dead_letter_path go together: give both or neither.")
         letters = DeadLetters(storage.StoredFile(dead_letter_path, source_conn_id)) if dead_letter_path else None
         options = LoadOptions(
+            validation=validation,
+            float32_text=float32_text,
             unparsable_behavior=unparsable_behavior,
             dead_letters=letters,
             max_bad_rows=max_bad_rows,

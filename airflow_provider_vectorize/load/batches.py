@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
 from airflow_provider_vectorize.api.limits import Limits
-from airflow_provider_vectorize.load.lines import READ_BYTES, Mark
-from airflow_provider_vectorize.load.vectors import BadRow, GoodRow
+from airflow_provider_vectorize.load.lines import Mark
+from airflow_provider_vectorize.load.rows import BadRow, Rows
 
-
-class End(NamedTuple):
-    """The end of an object: everything before the mark was read."""
-
-    mark: Mark
+#: Bytes of one read of a body. A sender competes with the reader for the interpreter at each one.
+SEND_BYTES = 2 << 20
 
 
 class Span:
@@ -33,11 +31,23 @@ class Span:
     def __iter__(self) -> Iterator[bytes]:
         fd, at = self._file.fileno(), self.start
         while at < self.end:
-            piece = os.pread(fd, min(READ_BYTES, self.end - at), at)
+            piece = os.pread(fd, min(SEND_BYTES, self.end - at), at)
             if not piece:
                 raise OSError("the temporary file of the batch is shorter than it was")
             at += len(piece)
             yield piece
+
+
+class Piece(NamedTuple):
+    """The part of one block's rows that is in a batch.
+
+    :param first: its first row's number in the batch.
+    """
+
+    first: int
+    object: int
+    lines: list[int]
+    offsets: list[int]
 
 
 @dataclass
@@ -47,18 +57,17 @@ class Batch:
     :param start: the batch speaks for everything in the source from here …
     :param end: … to here: rows sent, rows set aside, and blank lines.
     :param ends: where each row ends in the file.
-    :param marks: where each row stands in the source.
-    :param ids: the vectors' ids.
+    :param ids: the vectors' ids; ``None`` for those that were not looked at.
     :param bad: rows of this part of the source that are not sent.
     :param last: nothing follows.
     """
 
     start: Mark
     end: Mark
-    file: IO[bytes]
+    file: IO[bytes] = field(default_factory=lambda: tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
     ends: list[int] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
-    ids: list[str] = field(default_factory=list)
+    ids: list[str | None] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
     last: bool = False
 
@@ -77,41 +86,64 @@ class Batch:
 
     def text(self, row: int) -> bytes:
         """The bytes of one row."""
-        return b"".join(self.body(row, row + 1)).rstrip(b"\n")
+        return b"".join(self.body(row, row + 1)).rstrip(b"\r\n")
+
+    def mark(self, row: int) -> Mark:
+        """Where a row stands in the source."""
+        piece = self.pieces[bisect_right(self.pieces, row, key=lambda piece: piece.first) - 1]
+        return Mark(piece.object, piece.lines[row - piece.first], piece.offsets[row - piece.first])
+
+    def add(self, rows: Rows, first: int, stop: int) -> None:
+        """Take some rows of a block."""
+        start = rows.ends[first - 1] if first else 0
+        shift = self.size - start
+        self.pieces.append(Piece(len(self), rows.object, rows.lines[first:stop], rows.offsets[first:stop]))
+        self.ends += [end + shift for end in rows.ends[first:stop]]
+        self.ids += rows.ids[first:stop]
+        view = memoryview(rows.body)[start : rows.ends[stop - 1]]
+        while view:
+            view = view[os.write(self.file.fileno(), view) :]
 
     def close(self) -> None:
         """Give the disk back."""
         self.file.close()
 
 
-def cut(rows: Iterable[GoodRow | BadRow | End], limits: Limits, start: Mark) -> Iterator[Batch]:
+def cut(blocks: Iterable[Rows], limits: Limits, start: Mark) -> Iterator[Batch]:
     """Pack rows into the fewest batches that keep their order.
 
-    A batch goes out when a row comes that does not fit; so the one that goes out at the end is known to be
-    the last. Each row costs its bytes and a newline.
+    A batch goes out when a row comes that does not fit; so the one that goes out at the end is known to be the last.
+    Each row costs its bytes and a newline.
 
     :param start: where the rows begin in the source.
     """
-    batch = Batch(start, start, tempfile.TemporaryFile())
-    for row in rows:
-        if isinstance(row, End):
-            batch.end = row.mark
-            continue
-        if isinstance(row, BadRow):
-            batch.bad.append(row)
-            continue
-        size = len(row.text) + 1
-        if len(batch) and (len(batch) >= limits.vectors_per_request or batch.size + size > limits.bytes_per_request):
-            # Bad rows that came after the batch's last good one belong to it: its end is the new row's mark.
-            batch.end = row.mark
-            batch.file.flush()
-            yield batch
-            batch = Batch(row.mark, row.mark, tempfile.TemporaryFile())
-        batch.file.write(row.text)
-        batch.file.write(b"\n")
-        batch.ends.append(batch.size + size)
-        batch.marks.append(row.mark)
-        batch.ids.append(row.id)
+    batch = Batch(start, start)
+    for rows in blocks:
+        at, count, bad = 0, len(rows.ends), 0
+        while at < count:
+            stop = _fitting(batch, rows, at, limits)
+            if stop == at:
+                # Bad rows before the row that does not fit belong to the batch: it ends where that row begins.
+                end = Mark(rows.object, rows.lines[at], rows.offsets[at])
+                while bad < len(rows.bad) and rows.bad[bad].mark < end:
+                    batch.bad.append(rows.bad[bad])
+                    bad += 1
+                batch.end = end
+                yield batch
+                batch = Batch(end, end)
+                continue
+            batch.add(rows, at, stop)
+            at = stop
+        batch.bad += rows.bad[bad:]
+        batch.end = rows.end
     batch.last = True
-    batch.file.flush()
     yield batch
+
+
+def _fitting(batch: Batch, rows: Rows, at: int, limits: Limits) -> int:
+    """The first row from ``at`` on that does not fit into the batch. One row always fits into an empty batch."""
+    start = rows.ends[at - 1] if at else 0
+    room = limits.bytes_per_request - batch.size
+    stop = bisect_right(rows.ends, start + room, at)
+    stop = min(stop, at + limits.vectors_per_request - len(batch))
+    return max(stop, at + 1) if not len(batch) else stop

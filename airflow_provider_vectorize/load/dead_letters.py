@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import IO, Protocol
 
 from airflow_provider_vectorize.errors import SourceError
-from airflow_provider_vectorize.load.vectors import BadRow
+from airflow_provider_vectorize.load.rows import BadRow
 
 
 class Target(Protocol):
@@ -34,7 +34,7 @@ class DeadLetters:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._file = tempfile.TemporaryFile()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the load
 
     @property
     def size(self) -> int:

@@ -21,12 +21,13 @@ from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
 from airflow_provider_vectorize.errors import BadRowError, PayloadTooLargeError, RefusedVectorError, VectorizeError
-from airflow_provider_vectorize.load.batches import Batch, End, cut
+from airflow_provider_vectorize.load.batches import Batch, cut
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointStore, Done
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Receipt, Sample, digest
+from airflow_provider_vectorize.load.rows import BadRow, Rows
 from airflow_provider_vectorize.load.source import SourceObject, read_rows
-from airflow_provider_vectorize.load.vectors import BadRow, Checker, GoodRow
+from airflow_provider_vectorize.load.vectors import Float32Text, Validation, choose_check
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ SAMPLES = 3
 class LoadOptions:
     """How a source is loaded.
 
+    :param validation: how closely rows are looked at, see :func:`~.vectors.choose_check`.
+    :param float32_text: whether values are rewritten as shorter text, likewise.
     :param unparsable_behavior: ``error``: a line that is no vector in JSON is a bad row like any other.
         ``discard``: it is dropped, counted and written down. Vectorize itself would not say what it dropped,
         so it is never asked to.
@@ -51,6 +54,8 @@ class LoadOptions:
     :param limits: Cloudflare's limits.
     """
 
+    validation: Validation = "full"
+    float32_text: Float32Text = "auto"
     unparsable_behavior: UnparsableBehavior = "error"
     dead_letters: DeadLetters | None = None
     max_bad_rows: int = 1_000
@@ -112,7 +117,7 @@ class Uploader:
         self._operation = operation
         self._index_name = index_name
         self._objects = objects
-        self._checker = Checker(dimensions, options.limits)
+        self._check = choose_check(dimensions, options.limits, options.validation, options.float32_text)
         self._options = options
         self._checkpoint = begun
         self._store = store
@@ -199,7 +204,9 @@ class Uploader:
         if batch.last:  # so that its mutation, the last, means all of them
             return not in_flight
         ids = set(batch.ids)
-        return all(ids.isdisjoint(other.ids) for other in in_flight)
+        if None in ids:  # ids that are not known may be the same
+            return not in_flight
+        return all(ids.isdisjoint(other.ids) and None not in other.ids for other in in_flight)
 
     def _account(self, delivered: _Delivered) -> None:
         batch, receipt = delivered.batch, self._checkpoint.receipt
@@ -243,8 +250,8 @@ class Uploader:
     def _say_progress(self, in_flight: int) -> None:
         receipt, seconds = self._checkpoint.receipt, time.monotonic() - self._begun_at
         log.info(
-            "%s vectors acknowledged in %d batches, %.1f MB; %d requests in flight, %d retries, %.0f s lost to rate limits, "
-            "%.0f vectors a second",
+            "%s vectors acknowledged in %d batches, %.1f MB; %d requests in flight, %d retries, "
+            "%.0f s lost to rate limits, %.0f vectors a second",
             f"{receipt.vectors:,}",
             receipt.batches,
             receipt.bytes_sent / 1e6,
@@ -267,13 +274,13 @@ class Uploader:
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
             self._events.put(_Failed(None, error))
 
-    def _judged(self, done: Done) -> Iterator[GoodRow | BadRow | End]:
-        for row in read_rows(self._objects, self._checker, done):
+    def _judged(self, done: Done) -> Iterator[Rows]:
+        for rows in read_rows(self._objects, self._check, done):
             if self._stopped.is_set():
                 return
-            if isinstance(row, BadRow):
+            for row in rows.bad:
                 self._judge(row)
-            yield row
+            yield rows
 
     def _judge(self, row: BadRow) -> None:
         """Count a bad row, and fail where it is one too many."""
@@ -291,7 +298,8 @@ class Uploader:
             else ("Correct it, or set on_bad_row='dead_letter' with a dead_letter_path to load the others without it")
         )
         return BadRowError(
-            f"Line {row.mark.line} of {uri} (byte {row.mark.offset:,}) cannot be loaded: {row.reason}. {prefix}{advice}.",
+            f"Line {row.mark.line} of {uri} (byte {row.mark.offset:,}) cannot be loaded: {row.reason}. "
+            f"{prefix}{advice}.",
             uri=uri,
             line=row.mark.line,
             offset=row.mark.offset,
@@ -323,7 +331,7 @@ class Uploader:
                     todo += [(middle, stop), (first, middle)]  # the first half goes first: the order counts
                     continue
                 reason = f"Vectorize refuses it: {error.api_message or error.message} (code {error.code})"
-                row = BadRow(batch.marks[first], batch.text(first), reason, getattr(error, "code", None) == 40023)
+                row = BadRow(batch.mark(first), batch.text(first), reason, getattr(error, "code", None) == 40023)
                 self._judge(row)
                 refused.append(row)
             else:
@@ -335,14 +343,11 @@ class Uploader:
 
 def _samples(batch: Batch, first: int, stop: int) -> tuple[Sample, ...]:
     """A few rows, each the last one of its id, so that no later row of the batch replaces it."""
-    latest = {vector_id: row for row, vector_id in enumerate(batch.ids[first:stop], first)}
-    rows = list(latest.values())
+    ids = [vector_id or f"#{row}" for row, vector_id in enumerate(batch.ids[first:stop])]
+    rows = list({vector_id: row for row, vector_id in enumerate(ids, first)}.values())
     chosen = sorted({rows[len(rows) * n // SAMPLES] for n in range(SAMPLES)} | {rows[-1]})[-SAMPLES:]
-    samples = []
-    for row in chosen:
-        vector: dict[str, Any] = json.loads(batch.text(row))
-        samples.append(Sample(batch.ids[row], digest(vector["values"], vector.get("metadata"))))
-    return tuple(samples)
+    vectors: list[dict[str, Any]] = [json.loads(batch.text(row)) for row in chosen]
+    return tuple(Sample(v["id"], digest(v["values"], v.get("metadata"))) for v in vectors)
 
 
 def progress(receipt: Receipt, *, durable: bool) -> str:

@@ -1,16 +1,24 @@
-"""A line → checked. Only what Vectorize is known to refuse is refused here; it has the last word on the rest."""
+"""A line → a vector that can be sent. Only what Vectorize is known to refuse is refused here."""
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Iterator
-from functools import cached_property
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, get_args
 
 import msgspec
+import numpy as np
+import orjson
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
-from airflow_provider_vectorize.load.lines import BOM, Block, Mark
+from airflow_provider_vectorize.errors import ConfigError
+
+Validation = Literal["full", "light", "off"]
+Float32Text = Literal["auto", "always", "never"]
+
+#: A check takes a line without its ``\n`` and gives the vector's id (``None``: not known) and the text to send.
+Check = Callable[[bytes], tuple[str | None, bytes]]
 
 _NULL = msgspec.Raw(b"null")
 
@@ -24,36 +32,16 @@ class Row(msgspec.Struct):
     metadata: msgspec.Raw = _NULL
 
 
-class BadRow(NamedTuple):
-    """A row that is not sent, or that was refused.
-
-    :param mark: where it stands.
-    :param text: its bytes.
-    :param reason: what is wrong with it.
-    :param unparsable: it is not a vector in JSON at all: what ``unparsable_behavior`` speaks of.
-    """
-
-    mark: Mark
-    text: bytes
-    reason: str
-    unparsable: bool = False
+_decode = msgspec.json.Decoder(Row).decode
+_decode_metadata = msgspec.json.Decoder(dict[str, Any] | None).decode
 
 
-class GoodRow(NamedTuple):
-    """A row that can be sent.
-
-    :param mark: where it stands.
-    :param text: its bytes, without an end of line.
-    :param id: the vector's id.
-    """
-
-    mark: Mark
-    text: bytes
-    id: str
+class RowProblem(Exception):  # noqa: N818 - a verdict on a row; nobody outside of a check sees it
+    """What is wrong with a row that is JSON of the right shape."""
 
 
-class Checker:
-    """Checks rows against one index.
+class FullCheck:
+    """Parses every row: JSON, id, dimensions, finite float32, namespace, metadata.
 
     :param dimensions: the index's.
     :param limits: Cloudflare's limits.
@@ -62,65 +50,150 @@ class Checker:
     def __init__(self, dimensions: int, limits: Limits = LIMITS) -> None:
         self._dimensions = dimensions
         self._limits = limits
-        self._floats = struct.Struct(f"<{dimensions}f")
+        self._pack = struct.Struct(f"<{dimensions}f").pack
+        # An id of so few characters cannot be too long in bytes, so that its bytes need not be counted.
+        self._short = limits.id_bytes // 4
 
-    @cached_property
-    def _row(self) -> msgspec.json.Decoder[Row]:
-        return msgspec.json.Decoder(Row)
+    def __call__(self, text: bytes) -> tuple[str, bytes]:
+        """Check one line.
 
-    @cached_property
-    def _metadata(self) -> msgspec.json.Decoder[dict[str, Any] | None]:
-        return msgspec.json.Decoder(dict[str, Any] | None)
-
-    def rows(self, block: Block) -> Iterator[GoodRow | BadRow]:
-        """The rows of a block, in order. Blank lines are none; a ``\\r`` before the ``\\n`` does not count."""
-        number, line, offset = block.mark
-        for raw in block.data.split(b"\n"):
-            mark = Mark(number, line, offset)
-            line += 1
-            offset += len(raw) + 1
-            text = (raw.removeprefix(BOM) if mark.offset == 0 else raw).strip(b" \t\r")
-            if text:
-                yield self.check(mark, text)
-
-    def check(self, mark: Mark, text: bytes) -> GoodRow | BadRow:
-        """Check one line."""
+        :raises msgspec.DecodeError: it is no vector in JSON.
+        :raises RowProblem: it is one that Vectorize refuses.
+        """
+        row = _decode(text)
+        self.check(row, len(row.values))
         try:
-            if not text.isascii():
-                text.decode()  # the parser skips what it does not need, and does not look at its encoding
-            row = self._row.decode(text)
-            problem = self._problem(row)
-        except UnicodeDecodeError as error:
-            return BadRow(mark, text, f"not UTF-8, at byte {error.start} of the line", True)
-        except msgspec.DecodeError as error:
-            return BadRow(mark, text, f"not a vector in JSON: {error}", True)
-        return BadRow(mark, text, problem) if problem else GoodRow(mark, text, row.id)
-
-    def _problem(self, row: Row) -> str | None:
-        limits = self._limits
-        if len(row.id) * 4 > limits.id_bytes and (size := len(row.id.encode())) > limits.id_bytes:
-            return f"the id has {size} bytes, at most {limits.id_bytes} are allowed"
-        if row.namespace is not None and (size := len(row.namespace.encode())) > limits.namespace_bytes:
-            return f"the namespace has {size} bytes, at most {limits.namespace_bytes} are allowed"
-        if len(row.values) != self._dimensions:
-            return f"{len(row.values)} values, the index has {self._dimensions} dimensions"
-        try:
-            self._floats.pack(*row.values)
+            self._pack(*row.values)
         except OverflowError:
-            return "a value is beyond the range of float32"
-        return self._metadata_problem(row.metadata) if row.metadata is not _NULL else None
+            raise RowProblem("a value is beyond the range of float32") from None
+        return row.id, text
 
-    def _metadata_problem(self, raw: msgspec.Raw) -> str | None:
-        metadata = self._metadata.decode(raw)
-        if not metadata:
-            return None
-        for key in metadata:
+    def check(self, row: Row, dimensions: int) -> None:
+        """Everything but the values themselves."""
+        if dimensions != self._dimensions:
+            raise RowProblem(f"{dimensions} values, the index has {self._dimensions} dimensions")
+        if len(row.id) > self._short:
+            _fits("id", row.id, self._limits.id_bytes)
+        if row.namespace is not None:
+            _fits("namespace", row.namespace, self._limits.namespace_bytes)
+        if row.metadata is not _NULL:
+            self._check_metadata(row.metadata)
+
+    def _check_metadata(self, raw: msgspec.Raw) -> None:
+        metadata = _decode_metadata(raw)
+        for key in metadata or ():
             if not key or key[0] == "$" or "." in key or '"' in key:
-                return f'the metadata key {key!r} is empty, begins with $, or has a "." or a quote'
+                raise RowProblem(f'the metadata key {key!r} is empty, begins with $, or has a "." or a quote')
         if len(memoryview(raw)) > self._limits.metadata_bytes:
-            size = len(msgspec.json.encode(metadata))
-            if size > self._limits.metadata_bytes:
-                return (
-                    f"the metadata has {size} bytes of compact JSON, at most {self._limits.metadata_bytes} are allowed"
-                )
-        return None
+            size, most = len(msgspec.json.encode(metadata)), self._limits.metadata_bytes
+            if size > most:
+                raise RowProblem(f"the metadata has {size} bytes of compact JSON, at most {most} are allowed")
+
+
+def _fits(what: str, text: str, most: int) -> None:
+    size = len(text.encode())
+    if size > most:
+        raise RowProblem(f"the {what} has {size} bytes, at most {most} are allowed")
+
+
+#: What stands before the values in most rows: no object but the row's own, and the key "values" at the end.
+_BEFORE_VALUES = re.compile(rb'[^{]*\{[^{]*"values"[ \t]*:[ \t]*')
+
+
+class Float32Check(FullCheck):
+    """:class:`FullCheck`, and the values are written anew as the shortest text of the same float32.
+
+    Vectorize stores float32, so nothing is lost, and 40 % fewer bytes travel.
+    """
+
+    def __call__(self, text: bytes) -> tuple[str, bytes]:
+        """Check one line, and give it back shorter."""
+        row = _decode(text)
+        self.check(row, len(row.values))
+        try:
+            values = self._pack(*row.values)
+        except OverflowError:
+            raise RowProblem("a value is beyond the range of float32") from None
+        first = text.find(b"[")
+        if not _BEFORE_VALUES.fullmatch(text, 0, first):
+            return row.id, text  # an unusual order of keys: sent as it stands
+        last = text.find(b"]", first)
+        short = orjson.dumps(np.frombuffer(values, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
+        if len(short) > last - first:  # whole numbers, for instance, are shorter as they stand
+            return row.id, text
+        return row.id, b"%b%b%b" % (text[:first], short, text[last + 1 :])
+
+
+class LightCheck(FullCheck):
+    """Parses everything but the values, and only counts those: NaN or a word among them is left to Vectorize."""
+
+    def __call__(self, text: bytes) -> tuple[str, bytes]:
+        """Check one line."""
+        first = text.find(b"[")
+        if not _BEFORE_VALUES.fullmatch(text, 0, first):
+            return super().__call__(text)
+        last = text.find(b"]", first)
+        row = _decode(text[: first + 1] + text[last:])
+        dimensions = text.count(b",", first, last) + 1
+        self.check(row, dimensions if dimensions > 1 or text[first + 1 : last].strip() else 0)
+        return row.id, text
+
+
+_ID_FIRST = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]*)"')
+
+
+def no_check(text: bytes) -> tuple[str | None, bytes]:
+    """Sends rows as they stand. Looks for the id where it comes first: the order of batches depends on it.
+
+    :raises RowProblem: it is no row, but a blank line.
+    """
+    if not text or text.isspace():
+        raise RowProblem("blank")
+    found = _ID_FIRST.match(text)
+    return (found[1].decode("utf-8", "replace") if found else None), text
+
+
+class AutoCheck:
+    """:class:`Float32Check` for the first rows; then for all others too, if it made those a tenth shorter."""
+
+    SAMPLE = 100
+
+    def __init__(self, dimensions: int, limits: Limits = LIMITS) -> None:
+        self._check: Check = Float32Check(dimensions, limits)
+        self._plain = FullCheck(dimensions, limits)
+        self._rows = self._before = self._after = 0
+
+    def __call__(self, text: bytes) -> tuple[str | None, bytes]:
+        """Check one line, and perhaps give it back shorter."""
+        vector_id, sent = self._check(text)
+        if self._rows < self.SAMPLE:
+            self._rows += 1
+            self._before += len(text)
+            self._after += len(sent)
+            if self._rows == self.SAMPLE and self._after > 0.9 * self._before:
+                self._check = self._plain
+        return vector_id, sent
+
+
+def choose_check(dimensions: int, limits: Limits, validation: Validation, float32_text: Float32Text) -> Check:
+    """The check that the settings ask for.
+
+    :param validation: ``full``: each row is parsed. ``light``: the values are only counted. ``off``: nothing is looked
+        at but the id; what is wrong with a row Vectorize says, and the batch is halved until the row is found.
+    :param float32_text: ``auto``: where it saves a tenth or more, values are written as the shortest text of the same
+        float32; this needs ``full``. ``always`` and ``never`` mean what they say.
+    :raises ConfigError: the two do not go together.
+    """
+    if validation not in get_args(Validation):
+        raise ConfigError(f"validation has to be 'full', 'light' or 'off', not {validation!r}.")
+    if float32_text not in get_args(Float32Text):
+        raise ConfigError(f"float32_text has to be 'auto', 'always' or 'never', not {float32_text!r}.")
+    if validation != "full" and float32_text == "always":
+        raise ConfigError("float32_text='always' needs validation='full': what is not parsed cannot be rewritten.")
+    if validation == "off":
+        return no_check
+    if validation == "light":
+        return LightCheck(dimensions, limits)
+    if float32_text == "auto":
+        return AutoCheck(dimensions, limits)
+    return (Float32Check if float32_text == "always" else FullCheck)(dimensions, limits)

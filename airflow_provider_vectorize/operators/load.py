@@ -11,6 +11,7 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
 from airflow_provider_vectorize.durable import attempt_identity, checkpoints
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.load.vectors import Float32Text, Validation
 
 
 class VectorizeUpsertOperator(BaseOperator):
@@ -31,6 +32,10 @@ class VectorizeUpsertOperator(BaseOperator):
         and ``.zst`` by name. One JSON object a line: ``id``, ``values``, perhaps ``namespace`` and ``metadata``.
         (templated)
     :param source_conn_id: the storage's connection. (templated)
+    :param validation: ``full``: every row is parsed and checked before it is sent. ``light``: values are only counted.
+        ``off``: rows are sent as they stand. What is not found here Vectorize finds, and costs more requests.
+    :param float32_text: ``auto``: where it saves a tenth or more, values travel as the shortest text of the same
+        float32, which is what Vectorize stores. ``always``, ``never``. Needs ``validation="full"``.
     :param unparsable_behavior: ``error``: a line that is no vector in JSON is a bad row like others. ``discard``:
         it is dropped, counted in ``rejected`` and written to the log or the dead-letter file.
     :param on_bad_row: ``fail`` the task and name the line, or ``dead_letter``: write the row down and go on.
@@ -61,6 +66,8 @@ class VectorizeUpsertOperator(BaseOperator):
         index_name: str,
         source: str | Sequence[str],
         source_conn_id: str | None = None,
+        validation: Validation = "full",
+        float32_text: Float32Text = "auto",
         unparsable_behavior: UnparsableBehavior = "error",
         on_bad_row: Literal["fail", "dead_letter"] = "fail",
         dead_letter_path: str | None = None,
@@ -76,6 +83,8 @@ class VectorizeUpsertOperator(BaseOperator):
         self.index_name = index_name
         self.source = source
         self.source_conn_id = source_conn_id
+        self.validation = validation
+        self.float32_text = float32_text
         self.unparsable_behavior = unparsable_behavior
         self.on_bad_row = on_bad_row
         self.dead_letter_path = dead_letter_path
@@ -94,6 +103,8 @@ class VectorizeUpsertOperator(BaseOperator):
             self.source if isinstance(self.source, str) else list(self.source),
             operation=self.operation,
             source_conn_id=self.source_conn_id,
+            validation=self.validation,
+            float32_text=self.float32_text,
             unparsable_behavior=self.unparsable_behavior,
             on_bad_row=self.on_bad_row,
             dead_letter_path=self.dead_letter_path,
