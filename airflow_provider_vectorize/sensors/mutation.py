@@ -10,6 +10,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     Context,
     conf,
@@ -84,23 +85,34 @@ class VectorizeMutationSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look once here, where a wrong token shows at once; then wait in the triggerer or here."""
+        _ = self._waits  # what cannot be waited for shows before anybody is asked
         if self.deferrable:
-            started = time.time()
-            if self.poke(context):
-                return
-            self.defer(
-                trigger=VectorizeMutationTrigger(
-                    waits=[wait.to_dict() for wait in self._waits],
-                    vectorize_conn_id=self.vectorize_conn_id,
-                    poke_interval=float(self.poke_interval),
-                    deadline=started + float(self.timeout),
-                ),
-                method_name="execute_complete",
-            )
+            self._execute_deferrable(context)
+            return
         try:
             super().execute(context)
         except AirflowSensorTimeout as error:
             raise AirflowSensorTimeout(f"{error} {self._last.text if self._last else ''}") from None
+
+    def _execute_deferrable(self, context: Context) -> None:
+        deadline = time.time() + float(self.timeout)
+        try:
+            if self.poke(context):
+                return
+        except AirflowFailException as error:
+            # As in the other modes, where Airflow's own loop around the looks does it.
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(f"Skipped instead of failed, as soft_fail says: {error}") from error
+            raise
+        self.defer(
+            trigger=VectorizeMutationTrigger(
+                waits=[wait.to_dict() for wait in self._waits],
+                vectorize_conn_id=self.vectorize_conn_id,
+                poke_interval=float(self.poke_interval),
+                deadline=deadline,
+            ),
+            method_name="execute_complete",
+        )
 
     def poke(self, context: Context) -> bool:
         """One look."""

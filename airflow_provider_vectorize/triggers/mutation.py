@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from airflow.providers.common.compat.connection import get_async_connection
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_vectorize.api.retry import RetryPolicy
-from airflow_provider_vectorize.errors import VectorizeError
+from airflow_provider_vectorize.errors import ConfigError, VectorizeError
 from airflow_provider_vectorize.hooks.connection import client_from
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.look import Look, look
@@ -68,7 +69,12 @@ class VectorizeMutationTrigger(BaseTrigger):
 
     async def _wait(self) -> tuple[str, str]:
         waits = [Wait.from_dict(wait) for wait in self.waits]
-        connection = await get_async_connection(self.vectorize_conn_id)
+        try:
+            connection = await get_async_connection(self.vectorize_conn_id)
+        except AirflowNotFoundException:
+            raise ConfigError(
+                f'The triggerer finds no connection "{self.vectorize_conn_id}": it has to see those of the workers.'
+            ) from None
         # In a thread: reading the extra fields has Airflow mask them, which talks to the supervisor.
         client = await asyncio.to_thread(client_from, connection, retry=RetryPolicy(total=0), reserve=0)
         said, said_at = "", 0.0
@@ -86,10 +92,10 @@ class VectorizeMutationTrigger(BaseTrigger):
                 if found.text != said or now - said_at >= SAY_AGAIN:
                     self.log.info("%s", found.text)
                     said, said_at = found.text, now
-                pause = max(self.poke_interval, found.pause)
-                if self.deadline is not None and time.time() + pause > self.deadline:
+                left = float("inf") if self.deadline is None else self.deadline - time.time()
+                if left <= 0 or found.pause > left:  # while requests are blocked there is nothing to be seen
                     return "timeout", found.text
-                await asyncio.sleep(pause)
+                await asyncio.sleep(max(found.pause, min(self.poke_interval, left)))
         finally:
             client.stop()
             client.close()

@@ -1,0 +1,45 @@
+"""Loads that fail at first, and sensors that wait in vain."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
+from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
+
+SOURCE = "{{ dag_run.conf['source'] }}"
+AGAIN = {"retries": 1, "retry_delay": timedelta(0)}
+
+for in_flight in (1, 4):
+    for durable in (True, False):
+        with DAG(
+            f"load_{'durable' if durable else 'forgetful'}_{in_flight}",
+            schedule=None,
+            start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        ):
+            VectorizeUpsertOperator(
+                task_id="load",
+                index_name="books",
+                source=SOURCE,
+                max_in_flight=in_flight,
+                durable=durable,
+                limits=Limits(vectors_per_request=10),
+                **AGAIN,
+            )
+
+for name, soft in (("wait_in_vain", {}), ("wait_softly", {"soft_fail": True})):
+    for way in ("poke", "deferrable"):
+        with DAG(f"{name}_{way}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+            load = VectorizeUpsertOperator(task_id="load", index_name="books", source=SOURCE)
+            VectorizeMutationSensor(
+                task_id="wait",
+                mutation=load.output,
+                poke_interval=0.05,
+                timeout=0.2,
+                deferrable=way == "deferrable",
+                **soft,
+                **AGAIN,
+            )

@@ -1,0 +1,126 @@
+"""From storage to "it can be queried" on a real Airflow, in each of the ways a DAG can be written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_vectorize.local.handle import LocalVectorize
+from tests.airflow.runs import Airflow, takes
+
+WAYS = ("poke", "reschedule", "deferrable")
+Rows = Callable[..., str]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_receipt_of_a_load_is_waited_for(airflow: Airflow, books: LocalVectorize, rows: Rows, way: str) -> None:
+    run = airflow.run(f"upsert_then_wait_{way}", {"source": rows(10)})
+
+    assert run.states() == {"load": "success", "wait": "success", "take": "success"}
+    assert books.count("books") == 10
+
+
+def test_each_key_of_the_receipt_is_an_xcom_of_its_own(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
+    run = airflow.run("upsert_then_wait_poke", {"source": rows(10)})
+
+    receipt = run.xcom("load")
+    assert run.xcom_keys("load") == {"return_value", *receipt}
+    assert all(run.xcom("load", key) == value for key, value in receipt.items())
+    assert run.xcom("take") == f"took {receipt['mutation_id']}"
+    assert (receipt["index_name"], receipt["vectors"], receipt["batches"], receipt["rejected"]) == ("books", 10, 1, 0)
+    (sent,) = books.requests("upsert")
+    assert (receipt["mutation_id"], receipt["bytes_sent"]) == (sent.mutation_id, sent.body_bytes)
+
+
+def test_the_sensor_leaves_no_xcom(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
+    run = airflow.run("upsert_then_wait_deferrable", {"source": rows(10)})
+
+    assert run.xcom_keys("wait") == set()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_insert_keeps_what_is_there_and_upsert_replaces_it(
+    airflow: Airflow, books: LocalVectorize, rows: Rows, way: str
+) -> None:
+    both = {"source": rows(20), "second": rows(30, "second.ndjson", first=10)}
+
+    run = airflow.run(f"insert_then_upsert_{way}", both)
+
+    assert run.state == "success"
+    assert (run.xcom("insert", "vectors"), run.xcom("upsert", "vectors")) == (20, 30)
+    assert books.count("books") == 40
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_one_sensor_waits_for_the_receipts_of_mapped_loads(
+    airflow: Airflow, books: LocalVectorize, rows: Rows, way: str
+) -> None:
+    sources = [rows(5, f"{shard}.ndjson", first=5 * shard) for shard in range(3)]
+
+    run = airflow.run(f"mapped_loads_{way}", {"sources": sources})
+
+    assert run.states() == {
+        "sources": "success",
+        "load[0]": "success",
+        "load[1]": "success",
+        "load[2]": "success",
+        "wait": "success",
+    }
+    assert books.count("books") == 15
+    assert len({run.xcom("load", "mutation_id", map_index=shard) for shard in range(3)}) == 3
+
+
+@pytest.mark.parametrize("way", ["poke", "deferrable"])
+def test_a_sensor_takes_bare_ids_with_the_name_of_their_index(
+    airflow: Airflow, books: LocalVectorize, rows: Rows, way: str
+) -> None:
+    run = airflow.run(f"bare_ids_{way}", {"source": rows(10)})
+
+    assert run.states() == {"load": "success", "one": "success", "several": "success"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_two_loads_that_vectorize_folded_into_one_batch_are_both_seen(
+    airflow: Airflow,
+    books: LocalVectorize,
+    rows: Rows,
+    way: str,
+    after_look: Callable[[int, Callable[[], Any]], None],
+) -> None:
+    folded: list[dict[str, Any]] = []
+    books.hold()
+    after_look(2, lambda: folded.extend(books.process("books")))
+
+    run = airflow.run(f"mapped_loads_{way}", {"sources": [rows(5, "a.ndjson"), rows(5, "b.ndjson", first=5)]})
+
+    assert run.state == "success"
+    ids = [run.xcom("load", "mutation_id", map_index=shard) for shard in range(2)]
+    assert [batch["mutation_ids"] for batch in folded] == [ids]
+    assert "nothing was processed since it was acknowledged" in airflow.log.text
+    assert "All 2 visible: its vectors read back as they were sent; the watermark is this mutation." in airflow.log.text
+
+
+def test_a_run_without_a_logical_date_loads_and_waits(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
+    test = airflow.bag.dags["upsert_then_wait_deferrable"].test
+    if not takes(test, "logical_date"):
+        pytest.skip("Airflow 2 has no runs without a logical date")
+
+    run = airflow.run("upsert_then_wait_deferrable", {"source": rows(10)}, logical_date=None)
+
+    assert run.state == "success"
+
+
+def test_rendered_fields_hold_names_and_no_data(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
+    from tests.airflow.runs import query
+
+    source = rows(10)
+    run = airflow.run("upsert_then_wait_deferrable", {"source": source})
+
+    fields = dict(
+        query("select task_id, rendered_fields from rendered_task_instance_fields where run_id = ?", run.run_id)
+    )
+    assert json.loads(fields["load"])["source"] == source
+    assert "0.5" not in "".join(map(str, fields.values()))
