@@ -1,0 +1,16 @@
+"""Real clients, written by others, on the local Vectorize."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+DIMENSIONS = 32
+
+
+def values(*first: float) -> list[float]:
+    return [*first, *[0.0] * (DIMENSIONS - len(first))]
+
+
+def ndjson(*vectors: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(vector).encode() + b"\n" for vector in vectors)
