@@ -1,0 +1,85 @@
+"""The text of the demo: paragraphs of the documentation that the installed Airflow brings along."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+#: Shorter ones are headings and one-word notes, longer ones are tables.
+CHARACTERS = range(60, 1_500)
+#: Beginnings that are not prose: directives, code, tables, licences.
+NOT_PROSE = re.compile(r"(:|\.\.|>>>|[|+#`*<\[{(]|(from|import|class|def|Licensed)\b|.*(-----|=====))")
+PARAMETER = re.compile(r"^:param ([\w ]+):", re.MULTILINE)
+
+
+class Paragraph(NamedTuple):
+    """A paragraph, and where it stands.
+
+    :param area: ``configuration``, ``core``, ``sdk`` or ``providers``; it becomes the vector's namespace.
+    :param file: in the installed package.
+    """
+
+    area: str
+    file: str
+    text: str
+
+    @property
+    def id(self) -> str:
+        """The same text has the same id in every run, so that upsert replaces it."""
+        return f"{self.area}-{hashlib.sha256(self.text.encode()).hexdigest()[:20]}"
+
+
+def paragraphs() -> list[Paragraph]:
+    """Each paragraph once, in an order that does not change."""
+    spec = importlib.util.find_spec("airflow")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("Airflow is not installed here.")
+    root = Path(spec.submodule_search_locations[0])
+    found: dict[str, Paragraph] = {}
+    for paragraph in (*_configuration(root), *_files(root)):
+        found.setdefault(paragraph.text, paragraph)
+    return list(found.values())
+
+
+def _configuration(root: Path) -> Iterator[Paragraph]:
+    """What the reference of the configuration says of each option."""
+    file = root / "config_templates" / "config.yml"
+    for section, content in yaml.safe_load(file.read_text()).items():
+        for option, details in content["options"].items():
+            for text in _prose(details.get("description") or ""):
+                yield Paragraph("configuration", str(file.relative_to(root.parent)), f"[{section}] {option}: {text}")
+
+
+def _files(root: Path) -> Iterator[Paragraph]:
+    """Docstrings and Markdown."""
+    for file in sorted((*root.rglob("*.py"), *root.rglob("*.md"))):
+        name = file.relative_to(root.parent)
+        if {"_vendor", "migrations", "i18n"} & set(name.parts):
+            continue
+        area = name.parts[1] if name.parts[1] in ("sdk", "providers") else "core"
+        texts = _prose(file.read_text()) if file.suffix == ".md" else _docstrings(file)
+        yield from (Paragraph(area, str(name), text) for text in texts)
+
+
+def _docstrings(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            text, *parameters = PARAMETER.split(ast.get_docstring(node) or "")
+            yield from _prose(text)
+            of = getattr(node, "name", "")
+            for name, meaning in zip(parameters[::2], parameters[1::2], strict=True):
+                yield from (f"{of}({name.split()[-1]}): {text}" for text in _prose(meaning.split("\n:")[0]))
+
+
+def _prose(text: str) -> Iterator[str]:
+    for piece in re.split(r"\n\s*\n", text):
+        paragraph = " ".join(piece.split())
+        if len(paragraph) in CHARACTERS and not NOT_PROSE.match(paragraph):
+            yield paragraph
