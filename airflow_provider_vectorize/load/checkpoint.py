@@ -47,6 +47,11 @@ class Done:
         first = self.ranges[0] if self.ranges else None
         return first[1] if first and first[0] == Mark() else Mark()
 
+    @property
+    def gaps(self) -> bool:
+        """Whether something after :attr:`start` is dealt with, too."""
+        return any(end > self.start for _, end in self.ranges)
+
     def covers(self, mark: Mark) -> bool:
         """Whether the row at this mark is dealt with."""
         return any(start <= mark < end for start, end in self.ranges)

@@ -47,7 +47,7 @@ def read_rows(objects: Sequence[SourceObject], check: Check, done: Done) -> Iter
         with item.open(mark.offset) as stream:
             for block in read_blocks(stream, mark, item.uri):
                 rows = check_rows(block, check)
-                yield without(rows, done) if len(done.ranges) > 1 else rows
+                yield without(rows, done) if done.gaps else rows
         if item.current_version() != item.version:
             raise SourceError(
                 f"{item.uri} changed while it was read. Load it again when whoever writes it is done.", uri=item.uri
