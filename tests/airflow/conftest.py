@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -83,7 +84,8 @@ def rows(tmp_path: Path) -> Callable[..., str]:
 
     def write(count: int, name: str = "source.ndjson", *, first: int = 0) -> str:
         path = tmp_path / name
-        path.write_text("".join(json.dumps(row(number)) + "\n" for number in range(first, first + count)))
+        text = "".join(json.dumps(row(number)) + "\n" for number in range(first, first + count))
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
         return str(path)
 
     return write

@@ -110,6 +110,30 @@ class Airflow:
         run = self.bag.dags[dag_id].test(run_conf=conf, **options)
         return Run(dag_id, run.run_id, str(getattr(run.state, "value", run.state)))
 
+    def clear(self, run: Run) -> None:
+        """What the button "Clear" does to a run."""
+        from airflow.models.taskinstance import TaskInstance, clear_task_instances
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            found = session.query(TaskInstance).filter_by(dag_id=run.dag_id, run_id=run.run_id).all()
+            clear_task_instances(found, session)
+
+    def again(self, run: Run, task_id: str) -> None:
+        """Run a task once more, as ``dag.test()`` does."""
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.sdk.definitions.dag import _run_task
+        from airflow.utils.session import create_session
+
+        task = self.bag.dags[run.dag_id].task_dict[task_id]
+        with create_session() as session:
+            instance = (
+                session.query(TaskInstance).filter_by(dag_id=run.dag_id, run_id=run.run_id, task_id=task_id).one()
+            )
+            instance.try_number += 1
+            session.commit()
+            _run_task(ti=instance, task=task, run_triggerer=True)
+
 
 def query(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
     """Ask the metadata database, past Airflow's models."""
