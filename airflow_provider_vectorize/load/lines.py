@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from airflow_provider_vectorize.errors import SourceError
-
-#: Bytes of one read. Larger ones gain nothing, smaller ones cost.
-READ_BYTES = 1 << 20
+#: Bytes of one read. Larger blocks come fresh from the kernel, page by page, which costs more than reading them.
+READ_BYTES = 256 << 10
 #: A line longer than this is no vector: 1,536 dimensions of 25 characters and 10 KB of metadata are 50 KB.
 LINE_BYTES = 16 << 20
+#: Bytes that are kept of such a line.
+KEPT_BYTES = 1_000
 BOM = b"\xef\xbb\xbf"
 
 
@@ -38,22 +38,40 @@ class Block(NamedTuple):
 
     :param data: their bytes.
     :param mark: where the first one begins.
+    :param overlong: this is one line only, too long to be kept: ``data`` is its beginning, and it has no end.
     """
 
     data: bytes
     mark: Mark
+    overlong: bool = False
 
 
-def read_blocks(stream: Readable, mark: Mark, uri: str, *, size: int = READ_BYTES) -> Iterator[Block]:
+def read_blocks(stream: Readable, mark: Mark, *, size: int = READ_BYTES, longest: int = LINE_BYTES) -> Iterator[Block]:
     """Cut a stream into blocks, in constant memory. Only ``\\n`` ends a line.
 
+    A line that is too long is announced as soon as that is known, by a block of its own, and then skipped: an empty
+    block tells where it ended.
+
     :param stream: stands at ``mark``.
-    :param uri: the object, for errors.
-    :raises SourceError: a line is longer than 16 MB.
+    :param size: bytes of one read.
+    :param longest: bytes that a line may have, not less than ``size``.
     """
     pieces: list[bytes] = []
     held = 0
+    skipping = False
     while chunk := stream.read(size):
+        first = chunk.find(b"\n") + 1
+        rest = first - 1 if first else len(chunk)
+        if not skipping and held + rest > longest:
+            yield Block(b"".join((*pieces, chunk[:rest]))[:KEPT_BYTES], mark, overlong=True)
+            pieces, skipping = [], True
+        if skipping:
+            if not first:
+                held += len(chunk)
+                continue
+            mark = Mark(mark.object, mark.line + 1, mark.offset + held + first)
+            yield Block(b"", mark)
+            held, skipping, chunk = 0, False, chunk[first:]
         cut = chunk.rfind(b"\n") + 1
         if cut:
             data = b"".join((*pieces, chunk[:cut])) if pieces else chunk[:cut]
@@ -63,12 +81,7 @@ def read_blocks(stream: Readable, mark: Mark, uri: str, *, size: int = READ_BYTE
         if cut < len(chunk):
             pieces.append(chunk[cut:])
             held += len(chunk) - cut
-        if held > LINE_BYTES:
-            raise SourceError(
-                f"Line {mark.line} of {uri} is longer than {LINE_BYTES >> 20} MB: this is not ndjson with one vector "
-                "a line. Write each vector on a line of its own.",
-                uri=uri,
-                line=mark.line,
-            )
-    if pieces:
+    if skipping:
+        yield Block(b"", Mark(mark.object, mark.line + 1, mark.offset + held))
+    elif pieces:
         yield Block(b"".join(pieces), mark)
