@@ -47,6 +47,7 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA page_size = 32768")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA journal_size_limit = 67108864")  # a batch of 600 MB would leave as much behind
     return connection
 
 

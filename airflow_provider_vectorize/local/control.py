@@ -114,7 +114,10 @@ class Control:
         return {}
 
     async def lag(self, body: Json) -> Json:
-        self._engine.folder.set_lag(float(body["seconds"]))
+        seconds = float(body["seconds"])
+        if not seconds >= 0:
+            raise ValueError(f"a lag of {seconds} seconds")
+        self._engine.folder.set_lag(seconds)
         return {}
 
     async def hold(self, body: Json) -> Json:

@@ -4,33 +4,48 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .records import Json
+from .routes import ROUTES
 
-BEFORE = (
-    "cut_before",
-    "rate_limit",
-    "throttle_40041",
-    "http_500",
-    "gateway_504_html",
-    "gateway_524_html",
-    "redirect",
-    "answer",
-    "delay",
-)
-DURING = ("cut_during_body",)
-BEFORE_APPLY = ("cut_before_apply",)
-AFTER = ("cut_after_body", "cut_during_answer", "not_json", "no_mutation_id")
-FAULTS = BEFORE + DURING + BEFORE_APPLY + AFTER
-OPTIONS: dict[str, set[str]] = {
-    "rate_limit": {"retry_after"},
-    "delay": {"seconds"},
-    "redirect": {"location"},
-    "answer": {"status", "code", "message", "headers", "text"},
-    "cut_during_body": {"after_bytes"},
+NUMBER = (int, float)
+# Each fault with its options and their types.
+FAULTS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    # Before the body is read
+    "cut_before": {},
+    "delay": {"seconds": NUMBER},
+    "rate_limit": {"retry_after": int},
+    "throttle_40041": {},
+    "http_500": {},
+    "gateway_504_html": {},
+    "gateway_524_html": {},
+    "redirect": {"location": str},
+    "answer": {"status": int, "code": int, "message": str, "headers": dict, "text": str},
+    # While it is read, and when it has been read but not applied
+    "cut_during_body": {"after_bytes": int},
+    "cut_before_apply": {},
+    # When the operation is done
+    "cut_after_body": {},
+    "cut_during_answer": {},
+    "not_json": {},
+    "no_mutation_id": {},
 }
+MATCH = {"operation": str, "method": str, "path_contains": str}
+WHEN: dict[str, type | tuple[type, ...]] = {"times": int, "after": int, "probability": NUMBER, "seed": int}
+OPERATIONS = frozenset(operation for _, _, operation in ROUTES)
+
+
+def _checked(body: Json, types: Mapping[str, type | tuple[type, ...]]) -> Json:
+    """The fields that are not null. Raises ValueError for one that is unknown or of another type."""
+    for name, value in body.items():
+        if name not in types:
+            raise ValueError(f"no such field: {name}; there are {', '.join(types)}")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, types[name])):
+            raise ValueError(f"{name} must not be {value!r}")
+    return {name: value for name, value in body.items() if value is not None}
 
 
 @dataclass(slots=True)
@@ -54,22 +69,21 @@ class Rule:
         fault = body.get("fault")
         if fault not in FAULTS:
             raise ValueError(f"no such fault: {fault!r}; there are {', '.join(FAULTS)}")
-        match = body.get("match") or {}
-        own = {"fault", "match", "times", "after", "probability", "seed"}
-        options = {key: value for key, value in body.items() if key not in own}
-        unknown = set(options) - OPTIONS.get(fault, set()) | set(match) - {"operation", "method", "path_contains"}
-        if unknown:
-            raise ValueError(f"unknown options of {fault}: {', '.join(sorted(unknown))}")
+        match = _checked(body.get("match") or {}, MATCH)
+        if match.get("operation", "info") not in OPERATIONS:
+            raise ValueError(f"no such operation: {match['operation']}; there are {', '.join(sorted(OPERATIONS))}")
+        rest = {name: value for name, value in body.items() if name not in ("fault", "match")}
+        given = _checked(rest, WHEN | FAULTS[fault])
         return cls(
             fault,
             match.get("operation"),
             match.get("method"),
             match.get("path_contains"),
-            body.get("times", 1),
-            body.get("after", 0),
-            body.get("probability", 1.0),
-            options,
-            random=random.Random(body.get("seed", 0)),
+            given.get("times") if "times" in body else 1,
+            given.get("after", 0),
+            given.get("probability", 1.0),
+            {name: value for name, value in given.items() if name in FAULTS[fault]},
+            random=random.Random(given.get("seed", 0)),
         )
 
     def meets(self, operation: str, method: str, path: str) -> bool:
@@ -112,7 +126,11 @@ class Flap:
 
     @classmethod
     def parse(cls, body: Json) -> Flap:
-        return cls(body.get("index"), body.get("probability"), body.get("times"), random.Random(body.get("seed", 0)))
+        """From the JSON of the control API. Raises ValueError with what is wrong."""
+        given = _checked(body, {"index": str, "probability": NUMBER, "times": int, "seed": int})
+        return cls(
+            given.get("index"), given.get("probability"), given.get("times"), random.Random(given.get("seed", 0))
+        )
 
     def stale_now(self, index: str) -> bool:
         if self.index not in (None, index) or (self.times is not None and self.stale >= self.times):
