@@ -1,0 +1,114 @@
+"""The example DAGs run as they stand, with the deferrable sensor and without."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_vectorize.local.handle import LocalVectorize
+from tests.airflow.runs import Airflow, Run
+
+EXAMPLES = sorted(path.stem for path in (Path(__file__).parents[2] / "example_dags").glob("[a-z]*.py"))
+DIMENSIONS = 256
+Prepare = Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]
+
+
+def write(path: Path, count: int, *, first: int = 0) -> None:
+    """An object as an embedding job leaves it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = ({"id": f"doc-{n}", "values": [n + 1.0, *[0.5] * (DIMENSIONS - 1)]} for n in range(first, first + count))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def nightly_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("AIRFLOW_VAR_EMBEDDINGS", folder.as_uri())
+    now = datetime.now(UTC)
+    for night in (now, now + timedelta(days=1)):  # the run may begin after midnight
+        write(folder / f"{night:%Y-%m-%d}" / "a.ndjson", 20)
+        write(folder / f"{night:%Y-%m-%d}" / "b.ndjson", 10, first=20)
+    return {}
+
+
+def mapped_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    create_index()
+    write(folder / "a.ndjson", 20)
+    write(folder / "b.ndjson", 10, first=20)
+    return {"folder": folder.as_uri()}
+
+
+def taskflow_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    create_index()
+    write(folder / "all.ndjson", 30)
+    return {"source": (folder / "all.ndjson").as_uri()}
+
+
+def create_index() -> None:
+    from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+
+    VectorizeHook().create_index("docs", dimensions=DIMENSIONS, metric="cosine")
+
+
+PREPARE: dict[str, Prepare] = {one.__name__: one for one in (nightly_load, mapped_load, taskflow_load)}
+
+
+@pytest.fixture(params=["deferrable", "poke"])
+def way(request: pytest.FixtureRequest, airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How every sensor of every example waits."""
+    from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
+
+    sensors = [task for dag in airflow.bag.dags.values() for task in dag.tasks]
+    for task in sensors:
+        if isinstance(task, VectorizeMutationSensor) and task.dag_id in EXAMPLES:
+            monkeypatch.setattr(task, "deferrable", request.param == "deferrable")
+            monkeypatch.setattr(task, "poke_interval", 0.05)
+    return str(request.param)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_runs(
+    airflow: Airflow,
+    vectorize: LocalVectorize,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    after_look: Callable[[int, Callable[[], Any]], None],
+    example: str,
+    way: str,
+) -> None:
+    assert example in PREPARE, f"write down here what {example} needs"
+    conf = PREPARE[example](tmp_path, monkeypatch)
+    vectorize.hold()
+    after_look(1, vectorize.release)
+
+    run: Run = airflow.run(example, conf)
+
+    assert set(run.states().values()) == {"success"}
+    assert vectorize.count("docs") == 30
+    assert ("trigger in line" in airflow.log.text) is (way == "deferrable")
+
+
+def test_the_nightly_load_can_be_given_a_night(
+    airflow: Airflow, vectorize: LocalVectorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_EMBEDDINGS", tmp_path.as_uri())
+    write(tmp_path / "2026-01-31" / "a.ndjson", 5)
+
+    run = airflow.run("nightly_load", {"night": "2026-01-31"})
+
+    assert run.state == "success"
+    assert vectorize.count("docs") == 5
+
+
+def test_the_nightly_load_fails_loudly_when_there_is_nothing_to_load(
+    airflow: Airflow, vectorize: LocalVectorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_EMBEDDINGS", tmp_path.as_uri())
+
+    run = airflow.run("nightly_load", {"night": "2026-01-31"})
+
+    assert (run.states()["load"], run.state) == ("failed", "failed")
+    assert "Nothing matches" in airflow.log.text
