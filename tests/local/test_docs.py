@@ -1,0 +1,57 @@
+"""The page of the local Vectorize says what there is, and its example runs."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_vectorize.local import data_problems, problems
+from airflow_provider_vectorize.local.control import Control
+from airflow_provider_vectorize.local.faults import FAULTS
+from airflow_provider_vectorize.local.handle import LocalVectorize
+from airflow_provider_vectorize.local.routes import ROUTES
+from airflow_provider_vectorize.local.serve import parser
+
+PAGE = (Path(__file__).parents[2] / "docs/local-vectorize.md").read_text()
+
+
+def test_its_example_runs(local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    names["test_a_load_gets_over_a_rate_limit"](local_vectorize, monkeypatch, tmp_path)
+
+
+def test_it_names_every_fault_with_its_options_and_every_operation() -> None:
+    for fault, options in FAULTS.items():
+        line = next(line for line in PAGE.splitlines() if line.startswith("|") and f"`{fault}`" in line)
+        assert all(f"`{option}`" in line for option in options), fault
+    for _, _, operation in ROUTES:
+        assert re.search(rf"\b{operation}\b", PAGE) or operation == "verify_token", operation
+
+
+def test_it_names_every_option_of_the_command() -> None:
+    for action in parser()._actions:
+        for name in action.option_strings:
+            assert name in PAGE or name in ("-h", "--help", "--until-stdin-closes"), name
+
+
+def test_it_names_everything_public_of_the_handle() -> None:
+    for name, _ in inspect.getmembers(LocalVectorize):
+        assert name.startswith("_") or name == "control" or f"`{name}" in PAGE or f".{name}(" in PAGE, name
+
+
+def test_it_names_every_path_of_the_control_api() -> None:
+    for path in re.findall(r'"(/\w+)", self\.', inspect.getsource(Control)):
+        assert path in PAGE, path
+
+
+def test_it_names_every_guessed_code() -> None:
+    for module in (problems, data_problems):
+        for _, kind in inspect.getmembers(module, inspect.isclass):
+            if kind.guessed:
+                assert str(kind.code) in PAGE, kind
