@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import requests
 from pydantic import TypeAdapter, ValidationError
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, LocationValueError
 
 from airflow_provider_vectorize import __version__
 from airflow_provider_vectorize.api import models as m
@@ -445,7 +446,7 @@ class VectorizeClient:
                 budget = read_budget(response.headers)
                 content = _read(response, request)
             return read_answer(request, response.status_code, response.headers, content, write=write)
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:  # requests lets some of urllib3's pass
             hopeless = _hopeless(error)
             if hopeless:
                 raise ConfigError(
@@ -549,9 +550,9 @@ def _read(response: requests.Response, request: Request) -> bytes:
     return bytes(content)
 
 
-def _hopeless(error: requests.RequestException) -> str:
+def _hopeless(error: Exception) -> str:
     """What no retry can mend, or nothing."""
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader)):
+    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader, LocationValueError)):
         return "the address or the credentials have characters that cannot be sent"
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
         return "the server's certificate is not trusted. Correct the address, or the field Verify TLS"

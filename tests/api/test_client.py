@@ -1,0 +1,488 @@
+"""Each endpoint, as the local Vectorize answers it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize.api import models as m
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.limits import PRESETS, Limits
+from airflow_provider_vectorize.api.retry import RetryPolicy
+from airflow_provider_vectorize.local.handle import LocalVectorize
+from tests.api.conftest import Time, ndjson, numbered, values, vector
+
+Make = Callable[..., VectorizeClient]
+
+# ---------------------------------------------------------------- indexes
+
+
+def test_an_index_is_created_listed_described_and_deleted(make_client: Make) -> None:
+    client = make_client()
+    index = client.create_index("books", dimensions=64, metric="dot-product", description="all of them")
+    assert (index.name, index.config.dimensions, index.config.metric) == ("books", 64, "dot-product")
+    assert index.description == "all of them"
+    assert index.created_on is not None
+    assert abs(datetime.now(UTC) - index.created_on) < timedelta(minutes=5)
+    assert client.list_indexes() == [index]
+    assert client.get_index("books") == index
+    client.delete_index("books")
+    assert client.list_indexes() == []
+    with pytest.raises(e.IndexDeletedError):
+        client.get_index("books")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_brings_the_dimensions_that_the_limits_know(make_client: Make, preset: str) -> None:
+    client = make_client()
+    assert client.create_index("books", preset=preset).config.dimensions == PRESETS[preset]
+    assert client.ensure_index("books", preset=preset)[1] is False
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"dimensions": 32},
+        {"metric": "cosine"},
+        {"dimensions": 32, "metric": "cosine", "preset": "openai/text-embedding-ada-002"},
+        {"metric": "cosine", "preset": "openai/text-embedding-ada-002"},
+    ],
+)
+def test_half_a_shape_or_two_shapes_are_refused_before_anything_is_sent(
+    make_client: Make, local_vectorize: LocalVectorize, shape: dict[str, Any]
+) -> None:
+    with pytest.raises(e.ConfigError):
+        make_client().create_index("books", **shape)
+    assert local_vectorize.requests() == []
+
+
+def test_a_name_that_is_taken_is_an_error(client: VectorizeClient) -> None:
+    with pytest.raises(e.IndexExistsError):
+        client.create_index("books", dimensions=32, metric="cosine")
+
+
+def test_ensure_creates_once_and_then_leaves_the_index_as_it_is(make_client: Make) -> None:
+    client = make_client()
+    first, created = client.ensure_index("books", dimensions=32, metric="cosine")
+    assert created
+    again, created = client.ensure_index("books", dimensions=32, metric="cosine", description="another")
+    assert (again, created) == (first, False)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ({"dimensions": 64, "metric": "cosine"}, "not with 64 dimensions and the metric cosine"),
+        ({"dimensions": 32, "metric": "euclidean"}, "not with 32 dimensions and the metric euclidean"),
+        ({"preset": "@cf/baai/bge-base-en-v1.5"}, "not with 768 dimensions"),
+        ({"preset": "brand/new-model"}, "whether the preset brand/new-model agrees is not known here"),
+    ],
+)
+def test_ensure_refuses_an_index_that_does_not_agree(
+    client: VectorizeClient, local_vectorize: LocalVectorize, shape: dict[str, Any], said: str
+) -> None:
+    if shape.get("preset") == "brand/new-model":  # the local one does not know it either, and would say so first
+        local_vectorize.fail("answer", operation="create_index", status=400, code=3002, message="duplicate")
+    with pytest.raises(e.InvalidIndexConfigError) as caught:
+        client.ensure_index("books", **shape)
+    assert 'Index "books" is there already, with 32 dimensions and the metric cosine' in str(caught.value)
+    assert said in str(caught.value)
+
+
+LOST = ["cut_after_body", "cut_during_answer", "not_json"]
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_an_index_whose_creation_was_not_heard_of_is_this_calls_own(
+    make_client: Make, local_vectorize: LocalVectorize, fault: str
+) -> None:
+    client = make_client()
+    local_vectorize.fail(fault, operation="create_index")
+    assert client.create_index("books", dimensions=32, metric="cosine").name == "books"
+    local_vectorize.fail(fault, operation="create_index")
+    assert client.ensure_index("films", dimensions=32, metric="cosine")[1] is True
+
+
+def test_an_index_that_was_there_before_is_not_taken_for_ones_own(
+    client: VectorizeClient, local_vectorize: LocalVectorize, make_client: Make, time: Time
+) -> None:
+    time.now = 3_600.0
+    local_vectorize.shift_clock(3_600)  # "books" is an hour old
+    local_vectorize.fail("cut_before", operation="create_index")
+    with pytest.raises(e.IndexExistsError):
+        make_client().create_index("books", dimensions=32, metric="cosine")
+
+
+def test_another_ones_index_of_another_shape_is_not_taken_for_ones_own(
+    client: VectorizeClient, local_vectorize: LocalVectorize
+) -> None:
+    local_vectorize.fail("cut_before", operation="create_index")
+    with pytest.raises(e.IndexExistsError):
+        client.create_index("books", dimensions=64, metric="cosine")
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_a_deletion_that_was_not_heard_of_ends_well(
+    client: VectorizeClient, local_vectorize: LocalVectorize, fault: str
+) -> None:
+    local_vectorize.fail(fault, operation="delete_index")
+    client.delete_index("books")
+    assert client.list_indexes() == []
+
+
+def test_a_deletion_of_what_is_gone_is_an_error(client: VectorizeClient) -> None:
+    client.delete_index("books")
+    with pytest.raises(e.IndexDeletedError):
+        client.delete_index("books")
+    with pytest.raises(e.IndexNotFoundError):
+        client.delete_index("never-there")
+
+
+def test_a_204_is_a_deletion_too(client: VectorizeClient, local_vectorize: LocalVectorize) -> None:
+    local_vectorize.fail("answer", operation="delete_index", status=204, text="")
+    client.delete_index("books")
+
+
+def test_info_has_no_watermark_before_the_first_mutation_and_then_has_one(client: VectorizeClient) -> None:
+    info = client.get_index_info("books")
+    assert (info.dimensions, info.vector_count) == (32, 0)
+    assert info.processed_up_to_mutation is None
+    assert info.processed_up_to_datetime is None
+    mutation = client.upsert("books", ndjson(vector("a", 1)))
+    info = client.get_index_info("books")
+    assert info.processed_up_to_mutation == mutation.mutation_id
+    assert info.processed_up_to_datetime is not None
+    assert info.answered_at is not None
+
+
+# ---------------------------------------------------------------- vectors
+
+
+def test_what_is_written_can_be_got_by_id_20_a_request(
+    client: VectorizeClient, local_vectorize: LocalVectorize
+) -> None:
+    client.upsert("books", ndjson(*numbered(45)))
+    found = client.get_by_ids("books", [f"v{n}" for n in range(45)] + ["missing"])
+    assert sorted(one.id for one in found) == sorted(f"v{n}" for n in range(45))
+    assert len(local_vectorize.requests("get_by_ids")) == 3
+    assert found[0].values[0] == 1
+
+
+def test_a_vector_comes_back_whole(client: VectorizeClient) -> None:
+    metadata = {"k": [1, {"x": "\u00e4"}], "none": None}
+    client.upsert("books", ndjson(vector("a", 0.5, namespace="n", metadata=metadata)))
+    (found,) = client.get_by_ids("books", ["a"])
+    assert found == m.Vector(id="a", values=values(0.5), namespace="n", metadata=metadata)
+    assert found.to_dict() == {"id": "a", "values": values(0.5), "namespace": "n", "metadata": metadata}
+
+
+def test_insert_keeps_and_upsert_replaces(client: VectorizeClient) -> None:
+    client.insert("books", ndjson(vector("a", 1)))
+    client.insert("books", ndjson(vector("a", 2)))
+    assert client.get_by_ids("books", ["a"])[0].values[0] == 1
+    client.upsert("books", ndjson(vector("a", 3)))
+    assert client.get_by_ids("books", ["a"])[0].values[0] == 3
+
+
+def test_unparsable_lines_are_dropped_only_if_one_says_so(client: VectorizeClient) -> None:
+    body = ndjson(vector("a", 1)) + b"not json\n"
+    with pytest.raises(e.RefusedVectorError):
+        client.insert("books", body)
+    client.insert("books", body, unparsable_behavior="discard")
+    assert [one.id for one in client.get_by_ids("books", ["a"])] == ["a"]
+
+
+def test_a_body_that_is_read_in_pieces_arrives_whole_also_at_a_second_attempt(
+    client: VectorizeClient, local_vectorize: LocalVectorize
+) -> None:
+    content = ndjson(*numbered(100))
+
+    class Pieces:
+        def __len__(self) -> int:
+            return len(content)
+
+        def __iter__(self) -> Any:
+            return (content[at : at + 1_000] for at in range(0, len(content), 1_000))
+
+    local_vectorize.fail("cut_during_body", operation="upsert", after_bytes=2_000)
+    client.upsert("books", Pieces())
+    assert local_vectorize.count("books") == 100
+    assert client.retries == 1
+
+
+def test_ids_are_deleted_100_a_request_and_each_request_is_a_mutation(
+    client: VectorizeClient, local_vectorize: LocalVectorize
+) -> None:
+    client.upsert("books", ndjson(*numbered(250)))
+    mutations = client.delete_by_ids("books", (f"v{n}" for n in range(240)))
+    assert len({one.mutation_id for one in mutations}) == 3
+    assert all(one.accepted_at for one in mutations)
+    assert local_vectorize.count("books") == 10
+
+
+def test_no_ids_cost_no_request(client: VectorizeClient, local_vectorize: LocalVectorize) -> None:
+    local_vectorize.clear_requests()
+    assert client.get_by_ids("books", []) == []
+    assert client.delete_by_ids("books", []) == []
+    assert local_vectorize.requests() == []
+
+
+def test_one_id_given_as_a_string_is_not_taken_for_its_letters(client: VectorizeClient) -> None:
+    with pytest.raises(e.ConfigError, match="list of strings"):
+        client.delete_by_ids("books", "abc")
+
+
+def test_a_query_finds_the_nearest_and_returns_what_was_asked_for(client: VectorizeClient) -> None:
+    client.upsert("books", ndjson(vector("a", 1, 0, metadata={"x": 1}, namespace="n"), vector("b", 1, 1)))
+    found = client.query("books", vector=values(1, 0.1))
+    assert (found.count, [one.id for one in found.matches]) == (2, ["a", "b"])
+    assert found.matches[0].to_dict().keys() == {"id", "score", "namespace"}
+    full = client.query("books", vector_id="a", top_k=1, return_values=True, return_metadata="all").matches[0]
+    assert full.score == pytest.approx(1)
+    assert (full.values, full.metadata, full.namespace) == (values(1), {"x": 1}, "n")
+    assert client.query("books", vector=values(1), namespace="n").count == 1
+
+
+def test_a_filter_finds_what_was_written_after_its_metadata_index(client: VectorizeClient) -> None:
+    client.upsert("books", ndjson(vector("before", 1, metadata={"year": 2020})))
+    client.create_metadata_index("books", "year", "number")
+    client.upsert("books", ndjson(vector("after", 1, metadata={"year": 2020})))
+    found = client.query("books", vector=values(1), filter={"year": {"$gte": 2020}})
+    assert [one.id for one in found.matches] == ["after"]
+
+
+def test_a_query_vector_may_be_of_numpy(client: VectorizeClient) -> None:
+    client.upsert("books", ndjson(vector("a", 1)))
+    assert client.query("books", vector=np.array(values(1), np.float32)).count == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "cls"),
+    [
+        ({}, e.ConfigError),
+        ({"vector": values(1), "vector_id": "a"}, e.ConfigError),
+        ({"vector": values(1), "top_k": 0}, e.InvalidQueryError),
+        ({"vector": values(1), "top_k": 101}, e.InvalidQueryError),
+        ({"vector": values(1), "top_k": 51, "return_values": True}, e.InvalidQueryError),
+        ({"vector": values(1), "top_k": 51, "return_metadata": "all"}, e.InvalidQueryError),
+        ({"vector": values(1), "filter": {}}, e.InvalidQueryError),
+        ({"vector": values(1), "filter": {"k": "x" * 2_048}}, e.InvalidQueryError),
+        ({"vector": values(1), "filter": {"k": object()}}, e.ConfigError),
+        ({"vector": values(float("nan"))}, e.InvalidQueryError),
+        ({"vector": values(float("inf"))}, e.InvalidQueryError),
+        ({"vector": ["one", "two"]}, e.InvalidQueryError),
+    ],
+)
+def test_a_query_that_cannot_work_costs_no_request(
+    client: VectorizeClient, local_vectorize: LocalVectorize, options: dict[str, Any], cls: type[Exception]
+) -> None:
+    local_vectorize.clear_requests()
+    with pytest.raises(cls):
+        client.query("books", **options)
+    assert local_vectorize.requests() == []
+
+
+def test_the_caps_of_a_query_are_taken_at_their_edge(client: VectorizeClient) -> None:
+    client.query("books", vector=values(1), top_k=100, return_metadata="indexed")
+    client.query("books", vector=values(1), top_k=50, return_metadata="all", return_values=True)
+
+
+# ---------------------------------------------------------------- listing
+
+
+def test_all_ids_are_listed_page_by_page(make_client: Make, local_vectorize: LocalVectorize, client: Any) -> None:
+    client.upsert("books", ndjson(*numbered(25)))
+    small = make_client(limits=Limits(list_page=10))
+    assert sorted(small.list_vectors("books")) == sorted(f"v{n}" for n in range(25))
+    assert len(local_vectorize.requests("list_vectors")) == 3
+    assert list(client.list_vectors("books")) == list(small.list_vectors("books"))
+
+
+def test_a_page_says_how_many_there_are(client: VectorizeClient) -> None:
+    client.upsert("books", ndjson(*numbered(25)))
+    page = client.list_page("books", count=10)
+    assert (page.count, page.total_count, page.is_truncated, len(page.ids)) == (10, 25, True, 10)
+    assert page.cursor_expiration_timestamp is not None
+    rest = client.list_page("books", count=100, cursor=page.next_cursor)
+    assert (rest.count, rest.is_truncated, rest.next_cursor) == (15, False, None)
+
+
+def test_an_empty_index_has_no_ids(client: VectorizeClient) -> None:
+    assert list(client.list_vectors("books")) == []
+
+
+def test_a_listing_whose_cursor_expires_starts_over_and_gives_each_id_once(
+    make_client: Make, local_vectorize: LocalVectorize, client: VectorizeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.upsert("books", ndjson(*numbered(25)))
+    listing = make_client(limits=Limits(list_page=10)).list_vectors("books")
+    found = [next(listing) for _ in range(12)]
+    local_vectorize.shift_clock(100_000)  # whoever reads the ids takes more than a day over the second page
+    client.upsert("books", ndjson(vector("new", 1)))
+    with caplog.at_level(logging.WARNING):
+        found += listing
+    assert sorted(found) == sorted([f"v{n}" for n in range(25)] + ["new"])
+    assert "starting over, after 20 ids" in caplog.text
+
+
+def test_a_listing_that_gets_no_further_says_so_instead_of_starting_over_for_ever(
+    make_client: Make, local_vectorize: LocalVectorize, client: VectorizeClient
+) -> None:
+    client.upsert("books", ndjson(*numbered(25)))
+    expired = {"operation": "list_vectors", "status": 400, "code": 40020, "message": "invalid cursor: it has expired"}
+    local_vectorize.fail("answer", after=1, **expired)
+    local_vectorize.fail("answer", after=2, **expired)
+    with pytest.raises(e.CursorExpiredError):
+        list(make_client(limits=Limits(list_page=10)).list_vectors("books"))
+
+
+def test_more_without_a_cursor_is_no_end_of_a_listing(client: VectorizeClient, local_vectorize: LocalVectorize) -> None:
+    text = '{"success": true, "result": {"count": 1, "totalCount": 2, "isTruncated": true, "vectors": [{"id": "a"}]}}'
+    local_vectorize.fail("answer", operation="list_vectors", status=200, text=text)
+    with pytest.raises(e.MalformedAnswerError):
+        list(client.list_vectors("books"))
+
+
+# ---------------------------------------------------------------- metadata indexes
+
+
+def test_metadata_indexes_are_created_listed_and_deleted(client: VectorizeClient) -> None:
+    assert client.list_metadata_indexes("books") == []
+    types: list[m.MetadataIndexType] = ["string", "number", "boolean"]
+    for type_ in types:
+        assert client.create_metadata_index("books", f"a.{type_}", type_).mutation_id
+    assert client.create_metadata_index("books", "a.string", "string").accepted_at  # once more is no error
+    found = {one.property_name: one.index_type for one in client.list_metadata_indexes("books")}
+    assert found == {f"a.{type_}": type_ for type_ in types}
+    client.delete_metadata_index("books", "a.string")
+    assert len(client.list_metadata_indexes("books")) == 2
+    with pytest.raises(e.MetadataIndexNotFoundError):
+        client.delete_metadata_index("books", "a.string")
+
+
+# ---------------------------------------------------------------- errors, caused
+
+
+def causes(client: VectorizeClient, make: Make) -> dict[str, tuple[Callable[[], Any], type[e.ApiError], int]]:
+    loose = make(limits=Limits(ids_per_get=1_000, ids_per_delete=1_000, top_k=1_000, top_k_full=1_000))
+    ids = [f"v{n}" for n in range(150)]
+    path = "/indexes/books/upsert"
+    return {
+        "body of a type unknown": (
+            lambda: client.send("POST", path, b"x", content_type="text/plain", write=True),
+            e.UnknownContentTypeError,
+            1005,
+        ),
+        "no such index": (lambda: client.get_index("films"), e.IndexNotFoundError, 3000),
+        "dimensions out of range": (
+            lambda: client.create_index("films", dimensions=31, metric="cosine"),
+            e.InvalidIndexConfigError,
+            3001,
+        ),
+        "name taken": (
+            lambda: client.create_index("books", dimensions=32, metric="cosine"),
+            e.IndexExistsError,
+            3002,
+        ),
+        "no metadata index": (
+            lambda: client.delete_metadata_index("books", "x"),
+            e.MetadataIndexNotFoundError,
+            40005,
+        ),
+        "query of other dimensions": (lambda: client.query("books", vector=[1.0]), e.InvalidQueryError, 40006),
+        "too many ids to get": (lambda: loose.get_by_ids("books", ids), e.TooManyIdsError, 40007),
+        "too many ids to delete": (lambda: loose.delete_by_ids("books", ids), e.TooManyIdsError, 40007),
+        "id too long": (lambda: client.get_by_ids("books", ["x" * 65]), e.RefusedVectorError, 40008),
+        "vector of other dimensions": (
+            lambda: client.upsert("books", ndjson({"id": "a", "values": [1, 2]})),
+            e.RefusedVectorError,
+            40012,
+        ),
+        "metadata too large": (
+            lambda: client.upsert("books", ndjson(vector("a", 1, metadata={"k": "x" * 10_240}))),
+            e.RefusedVectorError,
+            40016,
+        ),
+        "bad metadata key": (
+            lambda: client.upsert("books", ndjson(vector("a", 1, metadata={"$k": 1}))),
+            e.RefusedVectorError,
+            40018,
+        ),
+        "a line that is no vector": (lambda: client.upsert("books", b"nonsense"), e.RefusedVectorError, 40023),
+        "topK over the cap": (
+            lambda: loose.query("books", vector=values(1), top_k=51, return_values=True),
+            e.InvalidQueryError,
+            40025,
+        ),
+        "a body that is no JSON": (
+            lambda: client.send("POST", "/indexes/books/query", b"{"),
+            e.InvalidRequestError,
+            40026,
+        ),
+        "malformed token": (lambda: make(secret="a!b").list_indexes(), e.AuthError, 6003),
+        "wrong token": (lambda: make(secret="wrong").list_indexes(), e.AuthError, 10000),
+        "wrong account": (lambda: make(account_id="f" * 32).list_indexes(), e.AuthError, 9109),
+    }
+
+
+def test_what_goes_wrong_is_told_by_class_code_and_facts(
+    client: VectorizeClient, make_client: Make, local_vectorize: LocalVectorize
+) -> None:
+    for name, (cause, cls, code) in causes(client, make_client).items():
+        with pytest.raises(e.ApiError) as caught:
+            cause()
+        error = caught.value
+        assert (type(error), error.code) == (cls, code), name
+        assert error.status, name
+        assert error.api_message, name
+        assert error.method in ("GET", "POST"), name
+        assert "/vectorize/v2/indexes" in error.path, name
+        assert (error.ray or "").endswith("-LCL"), name
+    client.delete_index("books")
+    with pytest.raises(e.IndexDeletedError) as deleted:
+        client.get_index_info("books")
+    assert (deleted.value.status, deleted.value.code) == (410, 3005)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cls", "status"),
+    [
+        ("rate_limit", e.RateLimitedError, 429),
+        ("throttle_40041", e.RateLimitedError, 400),
+        ("http_500", e.ServerError, 500),
+        ("gateway_504_html", e.ServerError, 504),
+        ("gateway_524_html", e.ServerError, 524),
+        ("cut_before", e.NoAnswerError, None),
+        ("cut_during_body", e.NoAnswerError, None),
+        ("cut_after_body", e.NoAnswerError, None),
+        ("cut_during_answer", e.NoAnswerError, None),
+        ("not_json", e.MalformedAnswerError, 200),
+        ("no_mutation_id", e.MalformedAnswerError, 200),
+    ],
+)
+def test_what_passes_is_tried_again_and_told_when_it_does_not_pass(
+    client: VectorizeClient,
+    make_client: Make,
+    local_vectorize: LocalVectorize,
+    fault: str,
+    cls: type[e.ApiError],
+    status: int | None,
+) -> None:
+    local_vectorize.fail(fault, operation="upsert", times=2)
+    client.upsert("books", ndjson(vector("a", 1)))
+    assert client.retries == 2
+    local_vectorize.fail(fault, operation="upsert", times=None)
+    patient = make_client(retry=RetryPolicy(total=20))
+    with pytest.raises(cls) as caught:
+        patient.upsert("books", ndjson(vector("a", 1)))
+    assert type(caught.value) is cls
+    assert caught.value.status == status
+    assert "Gave up after" in str(caught.value)
+    assert "<html" not in str(caught.value)

@@ -1,0 +1,64 @@
+"""Credentials are checked before anything is sent, in one sentence, and never shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_vectorize.api.credentials import BASE_URL, Credentials
+from airflow_provider_vectorize.errors import ConfigError
+
+ACCOUNT = "0123456789abcdef0123456789ABCDEF"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"secret": ""}, "There is no API token in the credentials"),
+        ({"secret": " \n"}, "There is no API token"),
+        ({"secret": "", "email": "a@b.example"}, "There is no Global API key"),
+        ({"secret": "two words"}, "has spaces or characters that no token has"),
+        ({"secret": "t\u00f6ken"}, "has spaces or characters"),
+        ({"secret": "new\nline"}, "has spaces or characters"),
+        ({"account_id": ""}, "There is no account id"),
+        ({"account_id": "abc"}, "'abc' in the credentials is not 32 hexadecimal digits"),
+        ({"account_id": "g" * 32}, "is not 32 hexadecimal digits"),
+        ({"account_id": "../" + "a" * 29}, "is not 32 hexadecimal digits"),
+        ({"email": "somebody"}, "is no e-mail address"),
+        ({"email": "a@b.example\r\nX-Evil: 1"}, "is no e-mail address"),
+        ({"base_url": "api.cloudflare.com/client/v4"}, "has to look like"),
+        ({"base_url": "ftp://api.cloudflare.com"}, "has to look like"),
+        ({"base_url": "https://"}, "has to look like"),
+        ({"base_url": "https://host:port/"}, "has to look like"),
+        ({"base_url": "https://[::1/client"}, "has to look like"),
+        ({"base_url": "https://api.cloud flare.com"}, "has to look like"),
+        ({"base_url": "https://host/client/v4?x=1"}, "has to look like"),
+        ({"base_url": "https://host/client/v4#x"}, "has to look like"),
+        ({"base_url": "https://user:pass@host/client/v4"}, "must not hold a user or a password"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence_without_the_secret(fields: dict[str, str], said: str) -> None:
+    given = {"account_id": ACCOUNT, "secret": "s3cret-t0ken"} | fields
+    with pytest.raises(ConfigError) as caught:
+        Credentials(**given)
+    assert said in str(caught.value)
+    for secret in ("s3cret-t0ken", "pass@", "words", "\u00f6ken"):
+        assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", ["a" * 40, "cfut_" + "b" * 48, "cfat_x", "cfk_y", "x"])
+def test_no_length_or_prefix_of_a_token_is_refused(token: str) -> None:
+    assert Credentials(ACCOUNT, token).secret == token
+
+
+def test_what_was_pasted_with_spaces_around_it_is_taken() -> None:
+    found = Credentials(f" {ACCOUNT}\n", " token\n", base_url=f" {BASE_URL}/ ")
+    assert (found.account_id, found.secret, found.base_url) == (ACCOUNT, "token", BASE_URL)
+
+
+def test_a_slash_at_the_end_of_the_base_url_does_not_matter() -> None:
+    urls = {Credentials(ACCOUNT, "t", base_url=url).account_url for url in ("", BASE_URL, BASE_URL + "/")}
+    assert urls == {f"{BASE_URL}/accounts/{ACCOUNT}/vectorize/v2"}
+
+
+def test_the_secret_is_not_shown_in_the_representation() -> None:
+    assert "s3cret" not in repr(Credentials(ACCOUNT, "s3cret", email="a@b.example"))

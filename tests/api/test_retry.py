@@ -1,0 +1,78 @@
+"""How long to wait before a retry, and what an answer says of the budget. Nothing here needs a socket."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize.api.retry import Budget, RetryPolicy, block_length, read_budget
+
+POLICY = RetryPolicy(total=1_000, first=1, longest=60)
+
+
+def test_waits_double_up_to_the_longest() -> None:
+    waits = [POLICY.wait(e.ServerError("x"), attempt, 0, jitter=0) for attempt in (1, 2, 3, 6, 7, 8, 1_000)]
+    assert waits == [1, 2, 4, 32, 60, 60, 60]
+
+
+def test_jitter_takes_off_half_of_a_wait_at_the_most() -> None:
+    assert POLICY.wait(e.NoAnswerError("x"), 3, 0, jitter=1) == 2
+    assert POLICY.wait(e.NoAnswerError("x"), 3, 0, jitter=0.5) == 3
+
+
+@pytest.mark.parametrize("cls", [e.AuthError, e.IndexNotFoundError, e.RefusedVectorError, e.TerminalApiError])
+def test_what_is_terminal_is_not_tried_again(cls: type[e.ApiError]) -> None:
+    assert POLICY.wait(cls("x"), 1, 0, jitter=0) is None
+
+
+def test_retry_after_is_waited_for_in_full_and_not_by_all_at_once() -> None:
+    error = e.RateLimitedError("x", retry_after=120.0)
+    assert POLICY.wait(error, 1, 0, jitter=0) == 120
+    assert 120 < POLICY.wait(error, 1, 0, jitter=1) <= 121
+
+
+def test_a_retry_after_longer_than_any_block_is_not_believed() -> None:
+    assert POLICY.wait(e.RateLimitedError("x", retry_after=86_400.0), 1, 0, jitter=0) == 300
+
+
+def test_it_gives_up_when_the_wait_would_end_after_the_time_is_up() -> None:
+    assert POLICY.wait(e.ServerError("x"), 10, 940, jitter=0) == 60
+    assert POLICY.wait(e.ServerError("x"), 10, 941, jitter=0) is None
+
+
+def test_a_policy_of_no_time_tries_once() -> None:
+    assert RetryPolicy(total=0).wait(e.ServerError("x"), 1, 0, jitter=0.5) is None
+
+
+def test_the_budget_is_read_from_the_headers() -> None:
+    headers = {"Ratelimit": '"default";r=1142;t=245', "Ratelimit-Policy": '"default";q=600;w=300'}
+    assert read_budget(headers) == Budget(1_142, 245.0, 600)
+    assert read_budget({"Ratelimit": '"default";r=3;t=1.5'}) == Budget(3, 1.5, 1_200)
+
+
+@pytest.mark.parametrize("text", ["", "soon", '"default";r=;t=4', '"default";r=4', '"default";t=4'])
+def test_a_budget_that_cannot_be_read_is_none(text: str) -> None:
+    assert read_budget({"Ratelimit": text}) is None
+
+
+def test_above_half_of_the_quota_nobody_waits() -> None:
+    assert Budget(601, 100).pause(0.2) == 0
+
+
+def test_below_half_what_is_left_is_spread_over_the_window() -> None:
+    assert Budget(500, 100).pause(reserve=0) == pytest.approx(100 / 500)
+    assert Budget(500, 100).pause(reserve=0.2) == pytest.approx(100 / (500 - 240))
+    assert Budget(500, 100).pause(reserve=0, in_flight=100) == pytest.approx(100 / 400)
+
+
+def test_the_reserve_is_not_touched() -> None:
+    assert Budget(240, 100).pause(reserve=0.2) == 100
+
+
+def test_only_a_429_blocks_everybody() -> None:
+    assert block_length(e.RateLimitedError("x", status=429, retry_after=30.0), None) == 30
+    assert block_length(e.RateLimitedError("x", status=429, retry_after=9_000.0), None) == 300
+    assert block_length(e.RateLimitedError("x", status=429), Budget(0, 17)) == 17
+    assert block_length(e.RateLimitedError("x", status=429), Budget(5, 17)) == 0
+    assert block_length(e.RateLimitedError("x", status=400, code=40041, retry_after=5.0), Budget(0, 17)) == 0
+    assert block_length(e.ServerError("x", status=503, retry_after=5.0), None) == 0
