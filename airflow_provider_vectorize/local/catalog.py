@@ -171,10 +171,14 @@ class Catalog:
             taken.append(Mutation(seq, key, mutation_id, Kind(kind), accepted_at, count, argument))
         return taken
 
-    def backlog(self) -> dict[int, tuple[int, float]]:
-        """For each index with something pending: how many mutations, and when the oldest was accepted."""
-        rows = self._read("SELECT index_key, COUNT(*), MIN(accepted_at) FROM mutation GROUP BY index_key")
-        return {key: (count, oldest) for key, count, oldest in rows}
+    def oldest(self) -> tuple[int, float] | None:
+        """The index of the oldest pending mutation, and when that was accepted."""
+        rows = self._read("SELECT index_key, accepted_at FROM mutation ORDER BY seq LIMIT 1")
+        return (int(rows[0][0]), float(rows[0][1])) if rows else None
+
+    def backlog(self) -> dict[int, int]:
+        """How many mutations are pending for each index that has any."""
+        return dict(self._read("SELECT index_key, COUNT(*) FROM mutation GROUP BY index_key"))
 
     def last_seq(self) -> int:
         rows = self._read("SELECT seq FROM sqlite_sequence WHERE name = 'mutation'")

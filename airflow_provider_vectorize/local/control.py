@@ -83,7 +83,7 @@ class Control:
                 "dimensions": index.dimensions,
                 "metric": index.metric,
                 "vectors": info.vectors,
-                "pending_mutations": backlog.get(index.key, (0, 0.0))[0],
+                "pending_mutations": backlog.get(index.key, 0),
             })
         return found
 

@@ -99,7 +99,7 @@ class Column:
     """One metadata index in memory: for each slot a code, and for each code a value."""
 
     def __init__(self, index: MetadataIndex, slots: int, string_bytes: int) -> None:
-        self._index = index
+        self.index = index
         self._string_bytes = string_bytes
         self._codes = np.zeros(slots, np.int32)
         self._values: list[Scalar] = [None, None]  # UNCOVERED, ABSENT
@@ -109,10 +109,10 @@ class Column:
         self._codes = np.concatenate([self._codes, np.zeros(by, np.int32)])
 
     def put(self, slot: int, metadata: bytes | None, seq: int) -> None:
-        if seq <= self._index.since:
+        if seq <= self.index.since:
             self._codes[slot] = UNCOVERED
             return
-        value = indexed_value(orjson.loads(metadata) if metadata else None, self._index, self._string_bytes)
+        value = indexed_value(orjson.loads(metadata) if metadata else None, self.index, self._string_bytes)
         code = self._code_of.get(value)
         if code is None:
             code = self._code_of[value] = len(self._values)

@@ -12,7 +12,7 @@ from .clock import Clock
 from .limits import Limits
 from .problems import IndexDeleted
 from .records import Folded, Index
-from .state import States
+from .state import IndexState, States
 
 logger = logging.getLogger(__name__)
 
@@ -119,36 +119,41 @@ class Folder:
         """The index whose turn it is, or how long nothing is due."""
         if self._held:
             return None, None
-        backlog = self._catalog.backlog()
-        if not backlog:
+        oldest = self._catalog.oldest()
+        if oldest is None:
             return None, None
-        key = min(backlog, key=lambda one: backlog[one][1])
-        due_in = backlog[key][1] + self._lag - self._clock.now()
+        key, accepted_at = oldest
+        due_in = accepted_at + self._lag - self._clock.now()
         if due_in > 0:
             return None, due_in
-        index = next((one for one in self._catalog.indexes() if one.key == key), None)
-        return index, 0.05
+        # None for an index that was deleted a moment ago: then look again.
+        return next((one for one in self._catalog.indexes() if one.key == key), None), 0.05
 
     def _fold(self, index: Index, *, unless_held: bool = False) -> Folded | None:
+        """One batch of an index; None if nothing is pending for it, or it is gone."""
         with self._turn:
             if unless_held and self._held:
                 return None
             try:
                 state = self._states.of(index)
+                with state.fold_lock:
+                    return self._fold_state(state)
             except IndexDeleted:
                 return None
-            with state.fold_lock:
-                mutations = self._catalog.pending(
-                    index.key, self._limits.mutations_per_batch, self._limits.vectors_per_batch
-                )
-                if not mutations:
-                    return None
-                processed_at = state.store.fold(mutations, self._clock.now, self._catalog.last_seq)
-                state.publish()
-                self._catalog.forget(index.key, mutations[-1].seq)
-                state.store.collect_garbage(self._clock.now() - self._limits.cursor_seconds)
+
+    def _fold_state(self, state: IndexState) -> Folded | None:
+        key, store = state.index.key, state.store
+        # Nothing, unless a fold before this one failed after its commit.
+        self._catalog.forget(key, store.folded_seq())
+        mutations = self._catalog.pending(key, self._limits.mutations_per_batch, self._limits.vectors_per_batch)
+        if not mutations:
+            return None
+        processed_at = store.fold(mutations, self._clock.now, self._catalog.last_seq)
+        state.publish()
+        self._catalog.forget(key, mutations[-1].seq)
+        store.collect_garbage(self._clock.now() - self._limits.cursor_seconds)
         return Folded(
-            index.name,
+            state.index.name,
             state.published,
             tuple(mutation.id for mutation in mutations),
             sum(mutation.vectors for mutation in mutations),

@@ -41,9 +41,9 @@ class Matrix:
 
     def set_metadata_indexes(self, metadata_indexes: Sequence[MetadataIndex]) -> None:
         """A new one starts empty, since it covers only what is written after it."""
+        kept = {column.index: column for column in self._columns.values()}
         self._columns = {
-            one.name: self._columns.get(one.name) or Column(one, len(self._rows), self._string_bytes)
-            for one in metadata_indexes
+            one.name: kept.get(one) or Column(one, len(self._rows), self._string_bytes) for one in metadata_indexes
         }
 
     def commit(self, gone: Iterable[int]) -> None:

@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     add("--bind", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1; others need --allow-remote")
     add("--allow-remote", action="store_true", help="allow --bind to an address that other machines reach")
     add("--data", type=Path, metavar="DIR", help="where everything is kept (default: a temporary directory)")
-    add("--lag", type=float, default=2.0, metavar="SECONDS", help="from a write to its visibility (default: 2)")
+    add("--lag", type=_seconds, default=2.0, metavar="SECONDS", help="from a write to its visibility (default: 2)")
     add("--account-id", help="refuse all other accounts")
     add("--token", help="refuse all other API tokens and keys")
     add("--read-only-token", metavar="TOKEN", help="a token that may read, and is refused to write")
@@ -59,6 +59,13 @@ def parser() -> argparse.ArgumentParser:
     add("--port-file", type=Path, metavar="FILE", help="write the port there once it listens")
     add("--until-stdin-closes", action="store_true", help="stop when standard input ends, as when the parent dies")
     return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"not a time: {text}")
+    return seconds
 
 
 def _limit(text: str) -> tuple[str, int]:

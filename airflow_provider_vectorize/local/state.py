@@ -35,18 +35,24 @@ class IndexState:
         """Lets reads see the batch just folded."""
         batch = self.store.last_batch
         with self._matrix_lock:
-            if self._matrix is None:
+            matrix = self._matrix
+            if matrix is None:
                 self.published = batch
                 return
-            self._matrix.set_metadata_indexes(self.store.metadata_indexes(batch))
-        # Slice by slice, so that queries do not wait for 200,000 vectors.
-        for vectors in _slices(self.store.all_vectors(batch, since=batch - 1)):
+            matrix.set_metadata_indexes(self.store.metadata_indexes(batch))
+        try:
+            # Slice by slice, so that queries do not wait for 200,000 vectors.
+            for vectors in _slices(self.store.all_vectors(batch, since=batch - 1)):
+                with self._matrix_lock:
+                    matrix.stage(vectors)
+            gone = self.store.rows_gone(batch)
             with self._matrix_lock:
-                self._matrix.stage(vectors)
-        gone = self.store.rows_gone(batch)
-        with self._matrix_lock:
-            self._matrix.commit(gone)
-            self.published = batch
+                matrix.commit(gone)
+                self.published = batch
+        except BaseException:  # for want of memory, say: the next query reads everything anew
+            with self._matrix_lock:
+                self._matrix, self.published = None, batch
+            raise
 
     def nearest(
         self, query: Floats, top_k: int, namespace: str | None, conditions: Sequence[Condition], at: int | None = None

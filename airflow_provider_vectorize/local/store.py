@@ -132,6 +132,8 @@ class Store:
 
     def fold(self, mutations: Sequence[Mutation], now: Callable[[], float], last_seq: Callable[[], int]) -> float:
         """Applies mutations in their order as one batch, all or nothing. Returns the time it was processed."""
+        if self._closed:
+            raise IndexDeleted(self._name)
         number = self.last_batch + 1
         with transaction(self._writer) as connection:
             total = connection.execute("SELECT vectors FROM batch ORDER BY number DESC LIMIT 1").fetchone()
@@ -203,7 +205,7 @@ class Store:
         return added.rowcount
 
     def collect_garbage(self, before: float) -> None:
-        """Drops what no read can ask for any more: gone before the last two batches and before that moment."""
+        """Drops what no read can ask for any more: gone before the last batch and before that moment."""
         with transaction(self._writer) as connection:
             row = connection.execute(
                 "SELECT MAX(number) FROM batch WHERE number < ? AND processed_at < ?", (self.last_batch, before)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,18 @@ from .conftest import ndjson, values
 
 pytestmark = pytest.mark.clients
 ROOT = Path(__file__).parents[2]
+# The Node of this environment comes first: that of the system may be too old for wrangler.
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 Wrangler = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
 def executable() -> Path:
     """Installed on first use."""
-    if shutil.which("npm") is None:
+    if shutil.which("npm", path=PATH) is None:
         pytest.skip("wrangler needs Node and npm")
-    subprocess.run([Path(__file__).with_name("install_wrangler.sh")], check=True, timeout=300)
+    environment = os.environ | {"PATH": PATH}
+    subprocess.run([Path(__file__).with_name("install_wrangler.sh")], check=True, timeout=300, env=environment)
     return ROOT / ".tools/wrangler/node_modules/.bin/wrangler"
 
 
@@ -34,6 +38,7 @@ def executable() -> Path:
 def wrangler(executable: Path, local_vectorize: LocalVectorize, tmp_path: Path) -> Wrangler:
     """``wrangler vectorize ...`` on the local Vectorize: what it prints, once it has succeeded."""
     environment = os.environ | {
+        "PATH": PATH,
         "CLOUDFLARE_API_BASE_URL": local_vectorize.base_url,
         "CLOUDFLARE_API_TOKEN": local_vectorize.token,
         "CLOUDFLARE_ACCOUNT_ID": local_vectorize.account_id,

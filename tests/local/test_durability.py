@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,28 @@ def test_a_mutation_folded_just_before_the_kill_is_not_folded_again(own: LocalVe
     own.restart()
     assert own.process() == []
     assert http.info()["vectorCount"] == 1
+
+
+def test_a_log_that_is_behind_what_was_folded_is_not_folded_again(own: LocalVectorize, tmp_path: Path) -> None:
+    http = Http(own)
+    http.create()
+    own.hold()
+    http.upsert(vector("a", 1))
+    http.insert(vector("b", 1))
+    own.kill()
+    for path in own.data_dir.glob("catalog*"):  # the log as it was before the fold
+        shutil.copy(path, tmp_path)
+    own.restart()
+    own.process()
+    before = http.info(), own.dump("books")
+    own.kill()
+    for path in own.data_dir.glob("catalog*"):
+        path.unlink()
+    for path in tmp_path.glob("catalog*"):
+        shutil.copy(path, own.data_dir)
+    own.restart()
+    assert own.process() == []
+    assert (http.info(), own.dump("books")) == before
 
 
 def test_a_deleted_index_stays_deleted_and_leaves_no_files(own: LocalVectorize, tmp_path: Path) -> None:

@@ -151,3 +151,18 @@ def test_a_metadata_index_created_again_starts_empty(http: Http) -> None:
     assert found(http, {"n": 1}) == ""
     http.upsert(vector("b", 1, metadata={"n": 1}))
     assert found(http, {"n": 1}) == "b"
+
+
+def test_a_metadata_index_replaced_within_one_batch_starts_empty_too(http: Http) -> None:
+    indexed(http, n="number")
+    http.upsert(vector("a", 1, metadata={"n": 1}))
+    assert found(http, {"n": 1}) == "a"
+    http.local.hold()
+    http.ok("POST", "/books/metadata_index/delete", json={"propertyName": "n"})
+    http.ok("POST", "/books/metadata_index/create", json={"propertyName": "n", "indexType": "string"})
+    assert len(http.local.process()) == 1
+    http.local.release()
+    http.upsert(vector("b", 1, metadata={"n": "1"}), vector("c", 1, metadata={"n": 1}))
+    assert found(http, {"n": "1"}) == "b"
+    assert found(http, {"n": 1}) == ""
+    assert found(http, {"n": None}) == "c"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 from .conftest import Http, vector
@@ -79,10 +81,18 @@ def test_an_expired_cursor_is_refused(http: Http) -> None:
 
 
 def test_what_no_cursor_can_see_any_more_is_dropped(http: Http) -> None:
+    def kept() -> int:
+        (path,) = http.local.data_dir.glob("index-*.sqlite3")
+        with closing(sqlite3.connect(path)) as connection:
+            return int(connection.execute("SELECT COUNT(*) FROM content").fetchone()[0])
+
     http.create()
-    http.upsert(*(vector(f"v{n}", 1) for n in range(9)))
-    for shift in (4_000, 8_000, 12_000):
+    for shift in range(4):
         http.local.shift_clock(shift)
         http.upsert(*(vector(f"v{n}", shift) for n in range(9)))
         assert len(pages(http, 4)) == 9
-    assert len(http.local.dump("books")) == 9
+    assert kept() == 36
+    http.local.shift_clock(4_000)
+    http.upsert(vector("v0", 1))
+    assert len(pages(http, 4)) == 9
+    assert kept() == 10  # the nine of now, and the one that the last batch replaced
