@@ -38,8 +38,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told_to_stop.append(True))
     try:
-        if not (home / "airflow.db").exists() and (code := _run(home, "db-migrate", ["db", "migrate"]).wait()):
-            print(f"db-migrate {code}", flush=True)
+        if not _has_database(home):
+            print("db-migrate", flush=True)
             return 1
         running = {name: _run(home, name, arguments) for name, arguments in COMPONENTS.items()}
         while not told_to_stop:
@@ -48,7 +48,7 @@ def main() -> int:
                     return 0
             for name, process in running.items():
                 if process.poll() is not None:
-                    print(f"{name} {process.returncode}", flush=True)
+                    print(name, flush=True)
                     return 1
         return 0
     finally:
@@ -65,11 +65,23 @@ def _wait_for_lock(path: Path) -> IO[str]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                print("lock 1", flush=True)
+                print("lock", flush=True)
                 raise
             time.sleep(0.2)
         else:
             return lock
+
+
+def _has_database(home: Path) -> bool:
+    """Make the database, unless a whole one is there."""
+    whole = home / "database-is-whole"
+    if not whole.exists():
+        for name in ("airflow.cfg", "airflow.db"):  # what an interrupted run left
+            (home / name).unlink(missing_ok=True)
+        if _run(home, "db-migrate", ["db", "migrate"]).wait() != 0:
+            return False
+        whole.touch()
+    return True
 
 
 def _run(home: Path, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:

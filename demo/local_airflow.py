@@ -142,8 +142,11 @@ class LocalAirflow:
         """Its task instances, each whenever its state has changed, until the run has ended well."""
         states: dict[str, str] = {}
         for _ in self._polls(seconds):
-            run = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")
-            tasks = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+            try:
+                run = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")
+                tasks = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
+            except OSError:
+                continue  # it is ending, and check() will say why
             for task in sorted(tasks, key=lambda task: task["start_date"] or "~"):
                 if task["state"] != states.get(task["task_id"]):
                     states[task["task_id"]] = task["state"]

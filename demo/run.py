@@ -49,7 +49,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The nightly load on real text and real Airflow.")
     parser.add_argument("--ui", action="store_true", help="leave Airflow's UI and the local Vectorize running")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupted)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupted)
     try:
         with only_one(), ExitStack() as running:
             Demo(running, ui=options.ui).run()
@@ -104,7 +105,7 @@ class Demo:
 
     def _start_airflow(self, vectorize: LocalVectorize) -> LocalAirflow:
         with step("Airflow starts, in the background"):
-            settings = vectorize.airflow_env() | {"AIRFLOW_VAR_EMBEDDINGS": self._embeddings.as_uri()}
+            settings = vectorize.airflow_env() | {"AIRFLOW_VAR_EMBEDDINGS": f"file://{self._embeddings}"}
             airflow = LocalAirflow(HOME / "airflow", ROOT / "example_dags", settings, 8080 if self._ui else 0)
             self._running.callback(airflow.stop)
             airflow.start()
@@ -185,6 +186,7 @@ class Demo:
             detail(f"It had {before:,} of them before this run: upsert replaced them. Nothing broke.")
 
     def _stay(self, airflow: LocalAirflow, vectorize: LocalVectorize) -> None:
+        folder = f"file://{self._embeddings / self._night}"
         print(
             f"\nStill running, for this machine only. Ctrl-C ends it.\n\n"
             f"  Airflow          {airflow.url}/dags/{DAG_ID}\n"
@@ -194,8 +196,8 @@ class Demo:
             f"                   account  {vectorize.account_id}\n"
             f"                   token    {vectorize.token}\n\n"
             f"  The other example DAGs are there as well; give them, when you trigger them:\n"
-            f"    mapped_load      folder  {(self._embeddings / self._night).as_uri()}\n"
-            f"    taskflow_load    source  {(self._embeddings / self._night / '*').as_uri()}",
+            f"    mapped_load      folder  {folder}\n"
+            f"    taskflow_load    source  {folder}/*",
             flush=True,
         )
         while True:
@@ -276,6 +278,8 @@ def forget_other_versions() -> None:
 
 
 def _interrupted(*_: object) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # ending takes some seconds, and is not to be interrupted
     raise KeyboardInterrupt
 
 
