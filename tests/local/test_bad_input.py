@@ -43,13 +43,13 @@ COSINE = {"dimensions": 32, "metric": "cosine"}
         ("text", 40026),
     ],
 )
-def test_create_index(http: Http, body: Any, code: int) -> None:
+def test_create_index_refuses(http: Http, body: Any, code: int) -> None:
     response = http.send("POST", "", json=body)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, code)
     assert http.ok("GET", "") == []
 
 
-def test_create_index_without_json(http: Http) -> None:
+def test_create_index_refuses_what_is_not_json(http: Http) -> None:
     plain = {"Content-Type": "application/json"}
     assert http.send("POST", "", data=b"{", headers=plain).json()["errors"][0]["code"] == 40026
     assert http.send("POST", "", data=b"", headers=plain).json()["errors"][0]["code"] == 40026
@@ -104,7 +104,7 @@ DEEP = json.loads('{"k":' * 300 + "1" + "}" * 300)
         ([vector(f"v{n}", 1) for n in range(5_001)], 40010),
     ],
 )
-def test_insert_and_upsert(http: Http, operation: str, lines: Any, code: int) -> None:
+def test_insert_and_upsert_refuse_and_change_nothing(http: Http, operation: str, lines: Any, code: int) -> None:
     http.create()
     body = lines if isinstance(lines, bytes) else ndjson(lines)
     response = http.send("POST", f"/books/{operation}", data=body, headers=NDJSON)
@@ -121,19 +121,19 @@ def test_as_much_as_the_limits_allow_is_taken(http: Http) -> None:
 
 
 @pytest.mark.parametrize("type_", ["", "text/plain", "application/json", "multipart/form-data", "application/ndjson"])
-def test_a_body_of_another_content_type(http: Http, type_: str) -> None:
+def test_a_body_of_another_content_type_is_refused(http: Http, type_: str) -> None:
     http.create()
     response = http.send("POST", "/books/upsert", data=ndjson([vector("a", 1)]), headers={"Content-Type": type_})
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, 1005)
 
 
-def test_multipart_without_a_part_named_vectors(http: Http) -> None:
+def test_multipart_without_a_part_named_vectors_is_refused(http: Http) -> None:
     http.create()
     response = http.send("POST", "/books/upsert", files={"file": ("a", b"{}")})
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, 1005)
 
 
-def test_unparsable_behavior_of_another_sort(http: Http) -> None:
+def test_unparsable_behavior_of_another_sort_is_refused(http: Http) -> None:
     http.create()
     response = http.send("POST", "/books/upsert?unparsable-behavior=ignore", data=b"{}", headers=NDJSON)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, 40026)
@@ -187,7 +187,7 @@ VECTOR = values(1)
         ({"vector": VECTOR, "filter": json.loads('{"k":' * 300 + "1" + "}" * 300)}, 40019),
     ],
 )
-def test_query(http: Http, body: Any, code: int) -> None:
+def test_query_refuses(http: Http, body: Any, code: int) -> None:
     http.create()
     response = http.send("POST", "/books/query", json=body)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, code)
@@ -208,27 +208,27 @@ def test_query(http: Http, body: Any, code: int) -> None:
         ([], 40026),
     ],
 )
-def test_get_and_delete_by_ids(http: Http, path: str, body: Any, code: int) -> None:
+def test_get_and_delete_by_ids_refuse(http: Http, path: str, body: Any, code: int) -> None:
     http.create()
     response = http.send("POST", f"/books/{path}", json=body)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, code)
 
 
 @pytest.mark.parametrize("query", ["count=0", "count=1001", "count=-1", "count=x", "count=1.5", "count=²", "count="])
-def test_list_count(http: Http, query: str) -> None:
+def test_list_refuses_the_count(http: Http, query: str) -> None:
     http.create()
     response = http.send("GET", f"/books/list?{query}")
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, 40026)
 
 
 @pytest.mark.parametrize("cursor", ["x", "bnVsbA==", "W10=", "WzEsMiwzLDRd", "ü"])
-def test_list_cursor(http: Http, cursor: str) -> None:
+def test_list_refuses_the_cursor(http: Http, cursor: str) -> None:
     http.create()
     response = http.send("GET", "/books/list", params={"cursor": cursor})
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, 40020)
 
 
-def test_a_cursor_of_another_index(http: Http) -> None:
+def test_list_refuses_a_cursor_of_another_index(http: Http) -> None:
     http.create("one")
     http.create("two")
     http.upsert(vector("a", 1), vector("b", 1), name="one")
@@ -250,13 +250,13 @@ def test_a_cursor_of_another_index(http: Http) -> None:
         ({"propertyName": "a", "indexType": 1}, 40026),
     ],
 )
-def test_create_metadata_index(http: Http, body: Any, code: int) -> None:
+def test_create_metadata_index_refuses(http: Http, body: Any, code: int) -> None:
     http.create()
     response = http.send("POST", "/books/metadata_index/create", json=body)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, code)
 
 
-def test_an_eleventh_metadata_index(http: Http) -> None:
+def test_an_eleventh_metadata_index_is_refused(http: Http) -> None:
     http.create()
     path = "/books/metadata_index"
     for n in range(10):
@@ -269,7 +269,7 @@ def test_an_eleventh_metadata_index(http: Http) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"property": "a"}, {"propertyName": None}])
-def test_delete_metadata_index(http: Http, body: Any) -> None:
+def test_delete_metadata_index_refuses(http: Http, body: Any) -> None:
     http.create()
     response = http.send("POST", "/books/metadata_index/delete", json=body)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, 40026)
@@ -283,7 +283,7 @@ def test_delete_metadata_index(http: Http, body: Any) -> None:
         ("POST", "/metadata_index/delete"), ("GET", "/metadata_index/list"),
     ],
 )  # fmt: skip
-def test_every_endpoint_of_an_index_that_is_not_there(http: Http, method: str, path: str) -> None:
+def test_every_endpoint_says_that_an_index_is_not_there(http: Http, method: str, path: str) -> None:
     response = http.send(method, "/nobody" + path, json={} if method == "POST" else None)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (404, 3000)
 
@@ -296,7 +296,7 @@ def tiny() -> Iterator[LocalVectorize]:
         yield local
 
 
-def test_too_much_for_an_index_or_an_account(tiny: LocalVectorize) -> None:
+def test_too_much_for_an_index_or_an_account_is_refused(tiny: LocalVectorize) -> None:
     tiny.reset()
     http = Http(tiny)
     http.create()

@@ -69,6 +69,13 @@ def test_a_cut_connection_has_no_answer_whether_the_write_was_applied_or_not(
     assert request.fault == fault
 
 
+@pytest.mark.parametrize("fault", ["cut_before", "cut_during_body", "cut_before_apply", "cut_after_body"])
+def test_a_request_without_a_body_is_cut_too(http: Http, fault: str) -> None:
+    http.local.fail(fault, operation="list_indexes")
+    with pytest.raises(requests.ConnectionError):
+        http.send("GET", "")
+
+
 def test_a_body_is_cut_after_the_bytes_asked_for(http: Http) -> None:
     http.create()
     http.local.fail("cut_during_body", operation="upsert", after_bytes=2_000_000)
