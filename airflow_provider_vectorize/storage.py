@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
-import io
+import contextlib
+import os
 import shutil
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import IO, Any, BinaryIO, cast
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
+from airflow_provider_vectorize.load.compressed import explained, reason, text_of
 from airflow_provider_vectorize.load.lines import Readable
 
 #: Bytes of one request to an object store. fsspec's own default for S3 re-reads 50 MB a line.
 BLOCK_BYTES = 8 << 20
 _GLOB = frozenset("*?[")
-_PLAIN, _GZIP, _ZSTD = "", ".gz", ".zst"
 
 
 class StoredObject:
@@ -54,16 +53,9 @@ class StoredObject:
 
         :raises SourceError: it is cut off, damaged, gone, or may not be read.
         """
-        suffix = next((s for s in (_GZIP, _ZSTD) if self.uri.endswith(s)), _PLAIN)
-        with ExitStack() as stack, _told(self.uri):
-            # S3's file objects read a whole block for each line, and again for the next: see to large reads.
-            raw = stack.enter_context(self._path.fs.open(self._path.path, "rb", block_size=BLOCK_BYTES))
-            stream = stack.enter_context(_OPENERS[suffix](raw))
-            if suffix == _PLAIN and offset:
-                stream.seek(offset)
-            elif offset:
-                _skip(stream, offset, self.uri)
-            yield stream
+        # S3's file objects read a whole block for each line, and again for the next: see to large reads.
+        with _told(self.uri), self._path.fs.open(self._path.path, "rb", block_size=BLOCK_BYTES) as raw:
+            yield text_of(raw, self.uri, offset)
 
 
 class StoredFile:
@@ -78,25 +70,47 @@ class StoredFile:
         self.uri = self._path.as_uri() if hasattr(self._path, "as_uri") else uri
 
     def read(self) -> bytes:
-        """All of it; nothing where it is not there."""
-        try:
-            with self._path.fs.open(self._path.path, "rb") as stream:
-                return cast(bytes, stream.read())
-        except FileNotFoundError:
-            return b""
+        """All of it; nothing where it is not there.
+
+        :raises SourceError: it cannot be read.
+        """
+        with _told(self.uri):
+            try:
+                with self._path.fs.open(self._path.path, "rb") as stream:
+                    return cast(bytes, stream.read())
+            except FileNotFoundError:
+                return b""
 
     def write(self, content: IO[bytes]) -> None:
-        """Replace it.
+        """Replace it. Whoever reads it, and whatever happens to this process, finds the old or the new one, whole.
 
         :raises SourceError: it cannot be written.
         """
         try:
-            if self._path.protocol in ("file", "local", ""):
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.fs.open(self._path.path, "wb") as stream:
+            with _told(self.uri):
+                if self._path.protocol in ("file", "local", ""):
+                    self._write_local(content)
+                else:  # an object is there when all of it is
+                    with self._path.fs.open(self._path.path, "wb") as stream:
+                        shutil.copyfileobj(content, stream, 1 << 20)
+        except SourceError as error:
+            cause = error.__cause__
+            said = reason(cause) if isinstance(cause, Exception) else error.message
+            raise SourceError(f"{self.uri} cannot be written: {said}.", uri=self.uri) from cause
+
+    def _write_local(self, content: IO[bytes]) -> None:
+        os.makedirs(os.path.dirname(self._path.path), exist_ok=True)
+        beside = f"{self._path.path}.part"  # one that a killed process left is replaced, too
+        try:
+            with open(beside, "wb") as stream:
                 shutil.copyfileobj(content, stream, 1 << 20)
-        except OSError as error:
-            raise SourceError(f"{self.uri} cannot be written: {_reason(error)}.", uri=self.uri) from error
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(beside, self._path.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
+            raise
 
 
 def find(source: str | Sequence[str], conn_id: str | None = None) -> list[StoredObject]:
@@ -113,10 +127,11 @@ def find(source: str | Sequence[str], conn_id: str | None = None) -> list[Stored
     paths: dict[str, ObjectStoragePath] = {}
     for name in names:
         for path in _expand(name, conn_id):
-            paths.setdefault(str(path), path)
+            # By URI, since a plain path and what a glob makes of it are the same file.
+            paths.setdefault(path.as_uri() if hasattr(path, "as_uri") else str(path), path)
     found = []
-    for path in paths.values():
-        with _told(path.as_uri() if hasattr(path, "as_uri") else str(path)):
+    for uri, path in paths.items():
+        with _told(uri):
             found.append(StoredObject(path))
     return found
 
@@ -177,94 +192,18 @@ def _version(info: dict[str, Any]) -> str:
     return f"{info.get('size')}:{stamp}"
 
 
-def _skip(stream: Readable, offset: int, uri: str) -> None:
-    while offset > 0:
-        piece = stream.read(min(offset, 1 << 20))
-        if not piece:
-            raise SourceError(f"{uri} is shorter than it was when the last attempt read it.", uri=uri)
-        offset -= len(piece)
-
-
-class _Zstd(io.RawIOBase):
-    """A reader of ``.zst`` that notices a missing end; the library's own returns what there is and says nothing."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        try:
-            import zstandard  # noqa: PLC0415 - only who has .zst objects needs it
-        except ImportError:
-            raise ConfigError(
-                "A .zst object needs the package zstandard: pip install 'airflow-provider-vectorize[zstd]'."
-            ) from None
-        self._raw = raw
-        self._new: Callable[[], Any] = zstandard.ZstdDecompressor().decompressobj
-        self._frame = self._new()
-        self._begun = False
-        self._left = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer)
-        while not self._left:
-            chunk = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame, self._begun = self._new(), False
-            chunk = chunk or self._raw.read(1 << 17)
-            if not chunk:
-                if self._begun:
-                    raise EOFError
-                return 0
-            self._begun = True
-            self._left = self._frame.decompress(chunk)
-        size = min(len(view), len(self._left))
-        view[:size] = self._left[:size]
-        self._left = self._left[size:]
-        return size
-
-
-_OPENERS: dict[str, Callable[[Any], Any]] = {
-    _PLAIN: lambda raw: io.BufferedReader(raw, 1 << 20),
-    _GZIP: lambda raw: gzip.GzipFile(fileobj=io.BufferedReader(raw, 1 << 20)),
-    _ZSTD: lambda raw: io.BufferedReader(_Zstd(raw), 1 << 20),
-}
-
-
 @contextmanager
 def _told(uri: str) -> Iterator[None]:
     """Turn what storage raises into one sentence that names the object."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise SourceError(f"There is no object {uri}.", uri=uri) from error
-    except PermissionError as error:
-        raise SourceError(
-            f"{uri} may not be read: check the storage's connection and its permissions.", uri=uri
-        ) from error
-    except EOFError as error:
-        raise SourceError(
-            f"{uri} is cut off: its compressed data has no end, so it was not written or copied whole. Write it again.",
-            uri=uri,
-        ) from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise SourceError(f"{uri} is damaged, or not compressed as its name says: {error}.", uri=uri) from error
-    except OSError as error:
-        raise SourceError(f"{uri} cannot be read: {_reason(error)}.", uri=uri) from error
-    except Exception as error:
-        # The libraries of the stores have errors of their own, outside of OSError.
-        if type(error).__module__.split(".")[0] in (
-            "botocore",
-            "aiobotocore",
-            "zstandard",
-            "zstd",
-            "google",
-            "azure",
-            "gcsfs",
-        ):
-            raise SourceError(f"{uri} cannot be read: {_reason(error)}.", uri=uri) from error
-        raise
-
-
-def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.rstrip(".")
+    with explained(uri):
+        try:
+            yield
+        except Exception as error:
+            if type(error).__name__ == "FileExpired":  # s3fs asks for each block of the version that it opened
+                raise SourceError(
+                    f"{uri} changed while it was read. Load it again when whoever writes it is done.", uri=uri
+                ) from error
+            # The libraries of the stores have errors of their own, outside of OSError.
+            if type(error).__module__.split(".")[0] in ("botocore", "aiobotocore", "google", "azure", "gcsfs"):
+                raise SourceError(f"{uri} cannot be read: {reason(error)}.", uri=uri) from error
+            raise

@@ -19,7 +19,7 @@ from airflow_provider_vectorize.hooks.connection import client_from
 from airflow_provider_vectorize.load.checkpoint import CheckpointStore
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
-from airflow_provider_vectorize.load.uploader import LoadOptions
+from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.vectors import Float32Text, Validation
 
 
@@ -312,8 +312,11 @@ class VectorizeHook(BaseHook):
 def _ndjson(vectors: bytes | Iterable[m.Vector | Mapping[str, Any]]) -> bytes:
     if isinstance(vectors, bytes):
         return vectors
-    rows = (v.model_dump(exclude_none=True) if isinstance(v, m.Vector) else dict(v) for v in vectors)
-    return b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows)
+    rows = (v.to_dict() if isinstance(v, m.Vector) else dict(v) for v in vectors)
+    try:
+        return b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"A vector cannot be written as JSON: {error}.") from None
 
 
 def _described(objects: Sequence[storage.StoredObject]) -> str:

@@ -6,15 +6,39 @@ import os
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 
 from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.lines import Mark
 from airflow_provider_vectorize.load.rows import BadRow, Rows
 
 #: Bytes of one read of a body. A sender competes with the reader for the interpreter at each one.
 SEND_BYTES = 2 << 20
+
+
+@contextmanager
+def spooling() -> Iterator[None]:
+    """Turn what a temporary file raises into one sentence that says what to do.
+
+    Not an ``OSError``: on the wire that would pass for a lost connection, and be tried again.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise VectorizeError(
+            f"The temporary directory {tempfile.gettempdir()} cannot be used: {error.strerror or error}. A load needs "
+            "room for max_in_flight + 2 batches there, up to 100 MB each: free some, point TMPDIR to another disk, or "
+            "lower max_in_flight."
+        ) from error
+
+
+def temporary_file() -> IO[bytes]:
+    """A file without a name, which goes away with the process."""
+    with spooling():
+        return tempfile.TemporaryFile(buffering=0)
 
 
 class Span:
@@ -31,9 +55,10 @@ class Span:
     def __iter__(self) -> Iterator[bytes]:
         fd, at = self._file.fileno(), self.start
         while at < self.end:
-            piece = os.pread(fd, min(SEND_BYTES, self.end - at), at)
-            if not piece:
-                raise OSError("the temporary file of the batch is shorter than it was")
+            with spooling():
+                piece = os.pread(fd, min(SEND_BYTES, self.end - at), at)
+                if not piece:
+                    raise OSError("the file of a batch is shorter than it was")
             at += len(piece)
             yield piece
 
@@ -50,7 +75,7 @@ class Piece(NamedTuple):
     offsets: list[int]
 
 
-@dataclass
+@dataclass(eq=False)
 class Batch:
     """Some rows in an unnamed temporary file, which goes away with the batch.
 
@@ -64,7 +89,7 @@ class Batch:
 
     start: Mark
     end: Mark
-    file: IO[bytes] = field(default_factory=lambda: tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+    file: IO[bytes] = field(default_factory=temporary_file)
     ends: list[int] = field(default_factory=list)
     ids: list[str | None] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
@@ -101,8 +126,9 @@ class Batch:
         self.ends += [end + shift for end in rows.ends[first:stop]]
         self.ids += rows.ids[first:stop]
         view = memoryview(rows.body)[start : rows.ends[stop - 1]]
-        while view:
-            view = view[os.write(self.file.fileno(), view) :]
+        with spooling():
+            while view:
+                view = view[os.write(self.file.fileno(), view) :]
 
     def close(self) -> None:
         """Give the disk back."""

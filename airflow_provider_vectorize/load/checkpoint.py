@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.load.lines import Mark
 from airflow_provider_vectorize.load.receipt import Receipt
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 
@@ -87,12 +91,68 @@ class Checkpoint:
         """The other way round; ``None`` for what another version wrote."""
         if not isinstance(plain, Mapping) or plain.get("version") != VERSION:
             return None
-        done = Done(tuple((Mark(*start), Mark(*end)) for start, end in plain["done"]))
-        return cls(plain["identity"], done, Receipt.from_dict(plain["receipt"]), plain["dead_letter_bytes"])
+        try:
+            done = Done(tuple((Mark(*start), Mark(*end)) for start, end in plain["done"]))
+            receipt = Receipt.from_dict(plain["receipt"])
+            return cls(dict(plain["identity"]), done, receipt, int(plain["dead_letter_bytes"]))
+        except (KeyError, TypeError, ValueError, ConfigError):
+            return None
 
 
-def resume(kept: Any, identity: Mapping[str, str]) -> tuple[Checkpoint | None, str]:
-    """The checkpoint to go on from, or ``None``; and what to say of it."""
+class Keeper:
+    """Keeps checkpoints in a store, or nowhere. A store that fails costs a retry some time, and never the load.
+
+    :param store: or ``None``.
+    """
+
+    def __init__(self, store: CheckpointStore | None) -> None:
+        self._store = store
+        self._complained = False
+
+    @property
+    def durable(self) -> bool:
+        """Whether a retry can go on."""
+        return self._store is not None
+
+    def load(self) -> Any:
+        """What the last attempt kept, or ``None``."""
+        try:
+            return self._store.load() if self._store else None
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, starting over is safe
+            log.warning("The checkpoint cannot be read: starting over, which is safe. %s", _told(error))
+            return None
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Keep a checkpoint."""
+        try:
+            if self._store:
+                self._store.save(checkpoint.to_dict())
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, the vectors are where they belong
+            if not self._complained:
+                log.warning(
+                    "A checkpoint cannot be kept: a retry would send some batches again, which changes nothing. %s",
+                    _told(error),
+                )
+            self._complained = True
+
+    def clear(self) -> None:
+        """Forget it."""
+        try:
+            if self._store:
+                self._store.clear()
+        except Exception as error:  # noqa: BLE001 - as above
+            log.warning("The checkpoint cannot be cleared. %s", _told(error))
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def resume(kept: Any, identity: Mapping[str, str], uris: Sequence[str]) -> tuple[Checkpoint | None, str]:
+    """The checkpoint to go on from, or ``None``; and what to say of it.
+
+    :param uris: the source's objects.
+    """
     if kept is None:
         return None, ""
     checkpoint = Checkpoint.from_dict(kept)
@@ -101,10 +161,12 @@ def resume(kept: Any, identity: Mapping[str, str]) -> tuple[Checkpoint | None, s
     changed = _changed(checkpoint.identity, identity)
     if changed:
         return None, f"The checkpoint is of another load ({', '.join(changed)} changed): starting over."
-    receipt = checkpoint.receipt
+    receipt, start = checkpoint.receipt, checkpoint.done.start
+    further = ", and over what was acknowledged after that" if checkpoint.done.gaps else ""
     return checkpoint, (
-        f"Going on where the last attempt was: {receipt.vectors:,} vectors in {receipt.batches} batches are "
-        f"acknowledged already, the last as mutation {receipt.mutation_id}."
+        f"Going on where the last attempt was, at line {start.line:,} of {uris[start.object]} (byte {start.offset:,})"
+        f"{further}: {receipt.vectors:,} vectors in {receipt.batches} batches are acknowledged already, the last as "
+        f"mutation {receipt.mutation_id}."
     )
 
 

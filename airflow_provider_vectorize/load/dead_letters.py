@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable
 from typing import IO, Protocol
 
-from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.load.batches import spooling, temporary_file
 from airflow_provider_vectorize.load.rows import BadRow
 
 
@@ -22,7 +21,8 @@ class Target(Protocol):
 
     def read(self) -> bytes: ...
 
-    def write(self, content: IO[bytes]) -> None: ...
+    def write(self, content: IO[bytes]) -> None:
+        """Replace it, all or nothing, whatever happens to this process meanwhile."""
 
 
 class DeadLetters:
@@ -34,41 +34,41 @@ class DeadLetters:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the load
+        self.size = 0  #: bytes so far
+        self._file = temporary_file()
 
-    @property
-    def size(self) -> int:
-        """Bytes so far."""
-        return self._file.tell()
+    def begin(self) -> None:
+        """Replace what an earlier load left, so that nobody takes its rows for this one's.
 
-    def restore(self, size: int) -> None:
+        :raises SourceError: the file cannot be written, which is better known now than after an hour.
+        """
+        self._write(b"")
+
+    def restore(self, size: int) -> bool:
         """Take up what an earlier attempt wrote, as far as its checkpoint speaks for it.
 
-        :raises SourceError: the file is no longer what was written.
+        :return: whether it is still there.
         """
-        if not size:
-            return
-        content = self.target.read()[:size]
+        content = self.target.read()
         if len(content) < size:
-            raise SourceError(
-                f"The dead-letter file {self.target.uri} was {size} bytes when the last attempt ended and is "
-                f"{len(content)} now. Put it back, or clear the task's state to start over.",
-                uri=self.target.uri,
-            )
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(content)
+            return False
+        self._write(content[:size])
+        return True
 
     def add(self, rows: Iterable[tuple[str, BadRow]]) -> None:
-        """Write rows down, each with its object's URI. They are safe when this returns."""
-        lines = [dead_letter(uri, row) for uri, row in rows]
-        if not lines:
-            return
-        self._file.writelines(lines)
-        end = self._file.tell()
-        self._file.seek(0)
+        """Write rows down, each with its object's URI. They are safe when this returns, or it raises."""
+        self._write(b"".join(dead_letter(uri, row) for uri, row in rows))
+
+    def _write(self, lines: bytes) -> None:
+        with spooling():
+            self._file.seek(self.size)
+            self._file.truncate()  # an earlier write may have failed half-way
+            view = memoryview(lines)
+            while view:
+                view = view[self._file.write(view) :]
+            self._file.seek(0)
         self.target.write(self._file)
-        self._file.seek(end)
+        self.size += len(lines)
 
     def close(self) -> None:
         """Give the disk back."""

@@ -63,7 +63,7 @@ def read_ids(objects: Sequence[SourceObject], lines_are: LinesAre, limits: Limit
     read = _PARSERS[lines_are]()
     for number, item in enumerate(objects):
         with item.open(0) as stream:
-            for block in read_blocks(stream, Mark(number), item.uri):
+            for block in read_blocks(stream, Mark(number)):
                 line, offset = block.mark.line, block.mark.offset
                 for raw in block.data.split(b"\n"):
                     text = (raw.removeprefix(BOM) if offset == 0 else raw).strip(b" \t\r")
@@ -104,4 +104,6 @@ _PARSERS: dict[LinesAre, Callable[[], Callable[[bytes], str]]] = {"ids": lambda:
 
 
 def _progress(sent: int, batches: int) -> str:
-    return f"{sent:,} ids were acknowledged in {batches:,} requests before; deleting them again does no harm."
+    if not batches:
+        return "Nothing was acknowledged before."
+    return f"{sent:,} ids were acknowledged before, {batches:,} requests; deleting them again does no harm."

@@ -8,12 +8,17 @@ from collections.abc import Mapping, Sequence
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import Operation
-from airflow_provider_vectorize.api.pacing import StoppedError
-from airflow_provider_vectorize.errors import SourceError, VectorizeError
-from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointStore, Done, resume
+from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.load.bad_rows import BadRows
+from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointStore, Done, Keeper, resume
+from airflow_provider_vectorize.load.dead_letters import DeadLetters
+from airflow_provider_vectorize.load.delivery import Delivery
+from airflow_provider_vectorize.load.ledger import Ledger
+from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.source import SourceObject
-from airflow_provider_vectorize.load.uploader import LoadOptions, Uploader
+from airflow_provider_vectorize.load.uploader import Uploader
+from airflow_provider_vectorize.load.vectors import choose_check
 
 log = logging.getLogger(__name__)
 
@@ -30,33 +35,55 @@ def run(
     """Load the objects, going on from the store's checkpoint where it is of the same load.
 
     :param client: of its own for this load; it is unusable afterwards.
-    :param identity: what else makes it this load, by name.
+    :param identity: what else makes it this load, by name. With it the checkpoint of a finished load stays in the
+        store, so that a task that is lost before it can hand on its receipt need not load again.
     :raises VectorizeError: with what was acknowledged before.
     """
     index = client.get_index(index_name)
-    identity = {
-        **(identity or {}),
-        "account": client.credentials.account_id,
-        "index": index_name,
-        "index's creation": str(index.created_on),
-        "operation": operation,
-        "source": _fingerprint(objects),
-        "dead-letter file": options.dead_letters.target.uri if options.dead_letters else "",
-    }
-    begun, say = resume(store.load() if store else None, identity)
-    if say:
-        log.info("%s", say)
-    begun = begun or Checkpoint(identity, Done(), Receipt(operation, index_name))
-    uploader = Uploader(client, operation, index_name, objects, index.config.dimensions, options, begun, store)
-    try:
-        receipt = uploader.run()
-    except StoppedError:
-        raise VectorizeError("The load was stopped.") from None
+    keeper = Keeper(store)
+    uris = [item.uri for item in objects]
+    begun = _begin(
+        Checkpoint(
+            {
+                **(identity or {}),
+                "account": client.credentials.account_id,
+                "index": index_name,
+                "index's creation": str(index.created_on),
+                "operation": operation,
+                "source": _fingerprint(objects),
+                "dead-letter file": options.dead_letters.target.uri if options.dead_letters else "",
+            },
+            Done(),
+            Receipt(operation, index_name),
+        ),
+        keeper,
+        options.dead_letters,
+        uris,
+    )
+    check = choose_check(index.config.dimensions, options.limits, options.validation, options.float32_text)
+    ledger = Ledger(begun, keeper, options.dead_letters, uris)
+    bad_rows = BadRows(options, uris, begun.receipt.rejected)
+    delivery = Delivery(client, operation, index_name, bad_rows)
+    receipt = Uploader(client, objects, check, options, ledger, bad_rows, delivery).run()
     if not receipt.vectors:
         raise _nothing(objects, receipt)
-    if store:
-        store.clear()  # it would survive a clear of the task, and then there is nothing to go on with
+    if not identity:
+        keeper.clear()  # nothing would tell the next load of the same source from a retry of this one
     return receipt
+
+
+def _begin(fresh: Checkpoint, keeper: Keeper, letters: DeadLetters | None, uris: Sequence[str]) -> Checkpoint:
+    """The checkpoint to go on from, or the fresh one; and the dead-letter file as it belongs to it."""
+    begun, say = resume(keeper.load(), fresh.identity, uris)
+    if begun and letters and not letters.restore(begun.dead_letter_bytes):
+        begun, say = None, f"The dead-letter file {letters.target.uri} is not what it was: starting over."
+    if say:
+        log.info("%s", say)
+    if begun:
+        return begun
+    if letters:
+        letters.begin()
+    return fresh
 
 
 def _nothing(objects: Sequence[SourceObject], receipt: Receipt) -> SourceError:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from airflow_provider_vectorize.errors import ConfigError
@@ -15,30 +15,45 @@ from airflow_provider_vectorize.errors import ConfigError
 MUTATION_IDS = 1_000
 
 
+#: Metadata nested deeper than this is not compared: not every parser reads it.
+DEPTH = 64
+
+
 @dataclass(frozen=True)
 class Sample:
-    """A vector of the last batch, to read back.
+    """A vector that was sent, to be read back.
 
     :param id: its id.
     :param digest: of what was sent, see :func:`digest`.
+    :param new: the index did not show it so just before it was sent; only then does seeing it tell anything.
     """
 
     id: str
     digest: str
+    new: bool = False
 
 
-def digest(values: Sequence[float], metadata: Mapping[str, Any] | None) -> str:
-    """A short digest of a vector as Vectorize stores it: values as float32, metadata whatever its order or spelling."""
-    packed = struct.pack(f"<{len(values)}f", *values)
-    return hashlib.sha256(packed + json.dumps(_plain(metadata or {}), sort_keys=True).encode()).hexdigest()[:16]
+def digest(values: Sequence[float], metadata: Mapping[str, Any] | None) -> str | None:
+    """A short digest of a vector as Vectorize stores it: values as float32, metadata whatever its order or spelling.
+
+    :return: ``None`` for what cannot be compared: metadata that is nested very deeply, numbers beyond any float.
+    """
+    try:
+        packed = struct.pack(f"<{len(values)}f", *(value + 0.0 for value in values))  # -0.0 is 0.0
+        plain = json.dumps(_plain(metadata or {}, DEPTH), sort_keys=True)
+    except (OverflowError, ValueError, TypeError):
+        return None
+    return hashlib.sha256(packed + plain.encode()).hexdigest()[:16]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int) -> Any:
     """JSON that means the same, alike: 1 and 1.0 are one number, a key with null is no key."""
+    if depth < 0:
+        raise ValueError("nested too deeply")
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items() if item is not None}
+        return {key: _plain(item, depth - 1) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, depth - 1) for item in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -48,7 +63,7 @@ class Receipt:
 
     :param operation: ``insert`` or ``upsert``.
     :param index_name: the index.
-    :param mutation_id: of the last batch, which was sent when all others were acknowledged; ``None`` before.
+    :param mutation_id: of the last batch that was acknowledged; ``None`` before.
     :param mutation_ids: in the order of their acknowledgement, the last 1,000.
     :param vectors: rows that were acknowledged.
     :param batches: requests that were acknowledged.
@@ -56,6 +71,8 @@ class Receipt:
     :param rejected: rows that were set aside, see ``on_bad_row`` and ``unparsable_behavior``.
     :param accepted_at: ISO 8601, the server's clock at the last acknowledgement.
     :param samples: vectors of the last batch, with which the wait proves that it is visible.
+    :param sealed: the last batch was sent when all others were acknowledged, so that its mutation stands for all.
+        It is not where Vectorize refused all rows of that batch; the samples are of several batches then.
     """
 
     operation: str
@@ -67,7 +84,8 @@ class Receipt:
     bytes_sent: int = 0
     rejected: int = 0
     accepted_at: str | None = None
-    samples: tuple[Sample, ...] = field(default=())
+    samples: tuple[Sample, ...] = ()
+    sealed: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-plain, because XCom does not bring back the classes of other packages."""
@@ -81,7 +99,9 @@ class Receipt:
         :raises ConfigError: this is not a receipt.
         """
         try:
-            samples = tuple(Sample(str(s["id"]), str(s["digest"])) for s in plain.get("samples") or ())
+            samples = tuple(
+                Sample(str(s["id"]), str(s["digest"]), bool(s.get("new"))) for s in plain.get("samples") or ()
+            )
             known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
             return cls(**known | {"samples": samples, "mutation_ids": tuple(plain.get("mutation_ids") or ())})
         except (TypeError, KeyError, AttributeError) as error:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from airflow_provider_vectorize.load.checkpoint import Done
-from airflow_provider_vectorize.load.lines import BOM, Block, Mark
+from airflow_provider_vectorize.load.lines import BOM, KEPT_BYTES, LINE_BYTES, Block, Mark
 from airflow_provider_vectorize.load.vectors import Check, RowProblem
 
 _SPACE = b" \t\r"
@@ -56,6 +56,10 @@ class Rows(NamedTuple):
 def check_rows(block: Block, check: Check) -> Rows:
     """Check each line of a block. Blank lines are no rows, and a ``\\r`` before the ``\\n`` does not count."""
     number, line, offset = block.mark
+    if block.overlong:
+        reason = f"longer than {LINE_BYTES >> 20} MB, which no vector is; only its first {KEPT_BYTES:,} bytes are kept"
+        # The block's end is not known yet: the next one begins there.
+        return Rows(number, b"", [], [], [], [], [BadRow(block.mark, block.data, reason, True)], block.mark)
     data = block.data
     if offset == 0 and data.startswith(BOM):
         data, offset = data[len(BOM) :], len(BOM)
@@ -72,7 +76,7 @@ def check_rows(block: Block, check: Check) -> Rows:
             if not ascii_only:
                 raw.decode()
             vector_id, text = check(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RowProblem):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RowProblem):
             # Blank lines come here, too, where they are not in the way of good rows.
             again = _check_again(raw, check, Mark(number, line, offset), bad)
             if again is not None:
@@ -112,6 +116,8 @@ def _check_again(raw: bytes, check: Check, mark: Mark, bad: list[BadRow]) -> tup
         bad.append(BadRow(mark, text, f"not UTF-8, at byte {error.start} of the line", True))
     except msgspec.DecodeError as error:
         bad.append(BadRow(mark, text, f"not a vector in JSON: {error}", True))
+    except RecursionError:
+        bad.append(BadRow(mark, text, "not a vector in JSON: nested too deeply", True))
     return None
 
 

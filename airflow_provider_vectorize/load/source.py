@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -11,6 +12,8 @@ from airflow_provider_vectorize.load.checkpoint import Done
 from airflow_provider_vectorize.load.lines import Mark, Readable, read_blocks
 from airflow_provider_vectorize.load.rows import Rows, check_rows, without
 from airflow_provider_vectorize.load.vectors import Check
+
+log = logging.getLogger(__name__)
 
 
 class SourceObject(Protocol):
@@ -40,15 +43,19 @@ def read_rows(objects: Sequence[SourceObject], check: Check, done: Done) -> Iter
 
     :raises SourceError: an object cannot be read to its end, or changed while it was read.
     """
-    start = done.start
+    start, gaps = done.start, done.gaps
     for number in range(start.object, len(objects)):
         item = objects[number]
         mark = start if number == start.object else Mark(number)
+        empty = not mark.offset
         with item.open(mark.offset) as stream:
-            for block in read_blocks(stream, mark, item.uri):
+            for block in read_blocks(stream, mark):
                 rows = check_rows(block, check)
-                yield without(rows, done) if done.gaps else rows
+                empty = empty and not rows.ends and not rows.bad
+                yield without(rows, done) if gaps else rows
         if item.current_version() != item.version:
             raise SourceError(
                 f"{item.uri} changed while it was read. Load it again when whoever writes it is done.", uri=item.uri
             )
+        if empty:
+            log.warning("%s has no rows.", item.uri)

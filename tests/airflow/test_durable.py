@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -70,24 +71,39 @@ def test_a_second_try_sends_no_acknowledged_batch_again(
 def test_the_log_of_a_second_try_says_where_it_goes_on(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
     books.fail("http_500", operation="upsert", after=3)
 
-    airflow.run("load_durable_1", {"source": rows(100)})
+    source = rows(100)
+    airflow.run("load_durable_1", {"source": source})
 
     third = books.requests("upsert")[2].mutation_id
+    byte = sum(map(len, Path(source).read_bytes().splitlines(keepends=True)[:30]))
     assert (
-        f"{GOING_ON}: 30 vectors in 3 batches are acknowledged already, the last as mutation {third}."
-        in airflow.log.text
+        f"{GOING_ON}, at line 31 of {Path(source).as_uri()} (byte {byte:,}): "
+        f"30 vectors in 3 batches are acknowledged already, the last as mutation {third}." in airflow.log.text
     )
     assert "Before that, 30 vectors in 3 batches were acknowledged" in airflow.log.text
 
 
 @needs_store
-def test_a_checkpoint_is_gone_when_the_load_is_green(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
-    books.fail("http_500", operation="upsert", after=3)
+def test_a_task_that_is_lost_before_it_hands_on_its_receipt_need_not_load_again(
+    airflow: Airflow, books: LocalVectorize, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+
+    real, receipts = VectorizeHook.load, []
+
+    def load(hook: Any, *args: Any, **options: Any) -> Any:
+        receipts.append(real(hook, *args, **options))
+        if len(receipts) == 1:
+            raise RuntimeError("the worker is lost")
+        return receipts[-1]
+
+    monkeypatch.setattr(VectorizeHook, "load", load)
 
     run = airflow.run("load_durable_1", {"source": rows(100)})
 
-    assert run.state == "success"
-    assert state(run) is None
+    assert run.tries("load") == 2
+    assert acknowledged(books) == [10] * 10
+    assert run.xcom("load") == receipts[0] == receipts[1]
 
 
 @needs_store

@@ -1,0 +1,137 @@
+"""Compressed objects as streams of text, which notice when their end is missing."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from airflow_provider_vectorize.errors import ConfigError, SourceError
+from airflow_provider_vectorize.load.lines import Readable
+
+#: Bytes of one read of what is below.
+BUFFER_BYTES = 1 << 20
+#: What a compressed object begins with, and no line of JSON does.
+_MAGIC = {b"\x1f\x8b": ("gzip", ".gz"), b"\x28\xb5\x2f\xfd": ("zstd", ".zst")}
+
+
+def text_of(raw: Any, name: str, offset: int) -> Readable:
+    """The text of an object, from a byte of it on.
+
+    :param raw: the object as a binary file, at its beginning.
+    :param name: its name, by which one knows how it is compressed: ``.gz``, ``.zst``, or not.
+    :raises SourceError: it is empty where it should be compressed, or compressed and not called so, or too short.
+    """
+    opener = next((opener for suffix, opener in _OPENERS.items() if name.endswith(suffix)), None)
+    buffered: io.BufferedReader = io.BufferedReader(raw, BUFFER_BYTES)
+    # Not when going on in plain text: that would fetch a block for nothing, and the first attempt has looked.
+    begin = b"" if opener is None and offset else buffered.peek(4)[:4]
+    if opener is None:
+        for magic, (what, suffix) in _MAGIC.items():
+            if begin.startswith(magic):
+                raise SourceError(
+                    f"{name} is compressed with {what}, but its name does not end in {suffix}: rename or unpack it.", uri=name
+                )
+        if offset:
+            buffered.seek(offset)
+        return buffered
+    if not begin:
+        raise EOFError
+    stream: Readable = opener(buffered)
+    while offset > 0:
+        piece = stream.read(min(offset, BUFFER_BYTES))
+        if not piece:
+            raise SourceError(f"{name} is shorter than it was when the last attempt read it.", uri=name)
+        offset -= len(piece)
+    return stream
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn what reading raises into one sentence that names the object.
+
+    :raises SourceError: it is cut off, damaged, gone, or may not be read.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SourceError(f"There is no object {name}.", uri=name) from error
+    except PermissionError as error:
+        raise SourceError(
+            f"{name} may not be read: check the storage's connection and its permissions.", uri=name
+        ) from error
+    except EOFError as error:
+        raise SourceError(
+            f"{name} is cut off: its compressed data has no end, so it was not written or copied whole. "
+            "Write it again.",
+            uri=name,
+        ) from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise SourceError(f"{name} is damaged, or not compressed as its name says: {error}.", uri=name) from error
+    except OSError as error:
+        raise SourceError(f"{name} cannot be read: {reason(error)}.", uri=name) from error
+    except Exception as error:
+        if type(error).__module__.split(".")[0] in ("zstandard", "zstd"):
+            raise SourceError(
+                f"{name} is damaged, or not compressed as its name says: {reason(error)}.", uri=name
+            ) from error
+        raise
+
+
+def reason(error: Exception) -> str:
+    """What an error says, without a full stop."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.rstrip(".")
+
+
+class _Zstd(io.RawIOBase):
+    """A reader of ``.zst`` that notices a missing end; the library's own returns what there is and says nothing."""
+
+    def __init__(self, raw: io.BufferedReader) -> None:
+        try:
+            import zstandard  # noqa: PLC0415 - only who has .zst objects needs it
+        except ImportError:
+            raise ConfigError(
+                "A .zst object needs the package zstandard: pip install 'airflow-provider-vectorize[zstd]'."
+            ) from None
+        self._raw = raw
+        self._new: Callable[[], Any] = zstandard.ZstdDecompressor().decompressobj
+        self._frame = self._new()
+        self._begun = False
+        self._left = b""
+        self._step = _STEPS[0]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        while not self._left:
+            chunk = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame, self._begun = self._new(), False
+            # The library gives back all text of a chunk at once: where little makes much, it gets little.
+            chunk = chunk or self._raw.read(self._step)
+            if not chunk:
+                if self._begun:
+                    raise EOFError
+                return 0
+            self._begun = True
+            self._left = self._frame.decompress(chunk)
+            self._step = _STEPS[len(self._left) < 64 * len(chunk)]
+        size = min(len(view), len(self._left))
+        view[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
+
+
+#: Bytes of compressed data that are unpacked at once, where they make much text, and where not.
+_STEPS = (1 << 10, 1 << 17)
+
+_OPENERS: dict[str, Callable[[io.BufferedReader], Any]] = {
+    ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
+    ".zst": lambda raw: io.BufferedReader(_Zstd(raw), BUFFER_BYTES),
+}

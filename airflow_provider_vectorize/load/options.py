@@ -1,0 +1,34 @@
+"""How a source is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_provider_vectorize.api.limits import LIMITS, Limits
+from airflow_provider_vectorize.api.models import UnparsableBehavior
+from airflow_provider_vectorize.load.dead_letters import DeadLetters
+from airflow_provider_vectorize.load.vectors import Float32Text, Validation
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a source is loaded.
+
+    :param validation: how closely rows are looked at, see :func:`~.vectors.choose_check`.
+    :param float32_text: whether values are rewritten as shorter text, likewise.
+    :param unparsable_behavior: ``error``: a line that is no vector in JSON is a bad row like any other.
+        ``discard``: it is dropped, counted and written down. Vectorize itself would not say what it dropped,
+        so it is never asked to.
+    :param dead_letters: bad rows are written there; without it the first one fails the load.
+    :param max_bad_rows: with more bad rows than this the load fails all the same.
+    :param max_in_flight: requests under way at a time, 1 or more.
+    :param limits: Cloudflare's limits.
+    """
+
+    validation: Validation = "full"
+    float32_text: Float32Text = "auto"
+    unparsable_behavior: UnparsableBehavior = "error"
+    dead_letters: DeadLetters | None = None
+    max_bad_rows: int = 1_000
+    max_in_flight: int = 4
+    limits: Limits = LIMITS
