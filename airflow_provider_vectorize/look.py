@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.models import IndexInfo
 from airflow_provider_vectorize.errors import IndexNotFoundError, TransientApiError
 from airflow_provider_vectorize.load.receipt import digest
 from airflow_provider_vectorize.visibility import (
@@ -54,7 +55,7 @@ def look(client: VectorizeClient, waits: Sequence[Wait], seen: Mapping[str, Any]
         if before.get("visible"):
             continue
         try:
-            verdict = judge(group, before, _read(client, index_name, group, before))
+            verdict = _look_at(client, index_name, group, before)
         except TransientApiError as error:
             verdict = Verdict(before, False, None, f'Index "{index_name}" could not be looked at: {error}')
             pause = max(pause, error.retry_after or 0.0)
@@ -69,17 +70,30 @@ def look(client: VectorizeClient, waits: Sequence[Wait], seen: Mapping[str, Any]
     )
 
 
-def _read(client: VectorizeClient, index_name: str, waits: Sequence[Wait], seen: Mapping[str, Any]) -> Reading:
+def _look_at(client: VectorizeClient, index_name: str, waits: Sequence[Wait], seen: Mapping[str, Any]) -> Verdict:
+    info = _info(client, index_name)
+    verdict = judge(waits, seen, Reading(info))
+    while info and not verdict.visible:
+        ids = to_read_back(waits, verdict.seen, info, client.limits.ids_per_get)
+        if not ids:
+            break
+        reads = [_read(client, index_name, ids) for _ in range(AGREEING_READS)]
+        before, verdict = verdict, judge(waits, verdict.seen, Reading(info, ids, reads))
+        if len(verdict.seen["proved"]) == len(before.seen["proved"]):
+            break  # reading more would cost requests at every look, for the same answer
+    return verdict
+
+
+def _info(client: VectorizeClient, index_name: str) -> IndexInfo | None:
+    """The state of an index, or ``None`` where there is none."""
     for answers in range(1, AGREEING_GONE + 1):
         try:
-            info = client.get_index_info(index_name)
-            break
+            return client.get_index_info(index_name)
         except IndexNotFoundError:
             if answers == AGREEING_GONE:
-                return Reading(None)
-    ids = to_read_back(waits, seen, info)
-    reads: list[Mapping[str, str]] = []
-    for _ in range(AGREEING_READS if ids else 0):
-        vectors = client.get_by_ids(index_name, ids)
-        reads.append({vector.id: digest(vector.values, vector.metadata) for vector in vectors})
-    return Reading(info, reads)
+                break
+    return None
+
+
+def _read(client: VectorizeClient, index_name: str, ids: Sequence[str]) -> dict[str, str | None]:
+    return {vector.id: digest(vector.values, vector.metadata) for vector in client.get_by_ids(index_name, ids)}

@@ -43,6 +43,10 @@ class Limits:
 
 LIMITS = Limits()
 
+#: What one batch of the job that makes writes visible takes at the most (docs, "Insert vectors").
+VECTORS_FOLDED = 200_000
+MUTATIONS_FOLDED = 1_000
+
 #: Dimensions of the presets (OpenAPI description).
 PRESETS = {
     "@cf/baai/bge-small-en-v1.5": 384,
