@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,16 @@ FORGET_AT_ONCE = 5_000
 MUTATION_COLUMNS = "seq, index_key, id, kind, accepted_at, vectors, argument"
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection whose commits survive a crash of the process and of the machine."""
+Connect = Callable[[Path], sqlite3.Connection]
+
+
+def connect(path: Path, *, sync: bool = True) -> sqlite3.Connection:
+    """A connection whose commits survive a crash of the process and, with ``sync``, of the machine."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
     # Rows hold a vector of up to 6 KB: larger pages keep them out of overflow chains.
     connection.execute("PRAGMA page_size = 32768")
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'OFF'}")
     connection.execute("PRAGMA journal_size_limit = 67108864")  # a batch of 600 MB would leave as much behind
     return connection
 
@@ -70,7 +73,7 @@ def _index(row: tuple[Any, ...]) -> Index:
 class Catalog:
     """Thread-safe. Every method that changes something returns only after the change is on disk."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, connect: Connect) -> None:
         self.path = path
         self._clock = clock
         self._connection = connect(path)

@@ -6,12 +6,13 @@ import base64
 import binascii
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import orjson
 
-from .catalog import Catalog
+from .catalog import Catalog, connect
 from .clock import Clock
 from .data_problems import (
     IndexFull,
@@ -45,12 +46,13 @@ from .state import IndexState, States
 class Engine:
     """Thread-safe. Every operation takes the account and the index name, and raises a Problem."""
 
-    def __init__(self, data: Path, *, limits: Limits, lag: float, clock: Clock) -> None:
+    def __init__(self, data: Path, *, limits: Limits, lag: float, clock: Clock, sync: bool = True) -> None:
         data.mkdir(parents=True, exist_ok=True)
         self.limits = limits
         self.clock = clock
-        self.catalog = Catalog(data / "catalog.sqlite3", clock)
-        self.states = States(data, self.catalog, limits)
+        to_disk = partial(connect, sync=sync)
+        self.catalog = Catalog(data / "catalog.sqlite3", clock, to_disk)
+        self.states = States(data, self.catalog, limits, to_disk)
         self.folder = Folder(self.catalog, self.states, limits, clock, lag)
         self._metadata_lock = threading.Lock()
 

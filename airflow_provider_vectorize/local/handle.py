@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import signal
 import subprocess
 import sys
 import tempfile
-import urllib.error
 import urllib.parse
-import urllib.request
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -281,16 +281,16 @@ class LocalVectorize:
 
     def control(self, method: str, path: str, **body: Any) -> dict[str, Any]:
         """A call of the control API. Raises RuntimeError with what it says is wrong."""
-        url = f"http://127.0.0.1:{self.port}/__local__/{path}"
-        data, headers = None, {"Content-Type": "application/json"}
+        target, data = f"/__local__/{path}", json.dumps(body)
         if method == "GET":
-            url += "?" + urllib.parse.urlencode(body)
-        else:
-            data = json.dumps(body).encode()
-        request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - of http
+            target, data = f"{target}?{urllib.parse.urlencode(body)}", ""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
         try:
-            # No proxy: this is a process on this machine.
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as response:
-                return dict(json.load(response))
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(json.load(error).get("error", str(error))) from None
+            connection.request(method, target, data, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            answer = dict(json.load(response))
+        finally:
+            connection.close()
+        if response.status != HTTPStatus.OK:
+            raise RuntimeError(answer.get("error", response.status))
+        return answer

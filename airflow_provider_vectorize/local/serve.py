@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     add("--allow-remote", action="store_true", help="allow --bind to an address that other machines reach")
     add("--data", type=Path, metavar="DIR", help="where everything is kept (default: a temporary directory)")
     add("--lag", type=_seconds, default=2.0, metavar="SECONDS", help="from a write to its visibility (default: 2)")
+    add("--no-sync", action="store_true", help="faster: acknowledged writes survive its crash, but not the machine's")
     add("--account-id", help="refuse all other accounts")
     add("--token", help="refuse all other API tokens and keys")
     add("--read-only-token", metavar="TOKEN", help="a token that may read, and is refused to write")
@@ -117,7 +118,7 @@ def _serve_locked(options: argparse.Namespace, data: Path) -> int:
 async def _serve(options: argparse.Namespace, data: Path) -> int:
     clock = Clock()
     limits = dataclasses.replace(Limits(), **dict(options.limit))
-    engine = Engine(data, limits=limits, lag=options.lag, clock=clock)
+    engine = Engine(data, limits=limits, lag=options.lag, clock=clock, sync=not options.no_sync)
     parts = Parts(
         engine,
         clock,

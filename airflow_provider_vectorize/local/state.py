@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .catalog import Catalog
+from .catalog import Catalog, Connect
 from .filters import Condition
 from .limits import Limits
 from .problems import IndexDeleted
@@ -88,8 +88,9 @@ def _slices(vectors: Iterator[StoredVector]) -> Iterator[list[StoredVector]]:
 class States:
     """Opens the state of an index when it is first needed."""
 
-    def __init__(self, data: Path, catalog: Catalog, limits: Limits) -> None:
+    def __init__(self, data: Path, catalog: Catalog, limits: Limits, connect: Connect) -> None:
         self._data = data
+        self._connect = connect
         self._catalog = catalog
         self._limits = limits
         self._open: dict[int, IndexState] = {}
@@ -103,7 +104,7 @@ class States:
                 raise IndexDeleted(index.name)
             state = self._open.get(index.key)
             if state is None:
-                store = Store(self._path(index.key), self._catalog.path, index.name)
+                store = Store(self._path(index.key), self._catalog.path, index.name, self._connect)
                 state = self._open[index.key] = IndexState(index, store, self._limits)
             return state
 

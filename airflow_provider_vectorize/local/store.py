@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .catalog import connect, transaction
+from .catalog import Connect, transaction
 from .problems import IndexDeleted
 from .records import Kind, MetadataIndex, Mutation, StoredVector
 
@@ -44,8 +44,9 @@ TOUCHED = (
 class Store:
     """Thread-safe for reads; one thread at a time may fold."""
 
-    def __init__(self, path: Path, catalog: Path, name: str) -> None:
+    def __init__(self, path: Path, catalog: Path, name: str, connect: Connect) -> None:
         self._path = path
+        self._connect = connect
         self._name = name
         self._closed = False
         self._writer = connect(path)
@@ -114,7 +115,7 @@ class Store:
             if self._closed:
                 raise IndexDeleted(self._name)
             # A connection of its own: this reader may take its time.
-            connection = connect(self._path)
+            connection = self._connect(self._path)
         try:
             rows = connection.execute(
                 f"SELECT {VECTOR} FROM vector JOIN content USING (row) WHERE born > :since AND {ALIVE} ORDER BY row",
