@@ -1,0 +1,165 @@
+"""The hook on a local Vectorize: its test of a connection, its methods, its form."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import provider_info
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.models import Vector
+from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.local.handle import LocalVectorize
+from tests.api.conftest import values, vector
+
+Connect = Callable[..., str]
+
+
+@pytest.fixture
+def hook(connect: Connect) -> Iterator[VectorizeHook]:
+    """With an index "books" of 32 dimensions by cosine."""
+    hook = VectorizeHook(connect())
+    hook.create_index("books", dimensions=32, metric="cosine")
+    yield hook
+    hook.client.close()
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+# ---------------------------------------------------------------- "Test"
+
+
+def test_a_good_connection_is_told_with_its_indexes(connect: Connect) -> None:
+    hook = VectorizeHook(connect())
+    assert hook.test_connection() == (True, "Connected. The account has 0 indexes.")
+    hook.create_index("books", dimensions=32, metric="cosine")
+    assert hook.test_connection() == (True, "Connected. The account has 1 index: books")
+    for number in range(6):
+        hook.create_index(f"more-{number}", dimensions=32, metric="cosine")
+    ok, text = hook.test_connection()
+    assert ok
+    assert text.startswith("Connected. The account has 7 indexes: ")
+    assert text.endswith(", …")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"password": "wrong-token"}, "Cloudflare refuses the credentials."),
+        ({"password": "mal!formed"}, "The API token has characters that no token has"),
+        ({"extra": {"account_id": "f" * 32}}, "lacks the permission Vectorize Edit for this account"),
+        ({"extra": {"account_id": ""}}, "There is no account id"),
+        ({"password": ""}, "There is no API token"),
+        ({"host": "http://127.0.0.1:{closed}/client/v4"}, "connection refused. Check the API base URL"),
+        ({"host": "http://127.0.0.1:{port}/"}, "Check the account id and the API base URL of the connection"),
+        ({"host": "https://127.0.0.1:{port}/client/v4"}, "TLS failed. Check the API base URL"),
+        ({"host": "http://no-such-host.invalid/client/v4"}, "Check the API base URL and the way to it."),
+        ({"host": "http://x..example"}, "the address or the credentials have characters that cannot be sent"),
+    ],
+)
+def test_a_bad_connection_is_told_in_words_without_a_secret_and_without_delay(
+    connect: Connect, local_vectorize: LocalVectorize, fields: dict[str, Any], said: str
+) -> None:
+    fields = dict(fields)
+    if "host" in fields:
+        fields["host"] = fields["host"].format(closed=closed_port(), port=local_vectorize.port)
+    conn_id = connect(extra={"retry_seconds": 1_800} | fields.pop("extra", {}), **fields)
+    ok, text = VectorizeHook(conn_id).test_connection()
+    assert not ok
+    assert said in text
+    assert fields.get("password", local_vectorize.token) not in text or not fields.get("password", "x")
+    assert local_vectorize.token not in text
+
+
+@pytest.mark.parametrize("fault", ["rate_limit", "gateway_504_html", "not_json", "redirect", "cut_before"])
+def test_a_server_in_trouble_is_asked_once(connect: Connect, local_vectorize: LocalVectorize, fault: str) -> None:
+    conn_id = connect(extra={"retry_seconds": 1_800})
+    local_vectorize.fail(fault, times=None)
+    ok, text = VectorizeHook(conn_id).test_connection()
+    assert not ok
+    assert text.endswith(".")
+    assert "<" not in text
+    assert len(local_vectorize.requests()) == 1
+
+
+def test_a_connection_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ok, text = VectorizeHook("nowhere").test_connection()
+    assert not ok
+    assert 'There is no connection "nowhere"' in text
+
+
+# ---------------------------------------------------------------- methods
+
+
+def test_every_endpoint_of_the_client_has_its_method(hook: VectorizeHook) -> None:
+    endpoints = (
+        *("list_indexes", "create_index", "get_index", "delete_index", "get_index_info"),
+        *("insert", "upsert", "query", "get_by_ids", "delete_by_ids", "list_vectors"),
+        *("create_metadata_index", "delete_metadata_index", "list_metadata_indexes"),
+    )
+    assert len(endpoints) == 14
+    for name in endpoints:
+        mine = list(inspect.signature(getattr(VectorizeHook, name)).parameters)
+        clients = list(inspect.signature(getattr(VectorizeClient, name)).parameters)
+        renamed = ["index_name" if one == "name" else "vectors" if one == "body" else one for one in clients]
+        assert mine == renamed, name
+
+
+def test_the_methods_do_what_they_are_called(hook: VectorizeHook) -> None:
+    assert [index.name for index in hook.list_indexes()] == ["books"]
+    assert hook.get_index("books").config.metric == "cosine"
+    hook.create_metadata_index("books", "year", "number")
+    assert [one.property_name for one in hook.list_metadata_indexes("books")] == ["year"]
+    hook.insert("books", [vector("a", 1, metadata={"year": 1999}), Vector(id="b", values=values(1, 1), namespace="n")])
+    hook.upsert("books", b'{"id": "c", "values": [%s]}' % b",".join([b"1"] * 32))
+    assert hook.get_index_info("books").vector_count == 3
+    assert sorted(hook.list_vectors("books")) == ["a", "b", "c"]
+    assert [one.id for one in hook.get_by_ids("books", ["b", "nobody"])] == ["b"]
+    found = hook.query("books", vector=values(1), filter={"year": {"$lt": 2000}}, return_metadata="all")
+    assert [(one.id, one.metadata) for one in found.matches] == [("a", {"year": 1999})]
+    assert len(hook.delete_by_ids("books", ["a"])) == 1
+    hook.delete_metadata_index("books", "year")
+    hook.delete_index("books")
+    with pytest.raises(e.IndexDeletedError):
+        hook.get_index("books")
+
+
+def test_a_vector_with_no_number_for_json_is_refused_before_it_is_sent(
+    hook: VectorizeHook, local_vectorize: LocalVectorize
+) -> None:
+    local_vectorize.clear_requests()
+    with pytest.raises(e.ConfigError, match="JSON"):
+        hook.upsert("books", [vector("a", float("nan"))])
+    assert local_vectorize.requests() == []
+
+
+# ---------------------------------------------------------------- the form
+
+
+def test_the_form_of_old_airflows_has_the_fields_of_the_new_one() -> None:
+    behaviour = VectorizeHook.get_ui_field_behaviour()
+    assert behaviour.keys() == {"hidden_fields", "relabeling", "placeholders"}
+    assert behaviour["relabeling"]["password"] == "API token"
+    assert "account_id" in provider_info.CONN_FIELDS
+
+
+def test_the_old_form_is_made_of_widgets_where_the_web_server_of_airflow_2_is_installed() -> None:
+    pytest.importorskip("flask_appbuilder")
+    pytest.importorskip("wtforms")
+    assert set(VectorizeHook.get_connection_form_widgets()) == set(provider_info.CONN_FIELDS)
+
+
+def test_the_secret_is_in_the_one_field_that_airflow_masks_by_itself() -> None:
+    assert "password" not in provider_info.UI_FIELD_BEHAVIOUR["hidden-fields"]
+    for name, field in provider_info.CONN_FIELDS.items():
+        assert "token" not in name
+        assert "key" not in name
+        assert field["schema"].get("format") != "password"

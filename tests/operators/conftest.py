@@ -1,0 +1,62 @@
+"""Operators are run by ``execute`` with the little of a context that they use, on a local Vectorize."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_vectorize.api.retry import RetryPolicy
+from airflow_provider_vectorize.hooks import connection
+from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.local.handle import LocalVectorize
+from tests.hooks.conftest import connect  # noqa: F401 - a fixture
+
+HERE = Path(__file__).parent
+Run = Callable[..., Any]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that is in this folder imports Airflow."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.airflow)
+
+
+@pytest.fixture
+def run(connect: Callable[..., str]) -> Run:  # noqa: F811
+    """Makes an operator on the default connection, renders its templates, executes it and returns its result."""
+    connect()
+
+    def run(operator: type[Any], context: dict[str, Any] | None = None, **parameters: Any) -> Any:
+        task = operator(task_id="task", **parameters)
+        context = context or {}
+        task.render_template_fields(context)
+        return task.execute(context)
+
+    return run
+
+
+@pytest.fixture
+def hook(connect: Callable[..., str]) -> Iterator[VectorizeHook]:  # noqa: F811
+    hook = VectorizeHook(connect())
+    yield hook
+    hook.client.close()
+
+
+@pytest.fixture
+def patient(connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """Requests are tried again, without the wait."""
+    connect(extra={"retry_seconds": 60})
+    monkeypatch.setattr(connection, "RetryPolicy", partial(RetryPolicy, first=0.001))
+
+
+@pytest.fixture
+def books(hook: VectorizeHook, local_vectorize: LocalVectorize) -> VectorizeHook:
+    """The hook, with an index "books" of 32 dimensions by cosine."""
+    hook.create_index("books", dimensions=32, metric="cosine")
+    local_vectorize.clear_requests()
+    return hook

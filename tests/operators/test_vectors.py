@@ -1,0 +1,261 @@
+"""Operators for vectors by their ids: a list, a file of ids, or the source that was loaded once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import storage
+from airflow_provider_vectorize.api.limits import LIMITS
+from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.load import deletion
+from airflow_provider_vectorize.local.handle import LocalVectorize
+from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsOperator, VectorizeGetVectorsOperator
+from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
+from tests.api.conftest import ndjson, numbered, values, vector
+from tests.operators.conftest import Run
+
+Write = Callable[[str, str], str]
+
+
+@pytest.fixture
+def shelf(books: VectorizeHook, local_vectorize: LocalVectorize) -> LocalVectorize:
+    """250 vectors, v0 to v249."""
+    books.upsert("books", ndjson(*numbered(250)))
+    local_vectorize.clear_requests()
+    return local_vectorize
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(name: str, text: str) -> str:
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+        return str(path)
+
+    return write
+
+
+def delete(run: Run, **parameters: Any) -> Any:
+    return run(VectorizeDeleteVectorsOperator, index_name="books", **parameters)
+
+
+# ---------------------------------------------------------------- delete
+
+
+def test_a_list_of_ids_is_deleted_100_a_request(run: Run, shelf: LocalVectorize) -> None:
+    receipt = delete(run, ids=[f"v{n}" for n in range(240)] + ["not-there"])
+    assert shelf.count("books") == 10
+    sent = [request.mutation_id for request in shelf.requests("delete_by_ids")]
+    assert receipt == {
+        "operation": "delete",
+        "index_name": "books",
+        "mutation_id": sent[-1],
+        "mutation_ids": sent,
+        "vectors": 241,
+        "batches": 3,
+        "accepted_at": receipt["accepted_at"],
+    }
+    assert receipt["accepted_at"].endswith("+00:00")
+    assert json.loads(json.dumps(receipt)) == receipt
+
+
+def test_a_file_of_ids_is_deleted_whatever_its_line_ends(run: Run, shelf: LocalVectorize, write: Write) -> None:
+    text = "\ufeffv0\r\n\n  v1 \nv2\n\u2028odd\nv3"
+    assert delete(run, source=write("ids.txt", text), source_lines_are="ids")["vectors"] == 5
+    assert shelf.count("books") == 246
+
+
+def test_the_source_of_a_load_deletes_what_it_loaded(run: Run, shelf: LocalVectorize, write: Write) -> None:
+    parts = [
+        write("a.ndjson", ndjson(*list(numbered(250))[:150]).decode()),
+        write("b.ndjson.gz", '{"values": [], "metadata": {"id": "v1"}, "id": "v150"}\n{"id":"v151","values":null}'),
+    ]
+    receipt = delete(run, source=parts, source_lines_are="vectors")
+    assert (receipt["vectors"], receipt["batches"]) == (152, 2)
+    assert sorted(shelf.dump("books")) == sorted(f"v{n}" for n in range(152, 250))
+
+
+def test_a_glob_names_many_sources(run: Run, shelf: LocalVectorize, write: Write, tmp_path: Path) -> None:
+    write("1.txt", "v1\n")
+    write("2.txt", "v2\n")
+    assert delete(run, source=f"{tmp_path}/*.txt", source_lines_are="ids")["vectors"] == 2
+
+
+@pytest.mark.parametrize("ids", [[], ()])
+def test_no_ids_are_a_success_that_sends_nothing(run: Run, shelf: LocalVectorize, ids: Any) -> None:
+    receipt = delete(run, ids=ids)
+    assert (receipt["vectors"], receipt["mutation_id"], receipt["accepted_at"]) == (0, None, None)
+    assert shelf.requests() == []
+
+
+def test_an_empty_file_of_ids_is_a_success(run: Run, shelf: LocalVectorize, write: Write) -> None:
+    assert delete(run, source=write("ids.txt", "\n\n"), source_lines_are="ids")["vectors"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "lines_are", "said"),
+    [
+        ("v0\n" + "x" * 65 + "\n", "ids", "65 bytes, and an id has 1 to 64"),
+        ('{"id": "v0"}\n\n{"values": []}\n', "vectors", "Object missing required field `id`"),
+        ('{"id": "v0"}\nv1\n', "vectors", "not a vector in JSON"),
+        ('{"id": 7}\n', "vectors", "Expected `str`"),
+        ('{"id": ""}\n', "vectors", "0 bytes"),
+        ('{"id": "\\ud800"}\n', "vectors", "not a vector in JSON"),
+    ],
+)
+def test_a_line_without_an_id_fails_the_task_and_is_named(
+    run: Run, shelf: LocalVectorize, write: Write, text: str, lines_are: str, said: str
+) -> None:
+    source = write("source", text)
+    with pytest.raises(e.BadRowError, match="holds no id") as caught:
+        delete(run, source=source, source_lines_are=lines_are)
+    assert said in str(caught.value)
+    assert caught.value.uri.endswith("/source")
+    lines = text.encode().split(b"\n")
+    assert len(lines[caught.value.line - 1]) > 0
+    assert caught.value.offset == sum(len(line) + 1 for line in lines[: caught.value.line - 1])
+    assert "Nothing was acknowledged before." in str(caught.value)
+
+
+def test_a_line_that_is_no_utf_8_is_named(run: Run, shelf: LocalVectorize, tmp_path: Path) -> None:
+    (tmp_path / "ids").write_bytes(b"v0\nv\xff\n")
+    with pytest.raises(e.BadRowError, match=r"Line 2 of .* not UTF-8, at byte 1 of the line"):
+        delete(run, source=str(tmp_path / "ids"), source_lines_are="ids")
+
+
+def test_a_failure_half_way_tells_what_was_acknowledged_and_a_retry_ends_well(run: Run, shelf: LocalVectorize) -> None:
+    ids = [f"v{n}" for n in range(250)]
+    shelf.fail("http_500", operation="delete_by_ids", after=1)
+    with pytest.raises(e.ServerError, match="100 ids were acknowledged before"):
+        delete(run, ids=ids)
+    assert shelf.count("books") == 150
+    assert delete(run, ids=ids)["vectors"] == 250
+    assert shelf.count("books") == 0
+
+
+def test_only_the_last_thousand_mutations_are_kept(
+    run: Run, shelf: LocalVectorize, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deletion, "MUTATION_IDS", 2)
+    receipt = delete(run, ids=[f"v{n}" for n in range(250)])
+    assert receipt["batches"] == 3
+    assert receipt["mutation_ids"] == [request.mutation_id for request in shelf.requests("delete_by_ids")][-2:]
+    assert receipt["mutation_ids"][-1] == receipt["mutation_id"]
+
+
+def test_a_source_of_any_size_is_read_in_the_same_memory(tmp_path: Path) -> None:
+    path = tmp_path / "ids.txt"
+    with path.open("w") as file:
+        file.writelines(f"{'x' * 50}{n}\n" for n in range(150_000))  # 8 MB
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in deletion.read_ids(storage.find(str(path)), "ids", LIMITS))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 150_000
+    assert peak < 6 << 20
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"ids": ["a"], "source": "ids.txt"},
+        {"source": "ids.txt"},
+        {"source": "ids.txt", "source_lines_are": "rows"},
+        {"ids": "abc"},
+        {"ids": [1, 2]},
+    ],
+)
+def test_a_parameter_that_means_nothing_is_refused_before_anything_is_sent(
+    run: Run, shelf: LocalVectorize, parameters: dict[str, Any]
+) -> None:
+    with pytest.raises(e.ConfigError):
+        delete(run, **parameters)
+    assert shelf.requests() == []
+
+
+def test_a_source_that_is_not_there_is_named(run: Run, shelf: LocalVectorize, tmp_path: Path) -> None:
+    with pytest.raises(e.SourceError, match="There is no object"):
+        delete(run, source=str(tmp_path / "nothing"), source_lines_are="ids")
+
+
+def test_a_source_that_changes_while_it_is_read_fails_the_task(tmp_path: Path) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_text("a\nb\n")
+    ids = deletion.read_ids(storage.find(str(path)), "ids")
+    assert next(ids) == "a"
+    path.write_text("a\nb\nc\n")
+    with pytest.raises(e.SourceError, match="changed while it was read"):
+        list(ids)
+
+
+def test_a_killed_task_sends_nothing_more(run: Run, shelf: LocalVectorize) -> None:
+    task = VectorizeDeleteVectorsOperator(task_id="task", index_name="books", ids=["v0"] * 101)
+
+    class StopsAtTheSecondPage(list[str]):
+        def __iter__(self) -> Any:
+            yield from ["v0"] * 100
+            task.on_kill()
+            yield "v1"
+
+    task._ids = StopsAtTheSecondPage  # type: ignore[method-assign]
+    with pytest.raises(e.VectorizeError, match=r"stopped. 100 ids were acknowledged"):
+        task.execute({})  # type: ignore[arg-type]
+    assert len(shelf.requests("delete_by_ids")) == 1
+
+
+def test_the_sensor_can_wait_for_the_deletion(run: Run, shelf: LocalVectorize) -> None:
+    shelf.hold()
+    receipt = delete(run, ids=[f"v{n}" for n in range(150)])
+    sensor = VectorizeMutationSensor(task_id="wait", mutation=receipt)
+    assert not sensor.poke({})
+    shelf.process()
+    assert sensor.poke({})
+
+
+# ---------------------------------------------------------------- get
+
+
+def test_vectors_are_returned_in_the_order_asked_for(run: Run, books: VectorizeHook) -> None:
+    books.upsert("books", [vector("a", 1, metadata={"k": 1}), vector("b", 2, namespace="n"), *numbered(30)])
+    found = run(VectorizeGetVectorsOperator, index_name="books", ids=["b", "a", "b"])
+    assert found == [
+        {"id": "b", "values": values(2), "namespace": "n"},
+        {"id": "a", "values": values(1), "metadata": {"k": 1}},
+    ]
+    ids = [f"v{n}" for n in reversed(range(30))]
+    assert [one["id"] for one in run(VectorizeGetVectorsOperator, index_name="books", ids=ids)] == ids
+
+
+def test_a_missing_vector_fails_the_task_by_name_or_is_skipped(run: Run, shelf: LocalVectorize) -> None:
+    ids = ["v1", "gone", *(f"gone-{n}" for n in range(12))]
+    with pytest.raises(e.VectorsNotFoundError, match="13 of 14 ids are not in index") as caught:
+        run(VectorizeGetVectorsOperator, index_name="books", ids=ids)
+    assert caught.value.ids == tuple(ids[1:])
+    assert caught.value.index_name == "books"
+    found = run(VectorizeGetVectorsOperator, index_name="books", ids=ids, if_missing="skip")
+    assert [one["id"] for one in found] == ["v1"]
+
+
+def test_get_refuses_what_means_nothing(run: Run, shelf: LocalVectorize) -> None:
+    for parameters in ({"ids": ["v1"], "if_missing": "ignore"}, {"ids": "v1"}, {"ids": [1]}):
+        with pytest.raises(e.ConfigError):
+            run(VectorizeGetVectorsOperator, index_name="books", **parameters)
+    assert shelf.requests() == []
+
+
+def test_ids_and_source_are_templates(run: Run, shelf: LocalVectorize, write: Write) -> None:
+    context = {"id": "v1", "path": write("ids.txt", "v2\n")}
+    delete(run, context=context, ids=["{{ id }}"])
+    delete(run, context=context, source="{{ path }}", source_lines_are="ids")
+    assert set(shelf.dump("books")) == {f"v{n}" for n in range(250)} - {"v1", "v2"}
