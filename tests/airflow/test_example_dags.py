@@ -1,9 +1,10 @@
-"""The example DAGs run as they stand, with the deferrable sensor and without."""
+"""The example DAGs and the README's run as they stand, with the deferrable sensor and without."""
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.runs import Airflow, Run
+from tests.storage.object_store import BUCKET, ObjectStore, serve
 
 EXAMPLES = sorted(path.stem for path in (Path(__file__).parents[2] / "example_dags").glob("[a-z]*.py"))
 DIMENSIONS = 256
@@ -112,3 +114,39 @@ def test_the_nightly_load_fails_loudly_when_there_is_nothing_to_load(
 
     assert (run.states()["load"], run.state) == ("failed", "failed")
     assert "Nothing matches" in airflow.log.text
+
+
+@pytest.fixture(scope="module")
+def object_store_server() -> Iterator[ObjectStore]:
+    with serve() as store:
+        yield store
+
+
+def test_the_nightly_load_reads_from_s3(
+    airflow: Airflow,
+    vectorize: LocalVectorize,
+    object_store_server: ObjectStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    object_store_server.reset()
+    monkeypatch.setenv("AIRFLOW_CONN_MY_AWS_CONNECTION", object_store_server.connection)
+    monkeypatch.setenv("AIRFLOW_VAR_EMBEDDINGS", f"s3://my_aws_connection@{BUCKET}/vectors")
+    write(tmp_path / "a.ndjson", 30)
+    object_store_server.put("vectors/2026-01-31/a.ndjson.gz", gzip.compress((tmp_path / "a.ndjson").read_bytes()))
+
+    run = airflow.run("nightly_load", {"night": "2026-01-31"})
+
+    assert set(run.states().values()) == {"success"}
+    assert vectorize.count("docs") == 30
+
+
+def test_the_dag_of_the_readme_runs_as_it_stands(airflow: Airflow, vectorize: LocalVectorize, tmp_path: Path) -> None:
+    (dag_id,) = [one.dag_id for one in airflow.bag.dags.values() if Path(one.fileloc).name == "readme.py"]
+    write(tmp_path / "a.ndjson", 20)
+    write(tmp_path / "b.ndjson", 10, first=20)
+
+    run = airflow.run(dag_id, {"source": f"{tmp_path.as_uri()}/*.ndjson"})
+
+    assert set(run.states().values()) == {"success"}
+    assert vectorize.count("docs") == 30
