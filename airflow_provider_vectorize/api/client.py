@@ -429,7 +429,7 @@ class VectorizeClient:
         write: bool,
     ) -> Answer:
         self.pacer.start(_say)
-        budget, blocked = None, 0.0
+        budget, blocked, answered = None, 0.0, False
         try:
             headers = {"Content-Type": content_type} if data is not None else {}
             with self._session.request(
@@ -443,7 +443,7 @@ class VectorizeClient:
                 timeout=(30.0, self._timeout),
                 verify=self._verify,  # here, not at the session: REQUESTS_CA_BUNDLE would win over that
             ) as response:
-                budget = read_budget(response.headers)
+                budget, answered = read_budget(response.headers), True
                 content = _read(response, request)
             return read_answer(request, response.status_code, response.headers, content, write=write)
         except (requests.RequestException, HTTPError) as error:  # requests lets some of urllib3's pass
@@ -463,7 +463,7 @@ class VectorizeClient:
             blocked = block_length(error, budget)
             raise
         finally:
-            self.pacer.finish(budget, blocked)
+            self.pacer.finish(budget, blocked, answered=answered)
 
     def _index_name(self, name: str) -> str:
         if not isinstance(name, str) or not _INDEX_NAME.fullmatch(name) or len(name) > self.limits.index_name_bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_vectorize.api.retry import Budget
 
@@ -26,49 +27,64 @@ class StoppedError(Exception):
     """The client was stopped while a request waited for its turn. Never leaves the load that stopped it."""
 
 
+#: Seconds after which a thread looks again whether the first answer has come.
+PROBE_SECONDS = 0.05
+#: Share of the quota that is never used: workers that do not talk may reach for the last request at the same time.
+LEAST_RESERVE = 0.02
+#: Share of the quota that may be on the wire while nobody has told what is left of a new window.
+UNKNOWN_SHARE = 0.125
+#: Shorter waits are the usual way of pacing, and not worth a line in the log.
+WORTH_SAYING = 1.0
+
+
 class Pacer:
     """Spreads requests over the account's budget, and lets none start while a block lasts.
 
-    :param reserve: share of the quota that is left to others, 0 to 1.
+    What is left is what the last answer said, less what was begun since. Until a first answer has come, nothing is
+    known of the budget, and requests go one at a time.
+
+    :param reserve: share of the quota that is left to others, 0 to 1; at least :data:`LEAST_RESERVE`.
     """
 
     def __init__(self, reserve: float, clock: Clock) -> None:
-        self._reserve = reserve
+        self._reserve = max(reserve, LEAST_RESERVE)
         self._clock = clock
         self.stopped = threading.Event()
         self._lock = threading.Lock()
         self._in_flight = 0
-        self._pause = 0.0
-        self._next = 0.0
-        self._closed_until = 0.0
-        self._reason = ""
+        self._answered = False
+        self._quota = math.inf
+        self._window: Budget | None = None  # what is left of it; ``reset`` is a time of the clock
+        self._begun = -math.inf  # when the last request began
+        self._blocked_until = -math.inf
         self.waited = 0.0  #: seconds that requests were kept back, all threads together
 
     def start(self, say: Callable[[float, str], None]) -> None:
         """Return when a request may start; :meth:`finish` has to follow.
 
-        :param say: called with the seconds and the reason before each wait.
+        :param say: called with the seconds and the reason before each longer wait.
         :raises StoppedError: :attr:`stopped` was set.
         """
         while True:
             if self.stopped.is_set():
                 raise StoppedError
             with self._lock:
-                now = self._clock.now()
-                wait = max(self._closed_until, self._next) - now
+                wait, reason = self._wait()
                 if wait <= 0:
-                    self._next = now + self._pause
                     self._in_flight += 1
+                    self._begun = self._clock.now()
+                    if self._window:
+                        self._window = replace(self._window, left=self._window.left - 1)
                     return
-                reason = self._reason
                 self.waited += wait
-            say(wait, reason)
+            if wait >= WORTH_SAYING:
+                say(wait, reason)
             self.wait(wait)
 
     def due(self) -> float:
         """Seconds until the next request may start."""
         with self._lock:
-            return max(0.0, self._closed_until - self._clock.now(), self._next - self._clock.now())
+            return max(0.0, self._wait()[0])
 
     def wait(self, seconds: float) -> None:
         """Let time pass.
@@ -78,26 +94,43 @@ class Pacer:
         if self._clock.wait(self.stopped, seconds):
             raise StoppedError
 
-    def finish(self, budget: Budget | None, blocked: float) -> None:
+    def finish(self, budget: Budget | None, blocked: float, *, answered: bool = True) -> None:
         """Learn from an answer.
 
         :param budget: what it said of the budget.
         :param blocked: seconds for which it said that nothing will be served.
+        :param answered: whether there was one.
         """
         with self._lock:
             now = self._clock.now()
             self._in_flight -= 1
+            self._answered = self._answered or answered
             if blocked > 0:
-                self._close(now + blocked, "Cloudflare blocks the account: its budget of requests is spent")
+                self._blocked_until = max(self._blocked_until, now + blocked)
+                self._window = None
             elif budget is not None:
-                self._pause = budget.pause(self._reserve, self._in_flight)
-                if self._pause >= budget.reset > 0 and budget.left < budget.quota:
-                    self._close(now + budget.reset, f"{budget.left} requests are left in the account's window")
-                elif self._pause:
-                    self._next = max(self._next, now + self._pause)
-                    self._reason = f"pacing: {budget.left} requests are left for {budget.reset:.0f} s"
+                self._learn(budget, now)
 
-    def _close(self, until: float, reason: str) -> None:
-        if until > self._closed_until:
-            self._closed_until, self._reason = until, reason
-            self._pause = 0.0
+    def _learn(self, budget: Budget, now: float) -> None:
+        # Requests on the wire may not be counted in the answer yet.
+        left, reset = budget.left - self._in_flight, now + budget.reset
+        if self._window and now < self._window.reset:
+            # Answers overtake each other: within a window the one that says the least is the newest.
+            left, reset = min(left, self._window.left), min(reset, self._window.reset)
+        self._window, self._quota = Budget(left, reset, budget.quota), budget.quota
+
+    def _wait(self) -> tuple[float, str]:
+        """Seconds until a request may start, and why."""
+        now = self._clock.now()
+        if now < self._blocked_until:
+            return self._blocked_until - now, "Cloudflare blocks the account: its budget of requests is spent"
+        if self._window and now >= self._window.reset:
+            self._window = None  # a new one begins with the next request
+        if self._window is None:
+            most = self._quota * UNKNOWN_SHARE if self._answered else 0.0
+            return PROBE_SECONDS if self._in_flight > most else 0.0, "the next answer tells what is left"
+        window = replace(self._window, reset=self._window.reset - now)
+        pause = window.pause(self._reserve)
+        if pause >= window.reset:
+            return window.reset, f"{window.left} requests are left in the account's window, and kept for others"
+        return self._begun + pause - now, f"pacing: {window.left} requests are left for {window.reset:.0f} s"

@@ -33,7 +33,8 @@ def text_of(raw: Any, name: str, offset: int) -> Readable:
         for magic, (what, suffix) in _MAGIC.items():
             if begin.startswith(magic):
                 raise SourceError(
-                    f"{name} is compressed with {what}, but its name does not end in {suffix}: rename or unpack it.", uri=name
+                    f"{name} is compressed with {what}, but its name does not end in {suffix}: rename or unpack it.",
+                    uri=name,
                 )
         if offset:
             buffered.seek(offset)
