@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".demo"
 DAG_ID = "nightly_load"
 INDEX = "docs"
+#: What the text is from, and what it is embedded with.
+PACKAGES = ("apache-airflow", "wordllama")
 #: Seconds from a write to its visibility. Cloudflare's is 5 to 80.
 LAG = 4.0
 SAID_STATES = {"deferred": "deferred: the triggerer waits, no worker is held", "success": "success"}
@@ -266,15 +269,18 @@ def only_one() -> Iterator[None]:
 
 
 def forget_other_versions() -> None:
-    """Another Airflow has other text and another database: start over."""
-    now = " ".join(f"{name}=={version(name)}" for name in ("apache-airflow", "wordllama"))
+    """Other packages have other text, and another Airflow has another database: start over."""
+    packages = {f"{one.name}=={one.version}" for one in distributions() if one.name.startswith(PACKAGES)}
+    text = Path(__file__).with_name("texts.py").read_text()
+    now = "\n".join([*sorted(packages), hashlib.sha256(text.encode()).hexdigest()])
     made_with = HOME / "made-with"
-    if made_with.exists() and made_with.read_text() != now:
+    if made_with.exists() and made_with.read_text() == now:
+        return
+    if made_with.exists():
         print("What is in .demo/ was made with other versions: starting over.\n")
-    if not made_with.exists() or made_with.read_text() != now:
-        for name in ("airflow", "storage", "vectorize"):
-            shutil.rmtree(HOME / name, ignore_errors=True)
-        made_with.write_text(now)
+    for name in ("airflow", "storage", "vectorize"):
+        shutil.rmtree(HOME / name, ignore_errors=True)
+    made_with.write_text(now)
 
 
 def _interrupted(*_: object) -> None:
