@@ -23,7 +23,7 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]
         assert process.stdout is not None
         yield process, [process.stdout.readline().rstrip() for _ in range(6)]
     finally:
-        process.kill()
+        process.terminate()  # so that it removes its temporary directory
         process.wait()
         assert process.stdout is not None
         process.stdout.close()

@@ -67,11 +67,11 @@ def test_one_that_cannot_start_says_why(local_vectorize: LocalVectorize) -> None
         LocalVectorize.start(port=local_vectorize.port)
 
 
-def test_it_ends_with_the_process_that_started_it() -> None:
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
         "import os, signal\n"
         "from airflow_provider_vectorize.local.handle import LocalVectorize\n"
-        "local = LocalVectorize.start()\n"
+        f"local = LocalVectorize.start({str(tmp_path)!r})\n"
         "print(local.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
