@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
 
 from airflow_provider_vectorize.errors import ConfigError
 
@@ -39,11 +40,12 @@ def digest(values: Sequence[float], metadata: Mapping[str, Any] | None) -> str |
     :return: ``None`` for what cannot be compared: metadata that is nested very deeply, numbers beyond any float.
     """
     try:
-        packed = struct.pack(f"<{len(values)}f", *(value + 0.0 for value in values))  # -0.0 is 0.0
+        with np.errstate(over="raise"):
+            stored = np.array(values, np.float64).astype("<f4") + np.float32(0)  # -0.0 is 0.0
         plain = json.dumps(_plain(metadata or {}, DEPTH), sort_keys=True)
-    except (OverflowError, ValueError, TypeError):
+    except (ArithmeticError, ValueError, TypeError):
         return None
-    return hashlib.sha256(packed + plain.encode()).hexdigest()[:16]
+    return hashlib.sha256(stored.tobytes() + plain.encode()).hexdigest()[:16]
 
 
 def _plain(value: Any, depth: int) -> Any:

@@ -1,0 +1,147 @@
+"""What the tests of the load path share: sources, stores, and what an index has to hold in the end."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zstandard
+
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.credentials import Credentials
+from airflow_provider_vectorize.api.retry import RetryPolicy
+from airflow_provider_vectorize.load.compressed import explained, text_of
+from airflow_provider_vectorize.load.lines import Readable
+from airflow_provider_vectorize.local.handle import LocalVectorize
+
+DIMENSIONS = 32
+Row = dict[str, Any]
+
+
+class FileObject:
+    """A file as a load sees an object in storage, without Airflow."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.uri = path.as_uri()
+        self.version = self.current_version()
+
+    def current_version(self) -> str:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return "gone"
+        return f"{found.st_size}:{found.st_mtime_ns}"
+
+    @contextmanager
+    def open(self, offset: int) -> Iterator[Readable]:
+        with explained(self.uri), open(self._path, "rb", buffering=0) as raw:
+            yield text_of(raw, self.uri, offset)
+
+
+class FileTarget:
+    """A dead-letter file that is replaced at once, as storage does it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.uri = path.as_uri()
+
+    def read(self) -> bytes:
+        return self.path.read_bytes() if self.path.exists() else b""
+
+    def write(self, content: Any) -> None:
+        beside = self.path.with_suffix(".part")
+        beside.write_bytes(content.read())
+        beside.replace(self.path)
+
+    def letters(self) -> list[Row]:
+        """What is written there."""
+        return [json.loads(line) for line in self.read().splitlines()]
+
+
+class FileStore:
+    """Checkpoints in a file, which survive a kill."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> Any:
+        return json.loads(self._path.read_text()) if self._path.exists() else None
+
+    def save(self, value: dict[str, Any]) -> None:
+        beside = self._path.with_suffix(".part")
+        beside.write_text(json.dumps(value))
+        beside.replace(self._path)
+
+    def clear(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+class MemoryStore:
+    """Checkpoints in memory, as the JSON that they have to be."""
+
+    def __init__(self) -> None:
+        self.saved: list[dict[str, Any]] = []
+        self.value: Any = None
+
+    def load(self) -> Any:
+        return self.value
+
+    def save(self, value: dict[str, Any]) -> None:
+        self.value = json.loads(json.dumps(value))
+        assert self.value == value, "a checkpoint has to be JSON-plain"
+        self.saved.append(self.value)
+
+    def clear(self) -> None:
+        self.value = None
+
+
+def credentials_of(local: LocalVectorize) -> Credentials:
+    return Credentials(local.account_id, local.token, base_url=local.base_url)
+
+
+#: Tries again at once, so that a test takes no longer for it.
+IMPATIENT = RetryPolicy(total=60, first=0.01, longest=0.05)
+
+
+def client_of(local: LocalVectorize, **options: Any) -> VectorizeClient:
+    return VectorizeClient(credentials_of(local), **{"retry": IMPATIENT, **options})
+
+
+def make_rows(count: int, *, first: int = 0, dimensions: int = DIMENSIONS, seed: int = 0, **more: Any) -> list[Row]:
+    """Rows with ids ``v0``, ``v1`` … and random values, as Python writes floats."""
+    values = np.random.default_rng(seed).standard_normal((count, dimensions))
+    return [{"id": f"v{first + number}", "values": values[number].tolist(), **more} for number in range(count)]
+
+
+def ndjson(rows: Iterable[Row]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Write an object, compressed as its name says."""
+    if path.suffix == ".gz":
+        content = gzip.compress(content, 1)
+    elif path.suffix == ".zst":
+        content = zstandard.ZstdCompressor(1).compress(content)
+    path.write_bytes(content)
+    return path
+
+
+def truth(rows: Iterable[Row], operation: str = "upsert", before: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What the index has to hold: the digest of each vector, by id. Shares no code with the load."""
+    index = dict(before or {})
+    for row in rows:
+        if operation == "upsert" or row["id"] not in index:
+            index[row["id"]] = LocalVectorize.digest(row["values"], row.get("namespace"), row.get("metadata"))
+    return index
+
+
+def create(local: LocalVectorize, name: str = "books", dimensions: int = DIMENSIONS) -> None:
+    with client_of(local) as client:
+        client.create_index(name, dimensions=dimensions, metric="cosine")
