@@ -1,0 +1,382 @@
+"""Is it visible yet? Never without a proof, once and for all with one, and with the reason while there is none."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.api.models import IndexInfo
+from airflow_provider_vectorize.errors import ConfigError
+from airflow_provider_vectorize.load.receipt import Receipt, Sample
+from airflow_provider_vectorize.visibility import (
+    AGREEING_READS,
+    ALL_QUIET,
+    LATER_BATCHES,
+    QUIET,
+    READ_BACK,
+    WATERMARK,
+    Reading,
+    Verdict,
+    Wait,
+    judge,
+    to_read_back,
+    waits_for,
+)
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+NEW = (Sample("a", "da", new=True), Sample("b", "db", new=True))
+OLD = (Sample("a", "da"), Sample("b", "db"))
+SHOWN = {"a": "da", "b": "db"}
+OURS = Wait("books", "ours", NOON, "upsert", NEW)
+
+
+def at(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def info(mutation: str | None = "theirs", processed: float = 5, answered: float = 6) -> IndexInfo:
+    return IndexInfo(
+        dimensions=2,
+        vector_count=7,
+        processed_up_to_mutation=mutation,
+        processed_up_to_datetime=None if mutation is None else at(processed),
+        answered_at=at(answered).replace(microsecond=0),
+    )
+
+
+def read(found: IndexInfo, *reads: Mapping[str, str | None], asked: Sequence[str] = ("a", "b")) -> Reading:
+    return Reading(found, asked, reads)
+
+
+def after(*readings: Reading, waits: Sequence[Wait] = (OURS,)) -> Verdict:
+    """The last verdict. What is seen goes through JSON from look to look, as it does in a deferral."""
+    seen: dict[str, Any] = {}
+    for reading in readings:
+        verdict = judge(waits, seen, reading)
+        seen = json.loads(json.dumps(verdict.seen))
+    return verdict
+
+
+# ---------------------------------------------------------------------- proofs
+
+
+def test_the_watermark_itself_is_a_proof() -> None:
+    verdict = after(Reading(info("ours")))
+    assert verdict.visible
+    assert WATERMARK in verdict.text
+
+
+def test_the_watermark_of_a_load_that_is_not_sealed_is_none() -> None:
+    unsealed = replace(OURS, sealed=False)
+    assert not after(Reading(info("ours")), waits=[unsealed]).visible
+    assert after(read(info("ours"), *[SHOWN] * 3), waits=[unsealed]).visible
+
+
+def test_new_vectors_that_read_back_are_a_proof_once_the_watermark_has_passed() -> None:
+    verdict = after(read(info(), *[SHOWN] * AGREEING_READS))
+    assert verdict.visible
+    assert READ_BACK in verdict.text
+
+
+@pytest.mark.parametrize(
+    "reads", [[], [SHOWN], [SHOWN] * 2, [SHOWN, SHOWN, {}], [{"a": "da"}] * 3, [{"a": "da", "b": "x"}] * 3]
+)
+def test_reads_that_are_few_or_do_not_agree_are_none(reads: list[Mapping[str, str]]) -> None:
+    assert not after(read(info(), *reads)).visible
+
+
+def test_reading_back_before_the_watermark_has_passed_is_not_even_tried() -> None:
+    assert to_read_back([OURS], {"proved": {}}, info(processed=-2), 20) == []
+    assert to_read_back([OURS], {"proved": {}}, info(None), 20) == []
+    assert sorted(to_read_back([OURS], {"proved": {}}, info(), 20)) == ["a", "b"]
+    verdict = after(read(info(processed=-2), *[SHOWN] * 3))
+    assert not verdict.visible
+    assert "nothing was processed since it was acknowledged" in verdict.text
+
+
+def test_vectors_that_were_there_before_prove_nothing() -> None:
+    """A batch that was running at the acknowledgement ends later, and does not hold the mutation."""
+    verdict = after(read(info(), *[SHOWN] * 3), waits=[replace(OURS, samples=OLD)])
+    assert not verdict.visible
+    assert "its sample vectors were there before" in verdict.text
+
+
+def test_vectors_that_were_seen_missing_prove_it_when_they_appear() -> None:
+    waits = [replace(OURS, samples=OLD)]
+    assert after(read(info(), *[{}] * 3), read(info("x", 9, 10), *[SHOWN] * 3), waits=waits).visible
+    flapped = after(read(info(), {}, {}, SHOWN), read(info(), *[SHOWN] * 3), waits=waits)
+    assert not flapped.visible
+
+
+def test_for_an_insert_being_there_is_all_that_was_promised() -> None:
+    other = {"a": "somebody else's", "b": None}
+    assert after(read(info(), *[other] * 3), waits=[replace(OURS, operation="insert")]).visible
+    assert not after(read(info(), *[other] * 3)).visible
+
+
+# ---------------------------------------------------------------------- inferences
+
+BARE = Wait("books", "ours")
+
+
+def test_a_bare_id_is_inferred_from_two_later_batches() -> None:
+    first = Reading(info("w0", -60, 0))
+    assert not after(first, Reading(info("w1", 3, 4)), waits=[BARE]).visible
+    verdict = after(first, Reading(info("w1", 3, 4)), Reading(info("w2", 8, 9)), waits=[BARE])
+    assert verdict.visible
+    assert LATER_BATCHES in verdict.text
+
+
+def test_a_large_load_needs_as_many_later_batches_as_hold_it() -> None:
+    receipt = Receipt("upsert", "books", "ours", vectors=1_000_000, batches=200, accepted_at=NOON.isoformat())
+    (wait,) = waits_for(receipt.to_dict(), None)
+    assert wait.batches == 6
+    many = Receipt("upsert", "books", "ours", vectors=3_000, batches=3_000)
+    assert waits_for(many.to_dict(), None)[0].batches == 4
+    readings = [Reading(info(f"w{n}", 2 + n, 3 + n)) for n in range(6)]
+    assert not after(*readings[:5], waits=[wait]).visible
+    assert after(*readings, waits=[wait]).visible
+
+
+def test_the_same_watermark_seen_again_and_an_older_one_do_not_count() -> None:
+    readings = [
+        Reading(info("w0", -60, 0)),
+        Reading(info("w1", 3, 4)),
+        Reading(info("w0", -60, 5)),
+        Reading(info("w1", 3, 6)),
+    ]
+    assert not after(*readings * 3, waits=[BARE]).visible
+
+
+def test_when_nothing_was_processed_for_minutes_nothing_is_left_to_be_processed() -> None:
+    quiet = QUIET.total_seconds()
+    waits = [replace(OURS, samples=OLD)]
+    assert not after(read(info(processed=5, answered=quiet), *[SHOWN] * 3), waits=waits).visible
+    verdict = after(read(info(processed=5, answered=quiet + 6), *[SHOWN] * 3), waits=waits)
+    assert verdict.visible
+    assert ALL_QUIET in verdict.text
+    assert not after(read(info(processed=-5, answered=quiet * 2), *[SHOWN] * 3), waits=waits).visible, "it is pending"
+    assert not after(read(info(processed=5, answered=quiet * 2), *[{}] * 3), waits=waits).visible, (
+        "it is not to be seen"
+    )
+
+
+def test_a_bare_id_of_long_ago_does_not_wait_for_ever() -> None:
+    quiet = QUIET.total_seconds()
+    start = Reading(info("w0", -900, 0))
+    assert not after(start, Reading(info("w0", -900, quiet - 1)), waits=[BARE]).visible
+    assert after(start, Reading(info("w0", -900, quiet)), waits=[BARE]).visible
+    assert not after(Reading(info(None)), Reading(info(None, answered=quiet * 2)), waits=[BARE]).visible
+
+
+# ---------------------------------------------------------------------- the end of hope, and what is told
+
+
+def test_an_index_that_is_gone_is_the_end() -> None:
+    verdict = after(read(info()), Reading(None))
+    assert not verdict.visible
+    assert verdict.never == 'Index "books" was deleted, or never existed: the mutations waited for are gone with it.'
+
+
+def test_what_is_seen_is_told() -> None:
+    waits = [OURS, *(replace(OURS, mutation_id=f"m{n}") for n in range(4))]
+    text = after(Reading(info("theirs", -9, 3)), waits=waits).text
+    assert text.startswith(
+        'Index "books": processed up to mutation theirs at 11:59:51 UTC, 12 s ago. Not visible yet: ours:'
+    )
+    assert text.endswith("(and 2 more).")
+    assert "nothing was processed yet" in after(Reading(info(None))).text
+
+
+def test_one_that_is_visible_stays_so_whatever_replicas_say_later() -> None:
+    waits = [OURS, replace(OURS, mutation_id="other", samples=(Sample("c", "dc", new=True),))]
+    stale = read(info(None), {}, {}, {})
+    verdict = after(Reading(info("ours")), stale, Reading(info("other")), waits=waits)
+    assert verdict.visible
+    assert verdict.text.endswith(f"All 2 visible: {WATERMARK}.")
+
+
+def test_many_waits_take_turns_so_that_one_that_hangs_does_not_keep_the_others() -> None:
+    waits = [
+        replace(OURS, mutation_id=f"m{n}", samples=tuple(Sample(f"{n}-{k}", "d", True) for k in range(3)))
+        for n in range(20)
+    ]
+    seen: Mapping[str, Any] = judge(waits, {}, Reading(info())).seen
+    asked: set[str] = set()
+    for _ in range(4):
+        ids = to_read_back(waits, seen, info(), 20)
+        assert len(ids) == 18
+        asked |= set(ids)
+        seen = json.loads(json.dumps(judge(waits, seen, Reading(info(), ids, [{}] * 3)).seen))
+    assert len(asked) == 60
+
+
+def test_one_wait_with_more_samples_than_a_request_takes_is_read_all_the_same() -> None:
+    wait = replace(OURS, samples=tuple(Sample(str(n), "d", True) for n in range(30)))
+    assert len(to_read_back([wait], {"proved": {}}, info(), 20)) == 30
+
+
+# ---------------------------------------------------------------------- what a sensor is given
+
+
+def test_a_wait_survives_the_row_of_a_trigger() -> None:
+    wait = Wait("books", "m", NOON, "insert", NEW, False, 7)
+    assert Wait.from_dict(json.loads(json.dumps(wait.to_dict()))) == wait
+
+
+def test_receipts_ids_and_lists_of_lists_are_all_understood() -> None:
+    receipt = Receipt("upsert", "books", "m", accepted_at=NOON.isoformat(), samples=NEW).to_dict()
+    assert waits_for([receipt, [receipt, "id"]], "films") == [
+        Wait("books", "m", NOON, "upsert", NEW),
+        Wait("books", "m", NOON, "upsert", NEW),
+        Wait("films", "id"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "mutation", [None, "", b"x", 7, {"mutation_id": "m"}, {**Receipt("upsert", "b").to_dict()}, {}]
+)
+def test_what_cannot_be_waited_for_is_refused(mutation: Any) -> None:
+    with pytest.raises(ConfigError):
+        waits_for(mutation, "books")
+
+
+def test_an_id_without_an_index_is_refused() -> None:
+    with pytest.raises(ConfigError, match="give index_name"):
+        waits_for("id", None)
+
+
+# ---------------------------------------------------------------------- any history
+
+
+@dataclass
+class History:
+    """An index as Vectorize keeps it: a log, batches that take a while, and replicas of which some are behind.
+
+    Times are seconds after noon. Vectors are ids with a version; the loads of others write ids of their own.
+    """
+
+    rng: random.Random
+    most: int
+    now: float = 0.0
+    log: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    folded: int = 0
+    running: int | None = None
+    states: list[tuple[str | None, float, dict[str, str]]] = field(default_factory=lambda: [(None, 0.0, {"old": "v"})])
+    flapping: bool = False
+
+    def write(self, vectors: dict[str, str]) -> str:
+        self.log.append((f"m{len(self.log)}", vectors))
+        return self.log[-1][0]
+
+    def begin_batch(self) -> None:
+        if self.running is None and self.folded < len(self.log):
+            self.running = min(len(self.log), self.folded + self.rng.randint(1, self.most))
+
+    def end_batch(self) -> None:
+        if self.running is not None:
+            vectors = dict(self.states[-1][2])
+            for _, new in self.log[self.folded : self.running]:
+                vectors |= new
+            self.folded, self.running = self.running, None
+            self.states.append((self.log[self.folded - 1][0], self.now, vectors))
+
+    def state(self) -> tuple[str | None, float, dict[str, str]]:
+        return (
+            self.states[-2] if self.flapping and len(self.states) > 1 and self.rng.random() < 0.5 else self.states[-1]
+        )
+
+    def info(self) -> IndexInfo:
+        mutation, processed, _ = self.state()
+        return info(mutation, processed, self.now)
+
+    def load(self, name: str, batches: int) -> tuple[Wait, int]:
+        """A load as it is: its last batch comes when all others are acknowledged. Returns its end in the log, too."""
+        for number in range(batches - 1):
+            self.write({f"{name}-{number}": name})
+            if self.rng.random() < 0.3:
+                self.write({"theirs": "x"})
+        if self.rng.random() < 0.5:
+            sample, version = "old", "v"  # as last night's load left it
+        else:
+            sample, version = f"{name}-last", name
+        new = self.state()[2].get(sample) != version
+        mutation = self.write({sample: version})
+        receipt = Receipt(
+            "upsert",
+            "books",
+            mutation,
+            vectors=batches,
+            batches=batches,
+            accepted_at=at(int(self.now)).isoformat(),
+            samples=(Sample(sample, version, new),),
+        )
+        return waits_for(receipt.to_dict(), None)[0], len(self.log)
+
+
+def look(history: History, waits: Sequence[Wait], seen: Mapping[str, Any]) -> Verdict:
+    found = history.info()
+    verdict = judge(waits, seen, Reading(found))
+    ids = to_read_back(waits, verdict.seen, found, 3)
+    if ids:
+        reads = [
+            {one: version for one, version in history.state()[2].items() if one in ids} for _ in range(AGREEING_READS)
+        ]
+        verdict = judge(waits, verdict.seen, Reading(found, ids, reads))
+    return verdict
+
+
+@pytest.mark.parametrize("flapping", [False, True])
+@pytest.mark.parametrize("most", [1, 2, 50])
+def test_in_any_history_visible_is_never_said_too_early_nor_taken_back_and_comes_in_the_end(
+    most: int, flapping: bool
+) -> None:
+    """Folded batches, backlogs, other writers, replicas that are behind, vectors that were there before."""
+    proofs: dict[str, int] = {}
+    for seed in range(400):
+        rng = random.Random(f"{seed} {most} {flapping}")
+        history = History(rng, most, flapping=flapping)
+        waits: list[Wait] = []
+        ends: dict[str, int] = {}
+        seen: dict[str, Any] = {}
+        for name in "ABC"[: rng.randint(1, 3)]:
+            wait, end = history.load(name, rng.randint(1, 4))
+            waits.append(wait)
+            ends[wait.mutation_id] = end
+            history.now += rng.choice([0.0, 0.4, 3.0])
+        for _ in range(rng.randint(0, 60)):
+            history.now += rng.choice([0.0, 0.1, 1.0, 7.0])
+            rng.choice([history.begin_batch, history.end_batch, lambda: history.write({"theirs": "y"})])()  # noqa: B023
+            before = dict(seen.get("proved", {}))
+            verdict = look(history, waits, seen)
+            seen = json.loads(json.dumps(verdict.seen))
+            assert before.items() <= seen["proved"].items(), "a proof was taken back"
+            assert verdict.visible == (set(seen["proved"]) == set(ends))
+            for mutation, proof in seen["proved"].items():
+                if proof in (WATERMARK, READ_BACK):
+                    assert history.folded >= ends[mutation], f"{seed}: {proof}, but it is not"
+        # The rest is folded, the replicas agree, and nobody writes any more: it has to end.
+        history.flapping = False
+        while history.folded < len(history.log):
+            history.now += 1.0
+            history.begin_batch()
+            history.end_batch()
+        history.now += QUIET.total_seconds() + 2
+        for _ in waits:
+            verdict = look(history, waits, seen)
+            seen = json.loads(json.dumps(verdict.seen))
+        assert verdict.visible, f"{seed}: {verdict.text}"
+        for proof in verdict.seen["proved"].values():
+            proofs[proof] = proofs.get(proof, 0) + 1
+    assert set(proofs) == {WATERMARK, READ_BACK, LATER_BATCHES, ALL_QUIET}
+
+
+def test_the_limits_of_one_read_are_those_of_the_api() -> None:
+    assert Limits().ids_per_get == 20
