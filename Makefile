@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
-.PHONY: help setup test test-quick lint format demo demo-ui storm bench build clean
+.PHONY: help setup test test-quick lint format demo demo-ui storm bench bench-local build clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,13 @@ demo: $(READY) ## the nightly load on real text, real Airflow and the local Vect
 
 demo-ui: $(READY) ## the same, and leave Airflow's UI and the local Vectorize running
 	$(BIN)/python demo/run.py --ui
+
+bench: $(READY) ## measure side by side with the peers, on an otherwise idle machine; writes benchmarks/results.md
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/clients/install_wrangler.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/run.py
+
+bench-local: $(READY) ## how fast the local Vectorize is
+	$(BIN)/python benchmarks/local_vectorize.py
 
 build: $(READY) ## wheel and sdist, checked
 	rm -rf dist && $(BIN)/python -m build && $(BIN)/twine check --strict dist/*
