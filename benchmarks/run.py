@@ -291,9 +291,10 @@ def main() -> None:
     args = parser.parse_args()
     text = measure(args.quick)
     if not args.quick:
+        about = (__doc__ or "").split("\n\n")[1]
         head = (
             f"# Results\n\nWritten by `make bench` on {datetime.now(UTC):%Y-%m-%d}: Python "
-            f"{platform.python_version()}, {os.cpu_count()} cores, loopback. {(__doc__ or '').split(chr(10) * 2)[1]}\n\n"
+            f"{platform.python_version()}, {os.cpu_count()} cores, loopback. {about}\n\n"
             "The sink drops bodies in the kernel, so that it is not what is measured: `benchmarks/sink.py`.\n\n"
         )
         (HERE / "results.md").write_text(head + text)
