@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import Operation
-from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load.bad_rows import BadRows
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointStore, Done, Keeper, resume
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
@@ -39,9 +39,14 @@ def run(
         store, so that a task that is lost before it can hand on its receipt need not load again.
     :raises VectorizeError: with what was acknowledged before.
     """
+    uris = [item.uri for item in objects]
+    letters = options.dead_letters
+    if letters and letters.target.uri in uris:
+        raise ConfigError(
+            f"The dead-letter file {letters.target.uri} is one of the objects to be loaded: write it to another place."
+        )
     index = client.get_index(index_name)
     keeper = Keeper(store)
-    uris = [item.uri for item in objects]
     begun = _begin(
         Checkpoint(
             {
@@ -51,17 +56,17 @@ def run(
                 "index's creation": str(index.created_on),
                 "operation": operation,
                 "source": _fingerprint(objects),
-                "dead-letter file": options.dead_letters.target.uri if options.dead_letters else "",
+                "dead-letter file": letters.target.uri if letters else "",
             },
             Done(),
             Receipt(operation, index_name),
         ),
         keeper,
-        options.dead_letters,
+        letters,
         uris,
     )
     check = choose_check(index.config.dimensions, options.limits, options.validation, options.float32_text)
-    ledger = Ledger(begun, keeper, options.dead_letters, uris)
+    ledger = Ledger(begun, keeper, letters, uris)
     bad_rows = BadRows(options, uris, begun.receipt.rejected)
     delivery = Delivery(client, operation, index_name, bad_rows)
     receipt = Uploader(client, objects, check, options, ledger, bad_rows, delivery).run()
