@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
-.PHONY: help setup test test-quick lint format demo demo-ui storm bench bench-local build clean
+.PHONY: help setup test test-quick test-ui lint format demo demo-ui storm bench bench-local docs build clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,10 +20,15 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 test: $(READY) ## all tests: units, the API over a socket, real clients, real Airflow, real S3 protocol
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not ui"
 
 test-quick: $(READY) ## the tests that need neither Airflow nor other clients
-	$(BIN)/pytest -m "not airflow and not clients"
+	$(BIN)/pytest -m "not airflow and not clients and not ui"
+
+test-ui: $(READY) ## a new user's way in a real browser: the connection, its test, the nightly load; screenshots in .ui/
+	@test -x /usr/bin/chromium \
+	  || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium; }
+	$(BIN)/pytest -m ui -v -rA --session-timeout 240 tests/ui
 
 lint: $(READY) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
@@ -48,8 +53,11 @@ bench: $(READY) ## measure side by side with the peers, on an otherwise idle mac
 bench-local: $(READY) ## how fast the local Vectorize is
 	$(BIN)/python benchmarks/local_vectorize.py
 
+docs: $(READY) ## the documentation's site, into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 build: $(READY) ## wheel and sdist, checked
 	rm -rf dist && $(BIN)/python -m build && $(BIN)/twine check --strict dist/*
 
 clean: ## remove what the verbs made
-	rm -rf .venv .tools .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .tools .demo .ui build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
