@@ -2,56 +2,79 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 CONNECTION_TYPE = "vectorize"
 HOOK_NAME = "Cloudflare Vectorize"
 
-#: Airflow's own fields of a connection, as they appear in the form.
-UI_FIELD_BEHAVIOUR: dict[str, Any] = {
-    "hidden-fields": ["schema", "port"],
-    "relabeling": {
-        "password": "API token",
-        "host": "API base URL",
-        "login": "E-mail (only with a Global API key)",
-    },
-    "placeholders": {
-        "password": "API token with the permission Vectorize: Edit",
-        "host": "https://api.cloudflare.com/client/v4",
-        "login": "leave empty for an API token",
-    },
-}
+#: These post the port 0 where a connection has none, and then refuse to test it, since 0 is not the port that is
+#: stored (apache/airflow#73298). A stored 0 is what can be done about it, so there the form shows the port.
+_WANT_A_PORT = ("3.3.1", "3.3.2")
 
-#: Further fields, kept in the connection's extra.
+
+def _airflow_version() -> str:
+    try:
+        return version("apache-airflow-core")
+    except PackageNotFoundError:  # Airflow 2 is one package
+        return version("apache-airflow")
+
+
+def _field_behaviour(airflow_version: str) -> dict[str, Any]:
+    behaviour: dict[str, Any] = {
+        "hidden-fields": ["schema", "port"],
+        "relabeling": {"host": "API base URL", "login": "E-mail", "password": "API token"},
+        "placeholders": {
+            "host": "https://api.cloudflare.com/client/v4",
+            "login": "only for a Global API key; empty for an API token",
+            "password": "with the permission Vectorize: Edit",
+        },
+    }
+    if airflow_version in _WANT_A_PORT:
+        behaviour["hidden-fields"].remove("port")
+        behaviour["placeholders"]["port"] = f"0, or else Airflow {airflow_version} cannot test the connection"
+    return behaviour
+
+
+#: Airflow's own fields of a connection, as they appear in the form.
+UI_FIELD_BEHAVIOUR = _field_behaviour(_airflow_version())
+
+#: Further fields, kept in the connection's extra. A type without null makes the form insist on the field.
 CONN_FIELDS: dict[str, dict[str, Any]] = {
     "account_id": {
         "label": "Account ID",
         "description": "The 32 characters in the dashboard's address: dash.cloudflare.com/<account id>.",
-        "schema": {"type": ["string", "null"], "pattern": "^[0-9a-fA-F]{32}$"},
+        "schema": {"type": "string", "pattern": "^[0-9a-fA-F]{32}$"},
     },
     "timeout": {
         "label": "Timeout (seconds)",
-        "description": "A request counts as failed when nothing came for so long. Default: 60.",
+        "description": "A request that gets no answer for so long has failed. Empty: 60.",
         "schema": {"type": ["number", "null"], "minimum": 1},
     },
     "retry_seconds": {
         "label": "Retry for (seconds)",
-        "description": "How long a request is tried again. Default: 1800; a rate limit alone blocks for 300.",
+        "description": "How long a failed request is tried again. Empty: 1800. A rate limit lasts 300.",
         "schema": {"type": ["number", "null"], "minimum": 0},
     },
     "budget_reserve": {
-        "label": "Budget reserve (0 to 1)",
-        "description": "Share of the account's 1,200 requests in 5 minutes that is left to people. Default: 0.2.",
+        "label": "Budget reserve (0 to 0.9)",
+        "description": "Share of the account's 1,200 requests in 5 minutes that is left to others. Empty: 0.2.",
         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 0.9},
     },
     "verify": {
         "label": "Verify TLS",
-        "description": "Whether the server's certificate is checked. Default: yes.",
+        "description": "Whether the server's certificate is checked.",
         "schema": {"type": ["boolean", "null"], "default": True},
     },
 }
 
 _PACKAGE = "airflow_provider_vectorize"
+_ASSETS = {
+    "schemes": ["vectorize"],
+    "handler": f"{_PACKAGE}.assets.sanitize_uri",
+    "factory": f"{_PACKAGE}.assets.create_asset",
+    "to_openlineage_converter": f"{_PACKAGE}.assets.convert_asset_to_openlineage",
+}
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -88,6 +111,12 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": CONN_FIELDS,
             }
         ],
+        "extra-links": [
+            f"{_PACKAGE}.links.load.VectorizeIndexLink",
+            f"{_PACKAGE}.links.load.VectorizeDeadLetterLink",
+        ],
+        "asset-uris": [_ASSETS],
+        "dataset-uris": [_ASSETS],  # what Airflow 2 calls them
     }
 
 
