@@ -28,7 +28,7 @@ test-quick: $(READY) ## the tests that need neither Airflow nor other clients
 test-ui: $(READY) ## a new user's way in a real browser: the connection, its test, the nightly load; screenshots in .ui/
 	@test -x /usr/bin/chromium \
 	  || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium; }
-	$(BIN)/pytest -m ui -v -rA --session-timeout 240 tests/ui
+	$(BIN)/pytest -m ui -v -rA --durations=6 --session-timeout 240 tests/ui
 
 lint: $(READY) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
