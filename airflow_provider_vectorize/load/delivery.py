@@ -112,9 +112,9 @@ def sample(batch: Batch, rows: list[int]) -> dict[int, Sample]:
     for row in rows:
         try:
             vector = json.loads(batch.text(row))
-            vector_digest = digest(vector["values"], vector.get("metadata"))
-        except (ValueError, RecursionError):  # Vectorize could read what Python cannot
-            continue
-        if vector_digest is not None:
-            found[row] = Sample(vector["id"], vector_digest)
+            vector_id, vector_digest = vector["id"], digest(vector["values"], vector.get("metadata"))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            continue  # not checked, and not as it should be; or Vectorize can read what Python cannot
+        if vector_digest is not None and isinstance(vector_id, str):
+            found[row] = Sample(vector_id, vector_digest)
     return found

@@ -1,0 +1,10 @@
+"""Write the corpus's files from its table."""
+
+from __future__ import annotations
+
+from .cases import CASES, OBJECTS
+
+OBJECTS.mkdir(exist_ok=True)
+for case in CASES:
+    if not case.large:
+        (OBJECTS / case.name).write_bytes(case.content())

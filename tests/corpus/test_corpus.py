@@ -1,0 +1,230 @@
+"""Each bad input has its documented outcome, and no good row is lost because of a bad neighbour."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_vectorize.errors import BadRowError, ConfigError, SourceError
+from airflow_provider_vectorize.local.handle import LocalVectorize
+from tests.support import create
+
+from .cases import BAD, BROKEN, CASES, FINE, OBJECTS, V1, V2, WHOLE, Case
+
+pytestmark = pytest.mark.airflow
+
+ROOT = Path(__file__).parents[2]
+
+
+def named(case: Case) -> str:
+    return case.what
+
+
+@pytest.fixture
+def load(local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """``VectorizeHook.load`` into an empty index."""
+    from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+
+    connection = local_vectorize.connection
+    connection["extra"] |= {"retry_seconds": 0}
+    monkeypatch.setenv("AIRFLOW_CONN_VECTORIZE_DEFAULT", json.dumps(connection))
+    create(local_vectorize)
+
+    def run(source: Any, **options: Any) -> dict[str, Any]:
+        source = [str(one) for one in source] if isinstance(source, list) else str(source)
+        return VectorizeHook().load("books", source, **options)
+
+    return run
+
+
+def path_of(case: Case, folder: Path) -> Path:
+    if not case.large:
+        return OBJECTS / case.name
+    path = folder / case.name
+    path.write_bytes(case.content())
+    return path
+
+
+def letters_in(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize("operation", ["upsert", "insert"])
+@pytest.mark.parametrize("case", [*FINE, *WHOLE], ids=named)
+def test_it_is_loaded(case: Case, operation: str, load: Callable[..., Any], local_vectorize: LocalVectorize) -> None:
+    receipt = load(OBJECTS / case.name, operation=operation)
+    assert set(local_vectorize.dump("books")) == set(case.good)
+    assert receipt["rejected"] == 0
+
+
+@pytest.mark.parametrize("case", BAD, ids=named)
+def test_the_first_bad_row_fails_the_load_and_is_named(
+    case: Case, load: Callable[..., Any], local_vectorize: LocalVectorize, tmp_path: Path
+) -> None:
+    path = path_of(case, tmp_path)
+    with pytest.raises(BadRowError) as caught:
+        load(path)
+    line, reason = case.bad[0]
+    error = caught.value
+    assert error.line == line
+    assert reason in error.reason
+    assert error.offset == len(b"".join(path.read_bytes().splitlines(keepends=True)[: line - 1]))
+    assert str(error).startswith(f"Line {line} of {path.as_uri()} (byte {error.offset:,}) cannot be loaded: ")
+    assert set(local_vectorize.dump("books")) <= set(case.good)
+
+
+@pytest.mark.parametrize("case", BAD, ids=named)
+@pytest.mark.parametrize("validation", ["full", "light", "off"])
+def test_bad_rows_are_written_down_and_good_ones_are_loaded(
+    case: Case, validation: str, load: Callable[..., Any], local_vectorize: LocalVectorize, tmp_path: Path
+) -> None:
+    path = path_of(case, tmp_path)
+    receipt = load(path, on_bad_row="dead_letter", dead_letter_path=str(tmp_path / "bad.ndjson"), validation=validation)
+
+    assert set(local_vectorize.dump("books")) == set(case.good)
+    assert (receipt["vectors"], receipt["rejected"]) == (len(case.good), len(case.bad))
+    letters = letters_in(tmp_path / "bad.ndjson")
+    assert [(one["object"], one["line"]) for one in letters] == [(path.as_uri(), line) for line, _ in case.bad]
+    source = path.read_bytes()
+    for letter, (_, reason) in zip(letters, case.bad, strict=True):
+        text = letter["row"].encode("utf-8", "surrogateescape")
+        assert source[letter["offset"] :].startswith(text)
+        assert len(text) == 1_000 if case.large else source[letter["offset"] + len(text) :].startswith((b"\n", b""))
+        assert validation != "full" or reason in letter["reason"]
+
+
+@pytest.mark.parametrize("case", BAD, ids=named)
+def test_discard_drops_what_is_no_vector_in_json_and_nothing_else(
+    case: Case,
+    load: Callable[..., Any],
+    local_vectorize: LocalVectorize,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = path_of(case, tmp_path)
+    if case.vector:
+        with pytest.raises(BadRowError):
+            load(path, unparsable_behavior="discard")
+        return
+    receipt = load(path, unparsable_behavior="discard")
+    assert set(local_vectorize.dump("books")) == set(case.good)
+    assert receipt["rejected"] == len(case.bad)
+    for line, _ in case.bad:
+        assert f"{path.as_uri()}, line {line}: " in caplog.text
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=named)
+@pytest.mark.parametrize("tolerant", [False, True])
+def test_an_object_that_is_broken_fails_the_load_whatever_is_tolerated(
+    case: Case, tolerant: bool, load: Callable[..., Any], tmp_path: Path
+) -> None:
+    options = {"on_bad_row": "dead_letter", "dead_letter_path": str(tmp_path / "bad.ndjson")} if tolerant else {}
+    with pytest.raises(SourceError) as caught:
+        load(OBJECTS / case.name, **options)
+    if case.bad and not tolerant:
+        assert isinstance(caught.value, BadRowError)
+    else:
+        assert case.error in str(caught.value)
+    assert case.name in str(caught.value)
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=named)
+def test_a_broken_object_among_good_ones_is_not_passed_over(
+    case: Case, load: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = tmp_path / "a.ndjson"
+    good.write_bytes(V1 + b"\n")
+    source = [good, OBJECTS / case.name]
+    if case.error == "The source is empty":
+        assert load(source)["vectors"] == 1
+        assert f"{case.name} has no rows." in caplog.text
+    elif case.bad:
+        letters = tmp_path / "bad.ndjson"
+        assert load(source, on_bad_row="dead_letter", dead_letter_path=str(letters))["vectors"] == 1
+        assert len(letters_in(letters)) == len(case.bad)
+    else:
+        with pytest.raises(SourceError, match=case.error):
+            load(source)
+
+
+# ---------------------------------------------------------------------- names that lead to nothing
+
+
+def test_an_object_that_is_not_there(load: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"There is no object file:///.*/missing.ndjson"):
+        load(tmp_path / "missing.ndjson")
+
+
+def test_a_folder(load: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"is a folder: name the objects in it, for instance with .*/\*.ndjson"):
+        load(tmp_path)
+
+
+def test_a_glob_that_matches_nothing(load: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"Nothing matches .*\*.ndjson: no object was found"):
+        load(tmp_path / "*.ndjson")
+
+
+@pytest.mark.parametrize("source", ["", " ", [], ["a.ndjson", ""]])
+def test_no_name_at_all(load: Callable[..., Any], source: Any) -> None:
+    with pytest.raises(ConfigError, match="The source is empty"):
+        load(source)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Root may read everything: be somebody else for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_an_object_that_may_not_be_read(load: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "secret.ndjson"
+    path.write_bytes(V1)
+    path.chmod(0)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and folder.is_relative_to(Path(os.environ.get("TMPDIR", "/tmp"))):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    with nobody(), pytest.raises(SourceError, match=r"secret.ndjson may not be read: check the storage's connection"):
+        load(path)
+
+
+def test_names_with_odd_characters(load: Callable[..., Any], local_vectorize: LocalVectorize, tmp_path: Path) -> None:
+    for number, name in enumerate(["a b.ndjson", "ä.ndjson", "c#d.ndjson", "e%20f.ndjson", "[g].ndjson", "h?.ndjson"]):
+        (tmp_path / name).write_bytes(V1.replace(b"v1", f"n{number}".encode()) + b"\n")
+    load(tmp_path / "*.ndjson")
+    assert set(local_vectorize.dump("books")) == {f"n{number}" for number in range(6)}
+
+
+# ---------------------------------------------------------------------- the corpus itself
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_the_files_are_those_of_the_table(case: Case) -> None:
+    if case.name.endswith(".ndjson") and not case.large and not case.name.startswith(("gzip", "zst")):
+        assert (OBJECTS / case.name).read_bytes() == case.content()
+    else:  # other versions of the libraries compress otherwise
+        assert case.large or (OBJECTS / case.name).exists()
+
+
+def test_the_documentation_names_each_of_them() -> None:
+    text = (ROOT / "docs" / "bad-rows.md").read_text()
+    assert [case.what for case in CASES if case.what not in text] == []
+
+
+def test_good_rows_in_the_corpus_are_good(load: Callable[..., Any], tmp_path: Path) -> None:
+    path = tmp_path / "good.ndjson"
+    path.write_bytes(V1 + b"\n" + V2)
+    assert load(path)["vectors"] == 2
