@@ -29,7 +29,7 @@ class StoredObject:
 
     def __init__(self, path: ObjectStoragePath) -> None:
         self._path = path
-        self.uri = path.as_uri() if hasattr(path, "as_uri") else str(path)
+        self.uri = _uri(path)
         info = path.fs.info(path.path)
         if info.get("type") == "directory":
             raise SourceError(
@@ -67,7 +67,7 @@ class StoredFile:
 
     def __init__(self, uri: str, conn_id: str | None) -> None:
         self._path = _path(uri, conn_id)
-        self.uri = self._path.as_uri() if hasattr(self._path, "as_uri") else uri
+        self.uri = _uri(self._path)
 
     def read(self) -> bytes:
         """All of it; nothing where it is not there.
@@ -128,7 +128,7 @@ def find(source: str | Sequence[str], conn_id: str | None = None) -> list[Stored
     for name in names:
         for path in _expand(name, conn_id):
             # By URI, since a plain path and what a glob makes of it are the same file.
-            paths.setdefault(path.as_uri() if hasattr(path, "as_uri") else str(path), path)
+            paths.setdefault(_uri(path), path)
     found = []
     for uri, path in paths.items():
         with _told(uri):
@@ -148,8 +148,7 @@ def _expand(name: str, conn_id: str | None) -> list[ObjectStoragePath]:
     keys = sorted(key for key, info in found.items() if info.get("type") != "directory")
     if not keys:
         raise SourceError(f"Nothing matches {name}: no object was found, so there is nothing to load.", uri=name)
-    scheme = path.protocol if isinstance(path.protocol, str) else path.protocol[0]
-    return [ObjectStoragePath(f"{scheme or 'file'}://{key}", conn_id=conn_id or _conn_id_in(name)) for key in keys]
+    return [ObjectStoragePath(f"{_scheme(path)}://{key}", conn_id=conn_id or _conn_id_in(name)) for key in keys]
 
 
 def _path(name: str, conn_id: str | None) -> ObjectStoragePath:
@@ -171,6 +170,16 @@ def _path(name: str, conn_id: str | None) -> ObjectStoragePath:
             "apache-airflow-providers-amazon[s3fs], -google or -microsoft-azure."
         ) from error
     return path
+
+
+def _uri(path: ObjectStoragePath) -> str:
+    """A name for people, without the connection. ``as_uri()`` is missing before Airflow 3.2, and quotes plain paths."""
+    return f"{_scheme(path)}://{path.path}"
+
+
+def _scheme(path: ObjectStoragePath) -> str:
+    scheme = path.protocol if isinstance(path.protocol, str) else path.protocol[0]
+    return scheme or "file"
 
 
 def _conn_id_in(name: str) -> str | None:

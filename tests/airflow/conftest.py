@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gzip
 import json
 import os
@@ -44,6 +46,11 @@ def airflow_home(dags_folder: Path) -> Airflow:
     from airflow.utils.db import initdb
 
     initdb()
+    with contextlib.suppress(ImportError):  # Airflow 2 has none
+        from airflow.sdk.execution_time import supervisor
+
+        if not hasattr(supervisor.in_process_api_server, "cache_info"):  # 3.1 makes one for each task, which takes long
+            supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
     return Airflow(dags_folder)
 
 

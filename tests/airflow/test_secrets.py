@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.airflow.runs import Airflow, Log, query
+from tests.airflow.runs import Airflow, Log, query, takes
 
 SECRET = "cfut_N0body-may-read-th1s"
 MAIL = "nightly@example.com"
@@ -112,8 +112,9 @@ def test_a_green_run_shows_no_secret(
 
     assert run.states() == {"load": "success", "wait": "success", "take": "success"}
     (deferred,) = while_deferred
-    assert "VectorizeMutationTrigger" in deferred
-    assert run.xcom("load", "mutation_id") in deferred.split("VectorizeMutationTrigger")[-1]
+    if takes(airflow.bag.dags[run.dag_id].test, "logical_date"):  # Airflow 2 runs triggers in line without a row
+        _, *rows_of_triggers = deferred.split("VectorizeMutationTrigger")
+        assert any(run.xcom("load", "mutation_id") in row for row in rows_of_triggers)
     assert_no_secret(log=airflow.log.text, database=database() + deferred, home=home())
 
 

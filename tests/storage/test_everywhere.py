@@ -111,10 +111,10 @@ def test_what_a_glob_found_can_be_read(place: Place) -> None:
 
 
 def test_a_list_keeps_its_order_and_names_each_object_once(place: Place) -> None:
-    for name in ("a.ndjson", "b.ndjson", "c.ndjson"):
+    for name in ("a 1.ndjson", "b#2.ndjson", "c%203.ndjson"):
         place.put(name, TEXT)
 
-    assert names(place, "c.ndjson", "a.ndjson", "*.ndjson") == ["c.ndjson", "a.ndjson", "b.ndjson"]
+    assert names(place, "c%203.ndjson", "a 1.ndjson", "*.ndjson") == ["c%203.ndjson", "a 1.ndjson", "b#2.ndjson"]
 
 
 @pytest.mark.parametrize(
