@@ -66,7 +66,8 @@ def test_airflow_finds_the_hook_and_its_form() -> None:
     assert (hook.hook_name, hook.connection_id_attribute_name) == ("Cloudflare Vectorize", "vectorize_conn_id")
     assert hook.connection_testable
     behaviour = manager.field_behaviours["vectorize"]
-    assert "port" in behaviour["hidden_fields"] + behaviour.get("hidden-fields", [])
+    assert "schema" in behaviour["hidden_fields"]
+    assert behaviour["relabeling"]["password"] == "API token"
 
 
 def test_a_connection_makes_the_hook(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,15 @@ def test_an_index_that_was_there_before_is_not_taken_for_ones_own(
         make_client().create_index("books", dimensions=32, metric="cosine")
 
 
+@pytest.mark.parametrize("fault", ["rate_limit", "throttle_40041"])
+def test_an_index_made_by_another_while_one_had_to_wait_is_not_taken_for_ones_own(
+    client: VectorizeClient, local_vectorize: LocalVectorize, fault: str
+) -> None:
+    local_vectorize.fail(fault, operation="create_index")  # this attempt was heard of: it did nothing
+    with pytest.raises(e.IndexExistsError):
+        client.create_index("books", dimensions=32, metric="cosine")
+
+
 def test_another_ones_index_of_another_shape_is_not_taken_for_ones_own(
     client: VectorizeClient, local_vectorize: LocalVectorize
 ) -> None:
@@ -253,6 +262,7 @@ def test_a_query_finds_the_nearest_and_returns_what_was_asked_for(client: Vector
 def test_a_filter_finds_what_was_written_after_its_metadata_index(client: VectorizeClient) -> None:
     client.upsert("books", ndjson(vector("before", 1, metadata={"year": 2020})))
     client.create_metadata_index("books", "year", "number")
+    client.list_metadata_indexes("books")  # a read: now it is visible, and covers what is written next
     client.upsert("books", ndjson(vector("after", 1, metadata={"year": 2020})))
     found = client.query("books", vector=values(1), filter={"year": {"$gte": 2020}})
     assert [one.id for one in found.matches] == ["after"]

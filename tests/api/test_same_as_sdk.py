@@ -91,6 +91,7 @@ def test_both_find_the_same(
     client: VectorizeClient, sdk: Any, account: dict[str, str], options: dict[str, Any]
 ) -> None:
     client.create_metadata_index("books", "year", "number")
+    client.list_metadata_indexes("books")  # a read: now it is visible, and covers what is written next
     client.upsert("books", ndjson(*(vector(f"v{n}", 1, n / 7, metadata={"year": 2000 + n}) for n in range(15))))
     client.upsert("books", ndjson(vector("x", 1, 1, namespace="n")))
     mine = client.query("books", vector=values(1, 1), **options)

@@ -59,6 +59,7 @@ def docs_index(local_vectorize: LocalVectorize, data: Path, monkeypatch: pytest.
     hook = VectorizeHook()
     hook.create_index("docs", dimensions=DIMENSIONS, metric="cosine")
     hook.create_metadata_index("docs", "year", "number")
+    hook.list_metadata_indexes("docs")  # a read: now it is visible, and covers what is written next
     hook.upsert("docs", (data / "embeddings.ndjson").read_bytes())
     return local_vectorize
 

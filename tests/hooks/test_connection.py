@@ -44,6 +44,7 @@ def client(extra: Any = None, **fields: Any) -> VectorizeClient:
         ({"host": "127.0.0.1/client/v4", "port": 8787, "schema": "http"}, "http://127.0.0.1:8787/client/v4"),
         ({"host": "http://127.0.0.1/client/v4", "port": 8787}, "http://127.0.0.1:8787/client/v4"),
         ({"host": "http://127.0.0.1:1/client/v4", "port": 8787}, "http://127.0.0.1:1/client/v4"),
+        ({"host": "http://127.0.0.1:1/client/v4", "port": 0}, "http://127.0.0.1:1/client/v4"),
     ],
 )
 def test_the_base_url_is_read_however_it_is_written(fields: dict[str, Any], url: str) -> None:

@@ -20,6 +20,7 @@ def shelf(books: VectorizeHook, local_vectorize: LocalVectorize) -> VectorizeHoo
     """Three books, two of them after the metadata index on their year."""
     books.upsert("books", [vector("old", 1, 0.3, metadata={"year": 1900})])
     books.create_metadata_index("books", "year", "number")
+    books.list_metadata_indexes("books")  # a read: now it is visible, and covers what is written next
     books.upsert(
         "books",
         [
