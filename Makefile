@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python --constraint constraints.txt --editable . --group all
 	@touch $@
 
-test: $(READY) ## all tests: units, the API over a socket, real clients, real Airflow, real S3 protocol
+test: $(READY) ## all tests but test-ui: units, the API over a socket, real clients, real Airflow, real S3 protocol
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not ui"
 
 test-quick: $(READY) ## the tests that need neither Airflow nor other clients

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -195,6 +197,21 @@ def test_the_receipt_in_xcom_is_one_that_a_person_understands(page: Page, nightl
     assert re.fullmatch(r"[0-9a-f-]{36}", found["mutation_id"])
 
 
+def test_the_checkpoint_that_is_kept_for_a_retry_is_small(
+    page: Page, airflow: Any, nightly_run: Run, shots: Shots
+) -> None:
+    nightly_run.task("load")
+    nightly_run.tab("Storage")
+    expect(page.get_by_role("row").filter(has_text="vectorize_load").locator(".view-lines")).to_contain_text("identity")
+
+    shots.take(page, "load-checkpoint")
+    path = f"dags/{DAG_ID}/dagRuns/{quote(nightly_run.run_id)}/taskInstances/load/state-store"
+    (kept,) = airflow.api("GET", path)["task_state_store"]
+    size = len(json.dumps(kept["value"]))
+    print(f"{size} characters")
+    assert size < 4_000
+
+
 @pytest.mark.parametrize(
     ("task_id", "fields"),
     [("load", {"index_name", "source", "vectorize_conn_id"}), ("wait", {"mutation", "vectorize_conn_id"})],
@@ -232,6 +249,7 @@ def test_the_link_leads_to_the_index_in_cloudflares_dashboard(
     if not VectorizeUpsertOperator.operator_extra_links:
         pytest.skip("the load operator has no links yet")
     nightly_run.task("load")
+    nightly_run.tab("Details")
     link = page.get_by_role("link", name="Vectorize index")
     link.wait_for()
     shots.take(page, "load-links")
