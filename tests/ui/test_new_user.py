@@ -90,7 +90,6 @@ def test_what_was_saved_is_there_to_be_edited_but_the_token_is_not_shown(
 def test_the_test_button_says_that_it_is_connected_and_to_what(
     page: Page, connections: Connections, shots: Shots
 ) -> None:
-    connections.open()
     told = connections.test()
 
     shots.take(page, "test-right-token")
@@ -102,7 +101,7 @@ def test_the_test_button_says_that_it_is_connected_and_to_what(
 def mended(connections: Connections, vectorize: LocalVectorize) -> Any:
     """Afterwards the connection is as it was."""
     yield
-    connections.page.reload()  # what popped up would lie on the form's button
+    connections.open()
     form = connections.edit()
     fill(form, vectorize)
     form.save()
