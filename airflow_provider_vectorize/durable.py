@@ -47,4 +47,4 @@ def attempt_identity(context: Mapping[str, Any]) -> dict[str, str]:
 
     The store survives a clear. But each clear raises ``max_tries``, and a retry does not.
     """
-    return {"number of clears": str(getattr(context["ti"], "max_tries", ""))}
+    return {"max_tries, which a clear raises": str(getattr(context["ti"], "max_tries", ""))}

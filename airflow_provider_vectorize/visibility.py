@@ -48,7 +48,7 @@ class Wait:
     :param index_name: its index.
     :param mutation_id: its id.
     :param accepted_at: the server's clock when it was acknowledged, where that is known.
-    :param operation: ``insert`` or ``upsert``: what the samples have to prove.
+    :param operation: ``insert``, ``upsert`` or ``delete``: what the samples have to prove.
     :param samples: vectors to read back.
     :param sealed: whether the mutation came after all others of its load, so that it stands for them.
     :param batches: later batches of which one has to hold it, and all else of its load.
@@ -104,10 +104,11 @@ def waits_for(mutation: Any, index_name: str | None) -> list[Wait]:
 
     :param mutation: a receipt, a mutation id, or a list of either, also nested (what mapped tasks return).
     :param index_name: the index, for ids.
-    :raises ConfigError: it is something else, or an id without an index.
+    :return: empty for receipts of tasks that had nothing to write, such as a deletion without ids.
+    :raises ConfigError: it is something else, or an id without an index, or an empty list.
     """
     if isinstance(mutation, Mapping):
-        return [Wait.from_dict(mutation)]
+        return [] if mutation.get("mutation_id", "") is None else [Wait.from_dict(mutation)]
     if isinstance(mutation, str) and mutation:
         if not index_name:
             raise ConfigError("A mutation id alone does not tell its index: give index_name too, or pass the receipt.")
@@ -120,6 +121,8 @@ def waits_for(mutation: Any, index_name: str | None) -> list[Wait]:
         raise ConfigError(
             f"A mutation is a receipt, an id, or a list of them, not {type(mutation).__name__}."
         ) from error
+    if not items:
+        raise ConfigError("There is no mutation to wait for: the list is empty.")
     return [wait for item in items for wait in waits_for(item, index_name)]
 
 
@@ -263,6 +266,8 @@ def _infer(wait: Wait, info: IndexInfo, now: _Seen) -> tuple[str | None, str]:
 
 
 def _agrees(wait: Wait, sample: Sample, read: Mapping[str, str | None]) -> bool:
+    if wait.operation == "delete":
+        return sample.id not in read
     if wait.operation == "insert":  # the vector that was there before stays: being there is all that was promised
         return sample.id in read
     return read.get(sample.id) == sample.digest

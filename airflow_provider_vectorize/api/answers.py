@@ -47,8 +47,8 @@ BY_CODE: dict[int, tuple[type[e.ApiError], str]] = {
     6003: (e.AuthError, "The API token has characters that no token has: paste it again."),
     6111: (e.AuthError, "The API token has characters that no token has: paste it again."),
     9106: (e.AuthError, "The connection holds no API token."),
-    9109: (e.AuthError, "Check the API token: it is wrong, or lacks the permission Vectorize Edit for this account."),
-    10000: (e.AuthError, "Check the API token: it is wrong, or lacks the permission Vectorize Edit for this account."),
+    9109: (e.AuthError, "Check the API token and the account id: the token lacks Vectorize: Edit for this account."),
+    10000: (e.AuthError, "Check the API token: it is wrong, or lacks the permission Vectorize: Edit for this account."),
     40005: (e.MetadataIndexNotFoundError, "Create a metadata index on that property first."),
     40006: (e.InvalidQueryError, "The query's vector has to come from the model that filled the index."),
     40007: (e.TooManyIdsError, "Ask for fewer ids at a time."),
@@ -91,10 +91,10 @@ def read_answer(request: Request, status: int, headers: Mapping[str, str], body:
         if status == 204 and not body and not write:
             return Answer(request, None, _date(headers))
         if envelope is None or "result" not in envelope:
-            raise e.MalformedAnswerError(_sentence(facts, "the answer is not Vectorize's JSON", ""), **facts)
+            raise e.MalformedAnswerError(_sentence(facts, "", "The answer is not Vectorize's JSON."), **facts)
         result = envelope["result"]
         if write and not (isinstance(result, dict) and isinstance(result.get("mutationId"), str)):
-            raise e.MalformedAnswerError(_sentence(facts, "the answer has no mutation id", ""), **facts)
+            raise e.MalformedAnswerError(_sentence(facts, "", "The answer has no mutation id."), **facts)
         return Answer(request, result, _date(headers))
     raise _error(facts, status, headers, envelope, write)
 
@@ -113,7 +113,7 @@ def _error(
         facts["retry_after"] = retry_after
     cls, advice = BY_CODE.get(code or 0, (None, "")) if known is not None else (None, "")
     if status >= 500:
-        cls, advice = e.ServerError, ""
+        cls, advice = e.ServerError, "" if text else "Cloudflare failed, and did not say why."
     elif status in (408, 425):
         cls, advice = e.NoAnswerError, ""
     elif status == 429:
@@ -136,10 +136,12 @@ def _by_status(status: int, code: int | None, write: bool) -> tuple[type[e.ApiEr
 
 
 def _sentence(facts: Mapping[str, Any], said: str, advice: str) -> str:
+    """What was said, then what to do about it; the request comes last, since it is long and says least."""
     code = f", code {facts['code']}" if facts.get("code") is not None else ""
-    ray = f" (cf-ray {facts['ray']})" if facts.get("ray") else ""
-    said = f": {said.rstrip('.')}" if said else ""
-    return f"{facts['method']} {facts['path']} answered {facts['status']}{code}{said}{ray}. {advice}".rstrip()
+    ray = f", cf-ray {facts['ray']}" if facts.get("ray") else ""
+    said = f"Cloudflare: {said.rstrip('.')}." if said else ""
+    request = f"({facts['method']} {facts['path']}: {facts['status']}{code}{ray})."
+    return " ".join(part for part in (said, advice, request) if part)
 
 
 def _envelope(body: bytes) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from typing import Any, Literal
 
@@ -12,9 +13,10 @@ import msgspec
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.pacing import StoppedError
-from airflow_provider_vectorize.errors import BadRowError, SourceError, VectorizeError
+from airflow_provider_vectorize.errors import ApiError, BadRowError, SourceError, VectorizeError
+from airflow_provider_vectorize.load.delivery import SAMPLES
 from airflow_provider_vectorize.load.lines import BOM, Mark, read_blocks
-from airflow_provider_vectorize.load.receipt import MUTATION_IDS
+from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Sample
 from airflow_provider_vectorize.load.source import SourceObject
 
 #: What the lines of a source are: an id each, or a vector in JSON each, as a load takes them.
@@ -32,9 +34,11 @@ def delete(client: VectorizeClient, index_name: str, ids: Iterable[str]) -> dict
     :raises VectorizeError: its text tells what was acknowledged before.
     """
     last, kept, sent, batches = None, deque[str](maxlen=MUTATION_IDS), 0, 0
-    rest = iter(ids)
+    samples: list[Sample] = []
     try:
-        while page := list(islice(rest, client.limits.ids_per_delete)):
+        for page, last_page in _pages(ids, client.limits.ids_per_delete):
+            if last_page:
+                samples = _samples(client, index_name, page)
             (last,) = client.delete_by_ids(index_name, page)
             kept.append(last.mutation_id)
             sent, batches = sent + len(page), batches + 1
@@ -51,7 +55,33 @@ def delete(client: VectorizeClient, index_name: str, ids: Iterable[str]) -> dict
         "vectors": sent,
         "batches": batches,
         "accepted_at": last.accepted_at.isoformat() if last and last.accepted_at else None,
+        "samples": [asdict(sample) for sample in samples],
     }
+
+
+def _pages(ids: Iterable[str], size: int) -> Iterator[tuple[list[str], bool]]:
+    """The ids by pages, and whether a page is the last. Where reading fails, what was read before comes first."""
+    rest, page = iter(ids), list[str]()
+    try:
+        while following := list(islice(rest, size)):
+            if page:
+                yield page, False
+            page = following
+    except VectorizeError:
+        if page:
+            yield page, False
+        raise
+    if page:
+        yield page, True
+
+
+def _samples(client: VectorizeClient, index_name: str, page: Sequence[str]) -> list[Sample]:
+    """Some vectors of the last page that are there now, so that to see them gone tells something."""
+    try:
+        there = client.get_by_ids(index_name, page[-client.limits.ids_per_get :])
+    except ApiError:
+        return []  # a deletion does not fail for want of a proof
+    return [Sample(vector.id, "", new=True) for vector in there[:SAMPLES]]
 
 
 def read_ids(objects: Sequence[SourceObject], lines_are: LinesAre, limits: Limits = LIMITS) -> Iterator[str]:

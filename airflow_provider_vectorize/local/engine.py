@@ -131,7 +131,10 @@ class Engine:
             existing = self._coming_metadata_indexes(index)
             if prop not in existing and len(existing) >= self.limits.metadata_indexes:
                 raise TooManyMetadataIndexes(self.limits.metadata_indexes)
-            return self._log(index, Kind.CREATE_METADATA_INDEX, argument=f"{prop}\n{type_}")
+            mutation = self._log(index, Kind.CREATE_METADATA_INDEX, argument=f"{prop}\n{type_}")
+        # It covers what is written once it is visible: with a lag of 0 that is the very next write.
+        self.folder.settle(index)
+        return mutation
 
     def delete_metadata_index(self, account: str, name: str, prop: str) -> Mutation:
         index = self.catalog.index(account, name)

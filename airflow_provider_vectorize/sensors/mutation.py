@@ -30,8 +30,9 @@ class VectorizeMutationSensor(BaseSensorOperator):
     """Wait until mutations are visible: until what was written can be queried.
 
     Mutation ids have no order and may never be shown, so the sensor looks for a proof: the index's watermark is the
-    mutation; or the watermark's time has passed the acknowledgement and vectors of the load read back as they were
-    sent; or, for a bare id only, two later batches were processed. While it waits, it says in the log what it sees.
+    mutation; or the watermark's time has passed the acknowledgement and new vectors of the load read back as they
+    were sent; or, where there is nothing new to read back, enough later batches were processed, or none for minutes.
+    While it waits, it says in the log what it sees.
 
     Nothing goes to XCom. A retry looks anew. After ``timeout`` it fails without retries, as sensors do.
 
@@ -68,12 +69,10 @@ class VectorizeMutationSensor(BaseSensorOperator):
     @cached_property
     def _waits(self) -> list[Wait]:
         waits = waits_for(self.mutation, self.index_name)
-        if not waits:
-            raise ConfigError("There is no mutation to wait for: the list is empty.")
         if self.reschedule and not self.deferrable and not all(wait.samples for wait in waits):
             raise ConfigError(
-                "A bare mutation id cannot be waited for in reschedule mode, which forgets what was seen before: "
-                "pass the receipt, or use deferrable=True."
+                "What has no vectors to read back cannot be waited for in reschedule mode, which forgets what was seen "
+                "before: pass the receipt instead of a mutation id, or use deferrable=True."
             )
         return waits
 
@@ -85,7 +84,9 @@ class VectorizeMutationSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Look once here, where a wrong token shows at once; then wait in the triggerer or here."""
-        _ = self._waits  # what cannot be waited for shows before anybody is asked
+        if not self._waits:  # what cannot be waited for shows here, before anybody is asked
+            self.log.info("Nothing was written, so there is nothing to wait for.")
+            return
         if self.deferrable:
             self._execute_deferrable(context)
             return

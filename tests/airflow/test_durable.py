@@ -127,7 +127,7 @@ def test_clear_starts_over_and_says_so(airflow: Airflow, books: LocalVectorize, 
 
     assert run.states() == {"load": "success"}
     assert acknowledged(books) == [10] * 10
-    assert f"number of clears changed): {OVER}" in airflow.log.text
+    assert f"max_tries, which a clear raises changed): {OVER}" in airflow.log.text
     assert run.xcom("load", "batches") == 10
 
 

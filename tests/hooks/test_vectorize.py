@@ -55,7 +55,7 @@ def test_a_good_connection_is_told_with_its_indexes(connect: Connect) -> None:
     [
         ({"password": "wrong-token"}, "Cloudflare refuses the credentials."),
         ({"password": "mal!formed"}, "The API token has characters that no token has"),
-        ({"extra": {"account_id": "f" * 32}}, "lacks the permission Vectorize Edit for this account"),
+        ({"extra": {"account_id": "f" * 32}}, "lacks Vectorize: Edit for this account"),
         ({"extra": {"account_id": ""}}, "There is no account id"),
         ({"password": ""}, "There is no API token"),
         ({"host": "http://127.0.0.1:{closed}/client/v4"}, "connection refused. Check the API base URL"),

@@ -231,6 +231,17 @@ def test_a_wait_survives_the_row_of_a_trigger() -> None:
     assert Wait.from_dict(json.loads(json.dumps(wait.to_dict()))) == wait
 
 
+def test_a_receipt_of_a_task_that_had_nothing_to_write_asks_for_no_wait() -> None:
+    assert waits_for([{"operation": "delete", "index_name": "books", "mutation_id": None}], None) == []
+
+
+def test_deleted_vectors_that_were_there_are_a_proof_once_they_are_gone() -> None:
+    wait = Wait("books", "m", NOON, "delete", NEW)
+    gone, there = {}, {sample.id: sample.digest for sample in NEW}
+    for reads, visible in (([there, gone, gone], False), ([gone, gone, gone], True)):
+        assert judge([wait], {}, read(info("theirs"), *reads, asked=[sample.id for sample in NEW])).visible == visible
+
+
 def test_receipts_ids_and_lists_of_lists_are_all_understood() -> None:
     receipt = Receipt("upsert", "books", "m", accepted_at=NOON.isoformat(), samples=NEW).to_dict()
     assert waits_for([receipt, [receipt, "id"]], "films") == [
@@ -241,7 +252,7 @@ def test_receipts_ids_and_lists_of_lists_are_all_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    "mutation", [None, "", b"x", 7, {"mutation_id": "m"}, {**Receipt("upsert", "b").to_dict()}, {}]
+    "mutation", [None, "", b"x", 7, {"mutation_id": "m"}, [], {}]
 )
 def test_what_cannot_be_waited_for_is_refused(mutation: Any) -> None:
     with pytest.raises(ConfigError):

@@ -62,6 +62,7 @@ def test_a_list_of_ids_is_deleted_100_a_request(run: Run, shelf: LocalVectorize)
         "vectors": 241,
         "batches": 3,
         "accepted_at": receipt["accepted_at"],
+        "samples": [{"id": f"v{n}", "digest": "", "new": True} for n in (221, 222, 223)],
     }
     assert receipt["accepted_at"].endswith("+00:00")
     assert json.loads(json.dumps(receipt)) == receipt
@@ -204,7 +205,7 @@ def test_a_killed_task_sends_nothing_more(run: Run, shelf: LocalVectorize) -> No
 
     class StopsAtTheSecondPage(list[str]):
         def __iter__(self) -> Any:
-            yield from ["v0"] * 100
+            yield from ["v0"] * 200  # a page is sent when the next one was read
             task.on_kill()
             yield "v1"
 
