@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
-.PHONY: help setup test test-quick test-ui lint format demo demo-ui storm bench bench-local docs build clean
+.PHONY: help setup test test-all test-2.11 test-3.1 test-quick test-ui lint format demo demo-ui storm bench bench-local docs build clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,16 @@ $(READY): pyproject.toml constraints.txt
 
 test: $(READY) ## all tests but test-ui: units, the API over a socket, real clients, real Airflow, real S3 protocol
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not ui"
+
+test-all: test test-3.1 test-2.11 ## make test, then what touches Airflow again on 3.1 and 2.11, each in a .venv of its own
+
+test-2.11 test-3.1: test-%: .venv-%/.ready
+	.venv-$*/bin/python -m pytest tests/airflow tests/hooks tests/operators tests/storage
+
+.venv-%/.ready: pyproject.toml constraints-%.txt $(READY)
+	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-$*
+	$(BIN)/uv pip install -q --python .venv-$*/bin/python --constraint constraints-$*.txt --editable . --group test-airflow
+	@touch $@
 
 test-quick: $(READY) ## the tests that need neither Airflow nor other clients
 	$(BIN)/pytest -m "not airflow and not clients and not ui"
@@ -60,4 +70,4 @@ build: $(READY) ## wheel and sdist, checked
 	rm -rf dist && $(BIN)/python -m build && $(BIN)/twine check --strict dist/*
 
 clean: ## remove what the verbs made
-	rm -rf .venv .tools .demo .ui build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* .tools .demo .ui build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
