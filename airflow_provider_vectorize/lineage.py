@@ -21,6 +21,7 @@ class Loaded:
     :param dimensions: of the index.
     :param metric: of the index.
     :param objects: URI and size of each object that was read.
+    :param dead_letters: the file of bad rows, where there were any.
     :param receipt: what was acknowledged.
     """
 
@@ -28,6 +29,7 @@ class Loaded:
     dimensions: int
     metric: str
     objects: Sequence[tuple[str, int | None]]
+    dead_letters: str | None
     receipt: Receipt
 
     @property

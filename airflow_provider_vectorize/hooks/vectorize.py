@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_vectorize import provider_info, storage
+from airflow_provider_vectorize import lineage, provider_info, storage
 from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
@@ -44,6 +44,8 @@ class VectorizeHook(BaseHook):
         super().__init__()
         self.vectorize_conn_id = vectorize_conn_id
         self.limits = limits
+        #: The last :meth:`load` that ended well, for lineage.
+        self.loaded: lineage.Loaded | None = None
 
     # ---------------------------------------------------------------- connection
 
@@ -290,10 +292,20 @@ class VectorizeHook(BaseHook):
         with self.get_conn() as client:
             self._loading = client
             objects = storage.find(source, source_conn_id)
-            self.log.info("Loading %s into index %s by %s.", _described(objects), index_name, operation)
-            receipt = run(client, operation, index_name, objects, options, checkpoints, identity or {})
+            self.log.info("Index %s, %s of %s.", index_name, operation, _described(objects))
+            index = client.get_index(index_name)
+            receipt = run(client, operation, index, objects, options, checkpoints, identity or {})
+        self.loaded = lineage.Loaded(
+            account_id=client.credentials.account_id,
+            dimensions=index.config.dimensions,
+            metric=index.config.metric,
+            objects=[(item.uri, item.size) for item in objects],
+            dead_letters=letters.target.uri if letters and receipt.rejected else None,
+            receipt=receipt,
+        )
+        lineage.collect(self, self.loaded)
         self.log.info(
-            "%s vectors acknowledged in %d batches (%.1f MB), %d rows rejected; last mutation %s.",
+            "%s vectors acknowledged, batches: %d (%.1f MB), rows rejected: %d, last mutation: %s",
             f"{receipt.vectors:,}",
             receipt.batches,
             receipt.bytes_sent / 1e6,
@@ -320,10 +332,6 @@ def _ndjson(vectors: bytes | Iterable[m.Vector | Mapping[str, Any]]) -> bytes:
 
 
 def _described(objects: Sequence[storage.StoredObject]) -> str:
-    size = sum(item.size or 0 for item in objects)
-    first = objects[0].uri
-    return (
-        f"{first} ({size:,} bytes)"
-        if len(objects) == 1
-        else f"{len(objects)} objects, {first} the first ({size:,} bytes)"
-    )
+    count = f"{len(objects)} object{'s' if len(objects) > 1 else ''}"
+    size = sum(item.size or 0 for item in objects) / 1e6
+    return f"{count}, {size:,.1f} MB as stored, {'the first ' if len(objects) > 1 else ''}{objects[0].uri}"

@@ -38,11 +38,11 @@ def dashboard_url(account_id: str, index_name: str) -> str:
 
 
 def object_url(uri: str) -> str:
-    """Where a browser finds an object: the store's console where it has one, or else the URI itself."""
+    """Where a browser finds an object: the store's console, where it has one; Airflow shows no links but of the web."""
     parts = urlsplit(uri)
     bucket, key = parts.netloc.rpartition("@")[2], quote(parts.path.lstrip("/"))
     if parts.scheme in ("s3", "s3a", "s3n"):
         return f"https://s3.console.aws.amazon.com/s3/object/{bucket}?prefix={key}"
     if parts.scheme in ("gs", "gcs"):
         return f"https://console.cloud.google.com/storage/browser/_details/{bucket}/{key}"
-    return uri
+    return ""

@@ -1,4 +1,4 @@
-"""One load from its first look at the index to its receipt."""
+"""One load, from what is known of the index to its receipt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from airflow_provider_vectorize.api.client import VectorizeClient
-from airflow_provider_vectorize.api.models import Operation
+from airflow_provider_vectorize.api.models import Index, Operation
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load.bad_rows import BadRows
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointStore, Done, Keeper, resume
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 def run(
     client: VectorizeClient,
     operation: Operation,
-    index_name: str,
+    index: Index,
     objects: Sequence[SourceObject],
     options: LoadOptions,
     store: CheckpointStore | None = None,
@@ -45,21 +45,20 @@ def run(
         raise ConfigError(
             f"The dead-letter file {letters.target.uri} is one of the objects to be loaded: write it to another place."
         )
-    index = client.get_index(index_name)
     keeper = Keeper(store)
     begun = _begin(
         Checkpoint(
             {
                 **(identity or {}),
                 "account": client.credentials.account_id,
-                "index": index_name,
+                "index": index.name,
                 "index's creation": str(index.created_on),
                 "operation": operation,
                 "source": _fingerprint(objects),
                 "dead-letter file": letters.target.uri if letters else "",
             },
             Done(),
-            Receipt(operation, index_name),
+            Receipt(operation, index.name),
         ),
         keeper,
         letters,
@@ -68,7 +67,7 @@ def run(
     check = choose_check(index.config.dimensions, options.limits, options.validation, options.float32_text)
     ledger = Ledger(begun, keeper, letters, uris)
     bad_rows = BadRows(options, uris, begun.receipt.rejected)
-    delivery = Delivery(client, operation, index_name, bad_rows)
+    delivery = Delivery(client, operation, index.name, bad_rows)
     receipt = Uploader(client, objects, check, options, ledger, bad_rows, delivery).run()
     if not receipt.vectors:
         raise _nothing(objects, receipt)

@@ -224,8 +224,8 @@ class _Progress:
             return
         self._said = now
         log.info(
-            "%s vectors acknowledged in %d batches, %.1f MB; %d requests in flight, %d retries, "
-            "%.0f s lost to rate limits, %.0f vectors a second",
+            "%s vectors acknowledged, batches: %d (%.1f MB), in flight: %d, retries: %d, "
+            "lost to rate limits: %.0f s, %.0f vectors a second",
             f"{receipt.vectors:,}",
             receipt.batches,
             receipt.bytes_sent / 1e6,

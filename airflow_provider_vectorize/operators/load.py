@@ -11,6 +11,15 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
 from airflow_provider_vectorize.durable import attempt_identity, checkpoints
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.lineage import operator_lineage, tell_outlets
+from airflow_provider_vectorize.links.load import (
+    DEAD_LETTER_LINK,
+    INDEX_LINK,
+    VectorizeDeadLetterLink,
+    VectorizeIndexLink,
+    dashboard_url,
+    object_url,
+)
 from airflow_provider_vectorize.load.vectors import Float32Text, Validation
 
 
@@ -25,7 +34,11 @@ class VectorizeUpsertOperator(BaseOperator):
 
     Returned to XCom, and each key on its own, so that ``load.output["mutation_id"]`` works, too: ``mutation_id``
     (of the last batch), ``mutation_ids`` (at most the last 1,000), ``index_name``, ``operation``, ``vectors``,
-    ``batches``, ``bytes_sent``, ``rejected``, ``accepted_at`` and ``samples`` (ids and digests for the sensor).
+    ``batches``, ``bytes_sent``, ``rejected``, ``accepted_at`` and ``samples`` (ids and digests for the sensor). Beside
+    the receipt there are the addresses of the links on the task's page.
+
+    With the asset ``vectorize://<account id>/<index name>`` among the ``outlets``, its event carries ``mutation_id``,
+    ``vectors``, ``rejected``, ``batches`` and ``accepted_at``. OpenLineage is told of the objects and the index.
 
     :param index_name: an index that is there. (templated)
     :param source: a URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them; ``.gz``
@@ -59,6 +72,7 @@ class VectorizeUpsertOperator(BaseOperator):
         "vectorize_conn_id",
     )
     ui_color = "#fbe0c6"
+    operator_extra_links = (VectorizeIndexLink(), VectorizeDeadLetterLink())
 
     def __init__(
         self,
@@ -98,7 +112,7 @@ class VectorizeUpsertOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Load, and return the receipt."""
         self._hook = VectorizeHook(self.vectorize_conn_id, limits=self.limits)
-        return self._hook.load(
+        receipt = self._hook.load(
             self.index_name,
             self.source if isinstance(self.source, str) else list(self.source),
             operation=self.operation,
@@ -113,6 +127,25 @@ class VectorizeUpsertOperator(BaseOperator):
             checkpoints=checkpoints(context) if self.durable else None,
             identity=attempt_identity(context),
         )
+        self._tell(context)
+        return receipt
+
+    def _tell(self, context: Context) -> None:
+        """Leave links for the task's page, and figures on the events of the index's asset."""
+        loaded = self._hook.loaded if self._hook else None
+        if loaded is None:
+            return
+        if self.do_xcom_push:
+            context["ti"].xcom_push(key=INDEX_LINK, value=dashboard_url(loaded.account_id, self.index_name))
+            if loaded.dead_letters:
+                context["ti"].xcom_push(key=DEAD_LETTER_LINK, value=object_url(loaded.dead_letters))
+        if self.outlets:
+            tell_outlets(self.outlets, context["outlet_events"], loaded)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """The objects and their sizes; the index, its shape, and the rows written."""
+        loaded = self._hook.loaded if self._hook else None
+        return operator_lineage(loaded) if loaded else None
 
     def on_kill(self) -> None:
         """Send nothing more; the load then ends by itself, and its checkpoint stays."""

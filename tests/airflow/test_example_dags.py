@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,11 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.runs import Airflow, Run
 from tests.storage.object_store import BUCKET, ObjectStore, serve
 
-EXAMPLES = sorted(path.stem for path in (Path(__file__).parents[2] / "example_dags").glob("[a-z]*.py"))
+EXAMPLES = sorted(
+    path.stem
+    for path in (Path(__file__).parents[2] / "example_dags").glob("[a-z]*.py")
+    if path.stem != "after_load"  # it starts by an event, so it has a test of its own
+)
 DIMENSIONS = 256
 Prepare = Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]
 
@@ -149,4 +154,25 @@ def test_the_dag_of_the_readme_runs_as_it_stands(airflow: Airflow, vectorize: Lo
     run = airflow.run(dag_id, {"source": f"{tmp_path.as_uri()}/*.ndjson"})
 
     assert set(run.states().values()) == {"success"}
+    assert vectorize.count("docs") == 30
+
+
+def test_what_starts_after_a_load_takes_the_mutations_from_the_events(airflow: Airflow) -> None:
+    find = airflow.bag.dags["after_load"].task_dict["loaded"].python_callable
+
+    assert find({
+        "the asset": [SimpleNamespace(extra={"mutation_id": "a"}), SimpleNamespace(extra={"mutation_id": "b"})]
+    }) == [
+        "a",
+        "b",
+    ]
+
+
+def test_a_load_whose_index_is_an_asset_runs_and_by_hand_the_other_dag_skips(
+    airflow: Airflow, vectorize: LocalVectorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = taskflow_load(tmp_path, monkeypatch)
+
+    assert set(airflow.run("load_docs", conf).states().values()) == {"success"}
+    assert set(airflow.run("after_load").states().values()) == {"skipped"}
     assert vectorize.count("docs") == 30

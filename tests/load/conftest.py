@@ -55,7 +55,13 @@ class Books:
         letters = DeadLetters(self.target) if dead_letters else None
         with client_of(self.local, **(client or {})) as one:
             return run(
-                one, operation, self.name, objects, LoadOptions(dead_letters=letters, **options), store, identity
+                one,
+                operation,
+                one.get_index(self.name),
+                objects,
+                LoadOptions(dead_letters=letters, **options),
+                store,
+                identity,
             )
 
     def dump(self) -> dict[str, str]:

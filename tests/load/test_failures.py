@@ -248,7 +248,7 @@ def stopped_by(books: Books, store: MemoryStore, when: Callable[[], bool], sourc
 
         def load() -> None:
             try:
-                run(client, "upsert", "books", [source], options, store)
+                run(client, "upsert", client.get_index("books"), [source], options, store)
             except VectorizeError as error:
                 raised.append(error)
 
@@ -321,7 +321,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 account, token, url, path = sys.argv[1:]
 client = VectorizeClient(Credentials(account, token, base_url=url))
 try:
-    run(client, "upsert", "books", [FileObject(Path(path))], LoadOptions())
+    run(client, "upsert", client.get_index("books"), [FileObject(Path(path))], LoadOptions())
 except VectorizeError as error:
     sys.stdout.write(str(error))
 """

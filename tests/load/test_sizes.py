@@ -80,7 +80,7 @@ from tests.support import FileObject
 account, token, url, path = sys.argv[1:]
 client = VectorizeClient(Credentials(account, token, base_url=url))
 options = LoadOptions(float32_text="never", limits=Limits(vectors_per_request=250))
-receipt = run(client, "upsert", "memory", [FileObject(Path(path))], options)
+receipt = run(client, "upsert", client.get_index("memory"), [FileObject(Path(path))], options)
 peak = re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]
 sys.stdout.write(f"{receipt.vectors} {peak}")
 """

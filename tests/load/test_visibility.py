@@ -251,9 +251,7 @@ def test_receipts_ids_and_lists_of_lists_are_all_understood() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "mutation", [None, "", b"x", 7, {"mutation_id": "m"}, [], {}]
-)
+@pytest.mark.parametrize("mutation", [None, "", b"x", 7, {"mutation_id": "m"}, [], {}])
 def test_what_cannot_be_waited_for_is_refused(mutation: Any) -> None:
     with pytest.raises(ConfigError):
         waits_for(mutation, "books")

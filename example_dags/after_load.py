@@ -1,0 +1,42 @@
+"""Two DAGs and the asset between them: one loads an index, the other starts when it was loaded.
+
+The asset is ``vectorize://<account id>/<index name>``. Its event carries what was loaded. Vectors can be queried some
+seconds to minutes after the event, so the second DAG waits first.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, AirflowSkipException, Asset, Param, task
+
+from airflow_provider_vectorize.assets import asset_uri
+from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
+from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
+
+INDEX = "docs"
+ACCOUNT_ID = os.environ.get("CLOUDFLARE_ACCOUNT_ID", "0" * 32)
+DOCS = Asset(asset_uri(ACCOUNT_ID, INDEX))
+
+with DAG(
+    dag_id="load_docs",
+    schedule=None,
+    catchup=False,
+    params={"source": Param("file:///data/embeddings.ndjson", type="string", description="A file, URI or glob")},
+    tags=["vectorize"],
+    doc_md=__doc__,
+):
+    VectorizeUpsertOperator(task_id="load", index_name=INDEX, source="{{ params.source }}", outlets=[DOCS])
+
+with DAG(dag_id="after_load", schedule=[DOCS], catchup=False, tags=["vectorize"], doc_md=__doc__):
+
+    @task
+    def loaded(triggering_asset_events: Any = None) -> list[str]:
+        """The mutations of the loads that started this run."""
+        events = [event for of_asset in (triggering_asset_events or {}).values() for event in of_asset]
+        if not events:
+            raise AirflowSkipException("Nothing was loaded: this run was started by hand.")
+        return [event.extra["mutation_id"] for event in events]
+
+    VectorizeMutationSensor(task_id="wait", mutation=loaded(), index_name=INDEX, deferrable=True)
