@@ -58,7 +58,7 @@ def ours(file: str, port: int, **options: Any) -> Callable[[], None]:
     os.environ["AIRFLOW_CONN_VECTORIZE_DEFAULT"] = json.dumps(connection)
     from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator  # noqa: PLC0415
 
-    operator = VectorizeUpsertOperator(task_id="load", index_name="bench", source=file, **options)
+    operator = VectorizeUpsertOperator(task_id="load", index_name="bench", source=file, do_xcom_push=False, **options)
 
     class TaskInstance:
         max_tries = 0
