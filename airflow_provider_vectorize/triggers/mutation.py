@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import ConfigError, VectorizeError
-from airflow_provider_vectorize.hooks.connection import client_from
-from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-from airflow_provider_vectorize.look import Look, look
-from airflow_provider_vectorize.visibility import Wait
+
+if TYPE_CHECKING:
+    from airflow_provider_vectorize.api.client import VectorizeClient
+    from airflow_provider_vectorize.look import Look
 
 #: Seconds after which a waiting task says again what it sees, though nothing changed.
 SAY_AGAIN = 60.0
@@ -37,7 +37,7 @@ class VectorizeMutationTrigger(BaseTrigger):
     def __init__(
         self,
         waits: Sequence[Mapping[str, Any]],
-        vectorize_conn_id: str = VectorizeHook.default_conn_name,
+        vectorize_conn_id: str,
         poke_interval: float = 5.0,
         deadline: float | None = None,
     ) -> None:
@@ -68,20 +68,18 @@ class VectorizeMutationTrigger(BaseTrigger):
         yield TriggerEvent({"status": status, "text": text})
 
     async def _wait(self) -> tuple[str, str]:
-        waits = [Wait.from_dict(wait) for wait in self.waits]
         try:
             connection = await get_async_connection(self.vectorize_conn_id)
         except AirflowNotFoundException:
             raise ConfigError(
                 f'The triggerer finds no connection "{self.vectorize_conn_id}": it has to see those of the workers.'
             ) from None
-        # In a thread: reading the extra fields has Airflow mask them, which talks to the supervisor.
-        client = await asyncio.to_thread(client_from, connection, retry=RetryPolicy(total=0), reserve=0)
+        client, look = await asyncio.to_thread(_looking, connection, self.waits)
         said, said_at = "", 0.0
         seen: dict[str, Any] = {}
         try:
             while True:
-                found: Look = await asyncio.to_thread(look, client, waits, seen)
+                found = await asyncio.to_thread(look, seen)
                 seen = found.seen
                 if found.visible:
                     self.log.info("%s", found.text)
@@ -99,3 +97,20 @@ class VectorizeMutationTrigger(BaseTrigger):
         finally:
             client.stop()
             client.close()
+
+
+def _looking(
+    connection: Any, waits: Sequence[Mapping[str, Any]]
+) -> tuple[VectorizeClient, Callable[[Mapping[str, Any]], Look]]:
+    """A client, and one look with it.
+
+    For a thread: the imports take a fifth of a second the first time, of which the triggerer would complain, and
+    reading the connection's extra fields has Airflow mask them, which talks to the supervisor.
+    """
+    from airflow_provider_vectorize.api.retry import RetryPolicy  # noqa: PLC0415
+    from airflow_provider_vectorize.hooks.connection import client_from  # noqa: PLC0415
+    from airflow_provider_vectorize.look import look  # noqa: PLC0415
+    from airflow_provider_vectorize.visibility import Wait  # noqa: PLC0415
+
+    client = client_from(connection, retry=RetryPolicy(total=0), reserve=0)
+    return client, partial(look, client, [Wait.from_dict(wait) for wait in waits])

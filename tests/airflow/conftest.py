@@ -119,20 +119,19 @@ def after_look(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, Calla
     """Let something happen when whoever waits has looked so many times: no test has to sleep for it."""
     from airflow_provider_vectorize import look as looking
     from airflow_provider_vectorize.sensors import mutation as sensor
-    from airflow_provider_vectorize.triggers import mutation as trigger
 
     plans: dict[int, Callable[[], Any]] = {}
-    looks = 0
+    real, looks = looking.look, 0
 
     def look(*args: Any) -> looking.Look:
         nonlocal looks
-        found = looking.look(*args)
+        found = real(*args)
         looks += 1
         if looks in plans:
             plans.pop(looks)()
         return found
 
+    monkeypatch.setattr(looking, "look", look)  # the trigger's
     monkeypatch.setattr(sensor, "look", look)
-    monkeypatch.setattr(trigger, "look", look)
     yield plans.__setitem__
     assert not plans, f"nobody looked {min(plans)} times"

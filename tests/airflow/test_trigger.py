@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -37,7 +39,9 @@ def trigger(waits: Waits, **options: Any) -> Any:
     """One that looks often."""
     from airflow_provider_vectorize.triggers.mutation import VectorizeMutationTrigger
 
-    return VectorizeMutationTrigger(waits, **{"poke_interval": 0.01, **options})
+    return VectorizeMutationTrigger(
+        waits, **{"vectorize_conn_id": "vectorize_default", "poke_interval": 0.01, **options}
+    )
 
 
 def from_row(serialized: tuple[str, dict[str, Any]]) -> Any:
@@ -77,11 +81,24 @@ def test_it_yields_one_event_and_ends(waits: Waits, books: LocalVectorize) -> No
     assert "the watermark is this mutation" in event["text"]
 
 
+def test_its_import_is_light_because_the_triggerer_does_it_on_the_event_loop(airflow_home: Airflow) -> None:
+    code = (
+        "import sys, airflow_provider_vectorize.triggers.mutation;"
+        "print(*sorted(name for name in sys.modules if name.startswith('airflow_provider_vectorize')))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+
+    loaded = {name.split(".")[1] for name in done.stdout.splitlines()[-1].split() if "." in name}
+    assert "triggers" in loaded
+    assert loaded.isdisjoint({"api", "hooks", "load", "look", "storage", "visibility"})
+
+
 def test_a_look_never_runs_on_the_event_loop(waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_vectorize.triggers import mutation
+    from airflow_provider_vectorize import look as module
 
     looked_from: list[threading.Thread] = []
-    real, looking, go_on = mutation.look, threading.Event(), threading.Event()
+    real, looking, go_on = module.look, threading.Event(), threading.Event()
 
     def look(*args: Any) -> Any:
         looked_from.append(threading.current_thread())
@@ -89,7 +106,7 @@ def test_a_look_never_runs_on_the_event_loop(waits: Waits, monkeypatch: pytest.M
         assert go_on.wait(30), "the event loop did nothing while this look was under way"
         return real(*args)
 
-    monkeypatch.setattr(mutation, "look", look)
+    monkeypatch.setattr(module, "look", look)
 
     async def run() -> threading.Thread:
         one = asyncio.create_task(events(trigger(waits)))
