@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow.providers.common.compat.sdk import get_hook_lineage_collector
+from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
 from airflow_provider_vectorize import assets
 from airflow_provider_vectorize.load.receipt import Receipt

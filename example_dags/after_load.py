@@ -7,6 +7,7 @@ seconds to minutes after the event, so the second DAG waits first.
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, AirflowSkipException, Asset, Param, task
@@ -29,7 +30,14 @@ with DAG(
 ):
     VectorizeUpsertOperator(task_id="load", index_name=INDEX, source="{{ params.source }}", outlets=[DOCS])
 
-with DAG(dag_id="after_load", schedule=[DOCS], catchup=False, tags=["vectorize"], doc_md=__doc__):
+with DAG(
+    dag_id="after_load",
+    schedule=[DOCS],
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    tags=["vectorize"],
+    doc_md=__doc__,
+):
 
     @task
     def loaded(triggering_asset_events: Any = None) -> list[str]:

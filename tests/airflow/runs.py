@@ -99,6 +99,8 @@ class Airflow:
                 from airflow.models.dagbag import DagBag
 
             self._bag = DagBag(self._folder)
+            if not query("select 1 from sqlite_master where name = 'dag_bundle'"):
+                self._bag.sync_to_db()  # Airflow 2 does not do that for dag.test(), and knows no assets without it
         return self._bag
 
     def run(self, dag_id: str, conf: dict[str, Any] | None = None, **options: Any) -> Run:

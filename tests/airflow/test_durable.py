@@ -190,7 +190,7 @@ def test_without_a_state_store_a_second_try_starts_over_and_nothing_is_lost(
     load = VectorizeUpsertOperator(
         task_id="load", index_name="books", source=rows(100), limits=Limits(vectors_per_request=10), max_in_flight=1
     )
-    context: Any = {"ti": SimpleNamespace(max_tries=1)}
+    context: Any = {"ti": SimpleNamespace(max_tries=1, xcom_push=lambda **_: None)}
     books.fail("http_500", operation="upsert", after=5)
 
     with pytest.raises(ServerError, match="a retry sends them again, which changes nothing"):
