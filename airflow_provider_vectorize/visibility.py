@@ -95,8 +95,11 @@ class Wait:
 
 
 def _later_batches(receipt: Receipt) -> int:
-    """One that was running at the acknowledgement, and those that it takes to hold the load."""
-    return 1 + max(1, -(-receipt.vectors // VECTORS_FOLDED), -(-receipt.batches // MUTATIONS_FOLDED))
+    """One that was running at the acknowledgement, and those that it takes to hold the load; and twice that.
+
+    Nobody tells how many writes of others, or of attempts whose answers were lost, stand before the load's own.
+    """
+    return 2 * (1 + max(1, -(-receipt.vectors // VECTORS_FOLDED), -(-receipt.batches // MUTATIONS_FOLDED)))
 
 
 def waits_for(mutation: Any, index_name: str | None) -> list[Wait]:
@@ -201,14 +204,14 @@ def judge(waits: Sequence[Wait], seen: Mapping[str, Any], reading: Reading) -> V
             now.proved[wait.mutation_id] = proof
         else:
             missing.append(f"{wait.mutation_id}: {lack}")
-    text = f'Index "{index_name}": {_watermark_text(info)}'
+    # The verdict first: pages that show logs cut long lines.
     if missing:
         more = f" (and {len(missing) - 3} more)" if len(missing) > 3 else ""
-        text += f" Not visible yet: {'; '.join(missing[:3])}{more}."
+        text = f"Not visible yet: {'; '.join(missing[:3])}{more}."
     else:
         proofs = sorted(set(now.proved.values()))
-        text += f" {'All ' if len(now.proved) > 1 else ''}{len(now.proved)} visible: {'; '.join(proofs)}."
-    return Verdict(asdict(now), not missing, None, text)
+        text = f"{'All ' if len(now.proved) > 1 else ''}{len(now.proved)} visible: {'; '.join(proofs)}."
+    return Verdict(asdict(now), not missing, None, f'{text} Index "{index_name}": {_watermark_text(info)}')
 
 
 @dataclass

@@ -114,7 +114,7 @@ class Pacer:
     def _learn(self, budget: Budget, now: float) -> None:
         # Requests on the wire may not be counted in the answer yet.
         left, reset = budget.left - self._in_flight, now + budget.reset
-        if self._window and now < self._window.reset:
+        if self._window and now < self._window.reset and budget.quota == self._quota:
             # Answers overtake each other: within a window the one that says the least is the newest.
             left, reset = min(left, self._window.left), min(reset, self._window.reset)
         self._window, self._quota = Budget(left, reset, budget.quota), budget.quota

@@ -29,7 +29,8 @@ class DeadLetters:
     """Collects bad rows in a temporary file and copies it to the target.
 
     Each line holds ``object``, ``line`` (from 1), ``offset`` (in bytes, decompressed), ``reason`` and ``row``
-    (its text; bytes that are not UTF-8 appear as ``\\udcXX``, so that nothing is lost).
+    (its text; bytes that are not UTF-8 appear as ``\\udcXX``, so that nothing is lost). A row that only Vectorize
+    refused stands there as it was sent, perhaps with its values in float32 text.
     """
 
     def __init__(self, target: Target) -> None:

@@ -80,7 +80,8 @@ class Delivery:
     def _candidates(self, batch: Batch) -> dict[int, Sample]:
         """Rows of the last batch that could be read back, and whether reading them back will tell anything.
 
-        Last night's load may have left the very vectors that this one sends: seeing those proves nothing.
+        Last night's load may have left the very vectors that this one sends: seeing those proves nothing. One read
+        has to do, since small loads of many shards share a budget of requests.
         """
         found = sample(batch, spread(batch, 0, len(batch), CANDIDATES))
         try:

@@ -239,7 +239,12 @@ BROKEN = (
     Case(
         "plain text called .gz", "plain.ndjson.gz", lambda: MANY, error="is damaged, or not compressed as its name says"
     ),
-    Case("gzip called .ndjson", "gzip.ndjson", lambda: gz(MANY), error="is compressed with gzip, but its name does not end in .gz"),
+    Case(
+        "gzip called .ndjson",
+        "gzip.ndjson",
+        lambda: gz(MANY),
+        error="is compressed with gzip, but its name does not end in .gz",
+    ),
     Case("a zst that is cut off", "cut.ndjson.zst", lambda: zst(MANY)[:-20], error="is cut off"),
     Case("a zst with damaged bytes", "damaged.ndjson.zst", lambda: flipped(zst(MANY)), error="is damaged"),
     Case(
@@ -248,7 +253,12 @@ BROKEN = (
         lambda: MANY,
         error="is damaged, or not compressed as its name says",
     ),
-    Case("zst called .ndjson", "zst.ndjson", lambda: zst(MANY), error="is compressed with zstd, but its name does not end in .zst"),
+    Case(
+        "zst called .ndjson",
+        "zst.ndjson",
+        lambda: zst(MANY),
+        error="is compressed with zstd, but its name does not end in .zst",
+    ),
     Case("an empty object", "empty.ndjson", lambda: b"", error="The source is empty"),
     Case("nothing but blank lines", "blank.ndjson", lambda: b"\n \n\r\n", error="The source is empty"),
     Case(

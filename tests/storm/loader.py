@@ -1,0 +1,57 @@
+"""One attempt of a load, in a process of its own that may be killed. Its only argument is a file of JSON."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.credentials import Credentials
+from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.api.retry import RetryPolicy
+from airflow_provider_vectorize.errors import VectorizeError
+from airflow_provider_vectorize.load.dead_letters import DeadLetters
+from airflow_provider_vectorize.load.job import run
+from airflow_provider_vectorize.load.options import LoadOptions
+from tests.support import FileObject, FileStore, FileTarget
+
+log = logging.getLogger("storm")
+
+#: Exit codes: the receipt is there, or the attempt failed and another one is due.
+DONE, FAILED = 0, 3
+
+
+def main(config: dict[str, Any]) -> int:
+    folder = Path(config["folder"])
+    client = VectorizeClient(
+        Credentials(config["account_id"], config["token"], base_url=config["base_url"]),
+        retry=RetryPolicy(total=config["retry_seconds"], first=0.01, longest=0.2),
+        timeout=config["timeout"],
+    )
+    options = LoadOptions(
+        dead_letters=DeadLetters(FileTarget(folder / "bad.ndjson")),
+        limits=Limits(vectors_per_request=config["per_request"]),
+        **config["options"],
+    )
+    objects = [FileObject(Path(path)) for path in config["objects"]]
+    store, identity = FileStore(folder / "checkpoint.json"), {"run": "storm"}
+    try:
+        with client:
+            receipt = run(
+                client, config["operation"], client.get_index(config["index"]), objects, options, store, identity
+            )
+    except VectorizeError:
+        log.exception("the attempt failed")
+        return FAILED
+    beside = folder / "receipt.part"
+    beside.write_text(json.dumps(receipt.to_dict()))
+    beside.replace(folder / "receipt.json")
+    return DONE
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(process)d %(relativeCreated)d %(threadName)s %(message)s")
+    sys.exit(main(json.loads(Path(sys.argv[1]).read_text())))
