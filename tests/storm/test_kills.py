@@ -1,0 +1,67 @@
+"""kill -9 again and again: each attempt goes on where the last one was, and sends at most what was in flight again."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_vectorize.local.handle import LocalVectorize
+from tests.support import make_rows
+
+from .plan import Plan
+from .storm import Storm, sky
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[LocalVectorize]:
+    with sky() as started:
+        yield started
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("in_flight", [1, 4])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+def test_a_load_that_is_killed_again_and_again_ends_with_the_source_in_the_index(
+    local: LocalVectorize, tmp_path: Path, suffix: str, in_flight: int
+) -> None:
+    rng = random.Random(f"{suffix} {in_flight}")
+    rows = make_rows(1_200)
+    for row in rows[::7]:
+        row["id"] = rows[rng.randrange(len(rows))]["id"]
+    texts = [json.dumps(row).encode() for row in rows]
+    spoilt = sorted(rng.sample(range(1_200), 3))
+    for place in spoilt:
+        texts[place] = b"spoilt"
+    made = Plan(
+        seed=in_flight,
+        operation="upsert",
+        suffix=suffix,
+        in_flight=in_flight,
+        per_request=20,
+        validation="full",
+        float32_text="auto",
+        held=False,
+        lag=0.0,
+        flaps=False,
+        budget="100000/300",
+        faults=[{"fault": "delay", "operation": "write", "probability": 0.5, "seconds": 0.03}],
+        disasters=[("kill", rng.randrange(2, 15)) for _ in range(5)],
+        texts=[texts[:500], texts[500:]],
+        good=[row for place, row in enumerate(rows) if place not in spoilt],
+        bad=[(int(place >= 500), place % 500 + 1 if place < 500 else place - 499) for place in spoilt],
+        duplicates=True,
+    )
+
+    outcome = Storm(local, made, tmp_path).run()
+
+    assert outcome.kills >= 3
+    assert outcome.attempts == outcome.kills + 1
+    largest = max(one.body_bytes for one in local.requests("upsert"))
+    assert outcome.bytes_twice <= outcome.kills * in_flight * largest
+    log = (tmp_path / "log.txt").read_text()
+    assert log.count("Going on where the last attempt was, at line ") >= outcome.kills - 1
+    assert "starting over" not in log
