@@ -68,11 +68,12 @@ def way(request: pytest.FixtureRequest, airflow: Airflow, monkeypatch: pytest.Mo
     """How every sensor of every example waits."""
     from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 
-    sensors = [task for dag in airflow.bag.dags.values() for task in dag.tasks]
-    for task in sensors:
-        if isinstance(task, VectorizeMutationSensor) and task.dag_id in EXAMPLES:
-            monkeypatch.setattr(task, "deferrable", request.param == "deferrable")
-            monkeypatch.setattr(task, "poke_interval", 0.05)
+    for dag in airflow.bag.dags.values():
+        ours = Path(dag.fileloc).stem in {*EXAMPLES, "readme"}
+        for task in dag.tasks:
+            if ours and isinstance(task, VectorizeMutationSensor):
+                monkeypatch.setattr(task, "deferrable", request.param == "deferrable")
+                monkeypatch.setattr(task, "poke_interval", 0.05)
     return str(request.param)
 
 
@@ -146,15 +147,24 @@ def test_the_nightly_load_reads_from_s3(
     assert vectorize.count("docs") == 30
 
 
-def test_the_dag_of_the_readme_runs_as_it_stands(airflow: Airflow, vectorize: LocalVectorize, tmp_path: Path) -> None:
+def test_the_dag_of_the_readme_runs_as_it_stands(
+    airflow: Airflow,
+    vectorize: LocalVectorize,
+    tmp_path: Path,
+    after_look: Callable[[int, Callable[[], Any]], None],
+    way: str,
+) -> None:
     (dag_id,) = [one.dag_id for one in airflow.bag.dags.values() if Path(one.fileloc).name == "readme.py"]
     write(tmp_path / "a.ndjson", 20)
     write(tmp_path / "b.ndjson", 10, first=20)
+    vectorize.hold()
+    after_look(1, vectorize.release)
 
     run = airflow.run(dag_id, {"source": f"{tmp_path.as_uri()}/*.ndjson"})
 
     assert set(run.states().values()) == {"success"}
     assert vectorize.count("docs") == 30
+    assert ("trigger in line" in airflow.log.text) is (way == "deferrable")
 
 
 def test_what_starts_after_a_load_takes_the_mutations_from_the_events(airflow: Airflow) -> None:

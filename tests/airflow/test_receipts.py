@@ -75,6 +75,18 @@ def test_one_sensor_waits_for_the_receipts_of_mapped_loads(
 
 
 @pytest.mark.parametrize("way", ["poke", "deferrable"])
+def test_mapped_sensors_wait_for_one_mapped_load_each(
+    airflow: Airflow, books: LocalVectorize, rows: Rows, way: str
+) -> None:
+    sources = [rows(5, f"{shard}.ndjson", first=5 * shard) for shard in range(2)]
+
+    run = airflow.run(f"mapped_sensors_{way}", {"sources": sources})
+
+    assert set(run.states()) == {"sources", "load[0]", "load[1]", "wait[0]", "wait[1]"}
+    assert run.state == "success"
+
+
+@pytest.mark.parametrize("way", ["poke", "deferrable"])
 def test_a_sensor_takes_bare_ids_with_the_name_of_their_index(
     airflow: Airflow, books: LocalVectorize, rows: Rows, way: str
 ) -> None:

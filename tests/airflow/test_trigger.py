@@ -215,13 +215,27 @@ def test_it_sends_nothing_while_requests_are_blocked(waits: Waits, books: LocalV
 
 
 def test_a_block_that_ends_in_time_is_waited_for(waits: Waits, books: LocalVectorize, after_look: AfterLook) -> None:
-    books.set_budget("1/1")  # the second request blocks the account for a second
+    books.fail("rate_limit", retry_after=1)
     after_look(2, books.process)
 
     (event,) = asyncio.run(events(trigger(waits, deadline=time.time() + 100)))
 
     assert event["status"] == "visible"
-    assert not any(one.in_block for one in books.requests()[2:])
+    blocked, second, *_ = books.requests()
+    assert (blocked.status, second.status) == (429, 200)
+    assert second.started - blocked.started >= 1
+
+
+def test_a_budget_that_is_spent_is_left_alone_until_it_is_renewed(
+    waits: Waits, books: LocalVectorize, after_look: AfterLook
+) -> None:
+    books.set_budget("1/1")  # one more request within a second would block the account
+    after_look(2, books.process)
+
+    (event,) = asyncio.run(events(trigger(waits, deadline=time.time() + 100)))
+
+    assert event["status"] == "visible"
+    assert not any(one.in_block for one in books.requests())
 
 
 def test_a_triggerer_that_does_not_know_the_connection_says_so(waits: Waits) -> None:

@@ -54,6 +54,10 @@ for way, options in WAYS.items():
 for way in ("poke", "deferrable"):  # reschedule mode refuses bare ids
     wait = {"poke_interval": 0.05, "timeout": 60, **WAYS[way]}
 
+    with DAG(f"mapped_sensors_{way}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        loads = VectorizeUpsertOperator.partial(task_id="load", index_name="books").expand(source=sources())
+        VectorizeMutationSensor.partial(task_id="wait", **wait).expand(mutation=loads.output)
+
     with DAG(f"bare_ids_{way}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
         load = VectorizeUpsertOperator(task_id="load", index_name="books", source=SOURCE)
         VectorizeMutationSensor(task_id="one", mutation=load.output["mutation_id"], index_name="books", **wait)
