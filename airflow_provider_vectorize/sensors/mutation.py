@@ -130,7 +130,7 @@ class VectorizeMutationSensor(BaseSensorOperator):
         """Take the trigger's event."""
         status, text = (event or {}).get("status"), (event or {}).get("text", "")
         if status == "visible":
-            self.log.info("%s", text)
+            self.log.info("Visible.")  # the trigger has said by which proof
         elif status == "timeout":
             raise AirflowSensorTimeout(f"Not visible after {self.timeout:.0f} s. {text}")
         else:
