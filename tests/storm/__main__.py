@@ -1,4 +1,7 @@
-"""``python -m tests.storm``: STORM_RUNS runs (100) from STORM_SEED (0) on, a line each, and a figure at the end."""
+"""``python -m tests.storm``: STORM_RUNS runs (100) from STORM_SEED (0) on, a line each, and a figure at the end.
+
+Meanwhile two loads live with a small budget, in real time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ import os
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
+from .budget import WAYS, live_with_it
 from .plan import plan
 from .storm import Outcome, sky, weather
 
@@ -21,7 +26,8 @@ def main() -> int:
     begun = time.monotonic()
     outcomes: list[Outcome] = []
     broken: list[int] = []
-    with sky() as local:
+    with ThreadPoolExecutor() as pool, sky() as local:
+        budgets = [pool.submit(live_with_it, *way) for way in WAYS]
         for seed in range(first, first + runs):
             try:
                 outcomes.append(weather(local, plan(seed)))
@@ -31,8 +37,11 @@ def main() -> int:
                 local.restart()
             else:
                 say(outcomes[-1].line())
-    say(summary(outcomes, broken, time.monotonic() - begun))
-    return 1 if broken else 0
+        say(summary(outcomes, broken, time.monotonic() - begun))
+        wrong = [error for error in (budget.exception() for budget in budgets) if error]
+        for budget in budgets:
+            say(f"  {budget.exception() or budget.result()}")
+    return 1 if broken or wrong else 0
 
 
 def summary(outcomes: list[Outcome], broken: list[int], seconds: float) -> str:
