@@ -15,7 +15,7 @@ import requests
 
 from airflow_provider_vectorize import __version__
 from airflow_provider_vectorize import errors as e
-from airflow_provider_vectorize.api import client as client_module
+from airflow_provider_vectorize.api import transport
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.pacing import StoppedError
@@ -149,7 +149,7 @@ def test_a_redirect_is_not_followed_so_the_token_goes_nowhere_else(
 def test_an_answer_without_end_is_cut_off(
     local_vectorize: LocalVectorize, make_client: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(transport, "ANSWER_BYTES", 100_000)
     local_vectorize.fail("answer", status=200, text="x" * 200_000, times=None)
     with pytest.raises(e.MalformedAnswerError, match="this is not Vectorize") as caught:
         make_client(retry=ONCE).list_indexes()
