@@ -52,14 +52,14 @@ def look(client: VectorizeClient, waits: Sequence[Wait], seen: Mapping[str, Any]
     now_seen, verdicts, pause = dict(seen), [], 0.0
     for index_name, group in by_index.items():
         before = seen.get(index_name, {})
-        if before.get("visible"):
+        if all(wait.mutation_id in before.get("proved", {}) for wait in group):
             continue
         try:
             verdict = _look_at(client, index_name, group, before)
         except TransientApiError as error:
             verdict = Verdict(before, False, None, f'Index "{index_name}" could not be looked at: {error}')
             pause = max(pause, error.retry_after or 0.0)
-        now_seen[index_name] = {**verdict.seen, "visible": verdict.visible}
+        now_seen[index_name] = verdict.seen
         verdicts.append(verdict)
     return Look(
         seen=now_seen,
