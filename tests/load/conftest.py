@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,3 +100,12 @@ def smaller(tmp_path: Path) -> Iterable[Callable[..., Books]]:
     yield start
     for local in running:
         local.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    for thread in threading.enumerate():
+        if thread.name.startswith("vectorize-"):
+            thread.join(20)
+            assert not thread.is_alive(), thread.name

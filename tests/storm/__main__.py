@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 from .budget import WAYS, live_with_it
+from .outcome import Outcome, summary
 from .plan import plan
-from .storm import Outcome, sky, weather
+from .storm import sky, weather
 
 
 def say(text: str) -> None:
@@ -42,24 +42,6 @@ def main() -> int:
         for budget in budgets:
             say(f"  {budget.exception() or budget.result()}")
     return 1 if broken or wrong else 0
-
-
-def summary(outcomes: list[Outcome], broken: list[int], seconds: float) -> str:
-    faults = sum((one.faults for one in outcomes), Counter[str]())
-    sent, twice = sum(one.bytes_sent for one in outcomes), sum(one.bytes_twice for one in outcomes)
-    proofs = Counter(one.proof for one in outcomes)
-    return "\n".join([
-        "",
-        f"{len(outcomes) + len(broken)} runs, {len(outcomes)} ended with nothing lost and nothing wrong"
-        + (f"; WRONG: seeds {', '.join(map(str, broken))}" if broken else ""),
-        f"  {sum(one.rows for one in outcomes):,} rows; {faults.total():,} faults of {len(faults)} kinds; "
-        f"{sum(one.kills for one in outcomes)} kills of the load, {sum(one.crashes for one in outcomes)} crashes of "
-        f"Vectorize; {sum(one.attempts for one in outcomes)} attempts",
-        f"  {twice:,} of {sent:,} bytes were sent twice ({100 * twice / max(1, sent):.1f} %), never more than was in "
-        "flight or unanswered",
-        "  visible: " + "; ".join(f"{count} x {proof}" for proof, count in proofs.most_common()),
-        f"  {seconds:.0f} s",
-    ])
 
 
 if __name__ == "__main__":

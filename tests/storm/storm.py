@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from airflow_provider_vectorize.visibility import waits_for
 from tests.support import DIMENSIONS, FileTarget, client_of, ndjson, truth, write
 
 from .loader import DONE, FAILED
+from .outcome import Outcome
 from .plan import APPLIED, TIMEOUT, Plan
 
 ROOT = Path(__file__).parents[2]
@@ -38,34 +38,6 @@ WRITES = ("insert", "upsert")
 
 class WrongError(AssertionError):
     """The promise is broken."""
-
-
-@dataclass
-class Outcome:
-    """What happened in a run."""
-
-    plan: Plan
-    rows: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-    kills: int = 0
-    crashes: int = 0
-    attempts: int = 0
-    bytes_sent: int = 0
-    bytes_twice: int = 0
-    most_twice: int | None = None
-    looks: int = 0
-    proof: str = ""
-    seconds: float = 0.0
-
-    def line(self) -> str:
-        made = self.plan
-        faults = " ".join(f"{fault}:{hits}" for fault, hits in sorted(self.faults.items())) or "none"
-        return (
-            f"seed {made.seed}: {made.operation} of {self.rows} rows{made.suffix} in {len(made.texts)} objects, "
-            f"{len(made.bad)} bad, {made.in_flight} in flight; faults {faults}; {self.kills} kills, "
-            f"{self.crashes} crashes, {self.attempts} attempts; {self.bytes_twice:,} of {self.bytes_sent:,} bytes sent "
-            f"twice; visible after {self.looks} looks ({self.proof}); {self.seconds:.1f} s"
-        )
 
 
 class Storm:

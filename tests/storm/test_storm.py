@@ -8,8 +8,9 @@ import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
 
+from .outcome import Outcome
 from .plan import APPLIED, FAULTS, plan
-from .storm import Outcome, sky, weather
+from .storm import sky, weather
 
 #: Runs with kills, crashes, all kinds of faults, each operation and each compression among them.
 SEEDS = (2, 3, 13, 20, 23, 24, 25, 36)
