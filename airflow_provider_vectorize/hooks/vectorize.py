@@ -260,13 +260,16 @@ class VectorizeHook(BaseHook):
         :param unparsable_behavior: ``discard`` drops lines that are no vector in JSON, counts them and writes
             each to the log or the dead-letter file; ``error`` treats them like other bad rows.
         :param on_bad_row: ``fail``, or ``dead_letter``: go on without it.
-        :param dead_letter_path: the ndjson file for bad rows, at the same storage; replaced if it is there.
+        :param dead_letter_path: the ndjson file for bad rows, at the same storage; replaced if it is there, and empty
+            if no row is bad.
         :param max_bad_rows: with more than this the load fails.
         :param max_in_flight: requests under way at a time. Rows with the same id keep their order all the same.
         :param checkpoints: where to keep how far the load came; without it a retry starts over.
-        :param identity: what else makes it this load, by name: if one changes, a retry starts over.
+        :param identity: what else makes it this load, by name: if one changes, a retry starts over. With it the
+            checkpoint of a finished load is kept, and the same load again sends nothing; without it, it is cleared.
         :return: the receipt, JSON-plain: ``mutation_id`` (of the last batch), ``mutation_ids``, ``index_name``,
-            ``operation``, ``vectors``, ``batches``, ``bytes_sent``, ``rejected``, ``accepted_at``, ``samples``.
+            ``operation``, ``vectors``, ``batches``, ``bytes_sent``, ``rejected``, ``accepted_at``; and ``samples``
+            and ``sealed``, which the wait needs.
         :raises SourceError: an object is missing, cut off or changed, or nothing matches, or there are no rows.
         :raises BadRowError: a bad row, with its object, line and byte.
         :raises ApiError: what Vectorize said; :attr:`progress` tells what it had accepted before.
