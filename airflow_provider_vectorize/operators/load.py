@@ -52,8 +52,8 @@ class VectorizeUpsertOperator(BaseOperator):
     :param unparsable_behavior: ``error``: a line that is no vector in JSON is a bad row like others. ``discard``:
         it is dropped, counted in ``rejected`` and written to the log or the dead-letter file.
     :param on_bad_row: ``fail`` the task and name the line, or ``dead_letter``: write the row down and go on.
-    :param dead_letter_path: where to: an ndjson file at the same storage, replaced if it is there, and empty if no row is
-        bad; each load needs its own. (templated)
+    :param dead_letter_path: where to: an ndjson file at the same storage, replaced if it is there, and empty if no
+        row is bad; each load needs its own. (templated)
     :param max_bad_rows: with more than this the task fails all the same.
     :param max_in_flight: requests under way at a time. Rows with the same id keep their order all the same.
     :param durable: keep checkpoints between retries, on Airflow 3.3 and newer. "Clear" starts over.

@@ -230,6 +230,13 @@ def test_a_store_that_fails_does_not_fail_the_load(books: Books) -> None:
     assert books.dump() == truth(rows)
 
 
+def test_a_load_does_not_fail_for_want_of_a_proof(books: Books) -> None:
+    books.local.fail("http_500", operation="get_by_ids", times=None)
+    receipt = books.load(make_rows(50), client={"retry": RetryPolicy(total=0)})
+    assert receipt.vectors == 50
+    assert [sample.new for sample in receipt.samples] == [False] * 3
+
+
 def test_dead_letters_that_cannot_be_written_fail_the_load_before_anything_is_sent(books: Books) -> None:
     books.target.path = books.folder / "missing" / "bad.ndjson"
     with pytest.raises(FileNotFoundError):
