@@ -9,9 +9,8 @@ mutation of the last batch that it processed (the watermark), and when. These pr
    sent, in several reads in a row, since replicas disagree for a while. A batch that was running at the
    acknowledgement has a later time, too, and does not hold the mutation. So at least one sample has to be *new*:
    the index did not show it so before. What last night's load had left there already proves nothing.
-3. Where there is nothing new to read back: so many later batches were processed, one after the other, that the
-   mutation has to be in one of them; or none was for minutes, so that nothing is left to be processed. These
-   are inferences, and called so.
+3. Where there is nothing new to read back: so many later batches were processed that the mutation has to be in
+   one of them; or none was for minutes, so that nothing is left. These are inferences, and called so.
 """
 
 from __future__ import annotations
@@ -295,8 +294,7 @@ def _with_watermark(watermarks: Sequence[Sequence[str]], info: IndexInfo, most: 
 def _watermark_text(info: IndexInfo) -> str:
     if info.processed_up_to_datetime is None:
         return "nothing was processed yet."
-    age = ""
-    if info.answered_at:
-        age = f", {max(0.0, (info.answered_at - info.processed_up_to_datetime).total_seconds()):.0f} s ago"
-    at = info.processed_up_to_datetime.strftime("%H:%M:%S")
+    at, answered = info.processed_up_to_datetime.strftime("%H:%M:%S"), info.answered_at
+    seconds = (answered - info.processed_up_to_datetime).total_seconds() if answered else None
+    age = "" if seconds is None else f", {max(0.0, seconds):.0f} s ago"
     return f"processed up to mutation {info.processed_up_to_mutation} at {at} UTC{age}."
