@@ -2,6 +2,10 @@
 
 Three kinds of thread talk by one queue of events, and only the caller's thread decides:
 a reader makes batches, senders deliver them, the caller launches, counts, writes checkpoints and fails.
+
+One thing cannot be guarded from here: Vectorize may carry out a request after it was given up, for a timeout or with a
+killed process. The same rows are sent again, so nothing is lost; but where the source holds an id twice, such a late
+request could bring back the older row.
 """
 
 from __future__ import annotations
