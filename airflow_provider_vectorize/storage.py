@@ -68,6 +68,7 @@ class StoredFile:
     def __init__(self, uri: str, conn_id: str | None) -> None:
         self._path = _path(uri, conn_id)
         self.uri = _uri(self._path)
+        self._written = ""  # the version that this object wrote
 
     def read(self) -> bytes:
         """All of it; nothing where it is not there.
@@ -76,6 +77,7 @@ class StoredFile:
         """
         with _told(self.uri):
             try:
+                self._path.fs.invalidate_cache(self._path.path)
                 with self._path.fs.open(self._path.path, "rb") as stream:
                     return cast(bytes, stream.read())
             except FileNotFoundError:
@@ -84,8 +86,14 @@ class StoredFile:
     def write(self, content: IO[bytes]) -> None:
         """Replace it. Whoever reads it, and whatever happens to this process, finds the old or the new one, whole.
 
-        :raises SourceError: it cannot be written.
+        :raises SourceError: it cannot be written, or somebody else did since this last did.
         """
+        if self._written and self._version() != self._written:
+            raise SourceError(
+                f"Somebody else writes to {self.uri}, too: give each load a file of its own, mapped tasks for instance "
+                "with {{ ti.map_index }} in its name.",
+                uri=self.uri,
+            )
         try:
             with _told(self.uri):
                 if self._path.protocol in ("file", "local", ""):
@@ -97,6 +105,12 @@ class StoredFile:
             cause = error.__cause__
             said = reason(cause) if isinstance(cause, Exception) else error.message
             raise SourceError(f"{self.uri} cannot be written: {said}.", uri=self.uri) from cause
+        self._written = self._version()
+
+    def _version(self) -> str:
+        with _told(self.uri):
+            self._path.fs.invalidate_cache(self._path.path)
+            return _version(self._path.fs.info(self._path.path))
 
     def _write_local(self, content: IO[bytes]) -> None:
         os.makedirs(os.path.dirname(self._path.path), exist_ok=True)

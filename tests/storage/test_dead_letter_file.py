@@ -49,6 +49,19 @@ def test_a_folder_that_takes_no_files_is_said_so(airflow_home: object, tmp_path:
         StoredFile(str(tmp_path / "file" / "bad.ndjson"), None).write(io.BytesIO(b"x"))
 
 
+def test_two_loads_that_share_a_file_do_not_lose_each_others_rows_without_a_word(place: Place) -> None:
+    from airflow_provider_vectorize.storage import StoredFile
+
+    one, other = (StoredFile(f"{place.base}/bad.ndjson", place.conn_id) for _ in range(2))
+    one.write(io.BytesIO(b"one"))
+    one.write(io.BytesIO(b"one and one"))
+    other.write(io.BytesIO(b"other"))
+    with pytest.raises(
+        SourceError, match=r"Somebody else writes to .*bad.ndjson, too: give each load a file of its own"
+    ):
+        one.write(io.BytesIO(b"one and one and one"))
+
+
 @pytest.mark.slow
 def test_a_kill_in_the_middle_leaves_the_old_one(tmp_path: Path) -> None:
     script = """
