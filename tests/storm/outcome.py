@@ -47,8 +47,9 @@ def summary(outcomes: list[Outcome], broken: list[int], seconds: float) -> str:
         f"  {sum(one.rows for one in outcomes):,} rows; {faults.total():,} faults of {len(faults)} kinds; "
         f"{sum(one.kills for one in outcomes)} kills of the load, {sum(one.crashes for one in outcomes)} crashes of "
         f"Vectorize; {sum(one.attempts for one in outcomes)} attempts",
-        f"  {twice:,} of {sent:,} bytes were sent twice ({100 * twice / max(1, sent):.1f} %), never more than was in "
-        "flight or unanswered",
+        f"  {twice:,} of {sent:,} bytes were sent twice ({100 * twice / max(1, sent):.1f} %); in the "
+        f"{sum(one.most_twice is not None for one in outcomes)} runs without a crash, of which all is on record, never "
+        "more than was in flight or unanswered",
         "  visible: " + "; ".join(f"{count} x {proof}" for proof, count in proofs.most_common()),
         f"  {seconds:.0f} s",
     ])
