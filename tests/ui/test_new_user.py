@@ -178,9 +178,9 @@ def test_the_log_of_the_load_tells_what_how_far_and_how_it_ended(page: Page, nig
 
     shots.take(page, "load-log")
     print(log)
-    assert re.search(r"Loading .*pages-1\.ndjson.* into index docs", log)
-    assert re.search(r"vectors acknowledged in \d+ batches, .* in flight", log)  # on the way
-    assert f"{ROWS:,} vectors acknowledged in 3 batches" in log
+    assert re.search(r"Index docs, upsert of 2 objects, .*pages-1\.ndjson", log)
+    assert re.search(r"vectors acknowledged, batches: \d+ .* in flight: \d", log)  # on the way
+    assert f"{ROWS:,} vectors acknowledged, batches: 3 " in log
 
 
 def test_the_receipt_in_xcom_is_one_that_a_person_understands(page: Page, nightly_run: Run, shots: Shots) -> None:
