@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load.compressed import explained, reason, text_of
-from airflow_provider_vectorize.load.lines import Readable
+from airflow_provider_vectorize.load.lines import Text
 
 #: Bytes of one request to an object store. fsspec's own default for S3 re-reads 50 MB a line.
 BLOCK_BYTES = 8 << 20
@@ -48,14 +48,19 @@ class StoredObject:
             return "gone"
 
     @contextmanager
-    def open(self, offset: int) -> Iterator[Readable]:
+    def open(self, offset: int) -> Iterator[Text]:
         """Its text from a byte of the decompressed object on.
 
         :raises SourceError: it is cut off, damaged, gone, or may not be read.
         """
-        # S3's file objects read a whole block for each line, and again for the next: see to large reads.
-        with _told(self.uri), self._path.fs.open(self._path.path, "rb", block_size=BLOCK_BYTES) as raw:
+        with _told(self.uri), self._opened() as raw:
             yield text_of(raw, self.uri, offset)
+
+    def _opened(self) -> IO[bytes]:
+        if _is_local(self._path):
+            return open(self._path.path, "rb", buffering=0)
+        # S3's file objects read a whole block for each line, and again for the next: see to large reads.
+        return cast(IO[bytes], self._path.fs.open(self._path.path, "rb", block_size=BLOCK_BYTES))
 
 
 class StoredFile:
@@ -96,7 +101,7 @@ class StoredFile:
             )
         try:
             with _told(self.uri):
-                if self._path.protocol in ("file", "local", ""):
+                if _is_local(self._path):
                     self._write_local(content)
                 else:  # an object is there when all of it is
                     with self._path.fs.open(self._path.path, "wb") as stream:
@@ -189,6 +194,10 @@ def _path(name: str, conn_id: str | None) -> ObjectStoragePath:
 def _uri(path: ObjectStoragePath) -> str:
     """A name for people, without the connection. ``as_uri()`` is missing before Airflow 3.2, and quotes plain paths."""
     return f"{_scheme(path)}://{path.path}"
+
+
+def _is_local(path: ObjectStoragePath) -> bool:
+    return path.protocol in ("file", "local", "")
 
 
 def _scheme(path: ObjectStoragePath) -> str:

@@ -30,6 +30,7 @@ def ndjson(folder: Path, dimensions: int, megabytes: int, *, float32: bool = Fal
             number += 1
             written += stream.write(line)
     part.rename(path)
+    first_lines(path, 1)
     return path
 
 
@@ -54,12 +55,14 @@ def gzipped(path: Path) -> Path:
             while piece := stream.read(1 << 20):
                 out.write(piece)
         part.rename(target)
+        first = target.with_name(f"one-row-{target.name}")
+        first.write_bytes(gzip.compress(first_lines(path, 1).read_bytes()))
     return target
 
 
 def first_lines(path: Path, lines: int) -> Path:
     """The first so many rows, in a file of their own; made once."""
-    target = path.with_name(f"{path.stem}-{lines}rows.ndjson")
+    target = path.with_name(f"{'one-row' if lines == 1 else f'{lines}-rows'}-{path.name}")
     if not target.exists():
         with path.open("rb") as stream, target.open("wb") as out:
             for _, line in zip(range(lines), stream, strict=False):

@@ -51,6 +51,12 @@ class Case:
     runs: int = 0
     environment: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def one_row(self) -> str:
+        """An object with one row, beside it."""
+        folder, _, name = self.file.rpartition("/")
+        return f"{folder}/one-row-{name}"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -92,7 +98,8 @@ def counts(port: int, path: str = "counts") -> dict[str, int]:
 
 def once(case: Case, port: int) -> tuple[dict[str, float], dict[str, int]]:
     counts(port, "reset")
-    arguments = [case.contestant, case.file, str(port), "--options", json.dumps(case.options)]
+    arguments = [case.contestant, case.file, str(port), "--one-row", case.one_row]
+    arguments += ["--options", json.dumps(case.options)]
     done = subprocess.run(  # noqa: S603
         [sys.executable, str(HERE / "contestants.py"), *arguments],
         capture_output=True,

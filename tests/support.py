@@ -16,7 +16,7 @@ from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.load.compressed import explained, text_of
-from airflow_provider_vectorize.load.lines import Readable
+from airflow_provider_vectorize.load.lines import Text
 from airflow_provider_vectorize.local.handle import LocalVectorize
 
 DIMENSIONS = 32
@@ -39,7 +39,7 @@ class FileObject:
         return f"{found.st_size}:{found.st_mtime_ns}"
 
     @contextmanager
-    def open(self, offset: int) -> Iterator[Readable]:
+    def open(self, offset: int) -> Iterator[Text]:
         with explained(self.uri), open(self._path, "rb", buffering=0) as raw:
             yield text_of(raw, self.uri, offset)
 

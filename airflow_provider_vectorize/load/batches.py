@@ -2,65 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import IO, NamedTuple
+from itertools import zip_longest
+from typing import NamedTuple
 
 from airflow_provider_vectorize.api.limits import Limits
-from airflow_provider_vectorize.errors import VectorizeError
+from airflow_provider_vectorize.load.files import Body, Holder, Part, Spool, Spools
 from airflow_provider_vectorize.load.lines import Mark
 from airflow_provider_vectorize.load.rows import BadRow, Rows
 
-#: Bytes of one read of a body. A sender competes with the reader for the interpreter at each one.
-SEND_BYTES = 2 << 20
+class Run(NamedTuple):
+    """Rows of a batch whose bytes follow each other in one file.
 
-
-@contextmanager
-def spooling() -> Iterator[None]:
-    """Turn what a temporary file raises into one sentence that says what to do.
-
-    Not an ``OSError``: on the wire that would pass for a lost connection, and be tried again.
+    :param begin: where the first one begins in the batch's body.
+    :param at: where it begins in the file.
     """
-    try:
-        yield
-    except OSError as error:
-        raise VectorizeError(
-            f"The temporary directory {tempfile.gettempdir()} cannot be used: {error.strerror or error}. A load needs "
-            "room for max_in_flight + 2 batches there, up to 100 MB each: free some, point TMPDIR to another disk, or "
-            "lower max_in_flight."
-        ) from error
 
-
-def temporary_file() -> IO[bytes]:
-    """A file without a name, which goes away with the process."""
-    with spooling():
-        return tempfile.TemporaryFile(buffering=0)
-
-
-class Span:
-    """A part of a file as a request's body: read anew, in large pieces, at each iteration. Never in memory."""
-
-    def __init__(self, file: IO[bytes], start: int, end: int) -> None:
-        self._file = file
-        self.start = start
-        self.end = end
-
-    def __len__(self) -> int:
-        return self.end - self.start
-
-    def __iter__(self) -> Iterator[bytes]:
-        fd, at = self._file.fileno(), self.start
-        while at < self.end:
-            with spooling():
-                piece = os.pread(fd, min(SEND_BYTES, self.end - at), at)
-                if not piece:
-                    raise OSError("the file of a batch is shorter than it was")
-            at += len(piece)
-            yield piece
+    begin: int
+    holder: Holder
+    at: int
 
 
 class Piece(NamedTuple):
@@ -71,30 +33,34 @@ class Piece(NamedTuple):
 
     first: int
     object: int
-    lines: list[int]
-    offsets: list[int]
+    lines: Sequence[int]
+    base: int
+    offsets: Sequence[int]
 
 
 @dataclass(eq=False)
 class Batch:
-    """Some rows in an unnamed temporary file, which goes away with the batch.
+    """Some rows, whose bytes wait in files: in the source's own where they are sent as they stand there.
 
     :param start: the batch speaks for everything in the source from here …
     :param end: … to here: rows sent, rows set aside, and blank lines.
-    :param ends: where each row ends in the file.
+    :param ends: where each row ends in the body.
     :param ids: the vectors' ids; ``None`` for those that were not looked at.
     :param bad: rows of this part of the source that are not sent.
     :param last: nothing follows.
+    :param spools: where to take a temporary file from.
     """
 
     start: Mark
     end: Mark
-    file: IO[bytes] = field(default_factory=temporary_file)
+    spools: Spools = field(default_factory=Spools)
     ends: list[int] = field(default_factory=list)
     ids: list[str | None] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)
     last: bool = False
+    runs: list[Run] = field(default_factory=list)
+    spool: Spool | None = None
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -104,10 +70,15 @@ class Batch:
         """Bytes of all rows."""
         return self.ends[-1] if self.ends else 0
 
-    def body(self, first: int = 0, stop: int | None = None) -> Span:
+    def body(self, first: int = 0, stop: int | None = None) -> Body:
         """The rows from ``first`` to before ``stop``."""
-        stop = len(self) if stop is None else stop
-        return Span(self.file, self.ends[first - 1] if first else 0, self.ends[stop - 1])
+        begin, end = self.ends[first - 1] if first else 0, self.ends[len(self) - 1 if stop is None else stop - 1]
+        parts: list[Part] = []
+        for run, after in zip_longest(self.runs, self.runs[1:]):
+            left, right = max(run.begin, begin), min(after.begin if after else self.size, end)
+            if left < right:
+                parts.append(Part(run.holder, run.at + left - run.begin, right - left))
+        return Body(parts)
 
     def text(self, row: int) -> bytes:
         """The bytes of one row."""
@@ -116,47 +87,63 @@ class Batch:
     def mark(self, row: int) -> Mark:
         """Where a row stands in the source."""
         piece = self.pieces[bisect_right(self.pieces, row, key=lambda piece: piece.first) - 1]
-        return Mark(piece.object, piece.lines[row - piece.first], piece.offsets[row - piece.first])
+        row -= piece.first
+        return Mark(piece.object, piece.lines[row], piece.base + piece.offsets[row])
 
     def add(self, rows: Rows, first: int, stop: int) -> None:
         """Take some rows of a block."""
         start = rows.ends[first - 1] if first else 0
-        shift = self.size - start
-        self.pieces.append(Piece(len(self), rows.object, rows.lines[first:stop], rows.offsets[first:stop]))
+        begin = self.size
+        shift = begin - start
+        self.pieces.append(Piece(len(self), rows.object, rows.lines[first:stop], rows.base, rows.offsets[first:stop]))
         self.ends += [end + shift for end in rows.ends[first:stop]]
         self.ids += rows.ids[first:stop]
-        view = memoryview(rows.body)[start : rows.ends[stop - 1]]
-        with spooling():
-            while view:
-                view = view[os.write(self.file.fileno(), view) :]
+        if rows.kept:
+            holder, at = rows.kept
+            self._follow(begin, holder, at + start)
+        else:
+            self.spool = self.spool or self.spools.take()
+            self._follow(begin, self.spool, self.spool.size)
+            self.spool.write(memoryview(rows.body)[start : rows.ends[stop - 1]])
+
+    def _follow(self, begin: int, holder: Holder, at: int) -> None:
+        """Note where bytes are, unless they are where the last ones go on."""
+        last = self.runs[-1] if self.runs else None
+        if not last or last.holder is not holder or at - last.at != begin - last.begin:
+            self.runs.append(Run(begin, holder, at))
 
     def close(self) -> None:
-        """Give the disk back."""
-        self.file.close()
+        """The bytes are not needed any more."""
+        self.runs = []
+        if self.spool:
+            self.spools.give(self.spool)
+            self.spool = None
 
 
-def cut(blocks: Iterable[Rows], limits: Limits, start: Mark) -> Iterator[Batch]:
+def cut(blocks: Iterable[Rows], limits: Limits, start: Mark, spools: Spools | None = None) -> Iterator[Batch]:
     """Pack rows into the fewest batches that keep their order.
 
     A batch goes out when a row comes that does not fit; so the one that goes out at the end is known to be the last.
     Each row costs its bytes and a newline.
 
     :param start: where the rows begin in the source.
+    :param spools: temporary files for them.
     """
-    batch = Batch(start, start)
+    spools = spools or Spools()
+    batch = Batch(start, start, spools)
     for rows in blocks:
         at, count, bad = 0, len(rows.ends), 0
         while at < count:
             stop = _fitting(batch, rows, at, limits)
             if stop == at:
                 # Bad rows before the row that does not fit belong to the batch: it ends where that row begins.
-                end = Mark(rows.object, rows.lines[at], rows.offsets[at])
+                end = rows.mark(at)
                 while bad < len(rows.bad) and rows.bad[bad].mark < end:
                     batch.bad.append(rows.bad[bad])
                     bad += 1
                 batch.end = end
                 yield batch
-                batch = Batch(end, end)
+                batch = Batch(end, end, spools)
                 continue
             batch.add(rows, at, stop)
             at = stop

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
-from airflow_provider_vectorize.load.lines import Readable
+from airflow_provider_vectorize.load.files import SourceFile
+from airflow_provider_vectorize.load.lines import Readable, Text
 
 #: Bytes of one read of what is below.
 BUFFER_BYTES = 1 << 20
+#: Smaller files are copied: a batch that is sent from hundreds of them would need as many open at a time.
+KEPT_OPEN_BYTES = 4 << 20
 #: What a compressed object begins with, and no line of JSON does.
 _MAGIC = {b"\x1f\x8b": ("gzip", ".gz"), b"\x28\xb5\x2f\xfd": ("zstd", ".zst")}
 
 
-def text_of(raw: Any, name: str, offset: int) -> Readable:
+def text_of(raw: Any, name: str, offset: int) -> Text:
     """The text of an object, from a byte of it on.
 
     :param raw: the object as a binary file, at its beginning.
@@ -26,20 +30,19 @@ def text_of(raw: Any, name: str, offset: int) -> Readable:
     :raises SourceError: it is empty where it should be compressed, or compressed and not called so, or too short.
     """
     opener = next((opener for suffix, opener in _OPENERS.items() if name.endswith(suffix)), None)
+    if opener is None and isinstance(raw, io.FileIO):  # the kernel reads ahead: a buffer would be one more copy
+        _is_plain(os.pread(raw.fileno(), 4, 0), name)
+        raw.seek(offset)
+        large = os.fstat(raw.fileno()).st_size >= KEPT_OPEN_BYTES
+        return Text(raw, SourceFile(raw.fileno(), name) if large else None)
     buffered: io.BufferedReader = io.BufferedReader(raw, BUFFER_BYTES)
-    # Not when going on in plain text: that would fetch a block for nothing, and the first attempt has looked.
-    begin = b"" if opener is None and offset else buffered.peek(4)[:4]
     if opener is None:
-        for magic, (what, suffix) in _MAGIC.items():
-            if begin.startswith(magic):
-                raise SourceError(
-                    f"{name} is compressed with {what}, but its name does not end in {suffix}: rename or unpack it.",
-                    uri=name,
-                )
-        if offset:
+        if offset:  # the first attempt has looked, and to look again would fetch a block for nothing
             buffered.seek(offset)
-        return buffered
-    if not begin:
+        else:
+            _is_plain(buffered.peek(4)[:4], name)
+        return Text(buffered)
+    if not buffered.peek(1):
         raise EOFError
     stream: Readable = opener(buffered)
     while offset > 0:
@@ -47,7 +50,16 @@ def text_of(raw: Any, name: str, offset: int) -> Readable:
         if not piece:
             raise SourceError(f"{name} is shorter than it was when the last attempt read it.", uri=name)
         offset -= len(piece)
-    return stream
+    return Text(stream)
+
+
+def _is_plain(begin: bytes, name: str) -> None:
+    for magic, (what, suffix) in _MAGIC.items():
+        if begin.startswith(magic):
+            raise SourceError(
+                f"{name} is compressed with {what}, but its name does not end in {suffix}: rename or unpack it.",
+                uri=name,
+            )
 
 
 @contextmanager

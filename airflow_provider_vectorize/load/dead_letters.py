@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import IO, Protocol
 
-from airflow_provider_vectorize.load.batches import spooling, temporary_file
+from airflow_provider_vectorize.load.files import spooling, temporary_file
 from airflow_provider_vectorize.load.rows import BadRow
 
 

@@ -92,8 +92,8 @@ def read_ids(objects: Sequence[SourceObject], lines_are: LinesAre, limits: Limit
     """
     read = _PARSERS[lines_are]()
     for number, item in enumerate(objects):
-        with item.open(0) as stream:
-            for block in read_blocks(stream, Mark(number)):
+        with item.open(0) as opened:
+            for block in read_blocks(opened.stream, Mark(number)):
                 line, offset = block.mark.line, block.mark.offset
                 for raw in block.data.split(b"\n"):
                     text = (raw.removeprefix(BOM) if offset == 0 else raw).strip(b" \t\r")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+from airflow_provider_vectorize.load.files import SourceFile
+
 #: Bytes of one read. Larger blocks come fresh from the kernel, page by page, which costs more than reading them.
 READ_BYTES = 256 << 10
 #: A line longer than this is no vector: 1,536 dimensions of 25 characters and 10 KB of metadata are 50 KB.
@@ -18,6 +20,19 @@ class Readable(Protocol):
     """What is asked of a stream."""
 
     def read(self, size: int, /) -> bytes: ...
+
+
+class Text(NamedTuple):
+    """The text of an object, from a place in it on.
+
+    :param stream: gives it.
+    :param file: a file that holds the very same bytes, and keeps them, …
+    :param start: … the object's first one here.
+    """
+
+    stream: Readable
+    file: SourceFile | None = None
+    start: int = 0
 
 
 class Mark(NamedTuple):
@@ -38,12 +53,29 @@ class Block(NamedTuple):
 
     :param data: their bytes.
     :param mark: where the first one begins.
+    :param ends: where each ends in ``data``, after its ``\\n``.
     :param overlong: this is one line only, too long to be kept: ``data`` is its beginning, and it has no end.
     """
 
     data: bytes
     mark: Mark
+    ends: list[int]
     overlong: bool = False
+
+    @property
+    def end(self) -> Mark:
+        """Where the next one begins."""
+        return Mark(self.mark.object, self.mark.line + len(self.ends), self.mark.offset + len(self.data))
+
+
+def _block(data: bytes, mark: Mark) -> Block:
+    find, at = data.find, 0
+    ends: list[int] = []
+    while at := find(b"\n", at) + 1:
+        ends.append(at)
+    if data and not data.endswith(b"\n"):
+        ends.append(len(data))
+    return Block(data, mark, ends)
 
 
 def read_blocks(stream: Readable, mark: Mark, *, size: int = READ_BYTES, longest: int = LINE_BYTES) -> Iterator[Block]:
@@ -63,25 +95,24 @@ def read_blocks(stream: Readable, mark: Mark, *, size: int = READ_BYTES, longest
         first = chunk.find(b"\n") + 1
         rest = first - 1 if first else len(chunk)
         if not skipping and held + rest > longest:
-            yield Block(b"".join((*pieces, chunk[:rest]))[:KEPT_BYTES], mark, overlong=True)
+            yield Block(b"".join((*pieces, chunk[:rest]))[:KEPT_BYTES], mark, [], overlong=True)
             pieces, skipping = [], True
         if skipping:
             if not first:
                 held += len(chunk)
                 continue
             mark = Mark(mark.object, mark.line + 1, mark.offset + held + first)
-            yield Block(b"", mark)
+            yield Block(b"", mark, [])
             held, skipping, chunk = 0, False, chunk[first:]
         cut = chunk.rfind(b"\n") + 1
         if cut:
-            data = b"".join((*pieces, chunk[:cut])) if pieces else chunk[:cut]
-            yield Block(data, mark)
-            mark = Mark(mark.object, mark.line + data.count(b"\n"), mark.offset + len(data))
-            pieces, held = [], 0
+            block = _block(b"".join((*pieces, memoryview(chunk)[:cut])), mark)
+            yield block
+            mark, pieces, held = block.end, [], 0
         if cut < len(chunk):
             pieces.append(chunk[cut:])
             held += len(chunk) - cut
     if skipping:
-        yield Block(b"", Mark(mark.object, mark.line + 1, mark.offset + held))
+        yield Block(b"", Mark(mark.object, mark.line + 1, mark.offset + held), [])
     elif pieces:
-        yield Block(b"".join(pieces), mark)
+        yield _block(b"".join(pieces), mark)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
-from operator import is_
 from typing import NamedTuple
 
 import msgspec
 
 from airflow_provider_vectorize.load.checkpoint import Done
+from airflow_provider_vectorize.load.files import SourceFile
 from airflow_provider_vectorize.load.lines import BOM, KEPT_BYTES, LINE_BYTES, Block, Mark
 from airflow_provider_vectorize.load.vectors import Check, RowProblem
 
@@ -38,19 +39,27 @@ class Rows(NamedTuple):
     :param ends: where each ends in ``body``.
     :param ids: the vectors' ids, ``None`` where a row was not looked at closely enough to know.
     :param lines: the number of each in its object, from 1.
-    :param offsets: the byte at which each begins in its object.
+    :param base: the byte of the object from which …
+    :param offsets: … the byte is counted at which each begins.
     :param bad: the others.
     :param end: where the block ends.
+    :param kept: a file that has the very bytes of ``body``, from the second number on, so that they need no copy.
     """
 
     object: int
     body: bytes
     ends: list[int]
-    ids: list[str | None]
-    lines: list[int]
-    offsets: list[int]
+    ids: Sequence[str | None]
+    lines: Sequence[int]
+    base: int
+    offsets: Sequence[int]
     bad: list[BadRow]
     end: Mark
+    kept: tuple[SourceFile, int] | None = None
+
+    def mark(self, row: int) -> Mark:
+        """Where a row stands in the source."""
+        return Mark(self.object, self.lines[row], self.base + self.offsets[row])
 
 
 def check_rows(block: Block, check: Check) -> Rows:
@@ -59,7 +68,20 @@ def check_rows(block: Block, check: Check) -> Rows:
     if block.overlong:
         reason = f"longer than {LINE_BYTES >> 20} MB, which no vector is; only its first {KEPT_BYTES:,} bytes are kept"
         # The block's end is not known yet: the next one begins there.
-        return Rows(number, b"", [], [], [], [], [BadRow(block.mark, block.data, reason, True)], block.mark)
+        return Rows(number, b"", [], [], [], 0, [], [BadRow(block.mark, block.data, reason, True)], block.mark)
+    data = block.data
+    if data.endswith(b"\n") and not (offset == 0 and data.startswith(BOM)):
+        checked = check.block(data, block.ends)
+        if checked:
+            body = data if checked.body is None else checked.body
+            lines = range(line, line + len(block.ends))
+            return Rows(number, body, checked.ends, checked.ids, lines, offset, [0, *block.ends], [], block.end)
+    return _look_at_each(block, check)
+
+
+def _look_at_each(block: Block, check: Check) -> Rows:
+    """Check the lines one by one, and say what is wrong with each bad one."""
+    number, line, offset = block.mark
     data = block.data
     if offset == 0 and data.startswith(BOM):
         data, offset = data[len(BOM) :], len(BOM)
@@ -77,29 +99,20 @@ def check_rows(block: Block, check: Check) -> Rows:
                 raw.decode()
             vector_id, text = check(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RowProblem):
-            # Blank lines come here, too, where they are not in the way of good rows.
+            # Blank lines come here, too.
             again = _check_again(raw, check, Mark(number, line, offset), bad)
-            if again is not None:
-                vector_id, text = again
-                texts.append(text)
-                ids.append(vector_id)
-                lines.append(line)
-                offsets.append(offset)
         else:
-            texts.append(text)
-            ids.append(vector_id)
+            again = vector_id, text
+        if again is not None:
+            ids.append(again[0])
+            texts.append(again[1])
             lines.append(line)
             offsets.append(offset)
         line += 1
         offset += len(raw) + 1
     ends = list(accumulate(len(text) + 1 for text in texts))
-    # The last piece is what follows the last \n: usually nothing, and then it is no line of its own.
-    end = Mark(number, line if raws[-1] else line - 1, block.mark.offset + len(block.data))
-    as_it_stands = len(texts) == len(raws) - 1 and not raws[-1] and all(map(is_, texts, raws))
-    if not as_it_stands:
-        texts.append(b"")
-        data = b"\n".join(texts)
-    return Rows(number, data, ends, ids, lines, offsets, bad, end)
+    texts.append(b"")
+    return Rows(number, b"\n".join(texts), ends, ids, lines, 0, offsets, bad, block.end)
 
 
 def _check_again(raw: bytes, check: Check, mark: Mark, bad: list[BadRow]) -> tuple[str | None, bytes] | None:
@@ -123,11 +136,7 @@ def _check_again(raw: bytes, check: Check, mark: Mark, bad: list[BadRow]) -> tup
 
 def without(rows: Rows, done: Done) -> Rows:
     """The rows that are not dealt with. Only a load that goes on with gaps comes here, so it need not be fast."""
-    left = [
-        row
-        for row, place in enumerate(zip(rows.lines, rows.offsets, strict=True))
-        if not done.covers(Mark(rows.object, *place))
-    ]
+    left = [row for row in range(len(rows.ends)) if not done.covers(rows.mark(row))]
     starts = [0, *rows.ends]
     body = b"".join(rows.body[starts[row] : rows.ends[row]] for row in left)
     return rows._replace(
@@ -136,5 +145,6 @@ def without(rows: Rows, done: Done) -> Rows:
         ids=[rows.ids[row] for row in left],
         lines=[rows.lines[row] for row in left],
         offsets=[rows.offsets[row] for row in left],
+        kept=None,
         bad=[bad for bad in rows.bad if not done.covers(bad.mark)],
     )

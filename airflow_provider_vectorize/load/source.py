@@ -9,7 +9,7 @@ from typing import Protocol
 
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.checkpoint import Done
-from airflow_provider_vectorize.load.lines import Mark, Readable, read_blocks
+from airflow_provider_vectorize.load.lines import Mark, Text, read_blocks
 from airflow_provider_vectorize.load.rows import Rows, check_rows, without
 from airflow_provider_vectorize.load.vectors import Check
 
@@ -29,7 +29,7 @@ class SourceObject(Protocol):
         """Changes whenever the content does: size and ETag or time of modification."""
         ...
 
-    def open(self, offset: int) -> AbstractContextManager[Readable]:
+    def open(self, offset: int) -> AbstractContextManager[Text]:
         """Its decompressed bytes from ``offset`` on."""
         ...
 
@@ -48,11 +48,15 @@ def read_rows(objects: Sequence[SourceObject], check: Check, done: Done) -> Iter
         item = objects[number]
         mark = start if number == start.object else Mark(number)
         empty = not mark.offset
-        with item.open(mark.offset) as stream:
-            for block in read_blocks(stream, mark):
+        with item.open(mark.offset) as text:
+            for block in read_blocks(text.stream, mark):
                 rows = check_rows(block, check)
                 empty = empty and not rows.ends and not rows.bad
-                yield without(rows, done) if gaps else rows
+                if gaps:
+                    rows = without(rows, done)
+                elif text.file and rows.body is block.data:
+                    rows = rows._replace(kept=(text.file, text.start + block.mark.offset))
+                yield rows
         if item.current_version() != item.version:
             raise SourceError(
                 f"{item.uri} changed while it was read. Load it again when whoever writes it is done.", uri=item.uri

@@ -26,6 +26,7 @@ from airflow_provider_vectorize.load.bad_rows import BadRows
 from airflow_provider_vectorize.load.batches import Batch, cut
 from airflow_provider_vectorize.load.checkpoint import Done
 from airflow_provider_vectorize.load.delivery import Ack, Delivery
+from airflow_provider_vectorize.load.files import Spools
 from airflow_provider_vectorize.load.ledger import Ledger
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.receipt import Receipt
@@ -84,6 +85,7 @@ class Uploader:
         self._work: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._room = threading.Semaphore(options.max_in_flight + 1)
         self._stopped = threading.Event()
+        self._spools = Spools()
         self._progress = _Progress(client, ledger.receipt.vectors)
 
     def run(self) -> Receipt:
@@ -113,6 +115,7 @@ class Uploader:
                 self._work.put(None)
             for thread in threads:  # they are daemons: one that hangs in a read does not keep the task
                 thread.join(timeout=1.0)
+            self._spools.close()
         return self._ledger.receipt
 
     @staticmethod
@@ -186,7 +189,7 @@ class Uploader:
     def _read(self) -> None:
         try:
             done = self._ledger.checkpoint.done
-            for batch in cut(self._judged(done), self._options.limits, done.start):
+            for batch in cut(self._judged(done), self._options.limits, done.start, self._spools):
                 self._room.acquire()
                 if self._stopped.is_set():
                     return

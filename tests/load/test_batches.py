@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import VectorizeError
-from airflow_provider_vectorize.load.batches import SEND_BYTES, Batch, Span, cut, temporary_file
+from airflow_provider_vectorize.load.batches import Batch, cut
+from airflow_provider_vectorize.load.files import SEND_BYTES, Body, Part, Spool, Spools
 from airflow_provider_vectorize.load.checkpoint import Done
 from airflow_provider_vectorize.load.lines import Mark, read_blocks
 from airflow_provider_vectorize.load.rows import Rows, check_rows
@@ -129,10 +130,10 @@ def test_no_rows_make_one_empty_batch_which_is_the_last() -> None:
 
 
 def test_a_body_is_read_in_large_pieces_and_anew_each_time() -> None:
-    file = temporary_file()
+    spool = Spool()
     content = bytes(range(256)) * (SEND_BYTES // 256 * 2 + 3)
-    file.write(content)
-    span = Span(file, 5, len(content) - 7)
+    spool.write(content)
+    span = Body([Part(spool, 5, len(content) - 12)])
     assert len(span) == len(content) - 12
     pieces = list(span)
     assert b"".join(pieces) == b"".join(span) == content[5:-7]
@@ -140,18 +141,29 @@ def test_a_body_is_read_in_large_pieces_and_anew_each_time() -> None:
 
 
 def test_a_temporary_file_that_lost_its_bytes_does_not_pass_for_a_lost_connection() -> None:
-    file = temporary_file()
-    file.write(b"abc")
+    spool = Spool()
+    spool.write(b"abc")
     with pytest.raises(
         VectorizeError, match=r"The temporary directory .* cannot be used: the file of a batch is shorter"
     ):
-        list(Span(file, 0, 10))
+        list(Body([Part(spool, 0, 10)]))
 
 
-def test_a_batch_goes_away_with_its_file() -> None:
-    batch = Batch(Mark(), Mark())
-    batch.close()
-    assert batch.file.closed
+def test_a_batch_gives_its_temporary_file_to_the_next_one() -> None:
+    spools = Spools()
+    first, second = Batch(Mark(), Mark(), spools), Batch(Mark(), Mark(), spools)
+    (rows,) = rows_of([row(20, 1) + b"\n" + row(0, 2) + b"\n"], 1 << 16)
+    first.add(rows, 0, 2)
+    file = first.spool.file if first.spool else None
+    first.close()
+    second.add(rows, 1, 2)
+    assert second.spool
+    assert second.spool.file is file
+    assert b"".join(second.body()) == row(0, 2) + b"\n"
+    second.close()
+    spools.close()
+    assert file
+    assert file.closed
 
 
 def test_a_full_temporary_directory_is_said_so(tmp_path: Path) -> None:
@@ -163,7 +175,7 @@ from airflow_provider_vectorize.load.lines import Mark
 from airflow_provider_vectorize.load.rows import Rows
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
 batch = Batch(Mark(), Mark())
-rows = Rows(0, b"x" * 2_000, [2_000], ["a"], [1], [0], [], Mark())
+rows = Rows(0, b"x" * 2_000, [2_000], ["a"], [1], 0, [0], [], Mark())
 try:
     batch.add(rows, 0, 1)
 except VectorizeError as error:

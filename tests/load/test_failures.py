@@ -23,7 +23,7 @@ from airflow_provider_vectorize.errors import (
     NoAnswerError,
     SourceError,
 )
-from airflow_provider_vectorize.load.lines import Readable
+from airflow_provider_vectorize.load.lines import Readable, Text
 from tests.support import FileObject, MemoryStore, client_of, make_rows, ndjson, truth
 
 from .conftest import Books
@@ -92,9 +92,9 @@ class Stubborn(FileObject):
         self._store = store
 
     @contextmanager
-    def open(self, offset: int) -> Iterator[Readable]:
-        with super().open(offset) as stream:
-            yield Broken(stream, self._error, self._store)
+    def open(self, offset: int) -> Iterator[Text]:
+        with super().open(offset) as text:
+            yield Text(Broken(text.stream, self._error, self._store))
 
 
 class Broken:

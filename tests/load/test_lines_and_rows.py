@@ -52,8 +52,8 @@ def found_by(rows: list[Rows]) -> list[naive.Line]:
     lines = []
     for part in rows:
         start = 0
-        for line, offset, vector_id, end in zip(part.lines, part.offsets, part.ids, part.ends, strict=True):
-            lines.append(naive.Line(line, offset, part.body[start:end].strip(b" \t\r\n"), vector_id))
+        for row, (vector_id, end) in enumerate(zip(part.ids, part.ends, strict=True)):
+            lines.append(naive.Line(part.mark(row).line, part.mark(row).offset, part.body[start:end].strip(b" \t\r\n"), vector_id))
             start = end
         assert start == len(part.body)
         assert part.body.count(b"\n") == len(part.ends)
@@ -218,5 +218,5 @@ def test_a_row_nested_a_hundred_thousand_deep_is_a_bad_row(
 def test_only_a_newline_ends_a_line() -> None:
     data = json.dumps({"id": "\u2028\u2029\u0085\v\f", "values": [1, 2]}, ensure_ascii=False).encode()
     (rows,) = rows_of(data, 10)
-    assert rows.lines == [1]
+    assert rows.mark(0).line == 1
     assert rows.ids == ["\u2028\u2029\u0085\v\f"]

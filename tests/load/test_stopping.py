@@ -14,7 +14,7 @@ from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.job import run
-from airflow_provider_vectorize.load.lines import Readable
+from airflow_provider_vectorize.load.lines import Readable, Text
 from airflow_provider_vectorize.load.options import LoadOptions
 from tests.support import FileObject, MemoryStore, client_of, make_rows, truth
 
@@ -43,9 +43,9 @@ def test_stopping_ends_a_load_that_waits_for_its_source(books: Books) -> None:
 
     class Slow(FileObject):
         @contextmanager
-        def open(self, offset: int) -> Iterator[Readable]:
-            with super().open(offset) as stream:
-                yield Waiting(stream)
+        def open(self, offset: int) -> Iterator[Text]:
+            with super().open(offset) as text:
+                yield Text(Waiting(text.stream))
 
     books.file(make_rows(100))
     try:

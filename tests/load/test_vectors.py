@@ -21,7 +21,7 @@ from airflow_provider_vectorize.load.vectors import (
     LightCheck,
     RowProblem,
     choose_check,
-    no_check,
+    NoCheck,
 )
 from tests.support import make_rows
 
@@ -217,12 +217,12 @@ def test_auto_rewrites_float64_text_and_leaves_float32_text_as_it_is() -> None:
 
 
 def test_without_a_check_the_id_is_known_only_where_it_comes_first_and_plainly() -> None:
-    assert no_check(b'{"id":"a","values":[1]}')[0] == "a"
-    assert no_check(b' { "id" : "a" }')[0] == "a"
-    assert no_check(b'{"values":[1],"id":"a"}')[0] is None
-    assert no_check(b'{"id":"\\u0061"}')[0] is None
+    assert NoCheck()(b'{"id":"a","values":[1]}')[0] == "a"
+    assert NoCheck()(b' { "id" : "a" }')[0] == "a"
+    assert NoCheck()(b'{"values":[1],"id":"a"}')[0] is None
+    assert NoCheck()(b'{"id":"\\u0061"}')[0] is None
     with pytest.raises(RowProblem):
-        no_check(b"  ")
+        NoCheck()(b"  ")
 
 
 def test_settings_that_contradict_each_other_are_refused() -> None:

@@ -1,0 +1,179 @@
+"""Where the bytes of a batch wait until they are sent: in the source's own file, or in a temporary one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, NamedTuple, Protocol
+
+from airflow_provider_vectorize.errors import SourceError, VectorizeError
+
+#: Bytes of one read of a body. A sender competes with the reader for the interpreter at each one.
+SEND_BYTES = 2 << 20
+
+
+@contextmanager
+def spooling() -> Iterator[None]:
+    """Turn what a temporary file raises into one sentence that says what to do.
+
+    Not an ``OSError``: on the wire that would pass for a lost connection, and be tried again.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise VectorizeError(
+            f"The temporary directory {tempfile.gettempdir()} cannot be used: {error.strerror or error}. A load needs "
+            "room for max_in_flight + 2 batches there, up to 100 MB each: free some, point TMPDIR to another disk, or "
+            "lower max_in_flight."
+        ) from error
+
+
+def temporary_file() -> IO[bytes]:
+    """A file without a name, which goes away with the process."""
+    with spooling():
+        return tempfile.TemporaryFile(buffering=0)
+
+
+class Holder(Protocol):
+    """Something that holds bytes of a body, to be read again and again."""
+
+    def read(self, size: int, at: int) -> bytes: ...
+
+    def verify(self) -> None:
+        """Raise, if its bytes may be others than those that were looked at."""
+
+
+class Spool:
+    """A temporary file that is written from its beginning on, and used again: its pages are there already."""
+
+    def __init__(self) -> None:
+        self.file = temporary_file()
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append."""
+        view = memoryview(data)
+        with spooling():
+            while view:
+                done = os.pwrite(self.file.fileno(), view, self.size)
+                view, self.size = view[done:], self.size + done
+
+    def read(self, size: int, at: int) -> bytes:
+        """Some bytes; at least one."""
+        with spooling():
+            piece = os.pread(self.file.fileno(), size, at)
+            if not piece:
+                raise OSError("the file of a batch is shorter than it was")
+        return piece
+
+    def verify(self) -> None:
+        """Nobody else can write to it."""
+
+
+class Spools:
+    """Temporary files that are used again by batch after batch. Threads may share them."""
+
+    def __init__(self) -> None:
+        self._free: list[Spool] = []
+
+    def take(self) -> Spool:
+        """An empty one."""
+        try:
+            spool = self._free.pop()
+        except IndexError:
+            return Spool()
+        spool.size = 0
+        return spool
+
+    def give(self, spool: Spool) -> None:
+        """What is in it is not needed any more."""
+        self._free.append(spool)
+
+    def close(self) -> None:
+        """Give the disk back."""
+        while self._free:
+            self._free.pop().file.close()
+
+
+class SourceFile:
+    """A plain local file of the source, open for as long as a batch is to be sent from it.
+
+    :param fd: the file, open; it is duplicated.
+    :param uri: its name.
+    """
+
+    def __init__(self, fd: int, uri: str) -> None:
+        self._fd = os.dup(fd)
+        self._uri = uri
+        self._as_opened = self._state()
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+    def _state(self) -> tuple[int, int]:
+        found = os.fstat(self._fd)
+        return found.st_size, found.st_mtime_ns
+
+    def read(self, size: int, at: int) -> bytes:
+        """Some bytes; at least one.
+
+        :raises SourceError: they are not there any more.
+        """
+        try:
+            piece = os.pread(self._fd, size, at)
+        except OSError as error:
+            raise SourceError(f"{self._uri} cannot be read: {error.strerror or error}.", uri=self._uri) from error
+        if not piece:
+            raise self._changed()
+        return piece
+
+    def verify(self) -> None:
+        """Look whether it was written to.
+
+        :raises SourceError: it was.
+        """
+        if self._state() != self._as_opened:
+            raise self._changed()
+
+    def _changed(self) -> SourceError:
+        return SourceError(
+            f"{self._uri} changed while it was read. Load it again when whoever writes it is done.", uri=self._uri
+        )
+
+
+class Part(NamedTuple):
+    """Some bytes of a body: ``size`` of them, in ``holder`` from ``at`` on."""
+
+    holder: Holder
+    at: int
+    size: int
+
+
+class Body:
+    """A request's body: read anew, in large pieces, at each iteration. Never in memory.
+
+    The last piece is given only if all holders are what they were: a body of a file that was written to meanwhile
+    never reaches Vectorize whole, and so is never acknowledged.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+        self._size = sum(part.size for part in parts)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self._size
+        for holder, start, size in self._parts:
+            at, end = start, start + size
+            while at < end:
+                piece = holder.read(min(SEND_BYTES, end - at), at)
+                at += len(piece)
+                left -= len(piece)
+                if not left:
+                    for part in self._parts:
+                        part.holder.verify()
+                yield piece
