@@ -13,6 +13,7 @@ from airflow_provider_vectorize.load.files import Body, Holder, Part, Spool, Spo
 from airflow_provider_vectorize.load.lines import Mark
 from airflow_provider_vectorize.load.rows import BadRow, Rows
 
+
 class Run(NamedTuple):
     """Rows of a batch whose bytes follow each other in one file.
 

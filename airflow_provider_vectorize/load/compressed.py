@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from isal import igzip
+from isal.igzip_lib import IsalError
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load.files import SourceFile
@@ -82,7 +84,7 @@ def explained(name: str) -> Iterator[None]:
             "Write it again.",
             uri=name,
         ) from error
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except (gzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]
         raise SourceError(f"{name} is damaged, or not compressed as its name says: {error}.", uri=name) from error
     except OSError as error:
         raise SourceError(f"{name} cannot be read: {reason(error)}.", uri=name) from error
@@ -145,6 +147,6 @@ class _Zstd(io.RawIOBase):
 _STEPS = (1 << 10, 1 << 17)
 
 _OPENERS: dict[str, Callable[[io.BufferedReader], Any]] = {
-    ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
+    ".gz": lambda raw: igzip.IGzipFile(fileobj=raw),  # type: ignore[no-untyped-call]
     ".zst": lambda raw: io.BufferedReader(_Zstd(raw), BUFFER_BYTES),
 }

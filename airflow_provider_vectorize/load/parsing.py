@@ -6,8 +6,11 @@ So this may give up whenever it likes, but must not take a row that a look at th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from operator import sub
 from typing import Any, NamedTuple
 
+import numpy as np
 import simdjson
 
 from airflow_provider_vectorize.api.limits import Limits
@@ -15,7 +18,7 @@ from airflow_provider_vectorize.api.limits import Limits
 #: A parser keeps the memory of the largest block that it has seen: larger ones, of one long line, are not for it.
 PARSED_BYTES = 2 << 20
 _NUMBERS = (float, int)
-#: Spellings of keys that are remembered; metadata whose keys are different in each row must not fill the memory.
+#: Keys that are remembered; metadata with others in each row must not fill the memory.
 REMEMBERED = 10_000
 
 
@@ -30,11 +33,8 @@ class Parsed(NamedTuple):
     values: list[Any]
 
 
-class _Shape(NamedTuple):
-    """What a row has besides id and values."""
-
-    namespace: bool
-    metadata: bool
+class _UnusualError(ValueError):
+    """Something that has to be looked at line by line."""
 
 
 class RowParser:
@@ -48,64 +48,76 @@ class RowParser:
         self._dimensions = dimensions
         self._limits = limits
         self._parser = simdjson.Parser()
-        self._shapes: dict[tuple[str, ...], _Shape | None] = {("id", "values"): _Shape(False, False)}
         self._keys: set[str] = set()  # of metadata: those that are allowed
+        self._metadata_only = False  # the last row had id, values, metadata and nothing else
+        self._flat = self._large = False
 
-    def parse(self, data: bytes, rows: int) -> Parsed | None:
+    def parse(self, data: bytes, ends: list[int]) -> Parsed | None:
         """The rows of a block, or ``None`` where it has to be looked at line by line.
 
         :param data: whole lines, each with its ``\\n``.
-        :param rows: how many lines those are.
+        :param ends: where each ends.
         """
         if len(data) > PARSED_BYTES:
             return None
+        # Only then can values have arrays in them, or metadata be too large.
+        self._flat = not self._dimensions or _flat(data, len(ends))
+        self._large = max(map(sub, ends, (0, *ends))) > self._limits.metadata_bytes
         try:
-            parsed = self._parse(data, flat=_flat(data))
-        except (ValueError, TypeError, LookupError, RuntimeError, AttributeError):
+            parsed = self._parse(data)
+            return parsed if len(parsed.ids) == len(ends) and self._ids_fit(parsed.ids) else None
+        except (ValueError, TypeError, LookupError, RuntimeError, AttributeError):  # the parser's, or of another type
             return None
-        return parsed if parsed and len(parsed.ids) == rows and self._ids_fit(parsed.ids) else None
 
-    def _parse(self, data: bytes, *, flat: bool) -> Parsed | None:
+    def _parse(self, data: bytes) -> Parsed:
         # One array, with a 0 for each newline. A newline inside a row then breaks it, or the 0 is missed outside;
         # two rows on a line have none between them.
-        document = iter(self._parser.parse(b"[%b0]" % data.replace(b"\n", b",0,")))
-        dimensions, metadata_bytes = self._dimensions, self._limits.metadata_bytes
+        document: Iterator[Any] = iter(self._parser.parse(b"[%b0]" % data.replace(b"\n", b",0,")))  # type: ignore[arg-type]
         ids: list[str] = []
         values: list[Any] = []
         for row in document:
             if row == 0:  # after the last newline
-                return Parsed(ids, values) if next(document, None) is None else None
+                break
             ids.append(row["id"])
-            if dimensions:
-                array = row["values"]
-                if len(array) != dimensions or not (flat or all(type(value) in _NUMBERS for value in array)):
-                    return None  # as_buffer takes what is in arrays inside the array, too
-                values.append(array.as_buffer(of_type="d"))
-            keys = tuple(row)
-            shape = self._shapes[keys] if keys in self._shapes else self._shape(keys)
-            if shape is None:
-                return None
-            if shape.namespace and not self._namespace_fits(row["namespace"]):
-                return None
-            if shape.metadata:
-                metadata = row["metadata"]
-                if metadata is not None:
-                    names = list(metadata)
-                    if not self._keys.issuperset(names) and not self._learn(names):
-                        return None
-                    if len(data) > metadata_bytes and len(metadata.mini) > metadata_bytes:
-                        return None
+            if self._dimensions:
+                values.append(self._values(row["values"]))
+            if len(row) != 2:
+                self._look_at_others(row)
             if next(document) != 0:
-                return None
-        return None
+                raise _UnusualError
+        if next(document, None) is not None:
+            raise _UnusualError
+        return Parsed(ids, values)
 
-    def _shape(self, keys: tuple[str, ...]) -> _Shape | None:
-        found = set(keys)
-        plain = len(found) == len(keys) and {"id", "values"} <= found
-        shape = _Shape("namespace" in found, "metadata" in found) if plain else None
-        if len(self._shapes) < REMEMBERED:
-            self._shapes[keys] = shape
-        return shape
+    def _values(self, array: Any) -> Any:
+        if len(array) != self._dimensions:
+            raise _UnusualError
+        # What is in arrays inside the array would be taken, too.
+        if not self._flat and not all(type(value) in _NUMBERS for value in array):
+            raise _UnusualError
+        return array.as_buffer(of_type="d")
+
+    def _look_at_others(self, row: Any) -> None:
+        """Whatever a row has besides id and values."""
+        # To ask for a key that is not there costs more than all else, and to list them as much as a metadata's.
+        if not self._metadata_only or len(row) != 3 or "metadata" not in row:
+            keys = set(row)
+            if len(keys) != len(row) or "values" not in keys:
+                raise _UnusualError
+            if "namespace" in keys and not self._namespace_fits(row["namespace"]):
+                raise _UnusualError
+            self._metadata_only = len(keys) == 3 and "metadata" in keys
+            if "metadata" not in keys:
+                return
+        metadata = row["metadata"]
+        if metadata is not None:
+            if type(metadata) is not simdjson.Object:
+                raise _UnusualError
+            names = list(metadata)
+            if not self._keys.issuperset(names) and not self._learn(names):
+                raise _UnusualError
+            if self._large and len(metadata.mini) > self._limits.metadata_bytes:
+                raise _UnusualError
 
     def _learn(self, names: list[str]) -> bool:
         """Whether metadata may have these keys."""
@@ -127,8 +139,10 @@ class RowParser:
         return max(map(len, ids)) <= (most if text.isascii() else most // 4)
 
 
-def _flat(data: bytes) -> bool:
+def _flat(data: bytes, rows: int) -> bool:
     """Whether no array has another one in it, by the brackets; also those in texts count, so it is on the safe side."""
+    if np.count_nonzero(np.frombuffer(data, np.uint8) == ord("[")) == rows:  # that of the values in each
+        return True
     find, at = data.find, 0
     while at := find(b"[", at) + 1:
         last = find(b"]", at)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.load.ahead import ahead
 from airflow_provider_vectorize.load.checkpoint import Done
 from airflow_provider_vectorize.load.lines import Mark, Text, read_blocks
 from airflow_provider_vectorize.load.rows import Rows, check_rows, without
@@ -48,8 +49,9 @@ def read_rows(objects: Sequence[SourceObject], check: Check, done: Done) -> Iter
         item = objects[number]
         mark = start if number == start.object else Mark(number)
         empty = not mark.offset
-        with item.open(mark.offset) as text:
-            for block in read_blocks(text.stream, mark):
+        # A plain file is read ahead by the kernel.
+        with item.open(mark.offset) as text, nullcontext(text.stream) if text.file else ahead(text.stream) as stream:
+            for block in read_blocks(stream, mark):
                 rows = check_rows(block, check)
                 empty = empty and not rows.ends and not rows.bad
                 if gaps:

@@ -19,7 +19,6 @@ Validation = Literal["full", "light", "off"]
 Float32Text = Literal["auto", "always", "never"]
 
 
-
 class Checked(NamedTuple):
     """The rows of a block that are all good, as columns.
 
@@ -90,7 +89,7 @@ class FullCheck:
 
     def block(self, data: bytes, ends: list[int]) -> Checked | None:
         """Parse all rows of a block."""
-        parsed = self._parser.parse(data, len(ends))
+        parsed = self._parser.parse(data, ends)
         return Checked(parsed.ids, ends) if parsed and _float32(parsed.values) is not None else None
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
@@ -169,7 +168,7 @@ class Float32Check(FullCheck):
 
     def block(self, data: bytes, ends: list[int]) -> Checked | None:
         """Parse all rows of a block, and write them anew."""
-        parsed = self._parser.parse(data, len(ends))
+        parsed = self._parser.parse(data, ends)
         values = _float32(parsed.values) if parsed else None
         if parsed is None or values is None:
             return None
@@ -216,14 +215,19 @@ class LightCheck(FullCheck):
 
     def block(self, data: bytes, ends: list[int]) -> Checked | None:
         """Parse what is left of a block's rows without their values."""
-        commas, pieces = self._dimensions - 1, list[bytes]()
+        if self._dimensions < 2 or not (data.isascii() or _utf8(data)):  # the parser sees the rest only
+            return None
+        commas = np.frombuffer(data, np.uint8) == ord(",")
+        pieces: list[bytes] = []
+        rest: list[int] = []
+        size = 0
         for start, first, last, end in _values_in(data, ends):
-            if first == last or data.count(b",", first, last) != commas or not commas:
+            if first == last or np.count_nonzero(commas[first:last]) != self._dimensions - 1:
                 return None
             pieces += data[start : first + 1], data[last - 1 : end]
-        if not data.isascii() and not _utf8(data):  # the parser sees the rest only
-            return None
-        parsed = self._parser.parse(b"".join(pieces), len(ends))
+            size += end - start - (last - first) + 2
+            rest.append(size)
+        parsed = self._parser.parse(b"".join(pieces), rest)
         return Checked(parsed.ids, ends) if parsed else None
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:

@@ -234,7 +234,12 @@ BROKEN = (
     Case("a gzip that is cut off", "cut.ndjson.gz", lambda: gz(MANY)[:-100], error="is cut off"),
     Case("a gzip without its last eight bytes", "no-trailer.ndjson.gz", lambda: gz(MANY)[:-8], error="is cut off"),
     Case("a gzip with damaged bytes", "damaged.ndjson.gz", lambda: flipped(gz(MANY)), error="is damaged"),
-    Case("a gzip with garbage after it", "garbage.ndjson.gz", lambda: gz(MANY) + b"garbage", error="is damaged"),
+    Case(
+        "a gzip with garbage after it",
+        "garbage.ndjson.gz",
+        lambda: gz(MANY) + b"garbage that goes on",
+        error="is damaged",
+    ),
     Case("an empty file called .gz", "empty.ndjson.gz", lambda: b"", error="is cut off"),
     Case(
         "plain text called .gz", "plain.ndjson.gz", lambda: MANY, error="is damaged, or not compressed as its name says"

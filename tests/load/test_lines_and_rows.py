@@ -6,7 +6,8 @@ import io
 import json
 import random
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -53,7 +54,11 @@ def found_by(rows: list[Rows]) -> list[naive.Line]:
     for part in rows:
         start = 0
         for row, (vector_id, end) in enumerate(zip(part.ids, part.ends, strict=True)):
-            lines.append(naive.Line(part.mark(row).line, part.mark(row).offset, part.body[start:end].strip(b" \t\r\n"), vector_id))
+            lines.append(
+                naive.Line(
+                    part.mark(row).line, part.mark(row).offset, part.body[start:end].strip(b" \t\r\n"), vector_id
+                )
+            )
             start = end
         assert start == len(part.body)
         assert part.body.count(b"\n") == len(part.ends)
@@ -76,6 +81,12 @@ ODD = st.sampled_from([
     b'{"id":7,"values":[1,2]}', b'{"id":null,"values":[1,2]}', b'{"id":"\\ud800","values":[1,2]}',
     b'{"id":"a","values":[1,2],"x":"\\ud800"}', b'{"id":"a","values":[1,2]} x',
     b"[1,2]", b"null", b"\xff\xfe", b"\xc3",
+    b'{"id":"a","values":[1,2],"metadata":"abc"}', b'{"id":"a","values":[1,2],"metadata":["a"]}',
+    b'{"values":"12","id":"a"}', b'{"id":"a","values":[[1],2]}',
+    b'{"id":"a","values":[[1,2],[]]}', b'{"id":"a","values":[1,2],"metadata":{"k":[[1],"["]}}',
+    b'{"id":"a","values":[1,2],"namespace":7}', b"0", b"false", row() + b"," + row(), row() + b",0," + row(),
+    row() + b",",
+    b'{"id":"a"', b'"values":[1,2]}', b'{"id":"a","values":[1,2],"metadata":{"k":[{}', b"{}]}}",
     b'{"id":"a","id":"b","values":[1,2]}', b'{"id":"a","values":[1,2],"metadata":{"$k":1}}',
     b"", b" \t\r", b"\x0b", b"\x00",
     naive.BOM, naive.BOM + row(), b'{"id":"a","values":[1,2],"metadata":{"k":1e400}}', b"{", b'"',
@@ -138,6 +149,37 @@ def test_rows_in_ranges_that_are_dealt_with_are_left_out_and_no_other(
         done = done.add(first, last)
     left = [without(rows, done) for rows in rows_of(data, size)]
     assert found_by(left) == [line for line in lines if not done.covers(Mark(0, line.number, line.offset))]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(GOOD.filter(lambda text: naive.vector_id(text, 2) is not None) | ODD, min_size=1, max_size=4))
+@pytest.mark.parametrize(("validation", "float32_text"), [("full", "never"), ("full", "always"), ("light", "never")])
+def test_a_block_that_is_checked_at_once_has_no_row_that_a_look_at_the_line_refuses(
+    validation: Any, float32_text: Any, lines: list[bytes]
+) -> None:
+    data = b"\n".join([*lines, b""])
+    check = choose_check(2, LIMITS, validation, float32_text)
+    ends = [end for end, byte in enumerate(data, 1) if byte == 10]
+    checked = check.block(data, ends)
+    if checked is None:
+        return
+    looked_at = [check(line) for line in lines]
+    assert list(checked.ids) == [vector_id for vector_id, _ in looked_at]
+    assert (data if checked.body is None else checked.body) == b"".join(text + b"\n" for _, text in looked_at)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"namespace": "en"}, {"metadata": {"a": [1]}}, {"metadata": {}, "namespace": None}]
+)
+@pytest.mark.parametrize(
+    ("validation", "float32_text"), [("full", "never"), ("full", "auto"), ("light", "never"), ("off", "never")]
+)
+def test_ordinary_rows_are_checked_a_block_at_a_time(validation: Any, float32_text: Any, more: dict[str, Any]) -> None:
+    check = choose_check(2, LIMITS, validation, float32_text)
+    texts = [row(f"é {n}", (0.1, -1e-9), **more) for n in range(3)]
+    checked = check.block(b"\n".join([*texts, b""]), list(accumulate(len(text) + 1 for text in texts)))
+    assert checked
+    assert validation == "off" or checked.ids == ["é 0", "é 1", "é 2"]
 
 
 def test_a_million_random_bytes_are_read_as_the_naive_reader_does() -> None:

@@ -19,9 +19,9 @@ from airflow_provider_vectorize.load.vectors import (
     Float32Check,
     FullCheck,
     LightCheck,
+    NoCheck,
     RowProblem,
     choose_check,
-    NoCheck,
 )
 from tests.support import make_rows
 

@@ -83,5 +83,5 @@ def packed(text: bytes, name: str) -> bytes:
 
 def read(item: Any, offset: int = 0) -> bytes:
     """All that is there from a byte on."""
-    with item.open(offset) as stream:
-        return b"".join(iter(lambda: stream.read(1 << 20), b""))
+    with item.open(offset) as text:
+        return b"".join(iter(lambda: text.stream.read(1 << 20), b""))

@@ -107,8 +107,8 @@ def test_many_small_reads_ask_the_store_no_more_often(s3: ObjectStore) -> None:
     s3.put("a.ndjson", b"0123456789\n" * 200_000)
     (item,) = find(f"s3://{BUCKET}/a.ndjson")
 
-    with item.open(0) as stream:
-        while stream.read(11):
+    with item.open(0) as text:
+        while text.stream.read(11):
             pass
 
     assert len(s3.gets("a.ndjson")) == 1
@@ -160,11 +160,11 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 (item,) = storage.find(sys.argv[1], "store")
-with item.open(0) as stream:
-    stream.read(1 << 20)
+with item.open(0) as text:
+    text.stream.read(1 << 20)
 before, size = peak(), 0
-with item.open(0) as stream:
-    while piece := stream.read(1 << 20):
+with item.open(0) as text:
+    while piece := text.stream.read(1 << 20):
         size += len(piece)
 print(size, peak() - before)
 """
