@@ -68,3 +68,18 @@ def first_lines(path: Path, lines: int) -> Path:
             for _, line in zip(range(lines), stream, strict=False):
                 out.write(line)
     return target
+
+
+def parts(path: Path, count: int) -> Path:
+    """A folder with the same rows in so many files, and one with one row; made once."""
+    folder = path.with_name(f"{path.stem}-in-{count}")
+    if not folder.exists():
+        lines = path.read_bytes().splitlines(keepends=True)
+        making = folder.with_suffix(".part")
+        making.mkdir()
+        for number in range(count):
+            some = lines[number * len(lines) // count : (number + 1) * len(lines) // count]
+            (making / f"{number:04}.ndjson").write_bytes(b"".join(some))
+        (making / "one-row").write_bytes(lines[0])
+        making.rename(folder)
+    return folder

@@ -30,6 +30,7 @@ class FileObject:
         self._path = path
         self.uri = path.as_uri()
         self.version = self.current_version()
+        self.size = path.stat().st_size if path.exists() else None
 
     def current_version(self) -> str:
         try:

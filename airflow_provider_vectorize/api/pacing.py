@@ -55,8 +55,9 @@ class Pacer:
         self._answered = False
         self._quota = math.inf
         self._window: Budget | None = None  # what is left of it; ``reset`` is a time of the clock
-        self._begun = -math.inf  # when the last request began
+        self._last_begun = -math.inf
         self._blocked_until = -math.inf
+        self.begun = 0  #: requests that were let through
         self.waited = 0.0  #: seconds that requests were kept back, all threads together
 
     def start(self, say: Callable[[float, str], None]) -> None:
@@ -72,7 +73,8 @@ class Pacer:
                 wait, reason = self._wait()
                 if wait <= 0:
                     self._in_flight += 1
-                    self._begun = self._clock.now()
+                    self._last_begun = self._clock.now()
+                    self.begun += 1
                     if self._window:
                         self._window = replace(self._window, left=self._window.left - 1)
                     return
@@ -133,4 +135,4 @@ class Pacer:
         pause = window.pause(self._reserve)
         if pause >= window.reset:
             return window.reset, f"{window.left} requests are left in the account's window, and kept for others"
-        return self._begun + pause - now, f"pacing: {window.left} requests are left for {window.reset:.0f} s"
+        return self._last_begun + pause - now, f"pacing: {window.left} requests are left for {window.reset:.0f} s"

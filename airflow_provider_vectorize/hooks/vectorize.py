@@ -21,6 +21,7 @@ from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.vectors import Float32Text, Validation
+from airflow_provider_vectorize.metrics import LoadMetrics
 
 
 class VectorizeHook(BaseHook):
@@ -297,7 +298,9 @@ class VectorizeHook(BaseHook):
             objects = storage.find(source, source_conn_id)
             self.log.info("Index %s, %s of %s.", index_name, operation, _described(objects))
             index = client.get_index(index_name)
-            receipt = run(client, operation, index, objects, options, checkpoints, identity or {})
+            receipt = run(
+                client, operation, index, objects, options, checkpoints, identity or {}, LoadMetrics(index_name)
+            )
         self.loaded = lineage.Loaded(
             account_id=client.credentials.account_id,
             dimensions=index.config.dimensions,

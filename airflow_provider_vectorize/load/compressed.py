@@ -55,6 +55,11 @@ def text_of(raw: Any, name: str, offset: int) -> Text:
     return Text(stream)
 
 
+def is_compressed(name: str) -> bool:
+    """Whether an object is compressed, by its name."""
+    return name.endswith(tuple(_OPENERS))
+
+
 def _is_plain(begin: bytes, name: str) -> None:
     for magic, (what, suffix) in _MAGIC.items():
         if begin.startswith(magic):

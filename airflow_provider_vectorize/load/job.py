@@ -15,6 +15,7 @@ from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Delivery
 from airflow_provider_vectorize.load.ledger import Ledger
 from airflow_provider_vectorize.load.options import LoadOptions
+from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.source import SourceObject
 from airflow_provider_vectorize.load.uploader import Uploader
@@ -31,12 +32,14 @@ def run(
     options: LoadOptions,
     store: CheckpointStore | None = None,
     identity: Mapping[str, str] | None = None,
+    tell: Observer = lambda progress: None,
 ) -> Receipt:
     """Load the objects, going on from the store's checkpoint where it is of the same load.
 
     :param client: of its own for this load; it is unusable afterwards.
     :param identity: what else makes it this load, by name. With it the checkpoint of a finished load stays in the
         store, so that a task that is lost before it can hand on its receipt need not load again.
+    :param tell: of the load's progress, every few seconds and at its end.
     :raises VectorizeError: with what was acknowledged before.
     """
     uris = [item.uri for item in objects]
@@ -68,7 +71,7 @@ def run(
     ledger = Ledger(begun, keeper, letters, uris)
     bad_rows = BadRows(options, uris, begun.receipt.rejected)
     delivery = Delivery(client, operation, index.name, bad_rows)
-    receipt = Uploader(client, objects, check, options, ledger, bad_rows, delivery).run()
+    receipt = Uploader(client, objects, check, options, ledger, bad_rows, delivery, tell).run()
     if not receipt.vectors:
         raise _nothing(objects, receipt)
     if not identity:

@@ -26,6 +26,11 @@ class SourceObject(Protocol):
         ...
 
     @property
+    def size(self) -> int | None:
+        """Its bytes as stored, or ``None`` where the store does not tell."""
+        ...
+
+    @property
     def version(self) -> str:
         """Changes whenever the content does: size and ETag or time of modification."""
         ...

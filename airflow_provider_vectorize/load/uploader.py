@@ -29,6 +29,7 @@ from airflow_provider_vectorize.load.delivery import Ack, Delivery
 from airflow_provider_vectorize.load.files import Spools
 from airflow_provider_vectorize.load.ledger import Ledger
 from airflow_provider_vectorize.load.options import LoadOptions
+from airflow_provider_vectorize.load.progress import Observer, Progress, share_done
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.rows import BadRow, Rows
 from airflow_provider_vectorize.load.source import SourceObject, read_rows
@@ -62,6 +63,7 @@ class Uploader:
     :param ledger: what an earlier attempt achieved, and where to enter what this one does.
     :param bad_rows: judges them.
     :param delivery: sends batches.
+    :param tell: of the load's progress.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Uploader:
         ledger: Ledger,
         bad_rows: BadRows,
         delivery: Delivery,
+        tell: Observer,
     ) -> None:
         self._client = client
         self._objects = objects
@@ -86,7 +89,7 @@ class Uploader:
         self._room = threading.Semaphore(options.max_in_flight + 1)
         self._stopped = threading.Event()
         self._spools = Spools()
-        self._progress = _Progress(client, ledger.receipt.vectors)
+        self._reporter = _Reporter(client, ledger, objects, tell)
 
     def run(self) -> Receipt:
         """Load, and return when every row is acknowledged or written down.
@@ -109,6 +112,7 @@ class Uploader:
             log.warning("The load ends early. %s", self._ledger.told())
             raise
         finally:
+            self._reporter.say(0)
             self._stop()
             self._room.release()
             for _ in threads:
@@ -157,7 +161,8 @@ class Uploader:
             if not failure and self._client.pacer.stopped.is_set():
                 failure = StoppedError()
                 self._stop()
-            self._progress.say(self._ledger.receipt, len(in_flight))
+            if self._reporter.due():
+                self._reporter.say(len(in_flight))
         if failure:
             raise failure
 
@@ -217,27 +222,38 @@ class Uploader:
             self._events.put(outcome)
 
 
-class _Progress:
+class _Reporter:
     """Says now and then how far the load is."""
 
-    def __init__(self, client: VectorizeClient, before: int) -> None:
+    def __init__(
+        self, client: VectorizeClient, ledger: Ledger, objects: Sequence[SourceObject], tell: Observer
+    ) -> None:
         self._client = client
-        self._before = before
+        self._ledger = ledger
+        self._objects = objects
+        self._tell = tell
+        self._before = ledger.receipt
+        self._share_before = self._share() or 0.0
         self._begun = self._said = time.monotonic()
 
-    def say(self, receipt: Receipt, in_flight: int) -> None:
-        now = time.monotonic()
-        if now - self._said < PROGRESS_SECONDS:
-            return
-        self._said = now
-        log.info(
-            "%s vectors acknowledged, batches: %d (%.1f MB), in flight: %d, retries: %d, "
-            "lost to rate limits: %.0f s, %.0f vectors a second",
-            f"{receipt.vectors:,}",
-            receipt.batches,
-            receipt.bytes_sent / 1e6,
-            in_flight,
-            self._client.retries,
-            self._client.pacer.waited,
-            (receipt.vectors - self._before) / (now - self._begun),
+    def due(self) -> bool:
+        return time.monotonic() - self._said >= PROGRESS_SECONDS
+
+    def say(self, in_flight: int) -> None:
+        self._said = time.monotonic()
+        progress = Progress(
+            receipt=self._ledger.receipt,
+            before=self._before,
+            share=self._share(),
+            share_before=self._share_before,
+            seconds=self._said - self._begun,
+            requests=self._client.pacer.begun,
+            retries=self._client.retries,
+            in_flight=in_flight,
+            waited=self._client.pacer.waited,
         )
+        log.info("%s", progress)
+        self._tell(progress)
+
+    def _share(self) -> float | None:
+        return share_done(self._objects, self._ledger.checkpoint.done.start)

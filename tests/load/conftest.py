@@ -14,6 +14,7 @@ from airflow_provider_vectorize.load.checkpoint import CheckpointStore
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
+from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.handle import LocalVectorize, RecordedRequest
 from tests.support import DIMENSIONS, FileObject, FileTarget, Row, client_of, create, ndjson, write
@@ -43,6 +44,7 @@ class Books:
         store: CheckpointStore | None = None,
         identity: Mapping[str, str] | None = None,
         client: Mapping[str, Any] | None = None,
+        tell: Observer = lambda progress: None,
         **options: Any,
     ) -> Receipt:
         """Load in small batches."""
@@ -63,6 +65,7 @@ class Books:
                 LoadOptions(dead_letters=letters, **options),
                 store,
                 identity,
+                tell,
             )
 
     def dump(self) -> dict[str, str]:

@@ -13,12 +13,15 @@ from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import VectorizeError
+from airflow_provider_vectorize.load import compressed
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
 from tests.support import FileObject, FileStore, FileTarget
 
 log = logging.getLogger("storm")
+
+compressed.KEPT_OPEN_BYTES = 0  # its files are small, and rows are to be sent from where they stand all the same
 
 #: Exit codes: the receipt is there, or the attempt failed and another one is due.
 DONE, FAILED = 0, 3
