@@ -1,8 +1,8 @@
 """A server that takes requests as Vectorize does and throws the bodies away, as fast as the kernel can.
 
 What is measured against it must not be the server, so it does the least that works: one thread a connection, headers
-parsed by hand, and bodies dropped inside the kernel (``MSG_TRUNC`` on Linux), which copies nothing. It counts bytes
-and requests, and asks nothing of the body. ``--latency`` is waited before each answer to a write; ``--rate`` limits
+parsed by hand, and bodies dropped inside the kernel (``MSG_TRUNC`` on Linux), which copies nothing. It counts writes
+and their bytes, and asks nothing of the body. ``--latency`` is waited before each answer to a write; ``--rate`` limits
 each connection.
 """
 
@@ -117,6 +117,8 @@ class Sink:
         elif method == "GET":
             shape = {"dimensions": self.dimensions, "metric": "cosine"}
             result = {"name": "bench", "config": shape, "dimensions": self.dimensions, "vectorCount": 0}
+        elif path.endswith("/get_by_ids"):
+            result = []
         else:
             with self.lock:
                 self.counts["requests"] += 1
