@@ -23,7 +23,7 @@ from airflow_provider_vectorize.hooks.connection import client_from
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.look import Look, look
 from airflow_provider_vectorize.triggers.mutation import VectorizeMutationTrigger
-from airflow_provider_vectorize.visibility import Wait, waits_for
+from airflow_provider_vectorize.waits import Wait, waits_for
 
 
 class VectorizeMutationSensor(BaseSensorOperator):

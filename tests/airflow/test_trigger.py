@@ -27,7 +27,7 @@ Waits = list[dict[str, Any]]
 def waits(airflow_home: Airflow, books: LocalVectorize, rows: Rows) -> Waits:
     """For a load of ten rows that Vectorize has not processed yet."""
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.visibility import waits_for
+    from airflow_provider_vectorize.waits import waits_for
 
     books.hold()
     found = [wait.to_dict() for wait in waits_for(VectorizeHook().load("books", rows(10)), None)]

@@ -13,7 +13,8 @@ from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import AuthError
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.look import Look, look
-from airflow_provider_vectorize.visibility import ALL_QUIET, LATER_BATCHES, READ_BACK, WATERMARK, waits_for
+from airflow_provider_vectorize.visibility import ALL_QUIET, LATER_BATCHES, READ_BACK, WATERMARK
+from airflow_provider_vectorize.waits import waits_for
 from tests.support import client_of, make_rows, truth
 
 from .conftest import Books
