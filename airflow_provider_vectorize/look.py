@@ -21,7 +21,6 @@ from airflow_provider_vectorize.visibility import (
 )
 from airflow_provider_vectorize.waits import Wait
 
-
 #: Rounds of reads in one look; the next look goes on. A thousand waits that only reads can prove take two looks.
 ROUNDS = 25
 #: Seconds to the next request from which on the account's budget is tight, and reads are left to the next look.

@@ -10,7 +10,6 @@ from typing import Any
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
-    AirflowSkipException,
     BaseSensorOperator,
     Context,
     conf,
@@ -83,34 +82,25 @@ class VectorizeMutationSensor(BaseSensorOperator):
         return client_from(connection, retry=RetryPolicy(total=0), reserve=0)
 
     def execute(self, context: Context) -> Any:
-        """Look once here, where a wrong token shows at once; then wait in the triggerer or here."""
+        """Wait in the triggerer, whose one poll serves all who wait; or here."""
         if not self._waits:  # what cannot be waited for shows here, before anybody is asked
             self.log.info("Nothing was written, so there is nothing to wait for.")
             return
         if self.deferrable:
-            self._execute_deferrable(context)
+            self._execute_deferrable()
             return
         try:
             super().execute(context)
         except AirflowSensorTimeout as error:
             raise AirflowSensorTimeout(f"{error} {self._last.text if self._last else ''}") from None
 
-    def _execute_deferrable(self, context: Context) -> None:
-        deadline = time.time() + float(self.timeout)
-        try:
-            if self.poke(context):
-                return
-        except AirflowFailException as error:
-            # As in the other modes, where Airflow's own loop around the looks does it.
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(f"Skipped instead of failed, as soft_fail says: {error}") from error
-            raise
+    def _execute_deferrable(self) -> None:
         self.defer(
             trigger=VectorizeMutationTrigger(
                 waits=[wait.to_dict() for wait in self._waits],
                 vectorize_conn_id=self.vectorize_conn_id,
                 poke_interval=float(self.poke_interval),
-                deadline=deadline,
+                deadline=time.time() + float(self.timeout),
             ),
             method_name="execute_complete",
         )

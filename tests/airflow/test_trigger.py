@@ -95,7 +95,7 @@ def test_its_import_is_light_because_the_triggerer_does_it_on_the_event_loop(air
 
 
 def test_a_look_never_runs_on_the_event_loop(waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_vectorize import look as module
+    from airflow_provider_vectorize.triggers import watch as module
 
     looked_from: list[threading.Thread] = []
     real, looking, go_on = module.look, threading.Event(), threading.Event()
@@ -197,7 +197,13 @@ def test_it_looks_once_more_when_its_time_is_over(waits: Waits, books: LocalVect
     assert event["status"] == "visible"
 
 
-def test_it_gives_up_at_its_deadline_and_says_what_is_missing(waits: Waits, books: LocalVectorize) -> None:
+def test_it_gives_up_at_its_deadline_and_says_what_is_missing(
+    waits: Waits, books: LocalVectorize, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_vectorize.triggers import poll
+
+    monkeypatch.setattr(poll, "FRESH", 0.0)  # as if the first look were long ago
+
     (event,) = asyncio.run(events(trigger(waits, poke_interval=3600, deadline=time.time() + 0.1)))
 
     assert event["status"] == "timeout"
