@@ -70,8 +70,6 @@ class VectorizeMutationTrigger(BaseTrigger):
                     await waiter.last_look()
                 view = waiter.view
                 if view is not None:
-                    if view.error:
-                        raise view.error
                     if view.visible:
                         self.log.info("%s", view.text)
                         return "visible", view.text
@@ -82,4 +80,6 @@ class VectorizeMutationTrigger(BaseTrigger):
                         said, said_at = view.lacks, time.monotonic()
                     if left <= 0 or waiter.kept_off() > left:  # while requests are blocked there is nothing to be seen
                         return "timeout", view.text
+                elif left <= 0:
+                    return "timeout", "Nothing could be looked at in time, because requests are limited."
                 await waiter.news(min(max(left, 0.0), SAY_AGAIN))

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
 
@@ -45,6 +46,12 @@ class View:
     text: str = ""
     lacks: tuple[str, ...] = ()
     error: Exception | None = None
+    traceback: TracebackType | None = None
+
+    def check(self) -> None:
+        """Raise the error, where there is one. Each who raises it begins with the traceback that it had."""
+        if self.error:
+            raise self.error.with_traceback(self.traceback)
 
 
 class Waiter:
@@ -126,16 +133,20 @@ class Waiter:
 
     @property
     def view(self) -> View | None:
-        """Of all indexes together; ``None`` before each was looked at."""
+        """Of all indexes together; ``None`` before each was looked at.
+
+        :raises Exception: what a look failed with, for good.
+        """
         if len(self._views) < len(self._waits):
             return None
         views = list(self._views.values())
+        for view in views:
+            view.check()
         return View(
             visible=all(view.visible for view in views),
             never=next((view.never for view in views if view.never), None),
             text=" ".join(view.text for view in views),
             lacks=tuple(lack for view in views for lack in view.lacks),
-            error=next((view.error for view in views if view.error), None),
         )
 
 
@@ -201,7 +212,7 @@ class Poll:
             views, pause = await asyncio.to_thread(self._watch.look, waiting)
         except Exception as error:  # noqa: BLE001 - handed to each who waits, who raises it
             self._close()  # a connection that was corrected meanwhile is read anew
-            views, pause = dict.fromkeys(waiting, View(error=error)), 0.0
+            views, pause = dict.fromkeys(waiting, View(error=error, traceback=error.__traceback__)), 0.0
         self.looked_at = self._loop.time()
         self._free_at = self.looked_at + pause
         self._interval = min((waiter.interval for waiter in self.waiters), default=self._interval)
