@@ -1,7 +1,8 @@
 """1,000 deferred sensors in Airflow's own triggerer, which is ended in the middle: ``make bench-triggerer``.
 
-The rows that 1,000 mapped sensors leave when they defer are written at once, since a scheduler would take long to get so
-far; then the real ``airflow triggerer`` runs on them, is ended, and another goes on. At the end no task may be deferred.
+The rows that 1,000 mapped sensors leave when they defer are written at once, since a scheduler would take long to get
+so far; then the real ``airflow triggerer`` runs on them, is ended, and another goes on. At the end no task may be
+deferred any more.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from waits import BUDGET, load
-
 from airflow_provider_vectorize.local.handle import LocalVectorize
+from benchmarks.waits import BUDGET, load
 
 INTERVAL = 5.0
 DAG = """

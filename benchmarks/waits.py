@@ -33,6 +33,10 @@ from airflow_provider_vectorize.waits import Wait
 INDEX, DIMENSIONS = "books", 32
 #: Seconds of the server's clock between two loads.
 SPACING = 0.75
+HEAD = (
+    "| sensors | watermark | intervals held | `info` | `get_by_ids` | longest block | last release after |\n"
+    "|--:|---|--:|--:|--:|--:|--:|"
+)
 #: Cloudflare's.
 BUDGET = "1200/300"
 
@@ -59,11 +63,7 @@ def main() -> int:
     options = parser.parse_args()
     table = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the triggers' lines, which a triggerer writes to their files
-    print(
-        "| sensors | watermark | intervals held | `info` | `get_by_ids` | longest block | last release after |",
-        file=table,
-    )
-    print("|--:|---|--:|--:|--:|--:|--:|", file=table, flush=True)
+    print(HEAD, file=table, flush=True)
     for known in (True, False):
         for sensors in options.sensors:
             with vectorize() as local:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 #: A look that is this many seconds old, or an interval if that is shorter, is as good as a new one.
 FRESH = 5.0
-#: So many are woken in one turn of the event loop: a thousand at once would hold it up.
-AT_ONCE = 20
+#: So many are woken at once, and the next ones after so many seconds: a thousand together would hold up the loop.
+AT_ONCE, APART = 20, 0.02
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ class Poll:
             if waiter in self.waiters and waiter.take(self._index_name, view):
                 woken += 1
                 if woken % AT_ONCE == 0:
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(APART)
 
     def _close(self) -> None:
         watch, self._watch = self._watch, None
