@@ -29,17 +29,18 @@ class VectorizeMutationSensor(BaseSensorOperator):
     """Wait until mutations are visible: until what was written can be queried.
 
     Mutation ids have no order and may never be shown, so the sensor looks for a proof: the index's watermark is the
-    mutation; or the watermark's time has passed the acknowledgement and new vectors of the load read back as they
-    were sent; or, where there is nothing new to read back, enough later batches were processed, or none for minutes.
-    While it waits, it says in the log what it sees.
+    mutation, or one that was sent after it; or the watermark's time has passed the acknowledgement and new vectors of
+    the load read back as they were sent; or, where there is nothing new to read back, enough later batches were
+    processed, or none for minutes. While it waits, it says in the log what it sees.
 
     Nothing goes to XCom. A retry looks anew. After ``timeout`` it fails without retries, as sensors do.
 
     :param mutation: a receipt (what an insert or upsert returns), a mutation id, or a list of either, for instance
         the output of mapped loads. (templated)
     :param index_name: the index, for bare mutation ids. (templated)
-    :param deferrable: wait in the triggerer, without a worker. Default: the deployment's setting.
-    :param poke_interval: seconds between two looks, each of one request (four when vectors are read back).
+    :param deferrable: wait in the triggerer, without a worker; all that wait there for an index share its looks.
+        Default: the deployment's setting.
+    :param poke_interval: seconds between two looks, each of one request (four or more when vectors are read back).
     :param vectorize_conn_id: the connection to Vectorize. (templated)
     :raises AirflowSensorTimeout: not visible within ``timeout`` seconds; the text tells what was missing.
     :raises AirflowFailException: it never will be, since the index is gone; or the credentials are wrong.

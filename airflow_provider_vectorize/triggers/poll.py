@@ -45,7 +45,7 @@ class View:
     never: str | None = None
     text: str = ""
     lacks: tuple[str, ...] = ()
-    error: Exception | None = None
+    error: BaseException | None = None
     traceback: TracebackType | None = None
 
     def check(self) -> None:
@@ -135,7 +135,7 @@ class Waiter:
     def view(self) -> View | None:
         """Of all indexes together; ``None`` before each was looked at.
 
-        :raises Exception: what a look failed with, for good.
+        :raises BaseException: what a look failed with, for good.
         """
         if len(self._views) < len(self._waits):
             return None
@@ -165,6 +165,7 @@ class Poll:
         self._interval = FRESH
         # Without the context of the task that happens to be the first: its log is not for the others.
         self._task = self._loop.create_task(self._run(), name=f"poll of index {index_name}", context=Context())
+        self._task.add_done_callback(self._end)
 
     def add(self, waiter: Waiter, waits: Sequence[Mapping[str, Any]]) -> None:
         """One more waits, from the next look on."""
@@ -182,14 +183,15 @@ class Poll:
         self._wake.set()
 
     async def _run(self) -> None:
-        try:
-            while await self._is_due():
-                await self._tell(await self._look())
-        finally:
-            self._close()
-            self._polls.pop((self._conn_id, self._index_name), None)
-            for waiter in list(self.waiters):
-                waiter.lost(self._index_name)
+        while await self._is_due():
+            await self._tell(await self._look())
+
+    def _end(self, _: asyncio.Task[None]) -> None:
+        """Nobody waits any more; or the task was cancelled, and they begin another poll."""
+        self._close()
+        self._polls.pop((self._conn_id, self._index_name), None)
+        for waiter in list(self.waiters):
+            waiter.lost(self._index_name)
 
     async def _is_due(self) -> bool:
         """Return when the next look is due: whether anybody waits for it."""
@@ -210,7 +212,9 @@ class Poll:
             if self._watch is None:
                 self._watch = await asyncio.to_thread(_watch, await self._connection(), self._index_name)
             views, pause = await asyncio.to_thread(self._watch.look, waiting)
-        except Exception as error:  # noqa: BLE001 - handed to each who waits, who raises it
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - handed to each who waits, who raises it
             self._close()  # a connection that was corrected meanwhile is read anew
             views, pause = dict.fromkeys(waiting, View(error=error, traceback=error.__traceback__)), 0.0
         self.looked_at = self._loop.time()

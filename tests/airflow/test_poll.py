@@ -276,15 +276,20 @@ def test_each_log_tells_of_its_own_mutation_and_not_at_every_look(
         assert sum(wait["mutation_id"] in line for line in said) == 1
 
 
+class NoException(BaseException):
+    """Airflow has such, too."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError, NoException])
 def test_a_failure_that_nobody_foresaw_reaches_each_who_waits_as_it_is(
-    held: LocalVectorize, monkeypatch: pytest.MonkeyPatch
+    held: LocalVectorize, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     from airflow_provider_vectorize.triggers import watch
 
     loads = written(3)
 
     def broken(*_: Any) -> Any:
-        raise RuntimeError("a bug")
+        raise error("a bug")
 
     monkeypatch.setattr(watch, "look", broken)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
