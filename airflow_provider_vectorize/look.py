@@ -21,8 +21,9 @@ from airflow_provider_vectorize.visibility import (
 )
 from airflow_provider_vectorize.waits import Wait
 
-#: Rounds of reads in one look; the next look goes on. A thousand waits that only reads can prove take two looks.
-ROUNDS = 25
+#: Rounds of reads in one look, each of three requests; the next look goes on. Enough for a thousand waits that only
+#: reads can prove, and an eighth of the account's budget.
+ROUNDS = 50
 #: Seconds to the next request from which on the account's budget is tight, and reads are left to the next look.
 TIGHT = 1.0
 

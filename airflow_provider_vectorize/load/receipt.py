@@ -72,11 +72,11 @@ class Receipt:
     :param bytes_sent: the bytes of their bodies.
     :param rejected: rows that were set aside, see ``on_bad_row`` and ``unparsable_behavior``.
     :param accepted_at: ISO 8601, the server's clock at the last acknowledgement.
-    :param sent_after: ISO 8601, the server's clock in an answer that came before the last batch was sent: what was
-        acknowledged before that stands before it in Vectorize's log.
     :param samples: vectors of the last batch, with which the wait proves that it is visible.
     :param sealed: the last batch was sent when all others were acknowledged, so that its mutation stands for all.
         It is not where Vectorize refused all rows of that batch; the samples are of several batches then.
+    :param sent_after: ISO 8601, the server's clock in an answer that came before the last batch was sent: what was
+        acknowledged before that stands before it in Vectorize's log.
     """
 
     operation: str
@@ -88,9 +88,9 @@ class Receipt:
     bytes_sent: int = 0
     rejected: int = 0
     accepted_at: str | None = None
-    sent_after: str | None = None
     samples: tuple[Sample, ...] = ()
     sealed: bool = True
+    sent_after: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-plain, because XCom does not bring back the classes of other packages."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: A look that is this many seconds old, or an interval if that is shorter, is as good as a new one.
 FRESH = 5.0
 #: So many are woken at once, and the next ones after so many seconds: a thousand together would hold up the loop.
-AT_ONCE, APART = 20, 0.02
+AT_ONCE, APART = 20, 0.005
 
 
 @dataclass(frozen=True)
