@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
-.PHONY: help setup test test-all test-2.11 test-3.1 test-quick test-ui lint format demo demo-ui storm bench bench-local docs build clean
+.PHONY: help setup test test-all test-2.11 test-3.1 test-quick test-ui lint format demo demo-ui storm bench bench-local bench-waits bench-triggerer scale docs build clean
 
 help: ## show the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## install everything into .venv
 
@@ -62,6 +62,18 @@ storm: $(READY) ## 100 seeded loads through faults, kills and crashes; a line ea
 bench: $(READY) ## measure side by side with the peers, on an otherwise idle machine; writes benchmarks/results.md
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/clients/install_wrangler.sh
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/run.py
+
+bench-waits: $(READY) ## what 1,000 deferred sensors on one index cost: requests, event loop, time to the last release
+	$(BIN)/python -m benchmarks.waits
+
+bench-triggerer: $(READY) ## the same in Airflow's own triggerer, with a restart in the middle, beside Airflow's own triggers
+	$(BIN)/python -m benchmarks.triggerer --airflow >/dev/null
+	$(BIN)/python -m benchmarks.triggerer >/dev/null
+
+scale: $(READY) ## what a load costs, on paper for 20 M vectors and counted for shards and waiting tasks
+	@$(BIN)/python -m benchmarks.scale
+	@echo
+	@$(BIN)/python -m benchmarks.simulation 2>/dev/null
 
 bench-local: $(READY) ## how fast the local Vectorize is
 	$(BIN)/python benchmarks/local_vectorize.py

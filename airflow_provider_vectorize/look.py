@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_vectorize.api.client import VectorizeClient
@@ -15,10 +15,17 @@ from airflow_provider_vectorize.visibility import (
     AGREEING_READS,
     Reading,
     Verdict,
-    Wait,
     judge,
+    proved,
     to_read_back,
 )
+from airflow_provider_vectorize.waits import Wait
+
+#: Rounds of reads in one look, each of three requests; the next look goes on. Enough for a thousand waits that only
+#: reads can prove, and an eighth of the account's budget.
+ROUNDS = 50
+#: Seconds to the next request from which on the account's budget is tight, and reads are left to the next look.
+TIGHT = 1.0
 
 
 @dataclass(frozen=True)
@@ -26,17 +33,28 @@ class Look:
     """What one look at all indexes said.
 
     :param seen: to be handed to the next look; JSON-plain, no secret, no data.
-    :param visible: everything is visible.
-    :param never: why something will never be, or ``None``.
-    :param text: what is seen, for the log.
+    :param verdicts: by index, of those that were looked at.
     :param pause: seconds before which another look makes no sense, because requests are limited.
     """
 
     seen: dict[str, Any]
-    visible: bool
-    never: str | None
-    text: str
+    verdicts: Mapping[str, Verdict]
     pause: float = 0.0
+
+    @property
+    def visible(self) -> bool:
+        """Everything is."""
+        return all(verdict.visible for verdict in self.verdicts.values())
+
+    @property
+    def never(self) -> str | None:
+        """Why something will never be visible, or ``None``."""
+        return next((verdict.never for verdict in self.verdicts.values() if verdict.never), None)
+
+    @property
+    def text(self) -> str:
+        """What is seen, for the log."""
+        return " ".join(verdict.text for verdict in self.verdicts.values())
 
 
 def look(client: VectorizeClient, waits: Sequence[Wait], seen: Mapping[str, Any]) -> Look:
@@ -49,39 +67,41 @@ def look(client: VectorizeClient, waits: Sequence[Wait], seen: Mapping[str, Any]
     by_index: dict[str, list[Wait]] = {}
     for wait in waits:
         by_index.setdefault(wait.index_name, []).append(wait)
-    now_seen, verdicts, pause = dict(seen), [], 0.0
+    now_seen, verdicts, pause = dict(seen), dict[str, Verdict](), 0.0
     for index_name, group in by_index.items():
         before = seen.get(index_name, {})
-        if all(wait.mutation_id in before.get("proved", {}) for wait in group):
+        if all(wait.key in proved(before) for wait in group):
             continue
-        try:
-            verdict = _look_at(client, index_name, group, before)
-        except TransientApiError as error:
-            verdict = Verdict(before, False, None, f'Index "{index_name}" could not be looked at: {error}')
-            pause = max(pause, error.retry_after or 0.0)
+        verdict, blocked = _look_at(client, index_name, group, before)
         now_seen[index_name] = verdict.seen
-        verdicts.append(verdict)
-    return Look(
-        seen=now_seen,
-        visible=all(verdict.visible for verdict in verdicts),
-        never=next((verdict.never for verdict in verdicts if verdict.never), None),
-        text=" ".join(verdict.text for verdict in verdicts),
-        pause=max(pause, client.pacer.due()),
-    )
+        verdicts[index_name] = verdict
+        pause = max(pause, blocked)
+    return Look(now_seen, verdicts, max(pause, client.pacer.due()))
 
 
-def _look_at(client: VectorizeClient, index_name: str, waits: Sequence[Wait], seen: Mapping[str, Any]) -> Verdict:
-    info = _info(client, index_name)
-    verdict = judge(waits, seen, Reading(info))
-    while info and not verdict.visible:
-        ids = to_read_back(waits, verdict.seen, info, client.limits.ids_per_get)
-        if not ids:
-            break
-        reads = [_read(client, index_name, ids) for _ in range(AGREEING_READS)]
-        before, verdict = verdict, judge(waits, verdict.seen, Reading(info, ids, reads))
-        if len(verdict.seen["proved"]) == len(before.seen["proved"]):
-            break  # reading more would cost requests at every look, for the same answer
-    return verdict
+def _look_at(
+    client: VectorizeClient, index_name: str, waits: Sequence[Wait], seen: Mapping[str, Any]
+) -> tuple[Verdict, float]:
+    """What is seen, and the seconds for which nothing more can be."""
+    unseen = {wait.key: f"{wait.mutation_id}: there was no answer" for wait in waits if wait.key not in proved(seen)}
+    verdict = Verdict(dict(seen), lacks=unseen)
+    try:
+        info = _info(client, index_name)
+        verdict = judge(waits, seen, Reading(info))
+        for _ in range(ROUNDS):
+            if not info or verdict.visible or client.pacer.due() >= TIGHT:
+                break
+            ids = to_read_back(waits, verdict.seen, info, client.limits.ids_per_get)
+            if not ids:
+                break
+            reads = [_read(client, index_name, ids) for _ in range(AGREEING_READS)]
+            before, verdict = verdict, judge(waits, verdict.seen, Reading(info, ids, reads))
+            if len(verdict.lacks) == len(before.lacks):
+                break  # reading more would cost requests at every look, for the same answer
+    except TransientApiError as error:
+        text = f'Index "{index_name}" could not be looked at: {error}'
+        return replace(verdict, watermark=f"{verdict.watermark} {text}".strip()), error.retry_after or 0.0
+    return verdict, 0.0
 
 
 def _info(client: VectorizeClient, index_name: str) -> IndexInfo | None:

@@ -5,127 +5,48 @@ mutation of the last batch that it processed (the watermark), and when. These pr
 
 1. The watermark *is* the mutation. A load sends its last batch when all others are acknowledged, so its last
    mutation means all of them.
-2. The watermark's time has passed the acknowledgement, and the samples of the receipt read back as they were
+2. The watermark is a mutation that was *sent* after this one was acknowledged: it stands behind it in Vectorize's
+   log, which is processed in its order. One watermark proves all that wait for something older.
+3. The watermark's time has passed the acknowledgement, and the samples of the receipt read back as they were
    sent, in several reads in a row, since replicas disagree for a while. A batch that was running at the
    acknowledgement has a later time, too, and does not hold the mutation. So at least one sample has to be *new*:
    the index did not show it so before. What last night's load had left there already proves nothing.
-3. Where there is nothing new to read back: so many later batches were processed that the mutation has to be in
+4. Where there is nothing new to read back: so many later batches were processed that the mutation has to be in
    one of them; or none was for minutes, so that nothing is left. These are inferences, and called so.
+
+A mutation that was read back proves nothing of older ones: an attempt whose answer was lost may have sent the same
+vectors before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_provider_vectorize.api.limits import MUTATIONS_FOLDED, VECTORS_FOLDED
 from airflow_provider_vectorize.api.models import IndexInfo
-from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.load.receipt import Receipt, Sample
+from airflow_provider_vectorize.load.receipt import Sample
+from airflow_provider_vectorize.waits import Wait
 
 #: Reads in a row that have to agree (seen live: replicas flap).
 AGREEING_READS = 3
 #: ``Date`` has whole seconds, the watermark has milliseconds: times this near are not told apart.
 CLOCK_GRAIN = timedelta(seconds=1)
+#: Between an acknowledgement and a sending that two servers have told: their clocks agree to two seconds.
+ORDER_GRAIN = CLOCK_GRAIN + timedelta(seconds=2)
 #: Answers in a row that have to say that an index is gone, for the same reason.
 AGREEING_GONE = 3
 #: Nothing takes so long from its acknowledgement to a batch (seen live: 5 to 80 s).
 QUIET = timedelta(seconds=300)
 
 WATERMARK = "the watermark is this mutation"
+IN_ORDER = "the watermark is a mutation that was sent after it"
 READ_BACK = "its vectors read back as they were sent"
 LATER_BATCHES = "inferred: enough later batches were processed"
 ALL_QUIET = f"inferred: no batch was processed for {QUIET.seconds // 60} minutes, so nothing is left to be processed"
 
-
-@dataclass(frozen=True)
-class Wait:
-    """One mutation that is waited for.
-
-    :param index_name: its index.
-    :param mutation_id: its id.
-    :param accepted_at: the server's clock when it was acknowledged, where that is known.
-    :param operation: ``insert``, ``upsert`` or ``delete``: what the samples have to prove.
-    :param samples: vectors to read back.
-    :param sealed: whether the mutation came after all others of its load, so that it stands for them.
-    :param batches: later batches of which one has to hold it, and all else of its load.
-    """
-
-    index_name: str
-    mutation_id: str
-    accepted_at: datetime | None = None
-    operation: str = "upsert"
-    samples: tuple[Sample, ...] = ()
-    sealed: bool = True
-    batches: int = 2
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-plain, for a trigger's row: no secret, no data."""
-        return {
-            "index_name": self.index_name,
-            "mutation_id": self.mutation_id,
-            "accepted_at": self.accepted_at.isoformat() if self.accepted_at else None,
-            "operation": self.operation,
-            "samples": [asdict(sample) for sample in self.samples],
-            "sealed": self.sealed,
-            "later_batches": self.batches,
-        }
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Wait:
-        """From :meth:`to_dict`, or from a receipt.
-
-        :raises ConfigError: it is neither.
-        """
-        receipt = Receipt.from_dict({"operation": "upsert", **plain})
-        if not receipt.mutation_id:
-            raise ConfigError("The receipt has no mutation id: its load wrote nothing that one could wait for.")
-        return cls(
-            receipt.index_name,
-            receipt.mutation_id,
-            datetime.fromisoformat(receipt.accepted_at) if receipt.accepted_at else None,
-            receipt.operation,
-            receipt.samples,
-            receipt.sealed,
-            plain.get("later_batches") or _later_batches(receipt),
-        )
-
-
-def _later_batches(receipt: Receipt) -> int:
-    """One that was running at the acknowledgement, and those that it takes to hold the load; and twice that.
-
-    Nobody tells how many writes of others, or of attempts whose answers were lost, stand before the load's own.
-    """
-    return 2 * (1 + max(1, -(-receipt.vectors // VECTORS_FOLDED), -(-receipt.batches // MUTATIONS_FOLDED)))
-
-
-def waits_for(mutation: Any, index_name: str | None) -> list[Wait]:
-    """What a sensor's ``mutation`` means.
-
-    :param mutation: a receipt, a mutation id, or a list of either, also nested (what mapped tasks return).
-    :param index_name: the index, for ids.
-    :return: empty for receipts of tasks that had nothing to write, such as a deletion without ids.
-    :raises ConfigError: it is something else, or an id without an index, or an empty list.
-    """
-    if isinstance(mutation, Mapping):
-        return [] if mutation.get("mutation_id", "") is None else [Wait.from_dict(mutation)]
-    if isinstance(mutation, str) and mutation:
-        if not index_name:
-            raise ConfigError("A mutation id alone does not tell its index: give index_name too, or pass the receipt.")
-        return [Wait(index_name, mutation)]
-    if mutation is None or isinstance(mutation, (str, bytes)):
-        raise ConfigError("There is no mutation to wait for: the upstream task returned none.")
-    try:
-        items = list(mutation)
-    except TypeError as error:
-        raise ConfigError(
-            f"A mutation is a receipt, an id, or a list of them, not {type(mutation).__name__}."
-        ) from error
-    if not items:
-        raise ConfigError("There is no mutation to wait for: the list is empty.")
-    return [wait for item in items for wait in waits_for(item, index_name)]
+_FAR = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -146,71 +67,106 @@ class Reading:
 class Verdict:
     """What the looks so far say.
 
-    :param seen: to be handed to the next look; JSON-plain, so that it survives a deferral.
-    :param visible: all mutations are visible.
-    :param never: why they will never be, or ``None``.
-    :param text: what is seen, for the log and for the message of a timeout.
+    :param seen: to be handed to the next look; JSON-plain.
+    :param never: why no mutation will ever be visible, or ``None``.
+    :param lacks: of each mutation that is not visible, by its wait's key: what is missing.
+    :param watermark: the index's, in words.
     """
 
     seen: dict[str, Any]
-    visible: bool
-    never: str | None
-    text: str
+    never: str | None = None
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    watermark: str = ""
+
+    @property
+    def visible(self) -> bool:
+        """All mutations are."""
+        return not (self.lacks or self.never)
+
+    @property
+    def text(self) -> str:
+        """What is seen of all, for the log."""
+        return tell(self.lacks.values(), proved(self.seen).values(), self.watermark, self.never)
+
+
+def proved(seen: Mapping[str, Any]) -> Mapping[str, str]:
+    """The proof of each mutation that was seen to be visible, by its wait's key."""
+    found: Mapping[str, str] = seen.get("proved", {})
+    return found
+
+
+def tell(lacks: Iterable[str], proofs: Iterable[str], watermark: str, never: str | None = None) -> str:
+    """What is seen, in words. The verdict first: pages that show logs cut long lines."""
+    if never:
+        return never
+    missing = list(dict.fromkeys(lacks))
+    if missing:
+        more = f" (and {len(missing) - 3} more)" if len(missing) > 3 else ""
+        return f"Not visible yet: {'; '.join(missing[:3])}{more}. {watermark}"
+    found = list(proofs)
+    return f"{'All ' if len(found) > 1 else ''}{len(found)} visible: {'; '.join(sorted(set(found)))}. {watermark}"
 
 
 def to_read_back(waits: Sequence[Wait], seen: Mapping[str, Any], info: IndexInfo, most: int) -> list[str]:
     """The ids whose vectors the next verdict needs; empty while reading them would prove nothing.
 
-    :param most: ids to read at a time. The waits take turns, so that one that has to wait does not keep the others.
+    The oldest come first, since Vectorize processes them first. They take turns, so that one that has to wait does
+    not keep the others. Where many wait, a new sample of each has to do: a mutation is processed as a whole.
+
+    :param most: ids to read at a time.
     """
-    open_ = [wait for wait in waits if wait.samples and wait.mutation_id not in seen["proved"] and _passed(wait, info)]
-    names = [wait.mutation_id for wait in open_]
+    open_ = [wait for wait in waits if wait.samples and wait.key not in proved(seen) and _passed(wait, info)]
+    open_.sort(key=_age)
+    names = [wait.key for wait in open_]
     first = names.index(seen["turn"]) + 1 if seen.get("turn") in names else 0
+    crowd = len(open_) > 1 and sum(len(wait.samples) for wait in open_) > most
     ids: dict[str, None] = {}
     for wait in open_[first:] + open_[:first]:
-        more = dict.fromkeys(sample.id for sample in wait.samples)
+        more = dict.fromkeys(sample.id for sample in (_telling(wait) if crowd else wait.samples))
         if ids and len(ids | more) > most:
             break
         ids |= more
     return list(ids)
 
 
+def _telling(wait: Wait) -> Sequence[Sample]:
+    """The fewest samples that are a proof."""
+    new = [sample for sample in wait.samples if sample.new]
+    return new[:1] if new and wait.sealed else wait.samples
+
+
+def _age(wait: Wait) -> datetime:
+    return wait.accepted_at or _FAR
+
+
 def judge(waits: Sequence[Wait], seen: Mapping[str, Any], reading: Reading) -> Verdict:
     """Weigh one more look, or one more reading of the same look.
 
-    :param waits: mutations of *one* index.
+    :param waits: mutations of *one* index. What was seen of others is forgotten.
     :param seen: the last verdict's, or empty.
     :param reading: what was found.
     """
-    index_name = waits[0].index_name
+    name = waits[0].index_name
     if reading.info is None:
-        never = f'Index "{index_name}" was deleted, or never existed: the mutations waited for are gone with it.'
-        return Verdict(dict(seen), False, never, never)
+        never = f'Index "{name}" was deleted, or never existed: the mutations waited for are gone with it.'
+        return Verdict({}, never)
     info = reading.info
-    now = _Seen(
-        proved=dict(seen.get("proved", {})),
-        watermarks=_with_watermark(seen.get("watermarks", []), info, max(wait.batches for wait in waits)),
-        first=seen.get("first") or (info.answered_at.isoformat() if info.answered_at else None),
-        missed=list(seen.get("missed", [])),
-        turn=seen.get("turn"),
-    )
-    missing: list[str] = []
-    for wait in waits:
-        if wait.mutation_id in now.proved:
+    now = _Seen.of(waits, seen, info)
+    shown = _shown(now.watermarks, info)
+    asked = frozenset(reading.asked)
+    lacks: dict[str, str] = {}
+    for wait in sorted(waits, key=_age):
+        if wait.key in now.proved:
             continue
-        proof, lack = _prove(wait, info, reading, now)
-        if proof:
-            now.proved[wait.mutation_id] = proof
+        if wait.sealed and wait.mutation_id in shown:
+            proof, lack = WATERMARK, ""
         else:
-            missing.append(f"{wait.mutation_id}: {lack}")
-    # The verdict first: pages that show logs cut long lines.
-    if missing:
-        more = f" (and {len(missing) - 3} more)" if len(missing) > 3 else ""
-        text = f"Not visible yet: {'; '.join(missing[:3])}{more}."
-    else:
-        proofs = sorted(set(now.proved.values()))
-        text = f"{'All ' if len(now.proved) > 1 else ''}{len(now.proved)} visible: {'; '.join(proofs)}."
-    return Verdict(asdict(now), not missing, None, f'{text} Index "{index_name}": {_watermark_text(info)}')
+            proof, lack = _prove(wait, info, reading.reads, asked, now)
+        if proof:
+            now.proved[wait.key] = proof
+        else:
+            lacks[wait.key] = f"{wait.mutation_id}: {lack}"
+    return Verdict(asdict(now), None, lacks, f'Index "{name}": {_watermark_text(info)}')
 
 
 @dataclass
@@ -219,42 +175,69 @@ class _Seen:
 
     :param proved: the proof of each mutation that is visible.
     :param watermarks: the last ones, with their times.
-    :param first: the server's clock at the first look.
+    :param through: what was acknowledged before this time of the server's clock is processed.
+    :param first: of each bare id, the server's clock, or the watermark's time if that is later, at its first look.
     :param missed: mutations of which all samples were seen missing, after which seeing them tells something.
     :param turn: the mutation whose samples were read last.
     """
 
     proved: dict[str, str]
     watermarks: list[list[str]]
-    first: str | None
+    through: str | None
+    first: dict[str, str]
     missed: list[str]
     turn: str | None
 
+    @classmethod
+    def of(cls, waits: Sequence[Wait], seen: Mapping[str, Any], info: IndexInfo) -> _Seen:
+        """What was seen of these waits, and the state of their index."""
+        keys = {wait.key for wait in waits}
+        watermarks = _with_watermark(seen.get("watermarks", []), info, max(wait.batches for wait in waits))
+        times = [time for time in (info.answered_at, info.processed_up_to_datetime) if time]
+        first = {wait.key: max(times).isoformat() for wait in waits if times and not wait.accepted_at}
+        return cls(
+            proved={key: proof for key, proof in proved(seen).items() if key in keys},
+            watermarks=watermarks,
+            through=_through(waits, seen.get("through"), _shown(watermarks, info)),
+            first=first | {key: at for key, at in seen.get("first", {}).items() if key in keys},
+            missed=[key for key in seen.get("missed", []) if key in keys],
+            turn=seen.get("turn"),
+        )
 
-def _prove(wait: Wait, info: IndexInfo, reading: Reading, now: _Seen) -> tuple[str | None, str]:
-    """The proof, or ``None`` and what is missing."""
-    if wait.sealed and info.processed_up_to_mutation == wait.mutation_id:
-        return WATERMARK, ""
+    def since(self, wait: Wait) -> datetime | None:
+        """A time of the server's clock before which the mutation was acknowledged."""
+        if wait.accepted_at:
+            return wait.accepted_at
+        return datetime.fromisoformat(self.first[wait.key]) if wait.key in self.first else None
+
+
+def _prove(
+    wait: Wait, info: IndexInfo, reads: Sequence[Mapping[str, str | None]], asked: Set[str], now: _Seen
+) -> tuple[str, str]:
+    """The proof, or an empty one and what is missing."""
+    since = now.since(wait)
+    if since and now.through and since + ORDER_GRAIN <= datetime.fromisoformat(now.through):
+        return IN_ORDER, ""
     if wait.samples:
         if not _passed(wait, info):
-            return None, "nothing was processed since it was acknowledged"
-        if not reading.reads or not {sample.id for sample in wait.samples} <= set(reading.asked):
-            return None, "its sample vectors are read in turn"
-        now.turn = wait.mutation_id
-        reads = len(reading.reads)
-        agreeing = sum(all(_agrees(wait, sample, read) for sample in wait.samples) for read in reading.reads)
-        if agreeing < reads or reads < AGREEING_READS:
-            nowhere = not any(_agrees(wait, sample, read) for sample in wait.samples for read in reading.reads)
-            if nowhere and reads >= AGREEING_READS and wait.mutation_id not in now.missed:
-                now.missed.append(wait.mutation_id)
-            return None, f"{agreeing} of {reads} reads show its sample vectors as they were sent"
-        if any(sample.new for sample in wait.samples) or wait.mutation_id in now.missed:
+            return "", "nothing was processed since it was acknowledged"
+        samples = [sample for sample in wait.samples if sample.id in asked]
+        if not reads or (len(samples) < len(wait.samples) and not set(_telling(wait)) <= set(samples)):
+            return "", "its sample vectors are read in turn"
+        now.turn = wait.key
+        agreeing = sum(all(_agrees(wait, sample, read) for sample in samples) for read in reads)
+        if agreeing < len(reads) or len(reads) < AGREEING_READS:
+            nowhere = not any(_agrees(wait, sample, read) for sample in samples for read in reads)
+            if nowhere and len(reads) >= AGREEING_READS and wait.key not in now.missed:
+                now.missed.append(wait.key)
+            return "", f"{agreeing} of {len(reads)} reads show its sample vectors as they were sent"
+        if any(sample.new for sample in samples) or wait.key in now.missed:
             return READ_BACK, ""
     return _infer(wait, info, now)
 
 
-def _infer(wait: Wait, info: IndexInfo, now: _Seen) -> tuple[str | None, str]:
-    since = wait.accepted_at or (datetime.fromisoformat(now.first) if now.first else None)
+def _infer(wait: Wait, info: IndexInfo, now: _Seen) -> tuple[str, str]:
+    since = now.since(wait)
     # Where only the first look is known, a watermark that came after it is a later one, whatever the clocks say.
     grain = CLOCK_GRAIN if wait.accepted_at else timedelta(0)
     later = [at for _, at in now.watermarks if since is None or datetime.fromisoformat(at) > since + grain]
@@ -264,7 +247,7 @@ def _infer(wait: Wait, info: IndexInfo, now: _Seen) -> tuple[str | None, str]:
     if since and processed and answered and answered - max(processed, since) >= QUIET:
         return ALL_QUIET, ""
     why = "its sample vectors were there before" if wait.samples else "there is no receipt with samples to read back"
-    return None, f"{len(later)} of {wait.batches} later batches were processed, and {why}"
+    return "", f"{len(later)} of {wait.batches} later batches were processed, and {why}"
 
 
 def _agrees(wait: Wait, sample: Sample, read: Mapping[str, str | None]) -> bool:
@@ -278,6 +261,19 @@ def _agrees(wait: Wait, sample: Sample, read: Mapping[str, str | None]) -> bool:
 def _passed(wait: Wait, info: IndexInfo) -> bool:
     processed = info.processed_up_to_datetime
     return processed is not None and (wait.accepted_at is None or processed + CLOCK_GRAIN >= wait.accepted_at)
+
+
+def _shown(watermarks: Sequence[Sequence[str]], info: IndexInfo) -> Set[str | None]:
+    """The mutations that are or were the index's watermark."""
+    return {mutation for mutation, _ in watermarks} | {info.processed_up_to_mutation}
+
+
+def _through(waits: Sequence[Wait], before: str | None, shown: Set[str | None]) -> str | None:
+    """The latest time after which one of these mutations was sent that the index has shown as its watermark."""
+    times = [wait.sent_after for wait in waits if wait.sent_after and wait.mutation_id in shown]
+    if before:
+        times.append(datetime.fromisoformat(before))
+    return max(times).isoformat() if times else None
 
 
 def _with_watermark(watermarks: Sequence[Sequence[str]], info: IndexInfo, most: int) -> list[list[str]]:

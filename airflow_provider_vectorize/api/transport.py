@@ -7,6 +7,7 @@ import logging
 import random
 import ssl
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, Protocol, Self, runtime_checkable
 from urllib.parse import urlsplit
 
@@ -78,6 +79,7 @@ class Transport:
         self.clock = clock or Clock()
         self.pacer = Pacer(reserve, self.clock)
         self.retries = 0  #: attempts beyond the first, all requests together
+        self.server_time: datetime | None = None  #: the latest ``Date`` of an answer so far
         self._timeout = timeout
         self._verify = verify
         self._session = requests.Session()
@@ -171,7 +173,10 @@ class Transport:
             ) as response:
                 budget, answered = read_budget(response.headers), True
                 content = _read(response, request)
-            return read_answer(request, response.status_code, response.headers, content, write=write)
+            answer = read_answer(request, response.status_code, response.headers, content, write=write)
+            if answer.date and (self.server_time is None or answer.date > self.server_time):
+                self.server_time = answer.date
+            return answer
         except (requests.RequestException, HTTPError) as error:  # requests lets some of urllib3's pass
             hopeless = _hopeless(error)
             if hopeless:

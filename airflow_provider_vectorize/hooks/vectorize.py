@@ -269,8 +269,8 @@ class VectorizeHook(BaseHook):
         :param identity: what else makes it this load, by name: if one changes, a retry starts over. With it the
             checkpoint of a finished load is kept, and the same load again sends nothing; without it, it is cleared.
         :return: the receipt, JSON-plain: ``mutation_id`` (of the last batch), ``mutation_ids``, ``index_name``,
-            ``operation``, ``vectors``, ``batches``, ``bytes_sent``, ``rejected``, ``accepted_at``; and ``samples``
-            and ``sealed``, which the wait needs.
+            ``operation``, ``vectors``, ``batches``, ``bytes_sent``, ``rejected``, ``accepted_at``; and
+            ``sent_after``, ``samples`` and ``sealed``, which the wait needs.
         :raises SourceError: an object is missing, cut off or changed, or nothing matches, or there are no rows.
         :raises BadRowError: a bad row, with its object, line and byte.
         :raises ApiError: what Vectorize said; :attr:`progress` tells what it had accepted before.

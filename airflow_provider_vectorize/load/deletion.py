@@ -35,10 +35,12 @@ def delete(client: VectorizeClient, index_name: str, ids: Iterable[str]) -> dict
     """
     last, kept, sent, batches = None, deque[str](maxlen=MUTATION_IDS), 0, 0
     samples: list[Sample] = []
+    before = None
     try:
         for page, last_page in _pages(ids, client.limits.ids_per_delete):
             if last_page:
                 samples = _samples(client, index_name, page)
+            before = client.server_time
             (last,) = client.delete_by_ids(index_name, page)
             kept.append(last.mutation_id)
             sent, batches = sent + len(page), batches + 1
@@ -55,6 +57,7 @@ def delete(client: VectorizeClient, index_name: str, ids: Iterable[str]) -> dict
         "vectors": sent,
         "batches": batches,
         "accepted_at": last.accepted_at.isoformat() if last and last.accepted_at else None,
+        "sent_after": before.isoformat() if before else None,
         "samples": [asdict(sample) for sample in samples],
     }
 

@@ -25,6 +25,7 @@ UNPARSABLE = 40023
 class Ack:
     """One acknowledged request.
 
+    :param sent_after: the server's clock in an answer that came before the request was sent.
     :param vectors: rows in it.
     :param size: bytes of its body.
     :param samples: a few of its vectors.
@@ -32,6 +33,7 @@ class Ack:
 
     mutation_id: str
     accepted_at: str | None
+    sent_after: str | None
     vectors: int
     size: int
     samples: tuple[Sample, ...]
@@ -58,6 +60,7 @@ class Delivery:
         while todo:
             first, stop = todo.pop()
             body = batch.body(first, stop)
+            before = self._client.server_time
             try:
                 mutation = self._client.write(self._operation, self._index_name, body)
             except (RefusedVectorError, PayloadTooLargeError) as error:
@@ -74,7 +77,16 @@ class Delivery:
                 samples = [known[row] for row in known if first <= row < stop]
                 samples = samples or list(sample(batch, spread(batch, first, stop, SAMPLES)).values())
                 samples.sort(key=lambda one: not one.new)
-                acks.append(Ack(mutation.mutation_id, accepted_at, stop - first, len(body), tuple(samples[:SAMPLES])))
+                acks.append(
+                    Ack(
+                        mutation.mutation_id,
+                        accepted_at,
+                        before.isoformat() if before else None,
+                        stop - first,
+                        len(body),
+                        tuple(samples[:SAMPLES]),
+                    )
+                )
         return refused
 
     def _candidates(self, batch: Batch) -> dict[int, Sample]:

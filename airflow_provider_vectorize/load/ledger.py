@@ -86,6 +86,7 @@ class Ledger:
             batches=receipt.batches + len(acks),
             bytes_sent=receipt.bytes_sent + sum(ack.size for ack in acks),
             accepted_at=max((time for time in times if time), default=None),
+            sent_after=acks[-1].sent_after,
             samples=tuple(one for _, samples in self._unsealed for one in samples),
             sealed=len(self._unsealed) == 1,
         )

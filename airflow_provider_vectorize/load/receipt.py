@@ -75,6 +75,8 @@ class Receipt:
     :param samples: vectors of the last batch, with which the wait proves that it is visible.
     :param sealed: the last batch was sent when all others were acknowledged, so that its mutation stands for all.
         It is not where Vectorize refused all rows of that batch; the samples are of several batches then.
+    :param sent_after: ISO 8601, the server's clock in an answer that came before the last batch was sent: what was
+        acknowledged before that stands before it in Vectorize's log.
     """
 
     operation: str
@@ -88,6 +90,7 @@ class Receipt:
     accepted_at: str | None = None
     samples: tuple[Sample, ...] = ()
     sealed: bool = True
+    sent_after: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-plain, because XCom does not bring back the classes of other packages."""

@@ -34,8 +34,8 @@ class VectorizeUpsertOperator(BaseOperator):
 
     Returned to XCom, and each key on its own, so that ``load.output["mutation_id"]`` works, too: ``mutation_id``
     (of the last batch), ``mutation_ids`` (at most the last 1,000), ``index_name``, ``operation``, ``vectors``,
-    ``batches``, ``bytes_sent``, ``rejected``, ``accepted_at``, ``samples`` and ``sealed`` (for the sensor). Beside the
-    receipt there are the addresses of the links on the task's page.
+    ``batches``, ``bytes_sent``, ``rejected``, ``accepted_at``; ``sent_after``, ``samples`` and ``sealed`` (for the
+    sensor). Beside the receipt there are the addresses of the links on the task's page.
 
     With the asset ``vectorize://<account id>/<index name>`` among the ``outlets``, its event carries ``mutation_id``,
     ``vectors``, ``rejected``, ``batches`` and ``accepted_at``. OpenLineage is told of the objects and the index.

@@ -24,8 +24,8 @@ class VectorizeDeleteVectorsOperator(BaseOperator):
     source) is a success with ``vectors`` 0 and no mutation id.
 
     Returned to XCom, and each key on its own: ``operation`` ("delete"), ``index_name``, ``mutation_id`` (of the last
-    request), ``mutation_ids`` (at most the last 1,000), ``vectors`` (ids sent), ``batches``, ``accepted_at`` and
-    ``samples`` (ids for the sensor).
+    request), ``mutation_ids`` (at most the last 1,000), ``vectors`` (ids sent), ``batches``, ``accepted_at``,
+    ``sent_after`` and ``samples`` (for the sensor).
 
     :param index_name: the index. (templated)
     :param ids: a list of ids, or the output of a task that made one; for more than some thousand use a source. Or

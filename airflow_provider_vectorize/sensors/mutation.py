@@ -10,7 +10,6 @@ from typing import Any
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
-    AirflowSkipException,
     BaseSensorOperator,
     Context,
     conf,
@@ -23,24 +22,25 @@ from airflow_provider_vectorize.hooks.connection import client_from
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.look import Look, look
 from airflow_provider_vectorize.triggers.mutation import VectorizeMutationTrigger
-from airflow_provider_vectorize.visibility import Wait, waits_for
+from airflow_provider_vectorize.waits import Wait, waits_for
 
 
 class VectorizeMutationSensor(BaseSensorOperator):
     """Wait until mutations are visible: until what was written can be queried.
 
     Mutation ids have no order and may never be shown, so the sensor looks for a proof: the index's watermark is the
-    mutation; or the watermark's time has passed the acknowledgement and new vectors of the load read back as they
-    were sent; or, where there is nothing new to read back, enough later batches were processed, or none for minutes.
-    While it waits, it says in the log what it sees.
+    mutation, or one that was sent after it; or the watermark's time has passed the acknowledgement and new vectors of
+    the load read back as they were sent; or, where there is nothing new to read back, enough later batches were
+    processed, or none for minutes. While it waits, it says in the log what it sees.
 
     Nothing goes to XCom. A retry looks anew. After ``timeout`` it fails without retries, as sensors do.
 
     :param mutation: a receipt (what an insert or upsert returns), a mutation id, or a list of either, for instance
         the output of mapped loads. (templated)
     :param index_name: the index, for bare mutation ids. (templated)
-    :param deferrable: wait in the triggerer, without a worker. Default: the deployment's setting.
-    :param poke_interval: seconds between two looks, each of one request (four when vectors are read back).
+    :param deferrable: wait in the triggerer, without a worker; all that wait there for an index share its looks.
+        Default: the deployment's setting.
+    :param poke_interval: seconds between two looks, each of one request (four or more when vectors are read back).
     :param vectorize_conn_id: the connection to Vectorize. (templated)
     :raises AirflowSensorTimeout: not visible within ``timeout`` seconds; the text tells what was missing.
     :raises AirflowFailException: it never will be, since the index is gone; or the credentials are wrong.
@@ -83,34 +83,25 @@ class VectorizeMutationSensor(BaseSensorOperator):
         return client_from(connection, retry=RetryPolicy(total=0), reserve=0)
 
     def execute(self, context: Context) -> Any:
-        """Look once here, where a wrong token shows at once; then wait in the triggerer or here."""
+        """Wait in the triggerer, whose one poll serves all who wait; or here."""
         if not self._waits:  # what cannot be waited for shows here, before anybody is asked
             self.log.info("Nothing was written, so there is nothing to wait for.")
             return
         if self.deferrable:
-            self._execute_deferrable(context)
+            self._execute_deferrable()
             return
         try:
             super().execute(context)
         except AirflowSensorTimeout as error:
             raise AirflowSensorTimeout(f"{error} {self._last.text if self._last else ''}") from None
 
-    def _execute_deferrable(self, context: Context) -> None:
-        deadline = time.time() + float(self.timeout)
-        try:
-            if self.poke(context):
-                return
-        except AirflowFailException as error:
-            # As in the other modes, where Airflow's own loop around the looks does it.
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(f"Skipped instead of failed, as soft_fail says: {error}") from error
-            raise
+    def _execute_deferrable(self) -> None:
         self.defer(
             trigger=VectorizeMutationTrigger(
                 waits=[wait.to_dict() for wait in self._waits],
                 vectorize_conn_id=self.vectorize_conn_id,
                 poke_interval=float(self.poke_interval),
-                deadline=deadline,
+                deadline=time.time() + float(self.timeout),
             ),
             method_name="execute_complete",
         )

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
-from airflow.providers.common.compat.connection import get_async_connection
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_vectorize.errors import ConfigError, VectorizeError
-
-if TYPE_CHECKING:
-    from airflow_provider_vectorize.api.client import VectorizeClient
-    from airflow_provider_vectorize.look import Look
+from airflow_provider_vectorize.errors import VectorizeError
+from airflow_provider_vectorize.triggers.poll import Waiter
 
 #: Seconds after which a waiting task says again what it sees, though nothing changed.
 SAY_AGAIN = 60.0
@@ -25,12 +18,13 @@ SAY_AGAIN = 60.0
 class VectorizeMutationTrigger(BaseTrigger):
     """Wait until mutations are visible, by the rules of :mod:`airflow_provider_vectorize.visibility`.
 
-    Its row in the database holds ids and digests: no secret, no vectors. It may run twice, or move to another
-    triggerer: what it knows then starts anew, and nothing is lost but time.
+    All triggers of a triggerer share one poll for each connection and index, see :mod:`.poll`. Its row in the
+    database holds ids and digests: no secret, no vectors. It may run twice, or move to another triggerer: what it
+    knows then starts anew, and nothing is lost but time.
 
-    :param waits: :meth:`~airflow_provider_vectorize.visibility.Wait.to_dict` of each mutation.
+    :param waits: :meth:`~airflow_provider_vectorize.waits.Wait.to_dict` of each mutation.
     :param vectorize_conn_id: the connection.
-    :param poke_interval: seconds between two looks.
+    :param poke_interval: seconds between two looks, at most: the poll takes the shortest that is asked for.
     :param deadline: time (epoch seconds) at which it gives up.
     """
 
@@ -68,49 +62,24 @@ class VectorizeMutationTrigger(BaseTrigger):
         yield TriggerEvent({"status": status, "text": text})
 
     async def _wait(self) -> tuple[str, str]:
-        try:
-            connection = await get_async_connection(self.vectorize_conn_id)
-        except AirflowNotFoundException:
-            raise ConfigError(
-                f'The triggerer finds no connection "{self.vectorize_conn_id}": it has to see those of the workers.'
-            ) from None
-        client, look = await asyncio.to_thread(_looking, connection, self.waits)
-        said, said_at = "", 0.0
-        seen: dict[str, Any] = {}
-        try:
+        said, said_at = None, 0.0
+        async with Waiter(self.vectorize_conn_id, self.waits, self.poke_interval) as waiter:
             while True:
-                found = await asyncio.to_thread(look, seen)
-                seen = found.seen
-                if found.visible:
-                    self.log.info("%s", found.text)
-                    return "visible", found.text
-                if found.never:
-                    return "never", found.never
-                now = time.monotonic()
-                if found.text != said or now - said_at >= SAY_AGAIN:
-                    self.log.info("%s", found.text)
-                    said, said_at = found.text, now
                 left = float("inf") if self.deadline is None else self.deadline - time.time()
-                if left <= 0 or found.pause > left:  # while requests are blocked there is nothing to be seen
-                    return "timeout", found.text
-                await asyncio.sleep(max(found.pause, min(self.poke_interval, left)))
-        finally:
-            client.stop()
-            client.close()
-
-
-def _looking(
-    connection: Any, waits: Sequence[Mapping[str, Any]]
-) -> tuple[VectorizeClient, Callable[[Mapping[str, Any]], Look]]:
-    """A client, and one look with it.
-
-    For a thread: the imports take a fifth of a second the first time, of which the triggerer would complain, and
-    reading the connection's extra fields has Airflow mask them, which talks to the supervisor.
-    """
-    from airflow_provider_vectorize.api.retry import RetryPolicy  # noqa: PLC0415
-    from airflow_provider_vectorize.hooks.connection import client_from  # noqa: PLC0415
-    from airflow_provider_vectorize.look import look  # noqa: PLC0415
-    from airflow_provider_vectorize.visibility import Wait  # noqa: PLC0415
-
-    client = client_from(connection, retry=RetryPolicy(total=0), reserve=0)
-    return client, partial(look, client, [Wait.from_dict(wait) for wait in waits])
+                if left <= 0:
+                    await waiter.last_look()
+                view = waiter.view
+                if view is not None:
+                    if view.visible:
+                        self.log.info("%s", view.text)
+                        return "visible", view.text
+                    if view.never:
+                        return "never", view.never
+                    if view.lacks != said or time.monotonic() - said_at >= SAY_AGAIN:
+                        self.log.info("%s", view.text)
+                        said, said_at = view.lacks, time.monotonic()
+                    if left <= 0 or waiter.kept_off() > left:  # while requests are blocked there is nothing to be seen
+                        return "timeout", view.text
+                elif left <= 0:
+                    return "timeout", "Nothing could be looked at in time, because requests are limited."
+                await waiter.news(min(max(left, 0.0), SAY_AGAIN))

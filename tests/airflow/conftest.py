@@ -119,6 +119,7 @@ def after_look(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, Calla
     """Let something happen when whoever waits has looked so many times: no test has to sleep for it."""
     from airflow_provider_vectorize import look as looking
     from airflow_provider_vectorize.sensors import mutation as sensor
+    from airflow_provider_vectorize.triggers import watch
 
     plans: dict[int, Callable[[], Any]] = {}
     real, looks = looking.look, 0
@@ -131,7 +132,7 @@ def after_look(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, Calla
             plans.pop(looks)()
         return found
 
-    monkeypatch.setattr(looking, "look", look)  # the trigger's
+    monkeypatch.setattr(watch, "look", look)
     monkeypatch.setattr(sensor, "look", look)
     yield plans.__setitem__
     assert not plans, f"nobody looked {min(plans)} times"

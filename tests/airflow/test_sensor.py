@@ -127,7 +127,7 @@ def test_what_will_never_be_visible_skips_with_soft_fail(
 
 
 @BOTH
-def test_a_wrong_token_fails_on_the_worker_in_one_sentence(
+def test_a_wrong_token_fails_in_one_sentence_after_one_request(
     receipt: dict[str, Any], books: LocalVectorize, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow.providers.common.compat.sdk import AirflowFailException
@@ -138,7 +138,7 @@ def test_a_wrong_token_fails_on_the_worker_in_one_sentence(
 
     try:
         with pytest.raises(AirflowFailException) as caught:
-            sensor(receipt, way).execute({})
+            wait(sensor(receipt, way))
     finally:
         books.token = "local-token"
 
@@ -304,6 +304,19 @@ def test_reschedule_mode_refuses_bare_ids_because_it_forgets(airflow_home: Airfl
 
     with pytest.raises(ConfigError, match="deferrable=True"):
         sensor("an-id", index_name="books", mode="reschedule").execute({})
+
+
+def test_it_defers_without_a_request_because_a_thousand_would_spend_the_budget(
+    receipt: dict[str, Any], books: LocalVectorize
+) -> None:
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    books.clear_requests()
+
+    with pytest.raises(TaskDeferred):
+        sensor(receipt, "deferrable").execute({})
+
+    assert books.requests() == []
 
 
 def test_it_defers_without_a_timeout_of_airflows_own(receipt: dict[str, Any]) -> None:

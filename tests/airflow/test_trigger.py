@@ -27,7 +27,7 @@ Waits = list[dict[str, Any]]
 def waits(airflow_home: Airflow, books: LocalVectorize, rows: Rows) -> Waits:
     """For a load of ten rows that Vectorize has not processed yet."""
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.visibility import waits_for
+    from airflow_provider_vectorize.waits import waits_for
 
     books.hold()
     found = [wait.to_dict() for wait in waits_for(VectorizeHook().load("books", rows(10)), None)]
@@ -95,7 +95,7 @@ def test_its_import_is_light_because_the_triggerer_does_it_on_the_event_loop(air
 
 
 def test_a_look_never_runs_on_the_event_loop(waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_vectorize import look as module
+    from airflow_provider_vectorize.triggers import watch as module
 
     looked_from: list[threading.Thread] = []
     real, looking, go_on = module.look, threading.Event(), threading.Event()
@@ -197,7 +197,13 @@ def test_it_looks_once_more_when_its_time_is_over(waits: Waits, books: LocalVect
     assert event["status"] == "visible"
 
 
-def test_it_gives_up_at_its_deadline_and_says_what_is_missing(waits: Waits, books: LocalVectorize) -> None:
+def test_it_gives_up_at_its_deadline_and_says_what_is_missing(
+    waits: Waits, books: LocalVectorize, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_vectorize.triggers import poll
+
+    monkeypatch.setattr(poll, "FRESH", 0.0)  # as if the first look were long ago
+
     (event,) = asyncio.run(events(trigger(waits, poke_interval=3600, deadline=time.time() + 0.1)))
 
     assert event["status"] == "timeout"

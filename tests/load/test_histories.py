@@ -16,17 +16,17 @@ from airflow_provider_vectorize.load.receipt import Receipt, Sample
 from airflow_provider_vectorize.visibility import (
     AGREEING_READS,
     ALL_QUIET,
+    IN_ORDER,
     LATER_BATCHES,
     QUIET,
     READ_BACK,
     WATERMARK,
     Reading,
     Verdict,
-    Wait,
     judge,
     to_read_back,
-    waits_for,
 )
+from airflow_provider_vectorize.waits import Wait, waits_for
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -93,7 +93,15 @@ class History:
         else:
             sample, version = f"{name}-last", name
         new = self.state()[2].get(sample) != version
+        sent_after = self.now
+        if self.rng.random() < 0.3:  # it is long on the way, and others are faster
+            self.now += 4.0
+            self.write({"theirs": "z"})
         mutation = self.write({sample: version})
+        end = len(self.log)
+        if self.rng.random() < 0.3:  # its answer is
+            self.now += 4.0
+            self.write({"theirs": "z"})
         receipt = Receipt(
             "upsert",
             "books",
@@ -101,9 +109,10 @@ class History:
             vectors=batches,
             batches=batches,
             accepted_at=at(int(self.now)).isoformat(),
+            sent_after=at(int(sent_after)).isoformat(),
             samples=(Sample(sample, version, new),),
         )
-        return waits_for(receipt.to_dict(), None)[0], len(self.log)
+        return waits_for(receipt.to_dict(), None)[0], end
 
 
 def look(history: History, waits: Sequence[Wait], seen: Mapping[str, Any]) -> Verdict:
@@ -134,8 +143,8 @@ def test_in_any_history_visible_is_never_said_too_early_nor_taken_back_and_comes
         for name in "ABC"[: rng.randint(1, 3)]:
             wait, end = history.load(name, rng.randint(1, 4))
             waits.append(wait)
-            ends[wait.mutation_id] = end
-            history.now += rng.choice([0.0, 0.4, 3.0])
+            ends[wait.key] = end
+            history.now += rng.choice([0.0, 0.4, 3.0, 6.0])
         for _ in range(rng.randint(0, 60)):
             history.now += rng.choice([0.0, 0.1, 1.0, 7.0])
             rng.choice([history.begin_batch, history.end_batch, lambda: history.write({"theirs": "y"})])()  # noqa: B023
@@ -144,9 +153,9 @@ def test_in_any_history_visible_is_never_said_too_early_nor_taken_back_and_comes
             seen = json.loads(json.dumps(verdict.seen))
             assert before.items() <= seen["proved"].items(), "a proof was taken back"
             assert verdict.visible == (set(seen["proved"]) == set(ends))
-            for mutation, proof in seen["proved"].items():
-                if proof in (WATERMARK, READ_BACK):
-                    assert history.folded >= ends[mutation], f"{seed}: {proof}, but it is not"
+            for key, proof in seen["proved"].items():
+                if proof in (WATERMARK, IN_ORDER, READ_BACK):
+                    assert history.folded >= ends[key], f"{seed}: {proof}, but it is not"
         # The rest is folded, the replicas agree, and nobody writes any more: it has to end.
         history.flapping = False
         while history.folded < len(history.log):
@@ -160,4 +169,4 @@ def test_in_any_history_visible_is_never_said_too_early_nor_taken_back_and_comes
         assert verdict.visible, f"{seed}: {verdict.text}"
         for proof in verdict.seen["proved"].values():
             proofs[proof] = proofs.get(proof, 0) + 1
-    assert set(proofs) == {WATERMARK, READ_BACK, LATER_BATCHES, ALL_QUIET}
+    assert set(proofs) == {WATERMARK, IN_ORDER, READ_BACK, LATER_BATCHES, ALL_QUIET}

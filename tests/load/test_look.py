@@ -13,7 +13,8 @@ from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import AuthError
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.look import Look, look
-from airflow_provider_vectorize.visibility import ALL_QUIET, LATER_BATCHES, READ_BACK, WATERMARK, waits_for
+from airflow_provider_vectorize.visibility import ALL_QUIET, IN_ORDER, LATER_BATCHES, READ_BACK, WATERMARK
+from airflow_provider_vectorize.waits import waits_for
 from tests.support import client_of, make_rows, truth
 
 from .conftest import Books
@@ -176,6 +177,36 @@ def test_bare_ids_are_inferred_and_called_so(held: Books, watch: Watch) -> None:
     found = watch(last, others, index_name="books")
     assert found.visible
     assert LATER_BATCHES in found.text
+
+
+def test_a_load_is_proved_without_a_read_by_the_watermark_of_one_that_was_sent_after_it(
+    held: Books, watch: Watch
+) -> None:
+    receipts = []
+    for number in range(5):
+        held.local.shift_clock(10 * number)
+        receipts.append(held.load(make_rows(10, first=10 * number)))
+        assert receipts[-1].sent_after
+        assert receipts[-1].accepted_at
+        assert receipts[-1].sent_after <= receipts[-1].accepted_at
+    held.local.process()
+    held.local.clear_requests()
+    found = watch(*receipts)
+    assert found.visible
+    assert IN_ORDER in found.text
+    assert [one.operation for one in held.local.requests()] == ["info"]
+
+
+def test_a_look_at_many_that_have_to_be_read_back_leaves_the_rest_to_the_next(held: Books, watch: Watch) -> None:
+    receipts = [held.load(make_rows(1, first=number)) for number in range(70)]
+    held.local.foreign_mutation("books")
+    held.local.process()
+    held.local.set_budget("20/300")  # below half of it, reads are not worth a wait
+    assert not watch(*receipts).visible
+    assert len(held.local.requests("info")) == 1
+    held.local.set_budget("1000/300")
+    with client_of(held.local, retry=RetryPolicy(total=0), reserve=0) as another:
+        assert watch(*receipts, with_client=another).visible
 
 
 def test_a_look_costs_one_request_and_three_more_to_read_back(held: Books, watch: Watch) -> None:

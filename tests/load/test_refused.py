@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_vectorize.errors import BadRowError
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.look import look
-from airflow_provider_vectorize.visibility import waits_for
+from airflow_provider_vectorize.waits import waits_for
 from tests.support import MemoryStore, Row, client_of, make_rows, truth
 
 from .conftest import Books

@@ -20,7 +20,7 @@ from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.local.handle import TOKEN, LocalVectorize
 from airflow_provider_vectorize.look import look
-from airflow_provider_vectorize.visibility import waits_for
+from airflow_provider_vectorize.waits import waits_for
 from tests.support import MemoryStore, client_of, make_rows
 
 from .conftest import Books

@@ -16,17 +16,17 @@ from airflow_provider_vectorize.load.receipt import Receipt, Sample
 from airflow_provider_vectorize.visibility import (
     AGREEING_READS,
     ALL_QUIET,
+    IN_ORDER,
     LATER_BATCHES,
     QUIET,
     READ_BACK,
     WATERMARK,
     Reading,
     Verdict,
-    Wait,
     judge,
     to_read_back,
-    waits_for,
 )
+from airflow_provider_vectorize.waits import Wait, waits_for
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NEW = (Sample("a", "da", new=True), Sample("b", "db", new=True))
@@ -111,6 +111,69 @@ def test_vectors_that_were_seen_missing_prove_it_when_they_appear() -> None:
     assert after(read(info(), *[{}] * 3), read(info("x", 9, 10), *[SHOWN] * 3), waits=waits).visible
     flapped = after(read(info(), {}, {}, SHOWN), read(info(), *[SHOWN] * 3), waits=waits)
     assert not flapped.visible
+
+
+def test_a_new_vector_of_a_crowd_is_enough_for_a_load_that_ended_with_one_batch_and_not_for_another() -> None:
+    crowd = [
+        replace(OURS, mutation_id=f"m{n}", samples=(Sample(f"{n}", "d", True), Sample(f"{n} old", "d")))
+        for n in range(30)
+    ]
+    crowd[3] = replace(crowd[3], sealed=False)
+    ids = to_read_back(crowd, {}, info(), 20)
+    assert ids == ["0", "1", "2", "3", "3 old", *(str(n) for n in range(4, 19))]
+    found = after(read(info(), *[{n: "d" for n in ids if n != "3 old"}] * 3, asked=ids), waits=crowd)
+    assert len(found.lacks) == 30 - 18, "all that were asked for but the fourth"
+
+
+# ---------------------------------------------------------------------- the order of the log
+
+
+def in_order(*seconds: float, **more: Any) -> list[Wait]:
+    """Acknowledged so many seconds after noon, and sent a second before."""
+    return [
+        replace(OURS, mutation_id=f"m{n}", accepted_at=at(second), sent_after=at(second - 1), **more)
+        for n, second in enumerate(seconds)
+    ]
+
+
+def test_a_watermark_proves_all_that_was_acknowledged_before_it_was_sent() -> None:
+    verdict = after(Reading(info("m3")), waits=in_order(0, 5, 6.5, 10))
+    assert list(verdict.lacks) == [in_order(0, 5, 6.5, 10)[2].key], "clocks agree to three seconds, no better"
+    assert IN_ORDER in verdict.seen["proved"].values()
+
+
+def test_one_that_joins_later_is_proved_by_what_was_seen_before() -> None:
+    early, late = in_order(0, 10)
+    seen = after(Reading(info("m1")), waits=[late]).seen
+    assert judge([early], seen, Reading(info("other"))).visible
+    assert judge([late], seen, Reading(info("other"))).visible, "it was the watermark, at an earlier look"
+
+
+def test_what_reads_back_proves_nothing_of_what_is_older() -> None:
+    """The attempt before may have sent the same vectors, and its answer was lost."""
+    early, late = in_order(0, 10)
+    verdict = after(read(info(processed=20), *[SHOWN] * 3), waits=[late, replace(early, samples=OLD)])
+    assert list(verdict.lacks) == [replace(early, samples=OLD).key]
+
+
+def test_a_watermark_of_a_load_that_is_not_sealed_proves_what_is_older_all_the_same() -> None:
+    early, late = in_order(0, 10)
+    verdict = after(Reading(info("m1")), waits=[early, replace(late, sealed=False)])
+    assert set(verdict.lacks) == {replace(late, sealed=False).key}
+
+
+def test_a_bare_id_is_older_than_what_is_sent_after_the_first_look() -> None:
+    (late,) = in_order(20)
+    for first, visible in ((Reading(info("w0", 1, 2)), True), (Reading(info("w0", 1, 17)), False)):
+        verdict = after(first, Reading(info("m0", 30, 31)), waits=[BARE, late])
+        assert (BARE.key not in verdict.lacks) == visible
+
+
+def test_a_wait_that_knows_less_does_not_prove_one_that_needs_more() -> None:
+    receipt = replace(OURS, sealed=False, batches=12)
+    bare = Wait("books", "ours")
+    seen = after(Reading(info("ours")), waits=[bare]).seen
+    assert not judge([bare, receipt], seen, Reading(info("ours"))).visible
 
 
 def test_for_an_insert_being_there_is_all_that_was_promised() -> None:
@@ -205,13 +268,13 @@ def test_many_waits_take_turns_so_that_one_that_hangs_does_not_keep_the_others()
         for n in range(20)
     ]
     seen: Mapping[str, Any] = judge(waits, {}, Reading(info())).seen
-    asked: set[str] = set()
-    for _ in range(4):
-        ids = to_read_back(waits, seen, info(), 20)
-        assert len(ids) == 18
-        asked |= set(ids)
+    asked: list[str] = []
+    for _ in range(3):
+        ids = to_read_back(waits, seen, info(), 7)
+        assert len(ids) == 7
+        asked += ids
         seen = json.loads(json.dumps(judge(waits, seen, Reading(info(), ids, [{}] * 3)).seen))
-    assert len(asked) == 60
+    assert asked == [f"{n % 20}-0" for n in range(21)], "one of each, the oldest first, and round again"
 
 
 def test_one_wait_with_more_samples_than_a_request_takes_is_read_all_the_same() -> None:
@@ -223,7 +286,7 @@ def test_one_wait_with_more_samples_than_a_request_takes_is_read_all_the_same() 
 
 
 def test_a_wait_survives_the_row_of_a_trigger() -> None:
-    wait = Wait("books", "m", NOON, "insert", NEW, False, 7)
+    wait = Wait("books", "m", NOON, "insert", NEW, False, 7, at(-3))
     assert Wait.from_dict(json.loads(json.dumps(wait.to_dict()))) == wait
 
 
@@ -239,10 +302,11 @@ def test_deleted_vectors_that_were_there_are_a_proof_once_they_are_gone() -> Non
 
 
 def test_receipts_ids_and_lists_of_lists_are_all_understood() -> None:
-    receipt = Receipt("upsert", "books", "m", accepted_at=NOON.isoformat(), samples=NEW).to_dict()
+    times = {"accepted_at": NOON.isoformat(), "sent_after": at(-2).isoformat()}
+    receipt = Receipt("upsert", "books", "m", **times, samples=NEW).to_dict()
     assert waits_for([receipt, [receipt, "id"]], "films") == [
-        Wait("books", "m", NOON, "upsert", NEW, batches=4),
-        Wait("books", "m", NOON, "upsert", NEW, batches=4),
+        Wait("books", "m", NOON, "upsert", NEW, batches=4, sent_after=at(-2)),
+        Wait("books", "m", NOON, "upsert", NEW, batches=4, sent_after=at(-2)),
         Wait("films", "id"),
     ]
 

@@ -62,9 +62,11 @@ def test_a_list_of_ids_is_deleted_100_a_request(run: Run, shelf: LocalVectorize)
         "vectors": 241,
         "batches": 3,
         "accepted_at": receipt["accepted_at"],
+        "sent_after": receipt["sent_after"],
         "samples": [{"id": f"v{n}", "digest": "", "new": True} for n in (221, 222, 223)],
     }
     assert receipt["accepted_at"].endswith("+00:00")
+    assert receipt["sent_after"] <= receipt["accepted_at"]
     assert json.loads(json.dumps(receipt)) == receipt
 
 

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_vectorize import visibility
+from airflow_provider_vectorize import waits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.handle import LocalVectorize, RecordedRequest
 from airflow_provider_vectorize.look import Look, look
-from airflow_provider_vectorize.visibility import waits_for
+from airflow_provider_vectorize.waits import waits_for
 from tests.support import DIMENSIONS, FileTarget, client_of, ndjson, truth, write
 
 from .loader import DONE, FAILED
@@ -278,7 +278,7 @@ def _same(letter: bytes, text: bytes, *, rewritten: bool) -> bool:
 @contextmanager
 def sky() -> Iterator[LocalVectorize]:
     """A local Vectorize whose batches are small, so that a load is folded in several."""
-    visibility.MUTATIONS_FOLDED = FOLDED
+    waits.MUTATIONS_FOLDED = FOLDED
     with LocalVectorize.start(
         budget=PLENTY, extra_args=["--no-sync", f"--limit=mutations_per_batch={FOLDED}"]
     ) as local:

@@ -1,0 +1,263 @@
+"""One poll for all: each index is looked at once an interval, however many tasks of this triggerer wait for it.
+
+A poll is a task of the event loop. It begins with the first who waits for an index by a connection, looks in a
+thread, tells each what became of its own mutations, and ends when nobody waits any more. It keeps nothing that a
+triggerer that starts over would miss.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from contextvars import Context
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary
+
+from airflow.providers.common.compat.connection import get_async_connection
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_vectorize.errors import ConfigError
+
+if TYPE_CHECKING:
+    from airflow_provider_vectorize.triggers.watch import Watch
+
+#: A look that is this many seconds old, or an interval if that is shorter, is as good as a new one.
+FRESH = 5.0
+#: So many are woken at once, and the next ones after so many seconds: a thousand together would hold up the loop.
+AT_ONCE, APART = 20, 0.005
+
+
+@dataclass(frozen=True)
+class View:
+    """What a look showed to one who waits.
+
+    :param visible: all its mutations of this index are.
+    :param never: why they will never be, or ``None``.
+    :param text: what is seen, for the log.
+    :param lacks: what is missing, of each that is not visible.
+    :param error: why nothing can be seen, for good.
+    """
+
+    visible: bool = False
+    never: str | None = None
+    text: str = ""
+    lacks: tuple[str, ...] = ()
+    error: BaseException | None = None
+    traceback: TracebackType | None = None
+
+    def check(self) -> None:
+        """Raise the error, where there is one. Each who raises it begins with the traceback that it had."""
+        if self.error:
+            raise self.error.with_traceback(self.traceback)
+
+
+class Waiter:
+    """One task's part in the polls of the indexes it waits for. To be entered, which joins them, and left.
+
+    :param conn_id: the connection.
+    :param waits: :meth:`~airflow_provider_vectorize.waits.Wait.to_dict` of each mutation.
+    :param interval: seconds between two looks; a poll takes the shortest that is asked for.
+    """
+
+    def __init__(self, conn_id: str, waits: Sequence[Mapping[str, Any]], interval: float) -> None:
+        self.interval = interval
+        self._conn_id = conn_id
+        self._waits: dict[str, list[Mapping[str, Any]]] = {}
+        for wait in waits:
+            self._waits.setdefault(str(wait.get("index_name")), []).append(wait)
+        self._views: dict[str, View] = {}
+        self._polls: dict[str, Poll] = {}
+        self._news = asyncio.Event()
+        self._hurried = False
+
+    async def __aenter__(self) -> Self:
+        self._join()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for poll in self._polls.values():
+            poll.waiters.pop(self, None)
+
+    def _join(self) -> None:
+        """Be in a poll of each index, also where one was ended by others."""
+        for index_name, waits in self._waits.items():
+            if index_name not in self._polls and not self._is_visible(index_name):
+                self._polls[index_name] = _poll_of(self._conn_id, index_name)
+                self._polls[index_name].add(self, waits)
+
+    def _is_visible(self, index_name: str) -> bool:
+        return index_name in self._views and self._views[index_name].visible
+
+    def take(self, index_name: str, view: View) -> bool:
+        """Take what was seen of an index. Returns whether whoever waits has to know."""
+        before = self._views.get(index_name)
+        self._views[index_name] = view
+        if view.visible:
+            self._polls.pop(index_name).waiters.pop(self, None)
+        news = self._hurried or before is None or not view.lacks or view.lacks != before.lacks
+        if news:
+            self._news.set()
+        return news
+
+    def lost(self, index_name: str) -> None:
+        """The poll of an index was cancelled."""
+        del self._polls[index_name]
+        self._news.set()
+
+    async def news(self, seconds: float) -> None:
+        """Return when something has changed, or after so many seconds."""
+        self._join()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
+        self._news.clear()
+
+    async def last_look(self) -> None:
+        """Return when every index was looked at, now or a moment ago, or when no request makes sense."""
+        since = asyncio.get_running_loop().time() - min(self.interval, FRESH)
+        self._hurried = True
+        for poll in self._polls.values():
+            poll.hurry()
+        while not self.kept_off() and any(
+            index_name not in self._views or poll.looked_at < since for index_name, poll in self._polls.items()
+        ):
+            await self.news(FRESH)
+        self._hurried = False
+
+    def kept_off(self) -> float:
+        """Seconds for which no request makes sense."""
+        return max((poll.kept_off() for poll in self._polls.values()), default=0.0)
+
+    @property
+    def view(self) -> View | None:
+        """Of all indexes together; ``None`` before each was looked at.
+
+        :raises BaseException: what a look failed with, for good.
+        """
+        if len(self._views) < len(self._waits):
+            return None
+        views = list(self._views.values())
+        for view in views:
+            view.check()
+        return View(
+            visible=all(view.visible for view in views),
+            never=next((view.never for view in views if view.never), None),
+            text=" ".join(view.text for view in views),
+            lacks=tuple(lack for view in views for lack in view.lacks),
+        )
+
+
+class Poll:
+    """Looks at one index by one connection, for all who wait in one event loop."""
+
+    def __init__(self, polls: dict[tuple[str, str], Poll], conn_id: str, index_name: str) -> None:
+        self.waiters: dict[Waiter, Sequence[Mapping[str, Any]]] = {}
+        self._conn_id = conn_id
+        self._index_name = index_name
+        self._polls = polls
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._watch: Watch | None = None
+        self.looked_at = self._free_at = float("-inf")
+        self._interval = FRESH
+        # Without the context of the task that happens to be the first: its log is not for the others.
+        self._task = self._loop.create_task(self._run(), name=f"poll of index {index_name}", context=Context())
+        self._task.add_done_callback(self._end)
+
+    def add(self, waiter: Waiter, waits: Sequence[Mapping[str, Any]]) -> None:
+        """One more waits, from the next look on."""
+        self._interval = min(self._interval, waiter.interval) if self.waiters else waiter.interval
+        self.waiters[waiter] = waits
+        self._wake.set()
+
+    def kept_off(self) -> float:
+        """Seconds for which no request makes sense."""
+        return max(0.0, self._free_at - self._loop.time())
+
+    def hurry(self) -> None:
+        """Look as soon as the last look is no longer fresh, once."""
+        self._interval = min(self._interval, FRESH)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while await self._is_due():
+            await self._tell(await self._look())
+
+    def _end(self, _: asyncio.Task[None]) -> None:
+        """Nobody waits any more; or the task was cancelled, and they begin another poll."""
+        self._close()
+        self._polls.pop((self._conn_id, self._index_name), None)
+        for waiter in list(self.waiters):
+            waiter.lost(self._index_name)
+
+    async def _is_due(self) -> bool:
+        """Return when the next look is due: whether anybody waits for it."""
+        while True:
+            due = max(self.looked_at + self._interval, self._free_at)
+            if not self.waiters:
+                due = self.looked_at + min(self._interval, FRESH)  # whoever comes next does not look anew
+            if due <= self._loop.time():
+                return bool(self.waiters)
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._wake.wait()
+
+    async def _look(self) -> Mapping[Waiter, View]:
+        waiting = dict(self.waiters)
+        try:
+            if self._watch is None:
+                self._watch = await asyncio.to_thread(_watch, await self._connection(), self._index_name)
+            views, pause = await asyncio.to_thread(self._watch.look, waiting)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - handed to each who waits, who raises it
+            self._close()  # a connection that was corrected meanwhile is read anew
+            views, pause = dict.fromkeys(waiting, View(error=error, traceback=error.__traceback__)), 0.0
+        self.looked_at = self._loop.time()
+        self._free_at = self.looked_at + pause
+        self._interval = min((waiter.interval for waiter in self.waiters), default=self._interval)
+        return views
+
+    async def _connection(self) -> Any:
+        try:
+            return await get_async_connection(self._conn_id)
+        except AirflowNotFoundException:
+            raise ConfigError(
+                f'The triggerer finds no connection "{self._conn_id}": it has to see those of the workers.'
+            ) from None
+
+    async def _tell(self, views: Mapping[Waiter, View]) -> None:
+        woken = 0
+        for waiter, view in views.items():
+            if waiter in self.waiters and waiter.take(self._index_name, view):
+                woken += 1
+                if woken % AT_ONCE == 0:
+                    await asyncio.sleep(APART)
+
+    def _close(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch:
+            watch.close()
+
+
+_all_polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Poll]] = WeakKeyDictionary()
+
+
+def _poll_of(conn_id: str, index_name: str) -> Poll:
+    """The poll of this event loop, which begins where there is none."""
+    polls = _all_polls.setdefault(asyncio.get_running_loop(), {})
+    if (conn_id, index_name) not in polls:
+        polls[conn_id, index_name] = Poll(polls, conn_id, index_name)
+    return polls[conn_id, index_name]
+
+
+def _watch(connection: Any, index_name: str) -> Watch:
+    """For a thread: the imports take a fifth of a second the first time, of which the triggerer would complain, and
+    reading the connection's extra fields has Airflow mask them, which talks to the supervisor."""
+    from airflow_provider_vectorize.triggers.watch import Watch  # noqa: PLC0415
+
+    return Watch(connection, index_name)
