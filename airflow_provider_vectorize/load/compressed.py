@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import zlib
@@ -30,12 +31,7 @@ def text_of(raw: Any, name: str, offset: int) -> Readable:
     # Not when going on in plain text: that would fetch a block for nothing, and the first attempt has looked.
     begin = b"" if opener is None and offset else buffered.peek(4)[:4]
     if opener is None:
-        for magic, (what, suffix) in _MAGIC.items():
-            if begin.startswith(magic):
-                raise SourceError(
-                    f"{name} is compressed with {what}, but its name does not end in {suffix}: rename or unpack it.",
-                    uri=name,
-                )
+        refuse_compressed(begin, name)
         if offset:
             buffered.seek(offset)
         return buffered
@@ -48,6 +44,43 @@ def text_of(raw: Any, name: str, offset: int) -> Readable:
             raise SourceError(f"{name} is shorter than it was when the last attempt read it.", uri=name)
         offset -= len(piece)
     return stream
+
+
+def is_compressed(name: str) -> bool:
+    """Whether an object of that name is."""
+    return name.endswith(tuple(_OPENERS))
+
+
+def refuse_compressed(begin: bytes, name: str) -> None:
+    """Let nothing pass that is compressed and not called so.
+
+    :param begin: the object's first bytes.
+    """
+    for magic, (what, suffix) in _MAGIC.items():
+        if begin.startswith(magic):
+            raise SourceError(
+                f"{name} is compressed with {what}, but its name does not end in {suffix}: rename or unpack it.",
+                uri=name,
+            )
+
+
+def begin_of(head: bytes, name: str, most: int) -> tuple[bytes, int]:
+    """The text at the beginning of an object, as far as its first bytes tell.
+
+    :param head: its first bytes, as stored.
+    :param name: by which one knows how it is compressed.
+    :param most: bytes of text, after which one more piece is unpacked and no other.
+    :return: the text, and how many bytes of ``head`` it took.
+    """
+    opener = next((opener for suffix, opener in _OPENERS.items() if name.endswith(suffix)), None)
+    if opener is None:
+        return head, len(head)
+    raw, text = io.BytesIO(head), bytearray()
+    stream = opener(io.BufferedReader(raw, _STEPS[0]))
+    with contextlib.suppress(EOFError):  # the head is all there is
+        while len(text) < most and (piece := stream.read1(BUFFER_BYTES)):
+            text += piece
+    return bytes(text), raw.tell()
 
 
 @contextmanager
