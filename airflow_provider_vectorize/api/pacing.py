@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from airflow_provider_vectorize.api.retry import Budget
+from airflow_provider_vectorize.api.retry import QUOTA, Budget
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Pacer:
     """
 
     def __init__(self, reserve: float, clock: Clock) -> None:
-        self._reserve = max(reserve, LEAST_RESERVE)
+        self.reserve = max(reserve, LEAST_RESERVE)
         self._clock = clock
         self.stopped = threading.Event()
         self._lock = threading.Lock()
@@ -80,6 +80,11 @@ class Pacer:
             if wait >= WORTH_SAYING:
                 say(wait, reason)
             self.wait(wait)
+
+    @property
+    def quota(self) -> int:
+        """Requests of a whole window of the account, as the answers said so far."""
+        return QUOTA if self._quota == math.inf else int(self._quota)
 
     def due(self) -> float:
         """Seconds until the next request may start."""
@@ -130,7 +135,7 @@ class Pacer:
             most = self._quota * UNKNOWN_SHARE if self._answered else 0.0
             return PROBE_SECONDS if self._in_flight > most else 0.0, "the next answer tells what is left"
         window = replace(self._window, reset=self._window.reset - now)
-        pause = window.pause(self._reserve)
+        pause = window.pause(self.reserve)
         if pause >= window.reset:
             return window.reset, f"{window.left} requests are left in the account's window, and kept for others"
         return self._begun + pause - now, f"pacing: {window.left} requests are left for {window.reset:.0f} s"
