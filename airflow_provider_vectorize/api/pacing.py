@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -33,6 +34,11 @@ PROBE_SECONDS = 0.05
 LEAST_RESERVE = 0.02
 #: Share of the quota that may be on the wire while nobody has told what is left of a new window.
 UNKNOWN_SHARE = 0.125
+#: So many answers tell how many others there are. Fewer are chance, more are history.
+ANSWERS = 5
+#: How much of what the others spend lengthens a pause. With all of it whoever is slow stays slow; with less, workers
+#: come to the same pace, whatever it was; with nothing, many would spend the budget long before a window ends.
+YIELD = 0.75
 #: Shorter waits are the usual way of pacing, and not worth a line in the log.
 WORTH_SAYING = 1.0
 
@@ -41,7 +47,9 @@ class Pacer:
     """Spreads requests over the account's budget, and lets none start while a block lasts.
 
     What is left is what the last answer said, less what was begun since. Until a first answer has come, nothing is
-    known of the budget, and requests go one at a time.
+    known of the budget, and requests go one at a time. How much the answers say was spent between this client's own
+    requests tells how many others there are; the more, the longer its pauses, so that the budget lasts for the window
+    and a worker that begins late does not find it spent.
 
     :param reserve: share of the quota that is left to others, 0 to 1; at least :data:`LEAST_RESERVE`.
     """
@@ -55,6 +63,7 @@ class Pacer:
         self._answered = False
         self._quota = math.inf
         self._window: Budget | None = None  # what is left of it; ``reset`` is a time of the clock
+        self._told: deque[int] = deque(maxlen=ANSWERS)  # what was left below half of it, answer by answer
         self._begun = -math.inf  # when the last request began
         self._blocked_until = -math.inf
         self.waited = 0.0  #: seconds that requests were kept back, all threads together
@@ -117,6 +126,10 @@ class Pacer:
                 self._learn(budget, now)
 
     def _learn(self, budget: Budget, now: float) -> None:
+        if self._window is None or now >= self._window.reset:
+            self._told.clear()
+        if budget.left <= budget.quota / 2:
+            self._told.append(min(budget.left, *self._told) if self._told else budget.left)
         # Requests on the wire may not be counted in the answer yet.
         left, reset = budget.left - self._in_flight, now + budget.reset
         if self._window and now < self._window.reset and budget.quota == self._quota:
@@ -138,4 +151,11 @@ class Pacer:
         pause = window.pause(self.reserve)
         if pause >= window.reset:
             return window.reset, f"{window.left} requests are left in the account's window, and kept for others"
+        pause = min(pause * self._workers() ** YIELD, window.reset)
         return self._begun + pause - now, f"pacing: {window.left} requests are left for {window.reset:.0f} s"
+
+    def _workers(self) -> float:
+        """How many requests the account makes for one of this client's: about as many workers there are."""
+        if len(self._told) < 2:
+            return 1.0
+        return max(1.0, (self._told[0] - self._told[-1]) / (len(self._told) - 1))
