@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
-.PHONY: help setup test test-all test-2.11 test-3.1 test-quick test-ui test-celery lint format demo demo-ui storm bench bench-local docs build clean
+.PHONY: help setup test test-all test-2.11 test-3.1 test-quick test-ui test-celery lint format demo demo-ui storm bench bench-workers bench-local docs build clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ storm: $(READY) ## 100 seeded loads through faults, kills and crashes; a line ea
 bench: $(READY) ## measure side by side with the peers, on an otherwise idle machine; writes benchmarks/results.md
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/clients/install_wrangler.sh
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/run.py
+
+bench-workers: $(READY) ## how much faster two workers are than one, at 30 MB/s a connection; on an otherwise idle machine
+	$(BIN)/python benchmarks/workers.py
 
 bench-local: $(READY) ## how fast the local Vectorize is
 	$(BIN)/python benchmarks/local_vectorize.py
