@@ -27,11 +27,13 @@ class StoredObject:
     """An object, or a part of one, as it was when it was found.
 
     :param path: where it is; holds the connection's id, never a secret.
+    :param conn_id: that connection's id; not every version of Airflow tells it.
     :param part: which part of it.
     """
 
-    def __init__(self, path: ObjectStoragePath, part: parts.Part | None = None) -> None:
+    def __init__(self, path: ObjectStoragePath, conn_id: str | None = None, part: parts.Part | None = None) -> None:
         self._path = path
+        self._conn_id = conn_id
         self._part = part
         self.uri = parts.join(_uri(path), part)
         info = path.fs.info(path.path)
@@ -48,9 +50,8 @@ class StoredObject:
     @property
     def name(self) -> str:
         """What finds it again, without another connection's name: ``s3://conn@bucket/key``."""
-        conn_id = self._path.conn_id
         scheme, _, path = self.uri.partition("://")
-        return f"{scheme}://{conn_id}@{path}" if conn_id and scheme not in _LOCAL else self.uri
+        return f"{scheme}://{self._conn_id}@{path}" if self._conn_id and scheme not in _LOCAL else self.uri
 
     def current_version(self) -> str:
         """The version now: neither fsspec's cache of listings nor this object is believed."""
@@ -163,16 +164,16 @@ def find(source: str | Sequence[str], conn_id: str | None = None) -> list[Stored
     names = [source] if isinstance(source, str) else list(source)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise ConfigError(f"The source is empty: name an object, a glob or a list of them, not {source!r}.")
-    paths: dict[str, tuple[ObjectStoragePath, parts.Part | None]] = {}
+    paths: dict[str, tuple[ObjectStoragePath, str | None, parts.Part | None]] = {}
     for name in names:
         whole, part = parts.split(name)
         for path in [_path(whole, conn_id)] if part else _expand(whole, conn_id):
             # By URI, since a plain path and what a glob makes of it are the same file.
-            paths.setdefault(parts.join(_uri(path), part), (path, part))
+            paths.setdefault(parts.join(_uri(path), part), (path, conn_id or _conn_id_in(whole), part))
     found = []
-    for uri, (path, part) in paths.items():
+    for uri, known in paths.items():
         with _told(uri):
-            found.append(StoredObject(path, part))
+            found.append(StoredObject(*known))
     return found
 
 
