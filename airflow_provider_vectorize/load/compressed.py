@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
@@ -69,18 +69,28 @@ def begin_of(head: bytes, name: str, most: int) -> tuple[bytes, int]:
 
     :param head: its first bytes, as stored.
     :param name: by which one knows how it is compressed.
-    :param most: bytes of text, after which one more piece is unpacked and no other.
+    :param most: bytes of text, after which no more is unpacked.
     :return: the text, and how many bytes of ``head`` it took.
+    :raises OSError: nothing can be unpacked; so do the errors of the libraries.
     """
-    opener = next((opener for suffix, opener in _OPENERS.items() if name.endswith(suffix)), None)
-    if opener is None:
+    if not is_compressed(name):
         return head, len(head)
-    raw, text = io.BytesIO(head), bytearray()
-    stream = opener(io.BufferedReader(raw, _STEPS[0]))
-    with contextlib.suppress(EOFError):  # the head is all there is
-        while len(text) < most and (piece := stream.read1(BUFFER_BYTES)):
-            text += piece
-    return bytes(text), raw.tell()
+    new = partial(zlib.decompressobj, zlib.MAX_WBITS | 16) if name.endswith(".gz") else _zstd_frames()
+    frame, text, at, taken = new(), bytearray(), 0, 0
+    while at < len(head) and len(text) < most:
+        frame = new() if frame.eof else frame
+        piece = head[at : at + _STEPS[0]]
+        try:
+            unpacked = frame.decompress(piece)
+        except zlib.error as error:
+            if text:
+                break  # what follows is the load's to judge
+            raise gzip.BadGzipFile(str(error)) from error
+        at += len(piece) - len(frame.unused_data)
+        if unpacked:
+            text += unpacked
+            taken = at
+    return bytes(text), taken
 
 
 @contextmanager
@@ -121,18 +131,24 @@ def reason(error: Exception) -> str:
     return text.rstrip(".")
 
 
+def _zstd_frames() -> Callable[[], Any]:
+    """Makes readers of one frame each."""
+    try:
+        import zstandard  # noqa: PLC0415 - only who has .zst objects needs it
+    except ImportError:
+        raise ConfigError(
+            "A .zst object needs the package zstandard: pip install 'airflow-provider-vectorize[zstd]'."
+        ) from None
+    new: Callable[[], Any] = zstandard.ZstdDecompressor().decompressobj
+    return new
+
+
 class _Zstd(io.RawIOBase):
     """A reader of ``.zst`` that notices a missing end; the library's own returns what there is and says nothing."""
 
     def __init__(self, raw: io.BufferedReader) -> None:
-        try:
-            import zstandard  # noqa: PLC0415 - only who has .zst objects needs it
-        except ImportError:
-            raise ConfigError(
-                "A .zst object needs the package zstandard: pip install 'airflow-provider-vectorize[zstd]'."
-            ) from None
         self._raw = raw
-        self._new: Callable[[], Any] = zstandard.ZstdDecompressor().decompressobj
+        self._new = _zstd_frames()
         self._frame = self._new()
         self._begun = False
         self._left = b""

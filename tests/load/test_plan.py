@@ -204,3 +204,14 @@ def test_ids_are_sampled_from_all_over_and_bad_rows_have_none() -> None:
     rows[0], rows[50] = b"no json", b"[1]"
     seen = survey.Survey(tuple(rows), 10.0, (1.0,))
     assert seen.ids(10) == [f"v{n}" for n in range(0, 100, 10) if n not in {0, 50}]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_of_many_small_compressed_members_all_are_seen(suffix: str) -> None:
+    members = [packed(f"s3://b/a.ndjson{suffix}", rows_of(100)).content for _ in range(10)]
+    found = planned([Stored(f"s3://b/a.ndjson{suffix}", b"".join(members))])
+    assert found.vectors == 1_000
+
+
+def test_what_follows_a_compressed_text_is_left_to_the_load() -> None:
+    assert planned([Stored("s3://b/a.ndjson.gz", gzip.compress(rows_of(100)) + bytes(512))]).vectors > 90
