@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
-.PHONY: help setup test test-all test-2.11 test-3.1 test-quick test-ui lint format demo demo-ui storm bench bench-local bench-waits bench-triggerer scale docs build clean
+.PHONY: help setup test test-all test-2.11 test-3.1 test-quick test-ui test-celery lint format demo demo-ui storm bench bench-workers bench-local bench-waits bench-triggerer scale docs build clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,16 @@ test-ui: $(READY) ## a new user's way in a real browser: the connection, its tes
 	  || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium; }
 	$(BIN)/pytest -m ui -v -rA --durations=6 --session-timeout 240 tests/ui
 
+test-celery: .venv-celery/.ready ## a mapped load of 1 GB on PostgreSQL, Redis and two Celery workers, one of which is killed; three minutes
+	@test -x /usr/bin/redis-server && ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 \
+	  || { apt-get update -q && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql redis-server; }
+	.venv-celery/bin/python -m tests.celery
+
+.venv-celery/.ready: pyproject.toml constraints.txt $(READY)
+	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-celery
+	$(BIN)/uv pip install -q --python .venv-celery/bin/python --constraint constraints.txt --editable . --group test-celery
+	@touch $@
+
 lint: $(READY) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -74,6 +84,9 @@ scale: $(READY) ## what a load costs, on paper for 20 M vectors and counted for 
 	@$(BIN)/python -m benchmarks.scale
 	@echo
 	@$(BIN)/python -m benchmarks.simulation 2>/dev/null
+
+bench-workers: $(READY) ## how much faster two workers are than one, at 30 MB/s a connection; on an otherwise idle machine
+	$(BIN)/python benchmarks/workers.py
 
 bench-local: $(READY) ## how fast the local Vectorize is
 	$(BIN)/python benchmarks/local_vectorize.py

@@ -83,8 +83,8 @@ class BadRowError(SourceError):
     """A row of the source that Vectorize can never accept.
 
     :param uri: the object.
-    :param line: its line number, from 1.
-    :param offset: the byte at which the line begins, in the decompressed object.
+    :param line: its line number, from 1; of a part of an object, from where the part begins.
+    :param offset: the byte at which the line begins, in the decompressed object, whole or not.
     :param reason: what is wrong with it.
     """
 

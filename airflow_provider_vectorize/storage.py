@@ -13,23 +13,29 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
+from airflow_provider_vectorize.load import parts
 from airflow_provider_vectorize.load.compressed import explained, reason, text_of
 from airflow_provider_vectorize.load.lines import Text
 
 #: Bytes of one request to an object store. fsspec's own default for S3 re-reads 50 MB a line.
 BLOCK_BYTES = 8 << 20
 _GLOB = frozenset("*?[")
+_LOCAL = ("file", "local", "")
 
 
 class StoredObject:
-    """An object as it was when it was found.
+    """An object, or a part of one, as it was when it was found.
 
     :param path: where it is; holds the connection's id, never a secret.
+    :param conn_id: that connection's id; not every version of Airflow tells it.
+    :param part: which part of it.
     """
 
-    def __init__(self, path: ObjectStoragePath) -> None:
+    def __init__(self, path: ObjectStoragePath, conn_id: str | None = None, part: parts.Part | None = None) -> None:
         self._path = path
-        self.uri = _uri(path)
+        self._conn_id = conn_id
+        self._part = part
+        self.uri = parts.join(_uri(path), part)
         info = path.fs.info(path.path)
         if info.get("type") == "directory":
             raise SourceError(
@@ -37,7 +43,15 @@ class StoredObject:
                 uri=self.uri,
             )
         self.size = int(info["size"]) if info.get("size") is not None else None
-        self.version = _version(info)
+        if part:
+            self.size = part.end - part.start
+        self.version = _version(info)  # of the whole object, whichever part this is
+
+    @property
+    def name(self) -> str:
+        """What finds it again, without another connection's name: ``s3://conn@bucket/key``."""
+        scheme, _, path = self.uri.partition("://")
+        return f"{scheme}://{self._conn_id}@{path}" if self._conn_id and scheme not in _LOCAL else self.uri
 
     def current_version(self) -> str:
         """The version now: neither fsspec's cache of listings nor this object is believed."""
@@ -54,7 +68,18 @@ class StoredObject:
         :raises SourceError: it is cut off, damaged, gone, or may not be read.
         """
         with _told(self.uri), self._opened() as raw:
-            yield text_of(raw, self.uri, offset)
+            if self._part:
+                yield parts.part_of(raw, self.uri, self._part, offset)
+            else:
+                yield text_of(raw, self.uri, offset)
+
+    def read(self, start: int, end: int) -> bytes:
+        """A few of the whole object's bytes as stored, from the first to before the last, by one request.
+
+        :raises SourceError: as :meth:`open`.
+        """
+        with _told(self.uri):
+            return cast(bytes, self._path.fs.cat_file(self._path.path, start=start, end=end))
 
     def _opened(self) -> IO[bytes]:
         if _is_local(self._path):
@@ -135,7 +160,8 @@ class StoredFile:
 def find(source: str | Sequence[str], conn_id: str | None = None) -> list[StoredObject]:
     """The objects that a source names, in the order of the list, those of a glob by name, each once.
 
-    :param source: a URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them.
+    :param source: a URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them. A name
+        that ends in ``#bytes=START-END`` is a part of a plain object, END exclusive.
     :param conn_id: the storage's connection, unless the URI names one (``s3://conn@bucket/key``).
     :raises SourceError: there is no such object, or nothing matches.
     :raises ConfigError: the connection is not there, or nothing can open such a URI.
@@ -143,15 +169,16 @@ def find(source: str | Sequence[str], conn_id: str | None = None) -> list[Stored
     names = [source] if isinstance(source, str) else list(source)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise ConfigError(f"The source is empty: name an object, a glob or a list of them, not {source!r}.")
-    paths: dict[str, ObjectStoragePath] = {}
+    paths: dict[str, tuple[ObjectStoragePath, str | None, parts.Part | None]] = {}
     for name in names:
-        for path in _expand(name, conn_id):
+        whole, part = parts.split(name)
+        for path in [_path(whole, conn_id)] if part else _expand(whole, conn_id):
             # By URI, since a plain path and what a glob makes of it are the same file.
-            paths.setdefault(_uri(path), path)
+            paths.setdefault(parts.join(_uri(path), part), (path, conn_id or _conn_id_in(whole), part))
     found = []
-    for uri, path in paths.items():
+    for uri, known in paths.items():
         with _told(uri):
-            found.append(StoredObject(path))
+            found.append(StoredObject(*known))
     return found
 
 
@@ -197,7 +224,7 @@ def _uri(path: ObjectStoragePath) -> str:
 
 
 def _is_local(path: ObjectStoragePath) -> bool:
-    return path.protocol in ("file", "local", "")
+    return path.protocol in _LOCAL
 
 
 def _scheme(path: ObjectStoragePath) -> str:

@@ -1,10 +1,14 @@
-"""One task an object: each has its own retries and its own log, and two run at a time. One sensor waits for all."""
+"""A large source, shared out among tasks: each has its own retries and its own log. One sensor waits for all.
+
+The plan says in its log, and in XCom under ``summary``, what the load will cost, and fails if it cannot fit.
+"""
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, Param, task
+from airflow.providers.common.compat.sdk import DAG, Param
 
 from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
+from airflow_provider_vectorize.operators.plan import VectorizePlanLoadOperator
 from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 
 INDEX = "docs"
@@ -13,20 +17,23 @@ with DAG(
     dag_id="mapped_load",
     schedule=None,
     catchup=False,
-    params={"folder": Param("file:///data/embeddings", type="string", description="The folder with the objects")},
+    params={"source": Param("file:///data/embeddings/*.ndjson*", type="string", description="A file, URI or glob")},
     tags=["vectorize"],
     doc_md=__doc__,
 ):
-
-    @task
-    def objects(folder: str) -> list[str]:
-        """The URIs of the objects to load."""
-        return sorted(str(path) for path in ObjectStoragePath(folder).iterdir() if ".ndjson" in path.name)
+    plan = VectorizePlanLoadOperator(
+        task_id="plan",
+        index_name=INDEX,
+        source="{{ params.source }}",
+        shards=16,
+    )
 
     load = VectorizeUpsertOperator.partial(
         task_id="load",
         index_name=INDEX,
-        max_active_tis_per_dagrun=2,
-    ).expand(source=objects("{{ params.folder }}"))
+        max_active_tis_per_dagrun=4,
+        # A shard's first object or part, and how many it has: big.ndjson#bytes=0-64000000 (1)
+        map_index_template="{{ task.source[0].rpartition('/')[2] }} ({{ task.source | length }})",
+    ).expand_kwargs(plan.output)
 
     VectorizeMutationSensor(task_id="wait", mutation=load.output, deferrable=True)

@@ -103,6 +103,7 @@ def test_the_operators_and_the_sensor_are_all_there() -> None:
     assert {cls.__name__ for cls in classes("operators", BaseOperator)} == {
         "VectorizeInsertOperator",
         "VectorizeUpsertOperator",
+        "VectorizePlanLoadOperator",
         "VectorizeCreateIndexOperator",
         "VectorizeDeleteIndexOperator",
         "VectorizeCreateMetadataIndexOperator",

@@ -13,6 +13,7 @@ class Limits:
     :param bytes_per_request: bytes in one request's body (docs, "Limits": 100 MB, read as decimal).
     :param ids_per_get: ids in one get_by_ids (seen live: code 40007).
     :param ids_per_delete: ids in one delete_by_ids (seen live: code 40007).
+    :param vectors_per_index: vectors in one index (docs, "Limits").
     :param list_page: ids in one page of a listing (OpenAPI description).
     :param id_bytes: bytes of a vector's id (docs, "Limits").
     :param namespace_bytes: bytes of a namespace (docs, "Limits").
@@ -27,6 +28,7 @@ class Limits:
 
     vectors_per_request: int = 5_000
     bytes_per_request: int = 100_000_000
+    vectors_per_index: int = 20_000_000
     ids_per_get: int = 20
     ids_per_delete: int = 100
     list_page: int = 1_000
@@ -42,6 +44,9 @@ class Limits:
 
 
 LIMITS = Limits()
+
+#: The length of the window for which the account has its budget of requests (docs, "API rate limits").
+WINDOW_SECONDS = 300
 
 #: What one batch of the job that makes writes visible takes at the most (docs, "Insert vectors").
 VECTORS_FOLDED = 200_000

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from airflow_provider_vectorize.api.retry import Budget
+from airflow_provider_vectorize.api.retry import QUOTA, Budget
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ PROBE_SECONDS = 0.05
 LEAST_RESERVE = 0.02
 #: Share of the quota that may be on the wire while nobody has told what is left of a new window.
 UNKNOWN_SHARE = 0.125
+#: So many answers tell how many others there are. Fewer are chance, more are history.
+ANSWERS = 5
+#: How much of what the others spend lengthens a pause. With all of it whoever is slow stays slow; with less, workers
+#: come to the same pace, whatever it was; with nothing, many would spend the budget long before a window ends.
+YIELD = 0.75
 #: Shorter waits are the usual way of pacing, and not worth a line in the log.
 WORTH_SAYING = 1.0
 
@@ -41,13 +47,15 @@ class Pacer:
     """Spreads requests over the account's budget, and lets none start while a block lasts.
 
     What is left is what the last answer said, less what was begun since. Until a first answer has come, nothing is
-    known of the budget, and requests go one at a time.
+    known of the budget, and requests go one at a time. How much the answers say was spent between this client's own
+    requests tells how many others there are; the more, the longer its pauses, so that the budget lasts for the window
+    and a worker that begins late does not find it spent.
 
     :param reserve: share of the quota that is left to others, 0 to 1; at least :data:`LEAST_RESERVE`.
     """
 
     def __init__(self, reserve: float, clock: Clock) -> None:
-        self._reserve = max(reserve, LEAST_RESERVE)
+        self.reserve = max(reserve, LEAST_RESERVE)
         self._clock = clock
         self.stopped = threading.Event()
         self._lock = threading.Lock()
@@ -56,6 +64,7 @@ class Pacer:
         self._quota = math.inf
         self._window: Budget | None = None  # what is left of it; ``reset`` is a time of the clock
         self._last_begun = -math.inf
+        self._told: deque[int] = deque(maxlen=ANSWERS)  # what was left below half of it, answer by answer
         self._blocked_until = -math.inf
         self.begun = 0  #: requests that were let through
         self.waited = 0.0  #: seconds that requests were kept back, all threads together
@@ -82,6 +91,11 @@ class Pacer:
             if wait >= WORTH_SAYING:
                 say(wait, reason)
             self.wait(wait)
+
+    @property
+    def quota(self) -> int:
+        """Requests of a whole window of the account, as the answers said so far."""
+        return QUOTA if self._quota == math.inf else int(self._quota)
 
     def due(self) -> float:
         """Seconds until the next request may start."""
@@ -114,6 +128,10 @@ class Pacer:
                 self._learn(budget, now)
 
     def _learn(self, budget: Budget, now: float) -> None:
+        if self._window is None or now >= self._window.reset:
+            self._told.clear()
+        if budget.left <= budget.quota / 2:
+            self._told.append(min(budget.left, *self._told) if self._told else budget.left)
         # Requests on the wire may not be counted in the answer yet.
         left, reset = budget.left - self._in_flight, now + budget.reset
         if self._window and now < self._window.reset and budget.quota == self._quota:
@@ -132,7 +150,14 @@ class Pacer:
             most = self._quota * UNKNOWN_SHARE if self._answered else 0.0
             return PROBE_SECONDS if self._in_flight > most else 0.0, "the next answer tells what is left"
         window = replace(self._window, reset=self._window.reset - now)
-        pause = window.pause(self._reserve)
+        pause = window.pause(self.reserve)
         if pause >= window.reset:
             return window.reset, f"{window.left} requests are left in the account's window, and kept for others"
+        pause = min(pause * self._workers() ** YIELD, window.reset)
         return self._last_begun + pause - now, f"pacing: {window.left} requests are left for {window.reset:.0f} s"
+
+    def _workers(self) -> float:
+        """How many requests the account makes for one of this client's: about as many workers there are."""
+        if len(self._told) < 2:
+            return 1.0
+        return max(1.0, (self._told[0] - self._told[-1]) / (len(self._told) - 1))

@@ -20,6 +20,9 @@ from airflow_provider_vectorize.load.checkpoint import CheckpointStore
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
+from airflow_provider_vectorize.load.parts import whole
+from airflow_provider_vectorize.load.plan import Plan, plan
+from airflow_provider_vectorize.load.survey import survey
 from airflow_provider_vectorize.load.vectors import Float32Text, Validation
 from airflow_provider_vectorize.metrics import LoadMetrics
 
@@ -305,7 +308,7 @@ class VectorizeHook(BaseHook):
             account_id=client.credentials.account_id,
             dimensions=index.config.dimensions,
             metric=index.config.metric,
-            objects=[(item.uri, item.size) for item in objects],
+            objects=[(whole(item.uri), item.size) for item in objects],
             dead_letters=letters.target.uri if letters and receipt.rejected else None,
             receipt=receipt,
         )
@@ -319,6 +322,50 @@ class VectorizeHook(BaseHook):
             receipt.mutation_id,
         )
         return receipt.to_dict()
+
+    def plan(
+        self,
+        index_name: str,
+        source: str | Sequence[str],
+        *,
+        shards: int,
+        source_conn_id: str | None = None,
+        mb_per_second: float | None = None,
+    ) -> Plan:
+        """Share a source out among tasks, and reckon what its load will cost. Nothing is written.
+
+        A few small reads of the source and two or three requests to Vectorize, however large it is.
+
+        :param index_name: an index that is there.
+        :param source: as for :meth:`load`, but whole objects only.
+        :param shards: how many tasks at the most. A large plain object is cut into parts of 16 MB or more, each of
+            whole lines; compressed ones are not cut.
+        :param source_conn_id: the storage's connection.
+        :param mb_per_second: what all tasks together send, as you measured it, for the minutes that the load takes.
+        :return: the plan: :meth:`~.load.plan.Plan.kwargs`, a ``source`` for each task, and
+            :meth:`~.load.plan.Plan.summary`.
+        :raises ConfigError: the load cannot fit into the index.
+        :raises SourceError: an object is missing, nothing matches, or there are no rows.
+        """
+        with self.get_conn() as client:
+            objects = storage.find(source, source_conn_id)
+            seen = survey(objects)
+            info = client.get_index_info(index_name)
+            ids = seen.ids(self.limits.ids_per_get)
+            there = {vector.id for vector in client.get_by_ids(index_name, ids)} if info.vector_count and ids else ()
+            found = plan(
+                objects,
+                seen,
+                shards=shards,
+                room=max(0, self.limits.vectors_per_index - info.vector_count),
+                share_new=1 - len(there) / len(ids) if ids else 1.0,
+                quota=client.pacer.quota,
+                reserve=client.pacer.reserve,
+                mb_per_second=mb_per_second,
+                limits=self.limits,
+            )
+        self.log.info("Plan for index %s: %s", index_name, found.told())
+        return found
 
     def stop(self) -> None:
         """End a :meth:`load` that another thread or a signal handler wants to end; it raises soon after."""

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from airflow_provider_vectorize.api.limits import Limits
-from airflow_provider_vectorize.load.files import Body, Holder, Part, Spool, Spools
+from airflow_provider_vectorize.load.files import Body, Extent, Holder, Spool, Spools
 from airflow_provider_vectorize.load.lines import Mark
 from airflow_provider_vectorize.load.rows import BadRow, Rows
 
@@ -74,11 +74,11 @@ class Batch:
     def body(self, first: int = 0, stop: int | None = None) -> Body:
         """The rows from ``first`` to before ``stop``."""
         begin, end = self.ends[first - 1] if first else 0, self.ends[len(self) - 1 if stop is None else stop - 1]
-        parts: list[Part] = []
+        parts: list[Extent] = []
         for run, after in zip_longest(self.runs, self.runs[1:]):
             left, right = max(run.begin, begin), min(after.begin if after else self.size, end)
             if left < right:
-                parts.append(Part(run.holder, run.at + left - run.begin, right - left))
+                parts.append(Extent(run.holder, run.at + left - run.begin, right - left))
         return Body(parts)
 
     def text(self, row: int) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.load.lines import Mark
+from airflow_provider_vectorize.load.parts import byte
 from airflow_provider_vectorize.load.receipt import Receipt
 
 log = logging.getLogger(__name__)
@@ -164,7 +165,8 @@ def resume(kept: Any, identity: Mapping[str, str], uris: Sequence[str]) -> tuple
     receipt, start = checkpoint.receipt, checkpoint.done.start
     further = ", and over what was acknowledged after that" if checkpoint.done.gaps else ""
     return checkpoint, (
-        f"Going on where the last attempt was, at line {start.line:,} of {uris[start.object]} (byte {start.offset:,})"
+        f"Going on where the last attempt was, at line {start.line:,} of {uris[start.object]} "
+        f"(byte {byte(uris[start.object], start.offset):,})"
         f"{further}: {receipt.vectors:,} vectors in {receipt.batches} batches are acknowledged already, the last as "
         f"mutation {receipt.mutation_id}."
     )

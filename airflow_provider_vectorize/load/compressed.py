@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from isal import igzip
@@ -33,16 +35,15 @@ def text_of(raw: Any, name: str, offset: int) -> Text:
     """
     opener = next((opener for suffix, opener in _OPENERS.items() if name.endswith(suffix)), None)
     if opener is None and isinstance(raw, io.FileIO):  # the kernel reads ahead: a buffer would be one more copy
-        _is_plain(os.pread(raw.fileno(), 4, 0), name)
+        refuse_compressed(os.pread(raw.fileno(), 4, 0), name)
         raw.seek(offset)
-        large = os.fstat(raw.fileno()).st_size >= KEPT_OPEN_BYTES
-        return Text(raw, SourceFile(raw.fileno(), name) if large else None)
+        return Text(raw, kept_open(raw, name, os.fstat(raw.fileno()).st_size))
     buffered: io.BufferedReader = io.BufferedReader(raw, BUFFER_BYTES)
     if opener is None:
         if offset:  # the first attempt has looked, and to look again would fetch a block for nothing
             buffered.seek(offset)
         else:
-            _is_plain(buffered.peek(4)[:4], name)
+            refuse_compressed(buffered.peek(4)[:4], name)
         return Text(buffered)
     if not buffered.peek(1):
         raise EOFError
@@ -55,18 +56,59 @@ def text_of(raw: Any, name: str, offset: int) -> Text:
     return Text(stream)
 
 
+def kept_open(raw: Any, name: str, size: int) -> SourceFile | None:
+    """The file to send rows from as they stand, where it is a local one and large enough.
+
+    :param size: bytes of it that are to be read.
+    """
+    return SourceFile(raw.fileno(), name) if isinstance(raw, io.FileIO) and size >= KEPT_OPEN_BYTES else None
+
+
 def is_compressed(name: str) -> bool:
-    """Whether an object is compressed, by its name."""
+    """Whether an object of that name is."""
     return name.endswith(tuple(_OPENERS))
 
 
-def _is_plain(begin: bytes, name: str) -> None:
+def refuse_compressed(begin: bytes, name: str) -> None:
+    """Let nothing pass that is compressed and not called so.
+
+    :param begin: the object's first bytes.
+    """
     for magic, (what, suffix) in _MAGIC.items():
         if begin.startswith(magic):
             raise SourceError(
                 f"{name} is compressed with {what}, but its name does not end in {suffix}: rename or unpack it.",
                 uri=name,
             )
+
+
+def begin_of(head: bytes, name: str, most: int) -> tuple[bytes, int]:
+    """The text at the beginning of an object, as far as its first bytes tell.
+
+    :param head: its first bytes, as stored.
+    :param name: by which one knows how it is compressed.
+    :param most: bytes of text, after which no more is unpacked.
+    :return: the text, and how many bytes of ``head`` it took.
+    :raises OSError: nothing can be unpacked; so do the errors of the libraries.
+    """
+    if not is_compressed(name):
+        return head, len(head)
+    new = partial(zlib.decompressobj, zlib.MAX_WBITS | 16) if name.endswith(".gz") else _zstd_frames()
+    frame, text, at, taken = new(), bytearray(), 0, 0
+    while at < len(head) and len(text) < most:
+        frame = new() if frame.eof else frame
+        piece = head[at : at + _STEPS[0]]
+        try:
+            unpacked = frame.decompress(piece)
+        except zlib.error as error:
+            if text:
+                break  # what follows is the load's to judge
+            raise gzip.BadGzipFile(str(error)) from error
+        at += len(piece) - len(frame.unused_data)
+        if unpacked:
+            text += unpacked
+            taken = at
+    return bytes(text), taken
 
 
 @contextmanager
@@ -107,18 +149,24 @@ def reason(error: Exception) -> str:
     return text.rstrip(".")
 
 
+def _zstd_frames() -> Callable[[], Any]:
+    """Makes readers of one frame each."""
+    try:
+        import zstandard  # noqa: PLC0415 - only who has .zst objects needs it
+    except ImportError:
+        raise ConfigError(
+            "A .zst object needs the package zstandard: pip install 'airflow-provider-vectorize[zstd]'."
+        ) from None
+    new: Callable[[], Any] = zstandard.ZstdDecompressor().decompressobj
+    return new
+
+
 class _Zstd(io.RawIOBase):
     """A reader of ``.zst`` that notices a missing end; the library's own returns what there is and says nothing."""
 
     def __init__(self, raw: io.BufferedReader) -> None:
-        try:
-            import zstandard  # noqa: PLC0415 - only who has .zst objects needs it
-        except ImportError:
-            raise ConfigError(
-                "A .zst object needs the package zstandard: pip install 'airflow-provider-vectorize[zstd]'."
-            ) from None
         self._raw = raw
-        self._new: Callable[[], Any] = zstandard.ZstdDecompressor().decompressobj
+        self._new = _zstd_frames()
         self._frame = self._new()
         self._begun = False
         self._left = b""

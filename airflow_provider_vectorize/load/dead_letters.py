@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import IO, Protocol
 
 from airflow_provider_vectorize.load.files import spooling, temporary_file
+from airflow_provider_vectorize.load.parts import byte
 from airflow_provider_vectorize.load.rows import BadRow
 
 
@@ -28,9 +29,10 @@ class Target(Protocol):
 class DeadLetters:
     """Collects bad rows in a temporary file and copies it to the target.
 
-    Each line holds ``object``, ``line`` (from 1), ``offset`` (in bytes, decompressed), ``reason`` and ``row``
-    (its text; bytes that are not UTF-8 appear as ``\\udcXX``, so that nothing is lost). A row that only Vectorize
-    refused stands there as it was sent, perhaps with its values in float32 text.
+    Each line holds ``object``, ``line`` (from 1; of a part, from where it begins), ``offset`` (in bytes of the
+    decompressed object, whole or not), ``reason`` and ``row`` (its text; bytes that are not UTF-8 appear as
+    ``\\udcXX``, so that nothing is lost). A row that only Vectorize refused stands there as it was sent, perhaps with
+    its values in float32 text.
     """
 
     def __init__(self, target: Target) -> None:
@@ -81,7 +83,7 @@ def dead_letter(uri: str, row: BadRow) -> bytes:
     letter = {
         "object": uri,
         "line": row.mark.line,
-        "offset": row.mark.offset,
+        "offset": byte(uri, row.mark.offset),
         "reason": row.reason,
         "row": row.text.decode("utf-8", "surrogateescape"),
     }

@@ -16,6 +16,7 @@ from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.errors import ApiError, BadRowError, SourceError, VectorizeError
 from airflow_provider_vectorize.load.delivery import SAMPLES
 from airflow_provider_vectorize.load.lines import BOM, Mark, read_blocks
+from airflow_provider_vectorize.load.parts import byte
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Sample
 from airflow_provider_vectorize.load.source import SourceObject
 
@@ -103,11 +104,12 @@ def read_ids(objects: Sequence[SourceObject], lines_are: LinesAre, limits: Limit
                     if text:
                         vector_id, reason = _checked(read, text, limits)
                         if reason:
+                            at = byte(item.uri, offset)
                             raise BadRowError(
-                                f"Line {line} of {item.uri} (byte {offset}) holds no id: {reason}.",
+                                f"Line {line} of {item.uri} (byte {at}) holds no id: {reason}.",
                                 uri=item.uri,
                                 line=line,
-                                offset=offset,
+                                offset=at,
                                 reason=reason,
                             )
                         yield vector_id

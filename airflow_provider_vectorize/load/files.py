@@ -143,7 +143,7 @@ class SourceFile:
         )
 
 
-class Part(NamedTuple):
+class Extent(NamedTuple):
     """Some bytes of a body: ``size`` of them, in ``holder`` from ``at`` on."""
 
     holder: Holder
@@ -158,7 +158,7 @@ class Body:
     never reaches Vectorize whole, and so is never acknowledged.
     """
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Extent]) -> None:
         self._parts = parts
         self._size = sum(part.size for part in parts)
 

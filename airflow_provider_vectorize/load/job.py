@@ -15,6 +15,7 @@ from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Delivery
 from airflow_provider_vectorize.load.ledger import Ledger
 from airflow_provider_vectorize.load.options import LoadOptions
+from airflow_provider_vectorize.load.parts import whole
 from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.source import SourceObject
@@ -44,7 +45,7 @@ def run(
     """
     uris = [item.uri for item in objects]
     letters = options.dead_letters
-    if letters and letters.target.uri in uris:
+    if letters and letters.target.uri in map(whole, uris):
         raise ConfigError(
             f"The dead-letter file {letters.target.uri} is one of the objects to be loaded: write it to another place."
         )

@@ -45,7 +45,7 @@ def mapped_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     create_index()
     write(folder / "a.ndjson", 20)
     write(folder / "b.ndjson", 10, first=20)
-    return {"folder": folder.as_uri()}
+    return {"source": f"{folder.as_uri()}/*.ndjson"}
 
 
 def taskflow_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:

@@ -145,9 +145,10 @@ def test_there_is_a_page_for_each_operator() -> None:
 @pytest.mark.parametrize("page", sorted((DOCS / "operators").glob("[a-z]*.md")), ids=lambda page: page.stem)
 def test_a_page_of_an_operator_names_all_its_parameters_and_no_other(page: Path) -> None:
     text = page.read_text()
-    module = re.search(r"from (airflow_provider_vectorize\.operators\.\w+) import", text)
+    name = text.split("\n")[0].removeprefix("# ")
+    module = re.search(rf"from (airflow_provider_vectorize\.operators\.\w+) import .*\b{name}\b", text)
     assert module
-    cls = getattr(importlib.import_module(module[1]), text.split("\n")[0].removeprefix("# "))
+    cls = getattr(importlib.import_module(module[1]), name)
     rows = [row.split("|")[1:4] for row in text.split("\n") if row.startswith("| `")]
     named = {name: templated.strip() == "yes" for names, _, templated in rows for name in re.findall(r"`(\w+)`", names)}
     if page.stem != "insert":  # which has those of upsert

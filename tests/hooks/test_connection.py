@@ -92,13 +92,13 @@ def test_a_global_key_works_with_the_local_vectorize(connect: Callable[..., str]
 def test_the_extra_fields_reach_the_client() -> None:
     made = client({"timeout": "5", "retry_seconds": 7, "budget_reserve": 0.5, "verify": False})
     assert made.retry == RetryPolicy(total=7)
-    assert (made._timeout, made._verify, made.pacer._reserve) == (5, False, 0.5)
+    assert (made._timeout, made._verify, made.pacer.reserve) == (5, False, 0.5)
 
 
 def test_without_extra_fields_the_defaults_stand() -> None:
     for made in (client(), client({"timeout": "", "retry_seconds": None, "budget_reserve": None, "verify": None})):
         assert made.retry == RetryPolicy(total=1_800)
-        assert (made._timeout, made._verify, made.pacer._reserve) == (60, True, 0.2)
+        assert (made._timeout, made._verify, made.pacer.reserve) == (60, True, 0.2)
 
 
 @pytest.mark.parametrize(("value", "meant"), [(True, True), ("true", True), ("False", False), ("0", False), ("", True)])

@@ -17,7 +17,7 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.batches import Batch, cut
 from airflow_provider_vectorize.load.checkpoint import Done
-from airflow_provider_vectorize.load.files import SEND_BYTES, Body, Part, Spool, Spools
+from airflow_provider_vectorize.load.files import SEND_BYTES, Body, Extent, Spool, Spools
 from airflow_provider_vectorize.load.lines import Mark, read_blocks
 from airflow_provider_vectorize.load.rows import Rows, check_rows
 from airflow_provider_vectorize.load.vectors import choose_check
@@ -133,7 +133,7 @@ def test_a_body_is_read_in_large_pieces_and_anew_each_time() -> None:
     spool = Spool()
     content = bytes(range(256)) * (SEND_BYTES // 256 * 2 + 3)
     spool.write(content)
-    span = Body([Part(spool, 5, len(content) - 12)])
+    span = Body([Extent(spool, 5, len(content) - 12)])
     assert len(span) == len(content) - 12
     pieces = list(span)
     assert b"".join(pieces) == b"".join(span) == content[5:-7]
@@ -146,7 +146,7 @@ def test_a_temporary_file_that_lost_its_bytes_does_not_pass_for_a_lost_connectio
     with pytest.raises(
         VectorizeError, match=r"The temporary directory .* cannot be used: the file of a batch is shorter"
     ):
-        list(Body([Part(spool, 0, 10)]))
+        list(Body([Extent(spool, 0, 10)]))
 
 
 def test_a_batch_gives_its_temporary_file_to_the_next_one() -> None:

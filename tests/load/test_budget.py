@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 
@@ -17,6 +18,21 @@ from airflow_provider_vectorize.local.budget import Budget as Account
 from tests.support import make_rows, truth
 
 from .conftest import Books
+
+
+@dataclass
+class Process:
+    """A worker: so many requests by so many threads, which share a pacer.
+
+    :param left: requests that are not answered well yet.
+    :param latency: seconds on the way, on the average.
+    :param served: when each was.
+    """
+
+    pacer: Pacer
+    left: int
+    latency: float
+    served: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -42,43 +58,47 @@ class World:
     def at(self, when: float, what: Callable[[], None]) -> None:
         heapq.heappush(self._events, (when, next(self._order), what))
 
-    def run(self) -> None:
-        while self._events:
+    def run(self, until: float = math.inf) -> None:
+        while self._events and self._events[0][0] < until:
             self.time, _, what = heapq.heappop(self._events)
             what()
 
-    def process(self, requests: int, threads: int, reserve: float, starts: float = 0.0) -> Pacer:
-        """So many requests by so many threads."""
+    def process(
+        self, requests: int, threads: int, reserve: float, starts: float = 0.0, latency: float | None = None
+    ) -> Process:
+        """One that begins at some time."""
         pacer = Pacer(reserve, Clock(now=self.now, wait=lambda event, seconds: False))
-        left = [requests]
+        process = Process(pacer, requests, self.latency if latency is None else latency)
         for _ in range(threads):
-            self.at(starts, lambda: self._turn(pacer, left))
-        return pacer
+            self.at(starts, lambda: self._turn(process))
+        return process
 
-    def _turn(self, pacer: Pacer, left: list[int]) -> None:
-        if not left[0]:
+    def _turn(self, process: Process) -> None:
+        if not process.left:
             return
-        due = pacer.due()
+        due = process.pacer.due()
         if due > 0:
-            self.at(self.time + due, lambda: self._turn(pacer, left))
+            self.at(self.time + due, lambda: self._turn(process))
             return
-        left[0] -= 1
-        pacer.start(lambda seconds, reason: None)
-        on_the_way, back = (self.rng.uniform(0, 2 * self.latency) for _ in range(2))
-        self.at(self.time + on_the_way, lambda: self._arrive(pacer, left, back))
+        process.left -= 1
+        process.pacer.start(lambda seconds, reason: None)
+        on_the_way, back = (self.rng.uniform(0, 2 * process.latency) for _ in range(2))
+        self.at(self.time + on_the_way, lambda: self._arrive(process, back))
 
-    def _arrive(self, pacer: Pacer, left: list[int], back: float) -> None:
+    def _arrive(self, process: Process, back: float) -> None:
         self.arrived += 1
         verdict = self.account.spend("token")
         self.refused += not verdict.allowed
-        self.at(self.time + back, lambda: self._answer(pacer, left, verdict))
+        if verdict.allowed:
+            process.served.append(self.time)
+        self.at(self.time + back, lambda: self._answer(process, verdict))
 
-    def _answer(self, pacer: Pacer, left: list[int], verdict: object) -> None:
+    def _answer(self, process: Process, verdict: object) -> None:
         allowed, remaining, reset = verdict.allowed, verdict.left, verdict.reset  # type: ignore[attr-defined]
         budget = Budget(remaining, reset, self.allowance.requests)
-        pacer.finish(budget, 0.0 if allowed else min(reset, LONGEST_BLOCK))
-        left[0] += not allowed
-        self._turn(pacer, left)
+        process.pacer.finish(budget, 0.0 if allowed else min(reset, LONGEST_BLOCK))
+        process.left += not allowed
+        self._turn(process)
 
 
 # Cloudflare's own, and the one of the issue.
@@ -103,14 +123,14 @@ def test_nobody_is_ever_refused_and_nobody_dawdles(allowance: Allowance, process
         total = allowance.requests * rng.randint(2, 5)
         for _ in range(rng.choice([0, allowance.requests // 2])):  # what people have spent already
             world.account.spend("token")
-        pacers = [world.process(total // processes, threads, 0.2, rng.uniform(0, 1)) for _ in range(processes)]
+        workers = [world.process(total // processes, threads, 0.2, rng.uniform(0, 1)) for _ in range(processes)]
         world.run()
         assert world.refused == 0, f"seed {seed}"
         assert world.arrived == total // processes * processes
         by_budget = (total / (0.8 * allowance.requests - 1) + 2) * allowance.seconds
         by_latency = total * 2 * world.latency / (processes * threads)
         assert world.time <= 1.2 * max(by_budget, by_latency) + 20, f"seed {seed}: {world.time:.0f} s"
-        assert all(pacer.waited >= 0 for pacer in pacers)
+        assert all(worker.pacer.waited >= 0 for worker in workers)
 
 
 @pytest.mark.parametrize("threads", [2, 8, 32])
@@ -126,6 +146,37 @@ def test_threads_that_start_together_do_not_overdraw_a_budget_that_is_almost_spe
         assert world.arrived == 40
 
 
+#: Threads, latency and begin of each process: alike, a fast one beside a slow one, a latecomer among many.
+CROWDS = {
+    "two alike": [(4, 0.05, 0.0)] * 2,
+    "eight threads beside one that is slow": [(8, 0.05, 0.0), (1, 0.5, 0.0)],
+    "three kinds": [(8, 0.05, 0.0), (4, 0.2, 0.1), (1, 0.5, 0.3)],
+    "a latecomer among eight": [*((4, 0.05, 0.1 * n) for n in range(8)), (1, 0.5, 200.0)],
+    "sixteen": [(4, 0.05, 0.1 * n) for n in range(16)],
+}
+
+
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_no_process_starves_beside_others_however_they_differ(crowd: str) -> None:
+    """While all have more to do than the budget allows, each is served often, and its share does not vanish."""
+    windows, kinds = 4, CROWDS[crowd]
+    for seed in range(5):
+        world = World(Allowance(1_200, 300), random.Random(seed), latency=0.05)
+        workers = [world.process(10**6, threads, 0.2, starts, latency) for threads, latency, starts in kinds]
+
+        world.run(until=300.0 * windows)
+
+        assert world.refused == 0
+        by_all = [sum(300 * n <= at < 300 * (n + 1) for one in workers for at in one.served) for n in range(windows)]
+        assert min(by_all) > 0.9 * 0.8 * 1_200, "the budget is used, too"
+        for worker, (_, _, starts) in zip(workers, kinds, strict=True):
+            silences = [after - before for before, after in pairwise([starts, *worker.served, world.time])]
+            assert max(silences) < 100, f"{crowd}, seed {seed}: nobody waits for the window's end"
+            for n in range(1, windows):
+                served = sum(300 * n <= at < 300 * (n + 1) for at in worker.served)
+                assert served > 0.25 * 0.8 * 1_200 / len(kinds), f"{crowd}, seed {seed}"
+
+
 def test_those_who_look_may_take_what_the_loads_leave() -> None:
     """A load keeps a reserve, a sensor does not: it is served while the load waits."""
     world = World(Allowance(30, 10), random.Random(1), latency=0.01)
@@ -133,7 +184,7 @@ def test_those_who_look_may_take_what_the_loads_leave() -> None:
     looks = world.process(5, 1, 0.0, starts=5.0)
     world.run()
     assert world.refused == 0
-    assert looks.waited <= loads.waited
+    assert looks.pacer.waited <= loads.pacer.waited
 
 
 def test_a_block_that_somebody_else_caused_is_waited_out_by_all_threads() -> None:

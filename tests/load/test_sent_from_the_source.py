@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_vectorize.errors import BadRowError, SourceError
 from airflow_provider_vectorize.load import compressed
-from airflow_provider_vectorize.load.files import SEND_BYTES, Body, Part, SourceFile
+from airflow_provider_vectorize.load.files import SEND_BYTES, Body, Extent, SourceFile
 from tests.support import FileObject, make_rows, ndjson, truth
 
 from .conftest import Books
@@ -114,7 +114,7 @@ def test_a_body_of_a_file_that_was_written_to_ends_before_its_last_piece(tmp_pat
     path = tmp_path / "a"
     path.write_bytes(b"x" * (SEND_BYTES + 10))
     with path.open("rb") as stream:
-        body = Body([Part(SourceFile(stream.fileno(), "file:///a"), 0, SEND_BYTES + 10)])
+        body = Body([Extent(SourceFile(stream.fileno(), "file:///a"), 0, SEND_BYTES + 10)])
     pieces = iter(body)
     assert len(next(pieces)) == SEND_BYTES
     with path.open("ab") as stream:
@@ -127,7 +127,7 @@ def test_a_body_of_a_file_that_lost_its_end_is_not_padded(tmp_path: Path) -> Non
     path = tmp_path / "a"
     path.write_bytes(b"x" * 100)
     with path.open("rb") as stream:
-        body = Body([Part(SourceFile(stream.fileno(), "file:///a"), 0, 100)])
+        body = Body([Extent(SourceFile(stream.fileno(), "file:///a"), 0, 100)])
     path.write_bytes(b"")
     with pytest.raises(SourceError, match="changed while it was read"):
         list(body)
@@ -139,6 +139,6 @@ def test_a_file_that_was_replaced_is_read_as_it_was(tmp_path: Path) -> None:
     path.write_bytes(b"old")
     other.write_bytes(b"new")
     with path.open("rb") as stream:
-        body = Body([Part(SourceFile(stream.fileno(), "file:///a"), 0, 3)])
+        body = Body([Extent(SourceFile(stream.fileno(), "file:///a"), 0, 3)])
     other.replace(path)
     assert b"".join(body) == b"old"

@@ -1,6 +1,6 @@
 """``python -m tests.storm``: STORM_RUNS runs (100) from STORM_SEED (0) on, a line each, and a figure at the end.
 
-Meanwhile two loads live with a small budget, in real time.
+Meanwhile loads live with a small budget, in real time.
 """
 
 from __future__ import annotations
