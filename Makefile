@@ -4,7 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
-.PHONY: help setup test test-all test-2.11 test-3.1 test-quick test-ui lint format demo demo-ui storm bench bench-local docs build clean
+.PHONY: help setup test test-all test-2.11 test-3.1 test-python test-quick test-ui test-wheel lint format demo demo-ui \
+  storm bench bench-local docs screenshots build clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 test: $(READY) ## all tests but test-ui: units, the API over a socket, real clients, real Airflow, real S3 protocol
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not ui"
 
-test-all: test test-3.1 test-2.11 ## make test, then what touches Airflow again on 3.1 and 2.11, each in a .venv of its own
+test-all: test test-3.1 test-2.11 test-python ## make test; then Airflow 3.1 and 2.11, and other Pythons, each in a .venv of its own
 
 test-2.11 test-3.1: test-%: .venv-%/.ready
 	.venv-$*/bin/python -m pytest tests/airflow tests/hooks tests/operators tests/storage
@@ -31,6 +32,19 @@ test-2.11 test-3.1: test-%: .venv-%/.ready
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-$*
 	$(BIN)/uv pip install -q --python .venv-$*/bin/python --constraint constraints-$*.txt --editable . --group test-airflow
 	@touch $@
+
+# Where pyenv is, its python3.12 runs only if PYENV_VERSION names it; elsewhere that says nothing.
+# Without what is slow because it measures memory, or how a budget of requests lasts: no Python changes that.
+test-python: $(READY) ## what does not touch storage, on each of Python 3.12 and 3.13 that is here
+	@for version in 3.12 3.13; do \
+	  export PYENV_VERSION=$$version; \
+	  python$$version -c '' 2>/dev/null || { echo "Python $$version is not here: skipped."; continue; }; \
+	  echo "Python $$version"; venv=.venv-python$$version; \
+	  $(BIN)/uv venv -q --clear --python python$$version $$venv || exit 1; \
+	  $(BIN)/uv pip install -q --python $$venv/bin/python --constraint constraints.txt --editable . --group test || exit 1; \
+	  $$venv/bin/python -m pytest -q -m "not clients and not slow" tests/api tests/corpus tests/hooks tests/operators \
+	    tests/load --ignore tests/load/test_budget.py tests/airflow/test_example_dags.py || exit 1; \
+	done
 
 test-quick: $(READY) ## the tests that need neither Airflow nor other clients
 	$(BIN)/pytest -m "not airflow and not clients and not ui"
@@ -70,7 +84,17 @@ docs: $(READY) ## the documentation's site, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 build: $(READY) ## wheel and sdist, checked
-	rm -rf dist && $(BIN)/python -m build && $(BIN)/twine check --strict dist/*
+	rm -rf dist && $(BIN)/python -m build --installer uv && $(BIN)/twine check --strict dist/*
+
+# The tests are the sdist's, and the package is the wheel's: the one that lies beside the tests is taken away.
+test-wheel: build ## make build, then install the wheel into a fresh .venv and run tests of the sdist on it
+	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-wheel
+	$(BIN)/uv pip install -q --python .venv-wheel/bin/python --constraint constraints.txt \
+	  "$$(echo dist/*.whl)[local]" --group test-wheel
+	rm -rf build/sdist && mkdir -p build/sdist && tar -xzf dist/*.tar.gz -C build/sdist --strip-components 1
+	rm -rf build/sdist/airflow_provider_vectorize
+	cd build/sdist && ../../.venv-wheel/bin/python -m pytest -q tests/test_installed.py tests/test_provider_info.py \
+	  tests/airflow/test_provider.py tests/local/test_command.py tests/operators
 
 clean: ## remove what the verbs made
 	rm -rf .venv .venv-* .tools .demo .ui build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
