@@ -52,7 +52,7 @@ test-quick: $(READY) ## the tests that need neither Airflow nor other clients
 test-ui: $(READY) ## a new user's way in a real browser: the connection, its test, the nightly load; screenshots in .ui/
 	@test -x /usr/bin/chromium \
 	  || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium; }
-	$(BIN)/pytest -m ui -v -rA --durations=6 --session-timeout 240 tests/ui
+	$(BIN)/pytest -m ui -v -rA --durations=6 --session-timeout 400 tests/ui
 
 lint: $(READY) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
@@ -79,6 +79,11 @@ bench: $(READY) ## measure side by side with the peers, on an otherwise idle mac
 
 bench-local: $(READY) ## how fast the local Vectorize is
 	$(BIN)/python benchmarks/local_vectorize.py
+
+screenshots: test-ui ## the pictures of the quickstart anew, from what make test-ui saw, into docs/images/
+	@command -v pngquant >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q pngquant; }
+	rm -rf docs/images && mkdir docs/images
+	for shot in .ui/docs/*.png; do pngquant --strip --speed 1 64 --output docs/images/$$(basename $$shot) $$shot || exit 1; done
 
 docs: $(READY) ## the documentation's site, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

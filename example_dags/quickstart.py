@@ -1,4 +1,4 @@
-"""The first load: forty sentences that were embedded, in the file beside this one. It asks which are nearest to "retry".
+"""The first load: forty sentences that were embedded, in the file beside this one, and the nearest ones to one of them.
 
 It needs the connection ``vectorize_default`` and nothing else.
 """
@@ -6,8 +6,9 @@ It needs the connection ``vectorize_default`` and nothing else.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, Param
+from airflow.providers.common.compat.sdk import DAG, Param, task
 
 from airflow_provider_vectorize.operators.index import VectorizeCreateIndexOperator
 from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
@@ -38,4 +39,10 @@ with DAG(
         task_id="ask", index_name=INDEX, vector_id="{{ params.nearest_to }}", top_k=4, return_metadata="all"
     )
 
-    create_index >> load >> wait >> ask
+    @task
+    def answer(found: dict[str, Any]) -> None:
+        """Into the log."""
+        for match in found["matches"]:
+            print(f"{match['score']:.2f}  {match['metadata']['text']}")
+
+    create_index >> load >> wait >> ask >> answer(ask.output)

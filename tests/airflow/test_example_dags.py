@@ -175,6 +175,7 @@ def test_the_quickstart_needs_nothing_but_a_connection_and_finds_what_is_near(
     assert set(run.states().values()) == {"success"}
     assert vectorize.count("quickstart") == run.xcom("load", "vectors") == 40
     assert [match["id"] for match in run.xcom("ask", "matches")][:2] == ["retry", "clear"]
+    assert "0.63  To clear a task is to make it run again from the start." in airflow.log.text
 
 
 def test_what_starts_after_a_load_takes_the_mutations_from_the_events(airflow: Airflow) -> None:
