@@ -1,4 +1,4 @@
-"""Write the rows of the quickstart: forty sentences on Airflow and Vectorize, embedded. Run by hand when they change."""
+"""Write the rows of the quickstart: forty sentences on Airflow and Vectorize, embedded. Run by hand."""
 
 from __future__ import annotations
 
@@ -60,9 +60,7 @@ def main() -> None:
     model = WordLlama.load(dim=256, trunc_dim=DIMENSIONS, cache_dir=folder, disable_download=True)
     rows = [
         {"id": key, "values": [round(float(value), 4) for value in values], "metadata": {"text": text}}
-        for (key, text), values in zip(
-            SENTENCES.items(), model.embed(list(SENTENCES.values()), norm=True), strict=True
-        )
+        for (key, text), values in zip(SENTENCES.items(), model.embed(list(SENTENCES.values()), norm=True), strict=True)
     ]
     TARGET.write_text("".join(json.dumps(row) + "\n" for row in rows))
 

@@ -60,7 +60,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def vectorize() -> Iterator[LocalVectorize]:
-    """A local Vectorize that takes one account and one token, and knows no index yet; where it usually is, if it can."""
+    """A local Vectorize that takes one account and one token, and knows no index yet; at its usual port, if free."""
     with LocalVectorize.start(lag=LAG, port=_demo_module("local_airflow").free_port(8787)) as local:
         yield local
 
