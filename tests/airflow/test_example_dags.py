@@ -54,13 +54,18 @@ def taskflow_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
     return {"source": (folder / "all.ndjson").as_uri()}
 
 
+def rows_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    create_index()
+    return {"pages": 30}
+
+
 def create_index() -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
     VectorizeHook().create_index("docs", dimensions=DIMENSIONS, metric="cosine")
 
 
-PREPARE: dict[str, Prepare] = {one.__name__: one for one in (nightly_load, mapped_load, taskflow_load)}
+PREPARE: dict[str, Prepare] = {one.__name__: one for one in (nightly_load, mapped_load, taskflow_load, rows_load)}
 
 
 @pytest.fixture(params=["deferrable", "poke"])
