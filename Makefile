@@ -26,7 +26,7 @@ test: $(READY) ## all tests but test-ui: units, the API over a socket, real clie
 test-all: test test-3.1 test-2.11 test-python ## make test; then Airflow 3.1 and 2.11, and other Pythons, each in a .venv of its own
 
 test-2.11 test-3.1: test-%: .venv-%/.ready
-	.venv-$*/bin/python -m pytest tests/airflow tests/hooks tests/operators tests/storage
+	.venv-$*/bin/python -m pytest tests/airflow tests/hooks tests/operators tests/storage tests/test_*.py
 
 .venv-%/.ready: pyproject.toml constraints-%.txt $(READY)
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-$*
