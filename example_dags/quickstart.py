@@ -5,6 +5,7 @@ It needs the connection ``vectorize_default`` and nothing else.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from airflow_provider_vectorize.operators.index import VectorizeCreateIndexOpera
 from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
 from airflow_provider_vectorize.operators.query import VectorizeQueryOperator
 from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
+
+log = logging.getLogger(__name__)
 
 INDEX = "quickstart"
 SENTENCES = Path(__file__).with_suffix(".ndjson").as_uri()
@@ -43,6 +46,6 @@ with DAG(
     def answer(found: dict[str, Any]) -> None:
         """Into the log."""
         for match in found["matches"]:
-            print(f"{match['score']:.2f}  {match['metadata']['text']}")
+            log.info("%.2f  %s", match["score"], match["metadata"]["text"])
 
     create_index >> load >> wait >> ask >> answer(ask.output)
