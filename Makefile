@@ -4,7 +4,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
-.PHONY: help setup test test-all test-2.11 test-3.1 test-quick test-ui test-celery lint format demo demo-ui storm bench bench-workers bench-local bench-waits bench-triggerer scale docs build clean
+.PHONY: help setup test test-all test-2.11 test-3.1 test-python test-quick test-ui test-wheel test-celery lint format \
+  demo demo-ui storm bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,15 +23,28 @@ $(READY): pyproject.toml constraints.txt
 test: $(READY) ## all tests but test-ui: units, the API over a socket, real clients, real Airflow, real S3 protocol
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not ui"
 
-test-all: test test-3.1 test-2.11 ## make test, then what touches Airflow again on 3.1 and 2.11, each in a .venv of its own
+test-all: test test-3.1 test-2.11 test-python ## make test; then Airflow 3.1 and 2.11, and other Pythons, each in a .venv of its own
 
 test-2.11 test-3.1: test-%: .venv-%/.ready
-	.venv-$*/bin/python -m pytest tests/airflow tests/hooks tests/operators tests/storage
+	.venv-$*/bin/python -m pytest tests/airflow tests/hooks tests/operators tests/storage tests/test_*.py
 
 .venv-%/.ready: pyproject.toml constraints-%.txt $(READY)
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-$*
 	$(BIN)/uv pip install -q --python .venv-$*/bin/python --constraint constraints-$*.txt --editable . --group test-airflow
 	@touch $@
+
+# Where pyenv is, its python3.12 runs only if PYENV_VERSION names it; elsewhere that says nothing.
+# Without what is slow because it measures memory, or how a budget of requests lasts: no Python changes that.
+test-python: $(READY) ## what does not touch storage, on each of Python 3.12 and 3.13 that is here
+	@for version in 3.12 3.13; do \
+	  export PYENV_VERSION=$$version; \
+	  python$$version -c '' 2>/dev/null || { echo "Python $$version is not here: skipped."; continue; }; \
+	  echo "Python $$version"; venv=.venv-python$$version; \
+	  $(BIN)/uv venv -q --clear --python python$$version $$venv || exit 1; \
+	  $(BIN)/uv pip install -q --python $$venv/bin/python --constraint constraints.txt --editable . --group test || exit 1; \
+	  $$venv/bin/python -m pytest -q -m "not clients and not slow" tests/api tests/corpus tests/hooks tests/operators \
+	    tests/load --ignore tests/load/test_budget.py tests/airflow/test_example_dags.py || exit 1; \
+	done
 
 test-quick: $(READY) ## the tests that need neither Airflow nor other clients
 	$(BIN)/pytest -m "not airflow and not clients and not ui"
@@ -38,7 +52,7 @@ test-quick: $(READY) ## the tests that need neither Airflow nor other clients
 test-ui: $(READY) ## a new user's way in a real browser: the connection, its test, the nightly load; screenshots in .ui/
 	@test -x /usr/bin/chromium \
 	  || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium; }
-	$(BIN)/pytest -m ui -v -rA --durations=6 --session-timeout 240 tests/ui
+	$(BIN)/pytest -m ui -v -rA --durations=6 --session-timeout 400 tests/ui
 
 test-celery: .venv-celery/.ready ## a mapped load of 1 GB on PostgreSQL, Redis and two Celery workers, one of which is killed; three minutes
 	@test -x /usr/bin/redis-server && ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 \
@@ -91,11 +105,26 @@ bench-workers: $(READY) ## how much faster two workers are than one, at 30 MB/s 
 bench-local: $(READY) ## how fast the local Vectorize is
 	$(BIN)/python benchmarks/local_vectorize.py
 
+screenshots: test-ui ## the pictures of the quickstart anew, from what make test-ui saw, into docs/images/
+	@command -v pngquant >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q pngquant; }
+	rm -rf docs/images && mkdir docs/images
+	for shot in .ui/docs/*.png; do pngquant --strip --speed 1 64 --output docs/images/$$(basename $$shot) $$shot || exit 1; done
+
 docs: $(READY) ## the documentation's site, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 build: $(READY) ## wheel and sdist, checked
-	rm -rf dist && $(BIN)/python -m build && $(BIN)/twine check --strict dist/*
+	rm -rf dist && $(BIN)/python -m build --installer uv && $(BIN)/twine check --strict dist/*
+
+# The tests are the sdist's, and the package is the wheel's: the one that lies beside the tests is taken away.
+test-wheel: build ## make build, then install the wheel into a fresh .venv and run tests of the sdist on it
+	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-wheel
+	$(BIN)/uv pip install -q --python .venv-wheel/bin/python --constraint constraints.txt \
+	  "$$(echo dist/*.whl)[local]" --group test-wheel
+	rm -rf build/sdist && mkdir -p build/sdist && tar -xzf dist/*.tar.gz -C build/sdist --strip-components 1
+	rm -rf build/sdist/airflow_provider_vectorize
+	cd build/sdist && ../../.venv-wheel/bin/python -m pytest -q tests/test_installed.py tests/test_provider_info.py \
+	  tests/airflow/test_provider.py tests/local/test_command.py tests/operators
 
 clean: ## remove what the verbs made
 	rm -rf .venv .venv-* .tools .demo .ui build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collec
 
 from airflow_provider_vectorize import assets
 from airflow_provider_vectorize.load.receipt import Receipt
+from airflow_provider_vectorize.spool import is_spooled
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Loaded:
     receipt: Receipt
 
     @property
+    def inputs(self) -> Sequence[tuple[str, int | None]]:
+        """The objects that others can see, too."""
+        return [(uri, size) for uri, size in self.objects if not is_spooled(uri)]
+
+    @property
     def asset_uri(self) -> str:
         """The index as an asset."""
         return assets.asset_uri(self.account_id, self.receipt.index_name)
@@ -41,7 +47,7 @@ class Loaded:
 def collect(hook: Any, loaded: Loaded) -> None:
     """Hook lineage: once for each object and the index. Airflow itself keeps the first hundred."""
     collector = get_hook_lineage_collector()
-    for uri, _ in loaded.objects:
+    for uri, _ in loaded.inputs:
         collector.add_input_asset(context=hook, uri=uri)
     collector.add_output_asset(
         context=hook,
@@ -82,7 +88,7 @@ def operator_lineage(loaded: Loaded) -> Any:
     schema = SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(name="id", type="string"), values])
     statistics = OutputStatisticsOutputDatasetFacet(rowCount=receipt.vectors, size=receipt.bytes_sent)
     return OperatorLineage(
-        inputs=[_input(uri, size) for uri, size in loaded.objects],
+        inputs=[_input(uri, size) for uri, size in loaded.inputs],
         outputs=[
             OutputDataset(
                 namespace=f"{assets.SCHEME}://{loaded.account_id}",

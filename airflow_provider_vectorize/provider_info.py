@@ -116,6 +116,9 @@ def get_provider_info() -> dict[str, Any]:
             f"{_PACKAGE}.links.load.VectorizeIndexLink",
             f"{_PACKAGE}.links.load.VectorizeDeadLetterLink",
         ],
+        "task-decorators": [
+            {"name": "vectorize_upsert", "class-name": f"{_PACKAGE}.decorators.load.vectorize_upsert_task"}
+        ],
         "asset-uris": [_ASSETS],
         "dataset-uris": [_ASSETS],  # what Airflow 2 calls them
     }

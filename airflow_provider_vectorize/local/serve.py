@@ -187,7 +187,7 @@ def application(parts: Parts, base_url: Any) -> web.Application:
 
 def banner(base_url: str, data: Path, options: argparse.Namespace) -> str:
     """What it is, where, for whom, and what to paste into Airflow."""
-    connection = {
+    connection: dict[str, Any] = {
         "conn_type": "vectorize",
         "host": base_url,
         "password": options.token or ANY_TOKEN,
@@ -201,7 +201,9 @@ def banner(base_url: str, data: Path, options: argparse.Namespace) -> str:
         f"  Data: {kept}",
         f"  Credentials: {'those given' if options.token else 'any well-formed account id and token'}."
         f" Writes show after {options.lag:g} s. Control API: {base_url.removesuffix(BASE)}{PREFIX}/",
-        "  Airflow connection:",
+        f"  In Airflow's form: API base URL {base_url}, API token {connection['password']}, "
+        f"Account ID {connection['extra']['account_id']}",
+        "  As an environment variable:",
         f"AIRFLOW_CONN_VECTORIZE_DEFAULT='{json.dumps(connection)}'",
     ])
 

@@ -19,7 +19,7 @@ from tests.storage.object_store import BUCKET, ObjectStore, serve
 EXAMPLES = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "example_dags").glob("[a-z]*.py")
-    if path.stem != "after_load"  # it starts by an event, so it has a test of its own
+    if path.stem not in ("after_load", "quickstart")  # one starts by an event, one brings its rows: further below
 )
 DIMENSIONS = 256
 Prepare = Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]
@@ -54,13 +54,18 @@ def taskflow_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, An
     return {"source": (folder / "all.ndjson").as_uri()}
 
 
+def rows_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    create_index()
+    return {"pages": 30}
+
+
 def create_index() -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
     VectorizeHook().create_index("docs", dimensions=DIMENSIONS, metric="cosine")
 
 
-PREPARE: dict[str, Prepare] = {one.__name__: one for one in (nightly_load, mapped_load, taskflow_load)}
+PREPARE: dict[str, Prepare] = {one.__name__: one for one in (nightly_load, mapped_load, taskflow_load, rows_load)}
 
 
 @pytest.fixture(params=["deferrable", "poke"])
@@ -165,6 +170,17 @@ def test_the_dag_of_the_readme_runs_as_it_stands(
     assert set(run.states().values()) == {"success"}
     assert vectorize.count("docs") == 30
     assert ("trigger in line" in airflow.log.text) is (way == "deferrable")
+
+
+def test_the_quickstart_needs_nothing_but_a_connection_and_finds_what_is_near(
+    airflow: Airflow, vectorize: LocalVectorize
+) -> None:
+    run = airflow.run("quickstart")
+
+    assert set(run.states().values()) == {"success"}
+    assert vectorize.count("quickstart") == run.xcom("load", "vectors") == 40
+    assert [match["id"] for match in run.xcom("ask", "matches")][:2] == ["retry", "clear"]
+    assert "0.63  To clear a task is to make it run again from the start." in airflow.log.text
 
 
 def test_what_starts_after_a_load_takes_the_mutations_from_the_events(airflow: Airflow) -> None:

@@ -21,7 +21,7 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]
     process = subprocess.Popen([*COMMAND, "--port", "0", *arguments], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield process, [process.stdout.readline().rstrip() for _ in range(6)]
+        yield process, [process.stdout.readline().rstrip() for _ in range(7)]
     finally:
         process.terminate()  # so that it removes its temporary directory
         process.wait()
@@ -41,10 +41,12 @@ def test_it_says_what_it_is_where_and_what_to_paste_into_airflow(tmp_path: Path)
         assert lines[0].startswith("Local Vectorize on http://127.0.0.1:")
         assert "this machine only" in lines[1]
         assert str(tmp_path / "data") in lines[2]
-        name, _, value = lines[5].partition("=")
+        name, _, value = lines[6].partition("=")
         assert name == "AIRFLOW_CONN_VECTORIZE_DEFAULT"
         connection = json.loads(value.strip("'"))
         assert connection["conn_type"] == "vectorize"
+        for typed in (connection["host"], connection["password"], connection["extra"]["account_id"]):
+            assert typed in lines[4]
         url = f"{connection['host']}/accounts/{connection['extra']['account_id']}/vectorize/v2/indexes"
         headers = {"Authorization": f"Bearer {connection['password']}"}
         assert requests.get(url, headers=headers, timeout=10).json()["result"] == []

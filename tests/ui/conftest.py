@@ -16,13 +16,12 @@ import orjson
 import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.ui.pages import DEFAULT_CONNECTION, ConnectionForm, Connections, Run, Shots, trigger
+from tests.ui.pages import DEFAULT_CONNECTION, ROOT, ConnectionForm, Connections, Run, Shots, trigger
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 SCREENSHOTS = ROOT / ".ui"
 CHROMIUM = Path("/usr/bin/chromium")  # Debian's; a browser is never downloaded
 ARGUMENTS = [
@@ -61,8 +60,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def vectorize() -> Iterator[LocalVectorize]:
-    """A local Vectorize that takes one account and one token, and knows no index yet."""
-    with LocalVectorize.start(lag=LAG) as local:
+    """A local Vectorize that takes one account and one token, and knows no index yet; at its usual port, if free."""
+    with LocalVectorize.start(lag=LAG, port=_demo_module("local_airflow").free_port(8787)) as local:
         yield local
 
 
@@ -140,7 +139,7 @@ def page(context: BrowserContext) -> Page:
 def shots() -> Shots:
     """Takes screenshots into a folder that is empty at first."""
     shutil.rmtree(SCREENSHOTS, ignore_errors=True)
-    SCREENSHOTS.mkdir()
+    (SCREENSHOTS / "docs").mkdir(parents=True)
     return Shots(SCREENSHOTS)
 
 
@@ -175,6 +174,6 @@ def fill(form: ConnectionForm, vectorize: LocalVectorize) -> None:
 def nightly_run(page: Page, airflow: Any, vectorize: LocalVectorize, connections: Connections, shots: Shots) -> Run:
     """A run of the nightly load, triggered by the button, that ended well."""
     vectorize.fail("delay", operation="upsert", after=1, seconds=LATE)
-    run = trigger(page, DAG_ID, NIGHT, shots)
+    run = trigger(page, DAG_ID, {"night": NIGHT}, lambda: shots.take(page, "trigger"))
     states = [(task["task_id"], task["state"]) for task in airflow.follow(DAG_ID, run.run_id, 120)]
     return Run(run.page, run.dag_id, run.run_id, tuple(states))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,18 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 DEFAULT_CONNECTION = "vectorize_default"
+ROOT = Path(__file__).parents[2]
+#: What is to be seen on a page, with one text in place of another.
+REPLACE = """([old, other]) => {
+    for (const field of document.querySelectorAll('input')) {
+        if (field.value.includes(old)) field.value = field.value.replaceAll(old, other);
+    }
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const text = texts.currentNode;
+        if (text.data.includes(old)) text.data = text.data.replaceAll(old, other);
+    }
+}"""
 
 
 @dataclass
@@ -24,6 +37,15 @@ class Shots:
     def take(self, page: Page, name: str) -> None:
         self.taken += 1
         page.screenshot(path=self.folder / f"{self.taken:02}-{name}.png", animations="disabled")
+
+    def for_docs(self, page: Page, name: str, *, height: int) -> None:
+        """One for the documentation, under the name that it has there: the upper part of the page.
+
+        The folder of this checkout, which is nobody else's, reads as that of a reader.
+        """
+        page.evaluate(REPLACE, [str(ROOT), "/home/you/airflow-provider-vectorize"])
+        clip = {"x": 0, "y": 0, "width": 1280, "height": height}
+        page.screenshot(path=self.folder / "docs" / f"{name}.png", animations="disabled", clip=clip)  # type: ignore[arg-type]
 
 
 class ConnectionForm:
@@ -164,13 +186,14 @@ class Run:
         return {row[0].strip(): "".join(row[1].split()) for row in cells if len(row) > 1}
 
 
-def trigger(page: Page, dag_id: str, night: str, shots: Shots) -> Run:
-    """Press Trigger on the DAG's page and give the night."""
+def trigger(page: Page, dag_id: str, parameters: dict[str, str], see: Callable[[], None]) -> Run:
+    """Press Trigger on the DAG's page, give the parameters, see what the dialog looks like, and press it there."""
     page.goto(f"/dags/{dag_id}")
     page.get_by_role("button", name="Trigger").first.click()
     dialog = page.get_by_role("dialog")
-    dialog.locator("[name=element_night]").fill(night)
-    shots.take(page, "trigger")
+    for name, value in parameters.items():
+        dialog.locator(f"[name=element_{name}]").fill(value)
+    see()
     dialog.get_by_role("button", name="Trigger", exact=True).click()
     page.wait_for_url(re.compile(r"/runs/"))
     run_id = unquote(page.url.partition("/runs/")[2].split("/")[0].split("?")[0])

@@ -1,0 +1,61 @@
+"""What is installed is whole. make test-wheel runs this on the wheel."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from importlib.metadata import distribution, entry_points
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_vectorize
+from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.local.handle import LocalVectorize
+
+NAME = "airflow-provider-vectorize"
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(airflow_provider_vectorize.__path__, "airflow_provider_vectorize.")
+    if not module.name.endswith(".__main__")  # which serves at once
+)
+
+
+def test_every_module_imports() -> None:
+    assert len(MODULES) > 40
+    for name in MODULES:
+        importlib.import_module(name)
+
+
+def test_type_checkers_find_the_types() -> None:
+    assert files(airflow_provider_vectorize).joinpath("py.typed").is_file()
+
+
+def test_the_version_is_the_distributions() -> None:
+    assert distribution(NAME).version == airflow_provider_vectorize.__version__
+
+
+def test_airflow_and_pytest_find_what_they_look_for() -> None:
+    (provider,) = (one for one in entry_points(group="apache_airflow_provider") if one.dist and one.dist.name == NAME)
+    assert provider.load()()["package-name"] == NAME
+    (plugin,) = (one for one in entry_points(group="pytest11") if one.name == "local_vectorize")
+    assert plugin.load()
+
+
+def test_the_licence_comes_with_it() -> None:
+    metadata = distribution(NAME).metadata
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata.get_all("License-File") == ["LICENSE"]
+
+
+def test_a_load_runs(local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in local_vectorize.airflow_env().items():
+        monkeypatch.setenv(name, value)
+    source = tmp_path / "rows.ndjson"
+    source.write_text("".join(f'{{"id": "{number}", "values": {[number + 0.5] * 32}}}\n' for number in range(100)))
+    hook = VectorizeHook()
+    hook.create_index("docs", dimensions=32, metric="cosine")
+
+    assert hook.load("docs", str(source))["vectors"] == 100
+    assert local_vectorize.count("docs") == 100
