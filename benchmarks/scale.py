@@ -90,7 +90,11 @@ def tables() -> list[str]:
             )
             for reserve in (RESERVE, 0.0)
         ),
-        ("the budget binds from", f"{wide.turning_point():.0f} MB/s", f"{narrow.turning_point():.0f} MB/s"),
+        (
+            "the budget binds from, with 20% left to others",
+            f"{wide.turning_point():.0f} MB/s",
+            f"{narrow.turning_point():.0f} MB/s",
+        ),
     ]
     hours = [(f"{each:,} MB/s", *(_hours(one, each) for one in (wide, narrow))) for each in BANDWIDTHS]
     return [

@@ -48,6 +48,9 @@ def main() -> int:
     """Print both tables."""
     table = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Airflow's own lines
+    from airflow.utils.db import initdb
+
+    initdb()
     with LocalVectorize.start() as local:
         os.environ.update(local.airflow_env())
         found = list(simulate(local, SHARDS))
@@ -107,9 +110,8 @@ def _shards_table(found: Sequence[Counted]) -> str:
     lines = [("", *(f"{one.shards} shards" for one in found)), ("---", *("--:" for _ in found))]
     lines += [(f"requests: `{name}`", *(f"{one.requests[name]:,}" for one in found)) for name in operations]
     lines += [(f"rows: `{name}`", *(f"{one.rows[name]:,}" for one in found)) for name in TABLES]
-    lines += [("rows: `trigger`, while it waits", *("1" for _ in found))]
     lines += [("KB in `xcom`", *(f"{one.xcom_bytes / 1e3:.0f}" for one in found))]
-    lines += [("KB in the row of `trigger`", *(f"{one.trigger_bytes / 1e3:.0f}" for one in found))]
+    lines += [("KB in the sensor's row of `trigger`", *(f"{one.trigger_bytes / 1e3:.0f}" for one in found))]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -138,7 +140,4 @@ if __name__ == "__main__":
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
         }
-        from airflow.utils.db import initdb
-
-        initdb()
         sys.exit(main())

@@ -17,13 +17,13 @@ from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import AuthError, ConfigError, NoAnswerError, VectorizeError
 from airflow_provider_vectorize.hooks.connection import client_from
 from airflow_provider_vectorize.load.checkpoint import CheckpointStore
+from airflow_provider_vectorize.load.checks import Float32Text, Validation
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.parts import whole
 from airflow_provider_vectorize.load.plan import Plan, plan
 from airflow_provider_vectorize.load.survey import survey
-from airflow_provider_vectorize.load.vectors import Float32Text, Validation
 from airflow_provider_vectorize.metrics import LoadMetrics
 
 

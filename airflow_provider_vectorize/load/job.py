@@ -11,6 +11,7 @@ from airflow_provider_vectorize.api.models import Index, Operation
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load.bad_rows import BadRows
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointStore, Done, Keeper, resume
+from airflow_provider_vectorize.load.checks import choose_check
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Delivery
 from airflow_provider_vectorize.load.ledger import Ledger
@@ -20,7 +21,6 @@ from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.source import SourceObject
 from airflow_provider_vectorize.load.uploader import Uploader
-from airflow_provider_vectorize.load.vectors import choose_check
 
 log = logging.getLogger(__name__)
 

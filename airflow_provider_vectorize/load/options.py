@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import UnparsableBehavior
+from airflow_provider_vectorize.load.checks import Float32Text, Validation
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
-from airflow_provider_vectorize.load.vectors import Float32Text, Validation
 
 
 @dataclass(frozen=True)
 class LoadOptions:
     """How a source is loaded.
 
-    :param validation: how closely rows are looked at, see :func:`~.vectors.choose_check`.
+    :param validation: how closely rows are looked at, see :func:`~.checks.choose_check`.
     :param float32_text: whether values are rewritten as shorter text, likewise.
     :param unparsable_behavior: ``error``: a line that is no vector in JSON is a bad row like any other.
         ``discard``: it is dropped, counted and written down. Vectorize itself would not say what it dropped,

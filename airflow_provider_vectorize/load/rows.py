@@ -9,9 +9,10 @@ from typing import NamedTuple
 import msgspec
 
 from airflow_provider_vectorize.load.checkpoint import Done
+from airflow_provider_vectorize.load.checks import Check
 from airflow_provider_vectorize.load.files import SourceFile
 from airflow_provider_vectorize.load.lines import BOM, KEPT_BYTES, LINE_BYTES, Block, Mark
-from airflow_provider_vectorize.load.vectors import Check, RowProblem
+from airflow_provider_vectorize.load.vectors import RowProblem
 
 _SPACE = b" \t\r"
 

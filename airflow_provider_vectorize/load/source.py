@@ -10,9 +10,9 @@ from typing import Protocol
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.ahead import ahead
 from airflow_provider_vectorize.load.checkpoint import Done
+from airflow_provider_vectorize.load.checks import Check
 from airflow_provider_vectorize.load.lines import Mark, Text, read_blocks
 from airflow_provider_vectorize.load.rows import Rows, check_rows, without
-from airflow_provider_vectorize.load.vectors import Check
 
 log = logging.getLogger(__name__)
 

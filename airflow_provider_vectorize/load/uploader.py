@@ -25,6 +25,7 @@ from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.bad_rows import BadRows
 from airflow_provider_vectorize.load.batches import Batch, cut
 from airflow_provider_vectorize.load.checkpoint import Done
+from airflow_provider_vectorize.load.checks import Check
 from airflow_provider_vectorize.load.delivery import Ack, Delivery
 from airflow_provider_vectorize.load.files import Spools
 from airflow_provider_vectorize.load.ledger import Ledger
@@ -33,7 +34,6 @@ from airflow_provider_vectorize.load.progress import Observer, Progress, share_d
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.rows import BadRow, Rows
 from airflow_provider_vectorize.load.source import SourceObject, read_rows
-from airflow_provider_vectorize.load.vectors import Check
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from airflow_provider_vectorize.links.load import (
     dashboard_url,
     object_url,
 )
-from airflow_provider_vectorize.load.vectors import Float32Text, Validation
+from airflow_provider_vectorize.load.checks import Float32Text, Validation
 
 
 class VectorizeUpsertOperator(BaseOperator):

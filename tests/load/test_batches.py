@@ -17,10 +17,10 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.batches import Batch, cut
 from airflow_provider_vectorize.load.checkpoint import Done
+from airflow_provider_vectorize.load.checks import choose_check
 from airflow_provider_vectorize.load.files import SEND_BYTES, Body, Extent, Spool, Spools
 from airflow_provider_vectorize.load.lines import Mark, read_blocks
 from airflow_provider_vectorize.load.rows import Rows, check_rows
-from airflow_provider_vectorize.load.vectors import choose_check
 
 from . import naive
 

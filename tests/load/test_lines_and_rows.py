@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.load.checkpoint import Done
+from airflow_provider_vectorize.load.checks import choose_check
 from airflow_provider_vectorize.load.lines import KEPT_BYTES, Block, Mark, read_blocks
 from airflow_provider_vectorize.load.rows import Rows, check_rows, without
-from airflow_provider_vectorize.load.vectors import choose_check
 
 from . import naive
 

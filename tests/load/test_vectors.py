@@ -14,15 +14,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.load.vectors import (
-    AutoCheck,
-    Float32Check,
-    FullCheck,
-    LightCheck,
-    NoCheck,
-    RowProblem,
-    choose_check,
-)
+from airflow_provider_vectorize.load.checks import AutoCheck, NoCheck, choose_check
+from airflow_provider_vectorize.load.vectors import Float32Check, FullCheck, LightCheck, RowProblem
 from tests.support import make_rows
 
 from . import naive

@@ -1,0 +1,117 @@
+"""How closely rows are looked at before they are sent, as the settings of a load ask for."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, Protocol, get_args
+
+from airflow_provider_vectorize.api.limits import LIMITS, Limits
+from airflow_provider_vectorize.errors import ConfigError
+from airflow_provider_vectorize.load.vectors import Checked, Float32Check, FullCheck, LightCheck, RowProblem
+
+Validation = Literal["full", "light", "off"]
+Float32Text = Literal["auto", "always", "never"]
+
+
+class Check(Protocol):
+    """Looks at rows before they are sent. For one thread."""
+
+    def __call__(self, text: bytes, /) -> tuple[str | None, bytes]:
+        """Look at one line, without its ``\\n``: the vector's id (``None``: not known) and the text to send.
+
+        :raises msgspec.DecodeError: it is no vector in JSON.
+        :raises RowProblem: it is one that Vectorize refuses.
+        """
+        ...
+
+    def block(self, data: bytes, ends: list[int], /) -> Checked | None:
+        """Look at all lines of a block at once; ``None``: something is unusual, look at each line.
+
+        :param data: whole lines, each with its ``\\n``.
+        :param ends: where each ends.
+        """
+        ...
+
+
+_ID_FIRST = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]*)"')
+
+
+class NoCheck:
+    """Sends rows as they stand. Looks for the id where it comes first: the order of batches depends on it."""
+
+    def __call__(self, text: bytes) -> tuple[str | None, bytes]:
+        """Look at one line.
+
+        :raises RowProblem: it is no row, but a blank line.
+        """
+        if not text or text.isspace():
+            raise RowProblem("blank")
+        found = _ID_FIRST.match(text)
+        return (found[1].decode("utf-8", "replace") if found else None), text
+
+    def block(self, data: bytes, ends: list[int]) -> Checked | None:
+        """Look for all ids of a block."""
+        match, ids, start = _ID_FIRST.match, list[str | None](), 0
+        for end in ends:
+            found = match(data, start, end)
+            if not found and data[start:end].isspace():
+                return None
+            ids.append(found[1].decode("utf-8", "replace") if found else None)
+            start = end
+        return Checked(ids, ends)
+
+
+class AutoCheck:
+    """:class:`Float32Check` for the first rows; then for all others too, if it made those a tenth shorter."""
+
+    SAMPLE = 100
+
+    def __init__(self, dimensions: int, limits: Limits = LIMITS) -> None:
+        self._check: Check = Float32Check(dimensions, limits)
+        self._plain = FullCheck(dimensions, limits)
+        self._rows = self._before = self._after = 0
+
+    def __call__(self, text: bytes) -> tuple[str | None, bytes]:
+        """Check one line, and perhaps give it back shorter."""
+        vector_id, sent = self._check(text)
+        self._weigh(1, len(text), len(sent))
+        return vector_id, sent
+
+    def block(self, data: bytes, ends: list[int]) -> Checked | None:
+        """Check all rows of a block, and perhaps give them back shorter."""
+        checked = self._check.block(data, ends)
+        if checked:
+            self._weigh(len(ends), len(data), checked.ends[-1])
+        return checked
+
+    def _weigh(self, rows: int, before: int, after: int) -> None:
+        if self._rows < self.SAMPLE:
+            self._rows += rows
+            self._before += before
+            self._after += after
+            if self._rows >= self.SAMPLE and self._after > 0.9 * self._before:
+                self._check = self._plain
+
+
+def choose_check(dimensions: int, limits: Limits, validation: Validation, float32_text: Float32Text) -> Check:
+    """The check that the settings ask for.
+
+    :param validation: ``full``: each row is parsed. ``light``: the values are only counted. ``off``: nothing is looked
+        at but the id; what is wrong with a row Vectorize says, and the batch is halved until the row is found.
+    :param float32_text: ``auto``: where it saves a tenth or more, values are written as the shortest text of the same
+        float32; this needs ``full``. ``always`` and ``never`` mean what they say.
+    :raises ConfigError: the two do not go together.
+    """
+    if validation not in get_args(Validation):
+        raise ConfigError(f"validation has to be 'full', 'light' or 'off', not {validation!r}.")
+    if float32_text not in get_args(Float32Text):
+        raise ConfigError(f"float32_text has to be 'auto', 'always' or 'never', not {float32_text!r}.")
+    if validation != "full" and float32_text == "always":
+        raise ConfigError("float32_text='always' needs validation='full': what is not parsed cannot be rewritten.")
+    if validation == "off":
+        return NoCheck()
+    if validation == "light":
+        return LightCheck(dimensions, limits)
+    if float32_text == "auto":
+        return AutoCheck(dimensions, limits)
+    return (Float32Check if float32_text == "always" else FullCheck)(dimensions, limits)
