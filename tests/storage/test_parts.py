@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.airflow.conftest import books, row, vectorize  # noqa: F401 - fixtures
+from tests.airflow.conftest import books, connect, row, vectorize  # noqa: F401 - fixtures
 from tests.storage.conftest import Place, packed, read
 from tests.storage.object_store import BUCKET, ObjectStore
 
@@ -111,6 +111,29 @@ def test_a_load_of_parts_loads_their_rows(place: Place, books: LocalVectorize, l
 
     assert receipt["vectors"] == 10
     assert set(books.dump("books")) == {f"book-{number}" for number in range(10, 20)}
+
+
+@pytest.mark.parametrize("options", [{}, {"float32_text": "never"}], ids=["rewritten", "as they stand"])
+def test_the_parts_of_a_large_object_are_all_of_it_also_where_a_request_is_made_again(
+    place: Place,
+    books: LocalVectorize,  # noqa: F811
+    load: Load,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
+) -> None:
+    """Rows of a large local file that are sent as they stand are sent from where they are."""
+    rows = [row(number) | {"metadata": {"text": "x" * 9_000}} for number in range(1_000)]
+    text = [json.dumps(one).encode() + b"\n" for one in rows]
+    cut, end = len(b"".join(text[:480])), len(b"".join(text))
+    place.put("a.ndjson", b"".join(text))
+    connect(monkeypatch, books, retry_seconds=60)
+    books.fail("cut_during_body", operation="upsert", after_bytes=100_000)
+
+    for part in (f"{cut}-{end}", f"0-{cut}"):
+        load(f"{place.base}/a.ndjson#bytes={part}", source_conn_id=place.conn_id, **options)
+
+    expected = {one["id"]: LocalVectorize.digest(one["values"], metadata=one["metadata"]) for one in rows}
+    assert books.dump("books") == expected
 
 
 def test_a_bad_row_of_a_part_is_named_by_its_byte_in_the_object(place: Place, load: Load) -> None:
