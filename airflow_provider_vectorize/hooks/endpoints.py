@@ -1,0 +1,156 @@
+"""What the hook and the API have in common: one method an endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from airflow_provider_vectorize.api import models as m
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.errors import ConfigError
+
+
+class Endpoints:
+    """One method an endpoint, typed. Transient failures are tried again for as long as the connection says.
+
+    Every method raises a :class:`~airflow_provider_vectorize.errors.VectorizeError`.
+    """
+
+    def get_conn(self) -> VectorizeClient:
+        """A client of its own; close it, or use it with ``with``."""
+        raise NotImplementedError
+
+    @cached_property
+    def client(self) -> VectorizeClient:
+        """The client that these methods share."""
+        return self.get_conn()
+
+    # ---------------------------------------------------------------- indexes
+
+    def list_indexes(self) -> list[m.Index]:
+        """The indexes of the account."""
+        return self.client.list_indexes()
+
+    def create_index(
+        self,
+        index_name: str,
+        *,
+        dimensions: int | None = None,
+        metric: m.Metric | None = None,
+        preset: str | None = None,
+        description: str | None = None,
+    ) -> m.Index:
+        """Create an index, either from a preset or from dimensions and a metric.
+
+        :raises IndexExistsError: there is one of that name.
+        """
+        return self.client.create_index(
+            index_name, dimensions=dimensions, metric=metric, preset=preset, description=description
+        )
+
+    def get_index(self, index_name: str) -> m.Index:
+        """One index: its dimensions, its metric, when it was created."""
+        return self.client.get_index(index_name)
+
+    def delete_index(self, index_name: str) -> None:
+        """Delete an index with all its vectors."""
+        self.client.delete_index(index_name)
+
+    def get_index_info(self, index_name: str) -> m.IndexInfo:
+        """Number of vectors (eventually consistent) and watermark of an index."""
+        return self.client.get_index_info(index_name)
+
+    # ---------------------------------------------------------------- vectors
+
+    def insert(
+        self,
+        index_name: str,
+        vectors: bytes | Iterable[m.Vector | Mapping[str, Any]],
+        *,
+        unparsable_behavior: m.UnparsableBehavior = "error",
+    ) -> m.Mutation:
+        """Insert one batch; a vector whose id is taken is silently left as it is. For files, see :meth:`load`.
+
+        :param vectors: ndjson, or vectors; at most 5,000 and 100 MB.
+        :param unparsable_behavior: with ``discard``, Vectorize drops lines that do not parse and does not say so.
+        """
+        return self.client.insert(index_name, _ndjson(vectors), unparsable_behavior=unparsable_behavior)
+
+    def upsert(
+        self,
+        index_name: str,
+        vectors: bytes | Iterable[m.Vector | Mapping[str, Any]],
+        *,
+        unparsable_behavior: m.UnparsableBehavior = "error",
+    ) -> m.Mutation:
+        """Insert or replace one batch; the parameters are those of :meth:`insert`."""
+        return self.client.upsert(index_name, _ndjson(vectors), unparsable_behavior=unparsable_behavior)
+
+    def query(
+        self,
+        index_name: str,
+        *,
+        vector: Sequence[float] | None = None,
+        vector_id: str | None = None,
+        top_k: int = 5,
+        namespace: str | None = None,
+        filter: Mapping[str, Any] | None = None,
+        return_values: bool = False,
+        return_metadata: m.ReturnMetadata = "none",
+    ) -> m.QueryResult:
+        """The nearest vectors, best first.
+
+        :param vector: as many floats as the index has dimensions; or
+        :param vector_id: the id of a stored vector.
+        :param top_k: 1 to 100, or to 50 with values or all metadata.
+        :param filter: conditions on properties that have a metadata index; on others it matches nothing.
+        :param return_metadata: ``none``, ``indexed`` (strings cut at 64 bytes) or ``all``.
+        """
+        return self.client.query(
+            index_name,
+            vector=vector,
+            vector_id=vector_id,
+            top_k=top_k,
+            namespace=namespace,
+            filter=filter,
+            return_values=return_values,
+            return_metadata=return_metadata,
+        )
+
+    def get_by_ids(self, index_name: str, ids: Iterable[str]) -> list[m.Vector]:
+        """The vectors with these ids, 20 a request; missing ones are absent."""
+        return self.client.get_by_ids(index_name, ids)
+
+    def delete_by_ids(self, index_name: str, ids: Iterable[str]) -> list[m.Mutation]:
+        """Delete the vectors with these ids, 100 a request, one mutation each."""
+        return self.client.delete_by_ids(index_name, ids)
+
+    def list_vectors(self, index_name: str) -> Iterator[str]:
+        """All ids of an index, page by page; starts over, and says so, where the listing's cursor expires."""
+        return self.client.list_vectors(index_name)
+
+    # ---------------------------------------------------------------- metadata indexes
+
+    def create_metadata_index(self, index_name: str, property_name: str, index_type: m.MetadataIndexType) -> m.Mutation:
+        """Make a property filterable, for vectors written once the metadata index is visible."""
+        return self.client.create_metadata_index(index_name, property_name, index_type)
+
+    def delete_metadata_index(self, index_name: str, property_name: str) -> m.Mutation:
+        """Stop filtering by a property."""
+        return self.client.delete_metadata_index(index_name, property_name)
+
+    def list_metadata_indexes(self, index_name: str) -> list[m.MetadataIndex]:
+        """The metadata indexes of an index."""
+        return self.client.list_metadata_indexes(index_name)
+
+
+def _ndjson(vectors: bytes | Iterable[m.Vector | Mapping[str, Any]]) -> bytes:
+    if isinstance(vectors, bytes):
+        return vectors
+    rows = (v.to_dict() if isinstance(v, m.Vector) else dict(v) for v in vectors)
+    try:
+        return b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"A vector cannot be written as JSON: {error}.") from None
