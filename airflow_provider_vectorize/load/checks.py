@@ -27,7 +27,7 @@ class Check(Protocol):
     def block(self, data: bytes, ends: list[int], /) -> Checked | None:
         """Look at all lines of a block at once; ``None``: something is unusual, look at each line.
 
-        :param data: whole lines, each with its ``\\n``.
+        :param data: whole lines, each with its ``\\n``; what follows the last end does not belong to them.
         :param ends: where each ends.
         """
         ...
@@ -81,7 +81,7 @@ class AutoCheck:
         """Check all rows of a block, and perhaps give them back shorter."""
         checked = self._check.block(data, ends)
         if checked:
-            self._weigh(len(ends), len(data), checked.ends[-1])
+            self._weigh(len(ends), ends[-1], checked.ends[-1])
         return checked
 
     def _weigh(self, rows: int, before: int, after: int) -> None:

@@ -99,7 +99,7 @@ def read_ids(objects: Sequence[SourceObject], lines_are: LinesAre, limits: Limit
         with item.open(0) as opened:
             for block in read_blocks(opened.stream, Mark(number)):
                 line, offset = block.mark.line, block.mark.offset
-                for raw in block.data.split(b"\n"):
+                for raw in block.text.split(b"\n"):
                     text = (raw.removeprefix(BOM) if offset == 0 else raw).strip(b" \t\r")
                     if text:
                         vector_id, reason = _checked(read, text, limits)

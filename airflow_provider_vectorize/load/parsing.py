@@ -55,9 +55,10 @@ class RowParser:
     def parse(self, data: bytes, ends: list[int]) -> Parsed | None:
         """The rows of a block, or ``None`` where it has to be looked at line by line.
 
-        :param data: whole lines, each with its ``\\n``.
+        :param data: whole lines, each with its ``\\n``; what follows the last end does not belong to them.
         :param ends: where each ends.
         """
+        data = data[: ends[-1]]
         if len(data) > PARSED_BYTES:
             return None
         # Only then can values have arrays in them, or metadata be too large.

@@ -15,6 +15,7 @@ from airflow_provider_vectorize.load.lines import BOM, KEPT_BYTES, LINE_BYTES, B
 from airflow_provider_vectorize.load.vectors import RowProblem
 
 _SPACE = b" \t\r"
+_NEWLINE = ord("\n")
 
 
 class BadRow(NamedTuple):
@@ -71,7 +72,7 @@ def check_rows(block: Block, check: Check) -> Rows:
         # The block's end is not known yet: the next one begins there.
         return Rows(number, b"", [], [], [], 0, [], [BadRow(block.mark, block.data, reason, True)], block.mark)
     data = block.data
-    if data.endswith(b"\n") and not (offset == 0 and data.startswith(BOM)):
+    if block.ends and data[block.ends[-1] - 1] == _NEWLINE and not (offset == 0 and data.startswith(BOM)):
         checked = check.block(data, block.ends)
         if checked:
             body = data if checked.body is None else checked.body
@@ -83,7 +84,7 @@ def check_rows(block: Block, check: Check) -> Rows:
 def _look_at_each(block: Block, check: Check) -> Rows:
     """Check the lines one by one, and say what is wrong with each bad one."""
     number, line, offset = block.mark
-    data = block.data
+    data = block.text
     if offset == 0 and data.startswith(BOM):
         data, offset = data[len(BOM) :], len(BOM)
     raws = data.split(b"\n")
