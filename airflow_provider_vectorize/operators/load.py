@@ -138,8 +138,9 @@ class VectorizeUpsertOperator(BaseOperator):
             return
         if self.do_xcom_push:
             context["ti"].xcom_push(key=INDEX_LINK, value=dashboard_url(loaded.account_id, self.index_name))
-            if loaded.dead_letters:
-                context["ti"].xcom_push(key=DEAD_LETTER_LINK, value=object_url(loaded.dead_letters))
+            # Also where there is none: Airflow looks for it in any case, and logs an error for what is missing.
+            letters = object_url(loaded.dead_letters) if loaded.dead_letters else ""
+            context["ti"].xcom_push(key=DEAD_LETTER_LINK, value=letters)
         if self.outlets:
             tell_outlets(self.outlets, context["outlet_events"], loaded)
 

@@ -21,13 +21,12 @@ from tests.support import FileObject, FileStore, FileTarget
 
 log = logging.getLogger("storm")
 
-compressed.KEPT_OPEN_BYTES = 0  # its files are small, and rows are to be sent from where they stand all the same
-
 #: Exit codes: the receipt is there, or the attempt failed and another one is due.
 DONE, FAILED = 0, 3
 
 
 def main(config: dict[str, Any]) -> int:
+    compressed.KEPT_OPEN_BYTES = 0  # its files are small, and rows are to be sent from where they stand all the same
     folder = Path(config["folder"])
     client = VectorizeClient(
         Credentials(config["account_id"], config["token"], base_url=config["base_url"]),
