@@ -112,7 +112,7 @@ class Uploader:
             log.warning("The load ends early. %s", self._ledger.told())
             raise
         finally:
-            self._reporter.say(0)
+            self._reporter.end()
             self._stop()
             self._room.release()
             for _ in threads:
@@ -241,19 +241,26 @@ class _Reporter:
 
     def say(self, in_flight: int) -> None:
         self._said = time.monotonic()
-        progress = Progress(
+        progress = self._now(in_flight)
+        log.info("%s", progress)
+        self._tell(progress)
+
+    def end(self) -> None:
+        """Tell what has come last. Whoever called for the load says it in the log."""
+        self._tell(self._now(0))
+
+    def _now(self, in_flight: int) -> Progress:
+        return Progress(
             receipt=self._ledger.receipt,
             before=self._before,
             share=self._share(),
             share_before=self._share_before,
-            seconds=self._said - self._begun,
+            seconds=time.monotonic() - self._begun,
             requests=self._client.pacer.begun,
             retries=self._client.retries,
             in_flight=in_flight,
             waited=self._client.pacer.waited,
         )
-        log.info("%s", progress)
-        self._tell(progress)
 
     def _share(self) -> float | None:
         return share_done(self._objects, self._ledger.checkpoint.done.start)

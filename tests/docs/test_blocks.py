@@ -15,6 +15,8 @@ import pytest
 
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.load.progress import Progress
+from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.serve import banner, parser
 from tests.airflow.runs import readme_dag
 from tests.airflow.test_example_dags import EXAMPLES
@@ -71,8 +73,23 @@ def test_every_python_is_run() -> None:
             assert page in PAGES or page.name == "local-vectorize.md", page
 
 
-def test_every_text_is_the_tree_of_errors() -> None:
-    assert [(block.page.name, block.text.split("\n")[0]) for block in of("text")] == [("errors.md", "VectorizeError")]
+def test_every_text_is_the_tree_of_errors_or_a_line_about_progress() -> None:
+    nothing = Receipt("upsert", "docs")
+    progress = Progress(
+        dataclasses.replace(nothing, vectors=30_000, bytes_sent=284_200_000),
+        nothing,
+        0.508,
+        0.0,
+        284.2 / 114.9,
+        7,
+        0,
+        0,
+        0.0,
+    )
+    assert {block.page.name: block.text.split("\n")[0] for block in of("text")} == {
+        "errors.md": "VectorizeError",
+        "progress.md": str(progress),
+    }
 
 
 @pytest.mark.parametrize("block", of("json"), ids=lambda block: block.page.name)
