@@ -102,11 +102,15 @@ def test_a_connection_makes_the_hook(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hook.vectorize_conn_id == "mine"
 
 
+#: No hook and no trigger, but what they are made of.
+INSIDE = ("hooks.connection", "hooks.endpoints", "triggers.poll", "triggers.watch")
+
+
 @pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers"])
 def test_every_module_that_is_named_can_be_imported_and_every_module_there_is_is_named(kind: str) -> None:
     package = importlib.import_module(f"airflow_provider_vectorize.{kind}")
     there = {f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)}
-    there -= {"airflow_provider_vectorize.hooks.connection"}  # no hook, but what makes its client
+    there -= {f"airflow_provider_vectorize.{name}" for name in INSIDE}
     assert set(modules(kind)) == there
     for name in modules(kind):
         importlib.import_module(name)
