@@ -182,7 +182,8 @@ def main() -> None:
     # wrangler is a child, and has no imports of ours to subtract.
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     over = child if args.name == "wrangler" else memory("VmHWM") - before
-    sys.stdout.write(json.dumps({"seconds": seconds, "over_mb": over / 1024, "cpu": cpu}) + "\n")
+    figures = {"seconds": seconds, "over_mb": over / 1024, "peak_mb": (before + over) / 1024, "cpu": cpu}
+    sys.stdout.write(json.dumps(figures) + "\n")
 
 
 if __name__ == "__main__":
