@@ -179,7 +179,7 @@ def test_the_log_of_the_load_tells_what_how_far_and_how_it_ended(page: Page, nig
     shots.take(page, "load-log")
     print(log)
     assert re.search(r"Index docs, upsert of 2 objects, .*pages-1\.ndjson", log)
-    assert re.search(r"vectors acknowledged, batches: \d+ .* in flight: \d", log)  # on the way
+    assert re.search(r"\d+% of the source: [\d,]+ vectors, .* in flight: \d", log)  # on the way
     assert f"{ROWS:,} vectors acknowledged, batches: 3 " in log
 
 
