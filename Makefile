@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
+# Two at a time: much of a test is waiting. A file's tests stay together, as what they share does.
+PYTEST := pytest -n 2 --dist loadfile
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
 .PHONY: help setup test test-all test-2.11 test-3.1 test-python test-quick test-ui test-wheel test-celery lint format \
@@ -21,12 +23,12 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 test: $(READY) ## all tests but test-ui: units, the API over a socket, real clients, real Airflow, real S3 protocol
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -m "not ui"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(PYTEST) -m "not ui"
 
 test-all: test test-3.1 test-2.11 test-python ## make test; then Airflow 3.1 and 2.11, and other Pythons, each in a .venv of its own
 
 test-2.11 test-3.1: test-%: .venv-%/.ready
-	.venv-$*/bin/python -m pytest tests/airflow tests/hooks tests/operators tests/storage tests/test_*.py
+	.venv-$*/bin/python -m $(PYTEST) tests/airflow tests/hooks tests/operators tests/storage tests/test_*.py
 
 .venv-%/.ready: pyproject.toml constraints-%.txt $(READY)
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-$*
@@ -42,12 +44,12 @@ test-python: $(READY) ## what does not touch storage, on each of Python 3.12 and
 	  echo "Python $$version"; venv=.venv-python$$version; \
 	  $(BIN)/uv venv -q --clear --python python$$version $$venv || exit 1; \
 	  $(BIN)/uv pip install -q --python $$venv/bin/python --constraint constraints.txt --editable . --group test || exit 1; \
-	  $$venv/bin/python -m pytest -q -m "not clients and not slow" tests/api tests/corpus tests/hooks tests/operators \
+	  $$venv/bin/python -m $(PYTEST) -q -m "not clients and not slow" tests/api tests/corpus tests/hooks tests/operators \
 	    tests/load --ignore tests/load/test_budget.py tests/airflow/test_example_dags.py || exit 1; \
 	done
 
 test-quick: $(READY) ## the tests that need neither Airflow nor other clients
-	$(BIN)/pytest -m "not airflow and not clients and not ui"
+	$(BIN)/$(PYTEST) -m "not airflow and not clients and not ui"
 
 test-ui: $(READY) ## a new user's way in a real browser: the connection, its test, the nightly load; screenshots in .ui/
 	@test -x /usr/bin/chromium \
