@@ -4,7 +4,6 @@
     ├── ConfigError                 a connection or a parameter is wrong; nothing was sent
     ├── SourceError                 the source cannot be read as it should be
     │   └── BadRowError             a row of it can never be accepted
-    ├── NotVisibleError             a mutation will never become visible
     ├── VectorsNotFoundError        the index has no vectors with these ids, or not yet
     └── ApiError                    Vectorize answered (or failed to)
         ├── TerminalApiError        sending it again cannot help
@@ -91,10 +90,6 @@ class BadRowError(SourceError):
     line: int = 0
     offset: int = 0
     reason: str = ""
-
-
-class NotVisibleError(VectorizeError):
-    """A mutation will never become visible, for instance because its index is gone."""
 
 
 class VectorsNotFoundError(VectorizeError):

@@ -67,12 +67,17 @@ class Plan:
         """For the log."""
         way = "at the rate given" if self.minutes_by == "rate" else "at least, by the account's budget"
         return (
-            f"{self.objects:,} objects, {self.stored_bytes / 1e6:,.1f} MB as stored, in {len(self.shards)} shards of "
-            f"at most {self.largest_shard_bytes / 1e6:,.1f} MB of text. About {self.vectors:,} vectors, "
-            f"{self.new_vectors:,} of them new to the index, which has room for {self.room:,}. About "
-            f"{self.bytes_to_send / 1e6:,.1f} MB to send in {self.requests:,} requests ({self.budget_share:.0%} of the "
-            f"budget of five minutes), {self.processing_jobs:,} processing jobs, {self.minutes:,.1f} minutes {way}."
+            f"{_counted(self.objects, 'object')}, {self.stored_bytes / 1e6:,.1f} MB as stored, in "
+            f"{_counted(len(self.shards), 'shard')} of at most {self.largest_shard_bytes / 1e6:,.1f} MB of text. About "
+            f"{_counted(self.vectors, 'vector')}, {self.new_vectors:,} of them new to the index, which has room for "
+            f"{self.room:,}. About {self.bytes_to_send / 1e6:,.1f} MB to send in {_counted(self.requests, 'request')} "
+            f"({self.budget_share:.0%} of the budget of five minutes), "
+            f"{_counted(self.processing_jobs, 'processing job')}, {self.minutes:,.1f} minutes {way}."
         )
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def plan(
