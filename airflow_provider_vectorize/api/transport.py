@@ -40,11 +40,14 @@ WORTH_SAYING = 5.0
 
 @runtime_checkable
 class Body(Protocol):
-    """A request's body that can be read again for a retry: each iteration begins anew, in large pieces."""
+    """A request's body that can be read again for a retry: each iteration begins anew, in large pieces.
+
+    A piece need not be good any longer when the next one is asked for.
+    """
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[bytes]: ...
+    def __iter__(self) -> Iterator[bytes | memoryview]: ...
 
 
 class Transport:
@@ -164,7 +167,7 @@ class Transport:
                 request.method,
                 url,
                 params=params,
-                data=data,
+                data=data,  # type: ignore[arg-type] # any buffer does, whatever the stubs say
                 headers=headers,
                 stream=True,
                 allow_redirects=False,

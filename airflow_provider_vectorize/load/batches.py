@@ -83,7 +83,7 @@ class Batch:
 
     def text(self, row: int) -> bytes:
         """The bytes of one row."""
-        return b"".join(self.body(row, row + 1)).rstrip(b"\r\n")
+        return bytes(self.body(row, row + 1)).rstrip(b"\r\n")
 
     def mark(self, row: int) -> Mark:
         """Where a row stands in the source."""

@@ -11,7 +11,7 @@ from typing import IO, NamedTuple, Protocol
 from airflow_provider_vectorize.errors import SourceError, VectorizeError
 
 #: Bytes of one read of a body. A sender competes with the reader for the interpreter at each one.
-SEND_BYTES = 2 << 20
+SEND_BYTES = 1 << 20
 
 
 @contextmanager
@@ -39,7 +39,9 @@ def temporary_file() -> IO[bytes]:
 class Holder(Protocol):
     """Something that holds bytes of a body, to be read again and again."""
 
-    def read(self, size: int, at: int) -> bytes: ...
+    def read_into(self, buffer: memoryview, at: int) -> int:
+        """Bytes from there on, as many as the buffer takes or fewer, at least one; how many."""
+        ...
 
     def verify(self) -> None:
         """Raise, if its bytes may be others than those that were looked at."""
@@ -60,13 +62,13 @@ class Spool:
                 done = os.pwrite(self.file.fileno(), view, self.size)
                 view, self.size = view[done:], self.size + done
 
-    def read(self, size: int, at: int) -> bytes:
+    def read_into(self, buffer: memoryview, at: int) -> int:
         """Some bytes; at least one."""
         with spooling():
-            piece = os.pread(self.file.fileno(), size, at)
-            if not piece:
+            size = os.preadv(self.file.fileno(), [buffer], at)
+            if not size:
                 raise OSError("the file of a batch is shorter than it was")
-        return piece
+        return size
 
     def verify(self) -> None:
         """Nobody else can write to it."""
@@ -116,18 +118,18 @@ class SourceFile:
         found = os.fstat(self._fd)
         return found.st_size, found.st_mtime_ns
 
-    def read(self, size: int, at: int) -> bytes:
+    def read_into(self, buffer: memoryview, at: int) -> int:
         """Some bytes; at least one.
 
         :raises SourceError: they are not there any more.
         """
         try:
-            piece = os.pread(self._fd, size, at)
+            size = os.preadv(self._fd, [buffer], at)
         except OSError as error:
             raise SourceError(f"{self._uri} cannot be read: {error.strerror or error}.", uri=self._uri) from error
-        if not piece:
+        if not size:
             raise self._changed()
-        return piece
+        return size
 
     def verify(self) -> None:
         """Look whether it was written to.
@@ -154,6 +156,8 @@ class Extent(NamedTuple):
 class Body:
     """A request's body: read anew, in large pieces, at each iteration. Never in memory.
 
+    A piece is good until the next one is asked for: they are all read into one buffer. ``bytes()`` makes a copy.
+
     The last piece is given only if all holders are what they were: a body of a file that was written to meanwhile
     never reaches Vectorize whole, and so is never acknowledged.
     """
@@ -165,15 +169,19 @@ class Body:
     def __len__(self) -> int:
         return self._size
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __bytes__(self) -> bytes:
+        return b"".join(bytes(piece) for piece in self)
+
+    def __iter__(self) -> Iterator[memoryview]:
+        buffer = memoryview(bytearray(min(SEND_BYTES, self._size)))
         left = self._size
         for holder, start, size in self._parts:
             at, end = start, start + size
             while at < end:
-                piece = holder.read(min(SEND_BYTES, end - at), at)
-                at += len(piece)
-                left -= len(piece)
+                read = holder.read_into(buffer[: end - at], at)
+                at += read
+                left -= read
                 if not left:
                     for part in self._parts:
                         part.holder.verify()
-                yield piece
+                yield buffer[:read]

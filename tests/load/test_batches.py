@@ -78,16 +78,16 @@ def test_batches_respect_both_limits_are_as_few_as_can_be_and_leave_nothing_out(
     for batch in batches:
         assert len(batch) <= most
         assert batch.size <= most_bytes or len(batch) == 1
-        body = b"".join(batch.body()) if len(batch) else b""
+        body = bytes(batch.body()) if len(batch) else b""
         assert len(body) == batch.size
-        assert b"".join(batch.body()) == body if len(batch) else True  # again, byte for byte
+        assert bytes(batch.body()) == body if len(batch) else True  # again, byte for byte
         assert body.count(b"\n") == len(batch)
         for n in range(len(batch)):
-            assert b"".join(batch.body(n, n + 1)).rstrip(b"\r\n") == batch.text(n)
+            assert bytes(batch.body(n, n + 1)).rstrip(b"\r\n") == batch.text(n)
 
     # the fewest: each is full, since not even the next one's first row fits in
     for batch, after in pairwise(batches):
-        assert len(batch) == most or batch.size + len(b"".join(after.body(0, 1))) > most_bytes
+        assert len(batch) == most or batch.size + len(bytes(after.body(0, 1))) > most_bytes
 
     # each speaks for its part of the source, and together they speak for all of it
     assert [batch.last for batch in batches] == [False] * (len(batches) - 1) + [True]
@@ -159,7 +159,7 @@ def test_a_batch_gives_its_temporary_file_to_the_next_one() -> None:
     second.add(rows, 1, 2)
     assert second.spool
     assert second.spool.file is file
-    assert b"".join(second.body()) == row(0, 2) + b"\n"
+    assert bytes(second.body()) == row(0, 2) + b"\n"
     second.close()
     spools.close()
     assert file
