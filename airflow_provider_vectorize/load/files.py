@@ -11,7 +11,7 @@ from typing import IO, NamedTuple, Protocol
 from airflow_provider_vectorize.errors import SourceError, VectorizeError
 
 #: Bytes of one read of a body. A sender competes with the reader for the interpreter at each one.
-SEND_BYTES = 1 << 20
+SEND_BYTES = 2 << 20
 
 
 @contextmanager

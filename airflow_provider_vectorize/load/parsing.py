@@ -58,22 +58,23 @@ class RowParser:
         :param data: whole lines, each with its ``\\n``; what follows the last end does not belong to them.
         :param ends: where each ends.
         """
-        data = data[: ends[-1]]
-        if len(data) > PARSED_BYTES:
+        size = ends[-1]
+        if size > PARSED_BYTES:
             return None
         # Only then can values have arrays in them, or metadata be too large.
-        self._flat = not self._dimensions or _flat(data, len(ends))
+        self._flat = not self._dimensions or _flat(data, size, len(ends))
         self._large = max(map(sub, ends, (0, *ends))) > self._limits.metadata_bytes
         try:
-            parsed = self._parse(data)
+            parsed = self._parse(data, ends)
             return parsed if len(parsed.ids) == len(ends) and self._ids_fit(parsed.ids) else None
         except (ValueError, TypeError, LookupError, RuntimeError, AttributeError):  # the parser's, or of another type
             return None
 
-    def _parse(self, data: bytes) -> Parsed:
+    def _parse(self, data: bytes, ends: list[int]) -> Parsed:
         # One array, with a 0 for each newline. A newline inside a row then breaks it, or the 0 is missed outside;
         # two rows on a line have none between them.
-        document: Iterator[Any] = iter(self._parser.parse(b"[%b0]" % data.replace(b"\n", b",0,")))  # type: ignore[arg-type]
+        text = memoryview(data.replace(b"\n", b",0,", len(ends)))[: ends[-1] + 2 * len(ends)]
+        document: Iterator[Any] = iter(self._parser.parse(b"".join((b"[", text, b"0]"))))  # type: ignore[arg-type]
         ids: list[str] = []
         values: list[Any] = []
         for row in document:
@@ -140,13 +141,13 @@ class RowParser:
         return max(map(len, ids)) <= (most if text.isascii() else most // 4)
 
 
-def _flat(data: bytes, rows: int) -> bool:
+def _flat(data: bytes, size: int, rows: int) -> bool:
     """Whether no array has another one in it, by the brackets; also those in texts count, so it is on the safe side."""
-    if np.count_nonzero(np.frombuffer(data, np.uint8) == ord("[")) == rows:  # that of the values in each
+    if np.count_nonzero(np.frombuffer(data, np.uint8, size) == ord("[")) == rows:  # that of the values in each
         return True
     find, at = data.find, 0
-    while at := find(b"[", at) + 1:
-        last = find(b"]", at)
+    while at := find(b"[", at, size) + 1:
+        last = find(b"]", at, size)
         if find(b"[", at, last) >= 0:
             return False
         at = last

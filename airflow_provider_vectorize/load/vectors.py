@@ -191,8 +191,8 @@ class LightCheck(FullCheck):
 
     def block(self, data: bytes, ends: list[int]) -> Checked | None:
         """Parse what is left of a block's rows without their values."""
-        data = data[: ends[-1]]
-        if self._dimensions < 2 or not (data.isascii() or _utf8(data)):  # the parser sees the rest only
+        # The parser sees the rest only. A cut copies the block, so what is usual comes first.
+        if self._dimensions < 2 or not (data.isascii() or _utf8(data[: ends[-1]])):
             return None
         commas = np.frombuffer(data, np.uint8) == ord(",")
         pieces: list[bytes] = []
