@@ -413,7 +413,7 @@ def main() -> None:
     if args.quick or args.only:
         print(bench.text())  # noqa: T201
         return
-    about = (__doc__ or "").split("\n\n")[1]
+    about = (__doc__ or "").split("\n\n")[1].strip()
     head = (
         f"# Results\n\nWritten by `make bench` on {datetime.now(UTC):%Y-%m-%d}: Python "
         f"{platform.python_version()}, {os.cpu_count()} cores, loopback. {about}\n\n"

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from airflow_provider_vectorize import errors as e
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -164,3 +167,21 @@ def _date(headers: Mapping[str, str]) -> datetime | None:
         return parsedate_to_datetime(headers["Date"])
     except (KeyError, ValueError):
         return None
+
+
+def result_as(kind: type[T], answer: Answer) -> T:
+    """The result, in the shape that the endpoint has.
+
+    :raises MalformedAnswerError: it has another.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(answer.result)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the result"
+        request = answer.request
+        raise e.MalformedAnswerError(
+            f"{request.method} {request.path} gave an answer of an unknown shape: {where}: {first['msg']}.",
+            method=request.method,
+            path=request.path,
+        ) from None

@@ -21,7 +21,7 @@ from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.parts import whole
-from airflow_provider_vectorize.load.plan import Plan, plan
+from airflow_provider_vectorize.load.plan import Plan, counted, plan
 from airflow_provider_vectorize.load.survey import survey
 from airflow_provider_vectorize.metrics import LoadMetrics
 
@@ -251,6 +251,5 @@ class VectorizeHook(Endpoints, BaseHook):
 
 
 def _described(objects: Sequence[storage.StoredObject]) -> str:
-    count = f"{len(objects)} object{'s' if len(objects) > 1 else ''}"
-    size = sum(item.size or 0 for item in objects) / 1e6
+    count, size = counted(len(objects), "object"), sum(item.size or 0 for item in objects) / 1e6
     return f"{count}, {size:,.1f} MB as stored, {'the first ' if len(objects) > 1 else ''}{objects[0].uri}"

@@ -58,11 +58,10 @@ class RowParser:
         :param data: whole lines, each with its ``\\n``; what follows the last end does not belong to them.
         :param ends: where each ends.
         """
-        size = ends[-1]
-        if size > PARSED_BYTES:
+        if ends[-1] > PARSED_BYTES:
             return None
         # Only then can values have arrays in them, or metadata be too large.
-        self._flat = not self._dimensions or _flat(data, size, len(ends))
+        self._flat = not self._dimensions or _flat(data, ends)
         self._large = max(map(sub, ends, (0, *ends))) > self._limits.metadata_bytes
         try:
             parsed = self._parse(data, ends)
@@ -141,9 +140,10 @@ class RowParser:
         return max(map(len, ids)) <= (most if text.isascii() else most // 4)
 
 
-def _flat(data: bytes, size: int, rows: int) -> bool:
+def _flat(data: bytes, ends: list[int]) -> bool:
     """Whether no array has another one in it, by the brackets; also those in texts count, so it is on the safe side."""
-    if np.count_nonzero(np.frombuffer(data, np.uint8, size) == ord("[")) == rows:  # that of the values in each
+    size = ends[-1]
+    if np.count_nonzero(np.frombuffer(data, np.uint8, size) == ord("[")) == len(ends):  # that of the values in each
         return True
     find, at = data.find, 0
     while at := find(b"[", at, size) + 1:

@@ -67,16 +67,17 @@ class Plan:
         """For the log."""
         way = "at the rate given" if self.minutes_by == "rate" else "at least, by the account's budget"
         return (
-            f"{_counted(self.objects, 'object')}, {self.stored_bytes / 1e6:,.1f} MB as stored, in "
-            f"{_counted(len(self.shards), 'shard')} of at most {self.largest_shard_bytes / 1e6:,.1f} MB of text. About "
-            f"{_counted(self.vectors, 'vector')}, {self.new_vectors:,} of them new to the index, which has room for "
-            f"{self.room:,}. About {self.bytes_to_send / 1e6:,.1f} MB to send in {_counted(self.requests, 'request')} "
+            f"{counted(self.objects, 'object')}, {self.stored_bytes / 1e6:,.1f} MB as stored, in "
+            f"{counted(len(self.shards), 'shard')} of at most {self.largest_shard_bytes / 1e6:,.1f} MB of text. About "
+            f"{counted(self.vectors, 'vector')}, {self.new_vectors:,} of them new to the index, which has room for "
+            f"{self.room:,}. About {self.bytes_to_send / 1e6:,.1f} MB to send in {counted(self.requests, 'request')} "
             f"({self.budget_share:.0%} of the budget of five minutes), "
-            f"{_counted(self.processing_jobs, 'processing job')}, {self.minutes:,.1f} minutes {way}."
+            f"{counted(self.processing_jobs, 'processing job')}, {self.minutes:,.1f} minutes {way}."
         )
 
 
-def _counted(count: int, thing: str) -> str:
+def counted(count: int, thing: str) -> str:
+    """A number of things, for a person."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 

@@ -1,0 +1,129 @@
+"""From what callers give to what is sent. What is checked here costs no request. No I/O."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_vectorize.api import models as m
+from airflow_provider_vectorize.api.limits import PRESETS, Limits
+from airflow_provider_vectorize.api.transport import as_json
+from airflow_provider_vectorize.errors import ConfigError, InvalidQueryError
+
+_INDEX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def index_name(limits: Limits, name: str) -> str:
+    """The name, if an index can have it.
+
+    :raises ConfigError: it cannot.
+    """
+    if not isinstance(name, str) or not _INDEX_NAME.fullmatch(name) or len(name) > limits.index_name_bytes:
+        raise ConfigError(
+            f"{name!r} cannot be the name of an index: letters, digits, - and _ are allowed, "
+            f"{limits.index_name_bytes} at the most."
+        )
+    return name
+
+
+def new_index(
+    limits: Limits,
+    name: str,
+    *,
+    dimensions: int | None,
+    metric: m.Metric | None,
+    preset: str | None,
+    description: str | None,
+) -> dict[str, Any]:
+    """The body that creates an index, from a preset or from dimensions and a metric.
+
+    :raises ConfigError: neither or both ways were given, or no index can have the name.
+    """
+    if (preset is None) == (dimensions is None and metric is None):
+        raise ConfigError("An index is created either from a preset or from dimensions and a metric.")
+    if preset is None and (dimensions is None or metric is None):
+        raise ConfigError("An index needs both dimensions and a metric (cosine, euclidean or dot-product).")
+    config = {"preset": preset} if preset else {"dimensions": dimensions, "metric": metric}
+    body: dict[str, Any] = {"name": index_name(limits, name), "config": config}
+    if description is not None:
+        body["description"] = description
+    return body
+
+
+def difference(index: m.Index, dimensions: int | None, metric: str | None, preset: str | None) -> str:
+    """What an index that is there has otherwise than wanted, or nothing."""
+    if preset and preset not in PRESETS:
+        return f"and whether the preset {preset} agrees is not known here: give dimensions and metric instead"
+    wanted = PRESETS[preset] if preset else dimensions
+    if wanted == index.config.dimensions and metric in (None, index.config.metric):
+        return ""
+    said = f"{wanted} dimensions" + (f" and the metric {metric}" if metric else "")
+    return f"not with {said}. Neither can be changed: use another name, or delete it first"
+
+
+def query(
+    limits: Limits,
+    *,
+    vector: Sequence[float] | None,
+    vector_id: str | None,
+    top_k: int,
+    namespace: str | None,
+    filter: Mapping[str, Any] | None,
+    return_values: bool,
+    return_metadata: m.ReturnMetadata,
+) -> dict[str, Any]:
+    """The body of a query.
+
+    :raises ConfigError: neither or both of ``vector`` and ``vector_id``.
+    :raises InvalidQueryError: topK or filter over the limit, or a vector that is not made of finite numbers.
+    """
+    if (vector is None) == (vector_id is None):
+        raise ConfigError("A query needs either a vector or a vector_id, and not both.")
+    cap = limits.top_k_full if return_values or return_metadata == "all" else limits.top_k
+    if not 1 <= top_k <= cap:
+        raise InvalidQueryError(
+            f"top_k has to be 1 to {cap} here, not {top_k}: it is at most {limits.top_k}, "
+            f"and {limits.top_k_full} with return_values or return_metadata='all'."
+        )
+    body: dict[str, Any] = {"topK": top_k, "returnValues": return_values, "returnMetadata": return_metadata}
+    body |= {"vector": _floats(vector)} if vector is not None else {"vectorId": vector_id}
+    if namespace is not None:
+        body["namespace"] = namespace
+    if filter is not None:
+        size = len(as_json(filter, separators=(",", ":"), ensure_ascii=False))
+        if not filter or size >= limits.filter_bytes:
+            raise InvalidQueryError(
+                f"A filter must not be empty and has to be under {limits.filter_bytes} bytes of compact JSON; "
+                f"this one is {size}."
+            )
+        body["filter"] = filter
+    return body
+
+
+def _floats(vector: Sequence[float]) -> list[float]:
+    try:
+        values = [float(value) for value in vector]  # numpy's numbers, too, which JSON would not take
+    except (TypeError, ValueError):
+        values = [math.nan]
+    if not all(map(math.isfinite, values)):
+        raise InvalidQueryError("The query's vector has to be a list of finite numbers.")
+    return values
+
+
+def parts(ids: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The ids in lists of so many.
+
+    :raises ConfigError: they are one string.
+    """
+    if isinstance(ids, str):
+        raise ConfigError(f"The ids are a list of strings; for one, write [{ids!r}].")
+    part: list[str] = []
+    for vector_id in ids:
+        part.append(vector_id)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part
