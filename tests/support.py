@@ -14,10 +14,15 @@ import zstandard
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.credentials import Credentials
+from airflow_provider_vectorize.api.pacing import Clock
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.load.compressed import explained, text_of
 from airflow_provider_vectorize.load.lines import Text
 from airflow_provider_vectorize.local.handle import LocalVectorize
+from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
+from airflow_provider_vectorize.visibility.rule import MarkerKind
+from airflow_provider_vectorize.visibility.verdict import Verdict
+from airflow_provider_vectorize.visibility.waits import waits_for
 
 DIMENSIONS = 32
 Row = dict[str, Any]
@@ -112,6 +117,32 @@ IMPATIENT = RetryPolicy(total=60, first=0.01, longest=0.05)
 
 def client_of(local: LocalVectorize, **options: Any) -> VectorizeClient:
     return VectorizeClient(credentials_of(local), **{"retry": IMPATIENT, **options})
+
+
+class Monitor:
+    """Waits for receipts as a sensor in poke mode does, on a clock that jumps from check to check.
+
+    :param seconds: between two checks.
+    """
+
+    def __init__(
+        self, local: LocalVectorize, *mutations: Any, marker: MarkerKind = "delete", seconds: float = 10.0
+    ) -> None:
+        self._now, self._seconds = 0.0, seconds
+        clock = Clock(now=lambda: self._now)
+        self.waits = tuple(waits_for(list(mutations), None))
+        self._request = Request(self.waits, marker)
+        name = self.waits[0].index_name
+        self._monitor = IndexMonitor(client_of(local, retry=RetryPolicy(total=0), reserve=0, clock=clock), name)
+
+    def check(self) -> Verdict:
+        """Check once."""
+        self._now += self._seconds
+        verdicts, _ = self._monitor.check({"sensor": self._request})
+        return verdicts["sensor"]
+
+    def close(self) -> None:
+        self._monitor.close()
 
 
 def make_rows(count: int, *, first: int = 0, dimensions: int = DIMENSIONS, seed: int = 0, **more: Any) -> list[Row]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from airflow_provider_vectorize.api import arguments
 from airflow_provider_vectorize.api import models as m
-from airflow_provider_vectorize.api.answers import Answer, result_as
+from airflow_provider_vectorize.api.answers import result_as
+from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.listing import every_id
+from airflow_provider_vectorize.api.markers import marker_id
 from airflow_provider_vectorize.api.transport import Body, Transport
 from airflow_provider_vectorize.errors import (
     ApiError,
@@ -26,6 +30,13 @@ CLOCKS_AGREE = timedelta(seconds=2)
 
 class VectorizeClient(Transport):
     """Talks to Vectorize: one method an endpoint. The parameters are those of :class:`~.transport.Transport`."""
+
+    def __init__(self, credentials: Credentials, **options: Any) -> None:
+        super().__init__(credentials, **options)
+        #: Names this client in its mutations. Two of them with one name were written by one process, in order.
+        self.writer = uuid4().hex
+        self._counter = itertools.count(1)  # of beginnings and acknowledgements; its next() is atomic
+        self._created_on: dict[str, datetime | None] = {}
 
     # ---------------------------------------------------------------- indexes
 
@@ -54,6 +65,7 @@ class VectorizeClient(Transport):
             self.limits, name, dimensions=dimensions, metric=metric, preset=preset, description=description
         )
         begun = self.clock.now()
+        self._created_on.pop(name, None)
         try:
             return result_as(m.Index, self.send("POST", "/indexes", body))
         except IndexExistsError as error:
@@ -101,13 +113,16 @@ class VectorizeClient(Transport):
 
     def get_index(self, name: str) -> m.Index:
         """One index."""
-        return result_as(m.Index, self.send("GET", self._at(name)))
+        index = result_as(m.Index, self.send("GET", self._at(name)))
+        self._created_on[name] = index.created_on
+        return index
 
     def delete_index(self, name: str) -> None:
         """Delete an index and all its vectors.
 
         :raises IndexNotFoundError: there is none of that name.
         """
+        self._created_on.pop(name, None)
         try:
             self.send("DELETE", self._at(name))
         except IndexNotFoundError as error:
@@ -147,8 +162,7 @@ class VectorizeClient(Transport):
     ) -> m.Mutation:
         """Insert or upsert, by name."""
         params = {"unparsable-behavior": unparsable_behavior}
-        path = self._at(name, f"/{operation}")
-        return _mutation(self.send("POST", path, body, params=params, content_type=NDJSON, write=True))
+        return self._write(operation, name, f"/{operation}", body, params=params, content_type=NDJSON)
 
     def query(
         self,
@@ -192,11 +206,14 @@ class VectorizeClient(Transport):
 
         :return: one mutation a request, in order.
         """
-        path = self._at(name, "/delete_by_ids")
         return [
-            _mutation(self.send("POST", path, {"ids": part}, write=True))
+            self._write("delete", name, "/delete_by_ids", {"ids": part})
             for part in arguments.parts(ids, self.limits.ids_per_delete)
         ]
+
+    def send_marker(self, name: str) -> m.Mutation:
+        """Delete an id that no vector has. Its mutation stands behind all that was acknowledged before."""
+        return self._send_write("delete", name, "/delete_by_ids", {"ids": [marker_id()]})
 
     def list_page(self, name: str, *, count: int | None = None, cursor: str | None = None) -> m.ListPage:
         """One page of the ids of an index.
@@ -223,21 +240,46 @@ class VectorizeClient(Transport):
     def create_metadata_index(self, name: str, property_name: str, index_type: m.MetadataIndexType) -> m.Mutation:
         """Make a property filterable, for vectors written after the index is visible. Once more is no error."""
         body = {"propertyName": property_name, "indexType": index_type}
-        return _mutation(self.send("POST", self._at(name, "/metadata_index/create"), body, write=True))
+        return self._write("create_metadata_index", name, "/metadata_index/create", body)
 
     def delete_metadata_index(self, name: str, property_name: str) -> m.Mutation:
         """Stop filtering by a property."""
         body = {"propertyName": property_name}
-        return _mutation(self.send("POST", self._at(name, "/metadata_index/delete"), body, write=True))
+        return self._write("delete_metadata_index", name, "/metadata_index/delete", body)
 
     def list_metadata_indexes(self, name: str) -> list[m.MetadataIndex]:
         """The metadata indexes of an index. Eventually consistent."""
         answer = self.send("GET", self._at(name, "/metadata_index/list"))
         return result_as(m.MetadataIndexes, answer).metadata_indexes
 
+    def created_on(self, name: str) -> datetime | None:
+        """Return when this incarnation of an index was created: one request for each index and client."""
+        if name not in self._created_on:
+            self.get_index(name)
+        return self._created_on.get(name)
+
+    def _write(
+        self, operation: str, name: str, path: str, body: Mapping[str, Any] | bytes | Body, **options: Any
+    ) -> m.Mutation:
+        """Send a write. The incarnation of the index is read before the first one, so that the mutation names it."""
+        self.created_on(name)
+        return self._send_write(operation, name, path, body, **options)
+
+    def _send_write(
+        self, operation: str, name: str, path: str, body: Mapping[str, Any] | bytes | Body, **options: Any
+    ) -> m.Mutation:
+        begun = next(self._counter)
+        answer = self.send("POST", self._at(name, path), body, write=True, **options)
+        return m.Mutation(
+            operation=operation,
+            index_name=name,
+            mutation_id=answer.result["mutationId"],
+            accepted_at=answer.date,
+            created_on=self._created_on.get(name),
+            writer=self.writer,
+            begun=begun,
+            acknowledged=next(self._counter),
+        )
+
     def _at(self, name: str, rest: str = "") -> str:
         return f"/indexes/{arguments.index_name(self.limits, name)}{rest}"
-
-
-def _mutation(answer: Answer) -> m.Mutation:
-    return m.Mutation(mutation_id=answer.result["mutationId"], accepted_at=answer.date)

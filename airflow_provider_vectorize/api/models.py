@@ -120,12 +120,67 @@ class MetadataIndexes(_Model):
     metadata_indexes: list[MetadataIndex]
 
 
-class Mutation(_Model):
-    """An acknowledged write: it is in Vectorize's log and will become visible.
+class Mutation(dict[str, Any]):
+    """An acknowledged write: it is in Vectorize's log and becomes visible later.
 
+    A dict of plain values, so that a task may return it, alone or in a list, and a ``VectorizeMutationSensor`` may
+    wait for it. Each key is an attribute, too.
+
+    :param operation: ``insert``, ``upsert``, ``delete``, ``create_metadata_index`` or ``delete_metadata_index``.
+    :param index_name: the index.
     :param mutation_id: random; it has no order.
-    :param accepted_at: the server's clock (``Date``, whole seconds) when it acknowledged, where it said.
+    :param accepted_at: the server's clock (``Date``, whole seconds) when it acknowledged, where it said. In the dict,
+        ISO 8601.
+    :param created_on: when this incarnation of the index was created, as read before the first write. In the dict,
+        ISO 8601.
+    :param writer: names the client that sent the write. With it, these two order the writes of one client:
+    :param begun: a counter of the client when it began to send the write.
+    :param acknowledged: the same counter when it received the acknowledgement.
     """
 
-    mutation_id: str
-    accepted_at: datetime | None = None
+    def __init__(
+        self,
+        *,
+        operation: str,
+        index_name: str,
+        mutation_id: str,
+        accepted_at: datetime | None = None,
+        created_on: datetime | None = None,
+        writer: str = "",
+        begun: int = 0,
+        acknowledged: int = 0,
+    ) -> None:
+        super().__init__(
+            operation=operation,
+            index_name=index_name,
+            mutation_id=mutation_id,
+            accepted_at=accepted_at.isoformat() if accepted_at else None,
+            created_on=created_on.isoformat() if created_on else None,
+            writer=writer,
+            begun=begun,
+            acknowledged=acknowledged,
+        )
+
+    @property
+    def operation(self) -> str:
+        return str(self["operation"])
+
+    @property
+    def index_name(self) -> str:
+        return str(self["index_name"])
+
+    @property
+    def mutation_id(self) -> str:
+        return str(self["mutation_id"])
+
+    @property
+    def accepted_at(self) -> datetime | None:
+        return datetime.fromisoformat(self["accepted_at"]) if self["accepted_at"] else None
+
+    @property
+    def created_on(self) -> datetime | None:
+        return datetime.fromisoformat(self["created_on"]) if self["created_on"] else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a plain copy."""
+        return dict(self)

@@ -11,6 +11,7 @@ from airflow_provider_vectorize.api.credentials import BASE_URL, Credentials
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import ConfigError
+from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 
 
 def client_from(
@@ -43,6 +44,15 @@ def client_from(
         timeout=_number(extra, "timeout", 60.0, origin, least=1, most=3_600),
         verify=_verify(extra.get("verify"), origin),
     )
+
+
+def monitor_from(connection: Any, index_name: str) -> IndexMonitor:
+    """Return a monitor of an index, for whoever waits.
+
+    Each request is tried once, since the next check is the retry, and may use the whole budget, since waiting is what
+    its reserve is for.
+    """
+    return IndexMonitor(client_from(connection, retry=RetryPolicy(total=0), reserve=0), index_name)
 
 
 def _base_url(connection: Any) -> str:

@@ -14,7 +14,7 @@ from airflow_provider_vectorize.load.receipt import Receipt
 
 log = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 
 
 class CheckpointStore(Protocol):

@@ -60,6 +60,8 @@ def delete(client: VectorizeClient, index_name: str, ids: Iterable[str]) -> dict
         "accepted_at": last.accepted_at.isoformat() if last and last.accepted_at else None,
         "sent_after": before.isoformat() if before else None,
         "samples": [asdict(sample) for sample in samples],
+        "sealed": True,
+        "created_on": last["created_on"] if last else None,
     }
 
 

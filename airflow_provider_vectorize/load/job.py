@@ -62,7 +62,7 @@ def run(
                 "dead-letter file": letters.target.uri if letters else "",
             },
             Done(),
-            Receipt(operation, index.name),
+            Receipt(operation, index.name, created_on=index.created_on.isoformat() if index.created_on else None),
         ),
         keeper,
         letters,

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from airflow_provider_vectorize.api.models import Mutation
 from airflow_provider_vectorize.load.batches import Batch
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, Keeper
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Ack
-from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Receipt, Sample
+from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Receipt
 from airflow_provider_vectorize.load.rows import BadRow
 
 log = logging.getLogger(__name__)
@@ -34,32 +35,21 @@ class Ledger:
         self._letters = letters
         self._uris = uris
         self._halved = 0
-        self._accounts = 0
-        #: Of each account that no later batch stands for: its number and its samples.
-        self._unsealed: list[tuple[int, tuple[Sample, ...]]] = []
 
     @property
     def receipt(self) -> Receipt:
         """What was acknowledged so far."""
         return self.checkpoint.receipt
 
-    @property
-    def now(self) -> int:
-        """A point in time, to be remembered for each batch when it is sent."""
-        return self._accounts
-
-    def account(self, batch: Batch, acks: Sequence[Ack], refused: Sequence[BadRow], sent_at: int) -> None:
-        """Enter a batch that is dealt with: its dead letters first, then the checkpoint.
-
-        :param sent_at: :attr:`now` when it was sent.
-        """
+    def account(self, batch: Batch, acks: Sequence[Ack], refused: Sequence[BadRow]) -> None:
+        """Enter a batch that is dealt with: its dead letters first, then the checkpoint."""
         bad = sorted([*batch.bad, *refused], key=lambda row: row.mark)
         if self._letters and bad:
             self._letters.add((self._uris[row.mark.object], row) for row in bad)
         self._name(bad, self.receipt.rejected)
         receipt = replace(self.receipt, rejected=self.receipt.rejected + len(bad))
         if acks:
-            receipt = self._acknowledged(receipt, acks, sent_at)
+            receipt = _acknowledged(receipt, acks, sealed=batch.last)
         self.checkpoint = replace(
             self.checkpoint,
             done=self.checkpoint.done.add(batch.start, batch.end),
@@ -72,24 +62,18 @@ class Ledger:
         """Remember what was written of a batch that failed half-way. It is not dealt with."""
         self._halved += sum(ack.vectors for ack in acks)
 
-    def _acknowledged(self, receipt: Receipt, acks: Sequence[Ack], sent_at: int) -> Receipt:
-        # In Vectorize's log this batch stands behind all that were accounted for before it was sent.
-        self._unsealed = [one for one in self._unsealed if one[0] >= sent_at]
-        self._unsealed.append((self._accounts, acks[-1].samples))
-        self._accounts += 1
-        times = [receipt.accepted_at, *(ack.accepted_at for ack in acks)]
-        return replace(
-            receipt,
-            mutation_id=acks[-1].mutation_id,
-            mutation_ids=(*receipt.mutation_ids, *(ack.mutation_id for ack in acks))[-MUTATION_IDS:],
-            vectors=receipt.vectors + sum(ack.vectors for ack in acks),
-            batches=receipt.batches + len(acks),
-            bytes_sent=receipt.bytes_sent + sum(ack.size for ack in acks),
-            accepted_at=max((time for time in times if time), default=None),
-            sent_after=acks[-1].sent_after,
-            samples=tuple(one for _, samples in self._unsealed for one in samples),
-            sealed=len(self._unsealed) == 1,
+    def seal(self, marker: Mutation) -> None:
+        """Enter a marker that was sent when everything else had been acknowledged."""
+        accepted_at = marker["accepted_at"] or self.receipt.accepted_at
+        receipt = replace(
+            self.receipt,
+            mutation_id=marker.mutation_id,
+            mutation_ids=(*self.receipt.mutation_ids, marker.mutation_id)[-MUTATION_IDS:],
+            accepted_at=accepted_at,
+            sealed=True,
         )
+        self.checkpoint = replace(self.checkpoint, receipt=receipt)
+        self._keeper.save(self.checkpoint)
 
     def _name(self, bad: Sequence[BadRow], before: int) -> None:
         where = f"written to {self._letters.target.uri}" if self._letters else "dropped"
@@ -111,3 +95,19 @@ class Ledger:
             f"Before that, {receipt.vectors:,} vectors in {receipt.batches} batches were acknowledged "
             f"(last mutation {receipt.mutation_id}); a retry {again}.{more}"
         )
+
+
+def _acknowledged(receipt: Receipt, acks: Sequence[Ack], *, sealed: bool) -> Receipt:
+    times = [receipt.accepted_at, *(ack.accepted_at for ack in acks)]
+    return replace(
+        receipt,
+        mutation_id=acks[-1].mutation_id,
+        mutation_ids=(*receipt.mutation_ids, *(ack.mutation_id for ack in acks))[-MUTATION_IDS:],
+        vectors=receipt.vectors + sum(ack.vectors for ack in acks),
+        batches=receipt.batches + len(acks),
+        bytes_sent=receipt.bytes_sent + sum(ack.size for ack in acks),
+        accepted_at=max((time for time in times if time), default=None),
+        sent_after=acks[-1].sent_after,
+        samples=acks[-1].samples,
+        sealed=sealed,
+    )

@@ -72,11 +72,11 @@ class Receipt:
     :param bytes_sent: the bytes of their bodies.
     :param rejected: rows that were set aside, see ``on_bad_row`` and ``unparsable_behavior``.
     :param accepted_at: ISO 8601, the server's clock at the last acknowledgement.
-    :param samples: vectors of the last batch, with which the wait proves that it is visible.
-    :param sealed: the last batch was sent when all others were acknowledged, so that its mutation stands for all.
-        It is not where Vectorize refused all rows of that batch; the samples are of several batches then.
-    :param sent_after: ISO 8601, the server's clock in an answer that came before the last batch was sent: what was
-        acknowledged before that stands before it in Vectorize's log.
+    :param samples: vectors of the last batch that was acknowledged, for ``proof="read_back"`` of the sensor.
+    :param sealed: the last mutation was sent after all others had been acknowledged, so that it stands for all. True
+        for every load that succeeds: where the last batch was refused or empty, the load sends a marker.
+    :param sent_after: ISO 8601, the server's clock in an answer that came before the last mutation was sent.
+    :param created_on: ISO 8601, when this incarnation of the index was created, as read before the load.
     """
 
     operation: str
@@ -89,8 +89,9 @@ class Receipt:
     rejected: int = 0
     accepted_at: str | None = None
     samples: tuple[Sample, ...] = ()
-    sealed: bool = True
+    sealed: bool = False
     sent_after: str | None = None
+    created_on: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-plain, because XCom does not bring back the classes of other packages."""

@@ -137,13 +137,13 @@ class Uploader:
 
     def _coordinate(self) -> None:
         waiting: deque[Batch] = deque()
-        in_flight: dict[Batch, int] = {}
+        in_flight: set[Batch] = set()
         failure: Exception | None = None
         complete = False
         while True:
             while waiting and not failure and self._may_start(waiting[0], in_flight):
                 batch = waiting.popleft()
-                in_flight[batch] = self._ledger.now
+                in_flight.add(batch)
                 self._work.put(batch)
             if (failure or (complete and not waiting)) and not in_flight:
                 break
@@ -165,19 +165,26 @@ class Uploader:
                 self._reporter.say(len(in_flight))
         if failure:
             raise failure
+        self._seal()
 
-    def _settle(self, outcome: _Outcome, in_flight: dict[Batch, int]) -> None:
+    def _seal(self) -> None:
+        """Make the last mutation stand for all. Where the last batch was empty or refused, it does not yet."""
+        receipt = self._ledger.receipt
+        if receipt.vectors and not receipt.sealed:
+            self._ledger.seal(self._client.send_marker(receipt.index_name))
+
+    def _settle(self, outcome: _Outcome, in_flight: set[Batch]) -> None:
         batch = outcome.batch
         if batch is None:
             assert outcome.error is not None
             raise outcome.error
-        sent_at = in_flight.pop(batch)
+        in_flight.remove(batch)
         batch.close()
         self._room.release()
         if outcome.error is not None:
             self._ledger.fail(outcome.acks)
             raise outcome.error
-        self._ledger.account(batch, outcome.acks, outcome.refused, sent_at)
+        self._ledger.account(batch, outcome.acks, outcome.refused)
 
     def _may_start(self, batch: Batch, in_flight: Collection[Batch]) -> bool:
         if len(in_flight) >= self._options.max_in_flight:

@@ -107,10 +107,10 @@ class VectorizeDeleteMetadataIndexOperator(BaseOperator):
 
 
 def _receipt(operation: str, index_name: str, mutation: Mutation | None) -> dict[str, Any]:
-    accepted_at = mutation.accepted_at if mutation else None
     return {
         "operation": operation,
         "index_name": index_name,
-        "mutation_id": mutation.mutation_id if mutation else None,
-        "accepted_at": accepted_at.isoformat() if accepted_at else None,
+        "mutation_id": mutation["mutation_id"] if mutation else None,
+        "accepted_at": mutation["accepted_at"] if mutation else None,
+        "created_on": mutation["created_on"] if mutation else None,
     }

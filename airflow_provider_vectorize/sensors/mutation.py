@@ -3,47 +3,65 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     Context,
     conf,
 )
 
-from airflow_provider_vectorize.api.client import VectorizeClient
-from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import ConfigError, TerminalApiError
-from airflow_provider_vectorize.hooks.connection import client_from
+from airflow_provider_vectorize.hooks.connection import monitor_from
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-from airflow_provider_vectorize.look import Look, look
 from airflow_provider_vectorize.triggers.mutation import VectorizeMutationTrigger
-from airflow_provider_vectorize.waits import Wait, waits_for
+from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Proof, Request
+from airflow_provider_vectorize.visibility.rule import AGREEING_CHECKS, MarkerKind
+from airflow_provider_vectorize.visibility.verdict import Verdict, amount
+from airflow_provider_vectorize.visibility.waits import Wait, waits_for
+
+#: Seconds after the deadline at which Airflow ends a deferral that no triggerer has ended.
+GRACE_SECONDS = 120.0
 
 
 class VectorizeMutationSensor(BaseSensorOperator):
     """Wait until mutations are visible: until what was written can be queried.
 
-    Mutation ids have no order and may never be shown, so the sensor looks for a proof: the index's watermark is the
-    mutation, or one that was sent after it; or the watermark's time has passed the acknowledgement and new vectors of
-    the load read back as they were sent; or, where there is nothing new to read back, enough later batches were
-    processed, or none for minutes. While it waits, it says in the log what it sees.
+    The sensor succeeds only with proof: the index has shown the mutation as the last one that it processed, or it has
+    shown a *marker* that was sent after it. A marker is a deletion of an id that does not exist. It is sent only where
+    other writers hide the mutation: the first after about three checks, then at most one every 20 seconds for all
+    sensors of a triggerer that wait for the same index by the same connection. A single writer needs none.
 
-    Nothing goes to XCom. A retry looks anew. After ``timeout`` it fails without retries, as sensors do.
+    While it waits, the sensor logs what it sees, what is missing and which option helps. Nothing goes to XCom. A retry
+    starts the wait again. After ``timeout`` it fails without retries, as sensors do.
 
-    :param mutation: a receipt (what an insert or upsert returns), a mutation id, or a list of either, for instance
-        the output of mapped loads. (templated)
-    :param index_name: the index, for bare mutation ids. (templated)
-    :param deferrable: wait in the triggerer, without a worker; all that wait there for an index share its looks.
-        Default: the deployment's setting.
-    :param poke_interval: seconds between two looks, each of one request (four or more when vectors are read back).
+    ``soft_fail`` skips the task after a timeout. A wrong token, a missing index or a wrong argument fails it even so.
+
+    :param mutation: what a load, a deletion, a metadata index operator or a write of the hook returned; a mutation id
+        with ``index_name``; a list of these, such as the output of mapped loads; or the operator itself, which means
+        its output. (templated)
+    :param index_name: the index, for bare mutation ids. A bare id is assumed to have been written to it. (templated)
+    :param marker: ``delete``: markers are deletions of an id that does not exist. ``vector``: markers are vectors with
+        ids ``airflow-marker-…`` in the namespace ``airflow-marker``, deleted as soon as they were seen; faster where
+        others write ten times a second or more. ``none``: send no markers; the wait may then last as long as others
+        write.
+    :param proof: ``log``: wait for proof. ``read_back``: also accept as evidence that sample vectors of the receipt
+        read back as they were sent, three times in a row. Evidence can be wrong: an earlier write may have sent the
+        same vectors. There is no automatic fallback from proof to evidence.
+    :param deferrable: wait in the triggerer without holding a worker. Default: ``[operators] default_deferrable``.
+    :param poke_interval: seconds between two checks, of one request each.
     :param vectorize_conn_id: the connection to Vectorize. (templated)
-    :raises AirflowSensorTimeout: not visible within ``timeout`` seconds; the text tells what was missing.
-    :raises AirflowFailException: it never will be, since the index is gone; or the credentials are wrong.
+    :raises AirflowSensorTimeout: not visible within ``timeout`` seconds. The message says what was missing.
+    :raises AirflowTaskTimeout: not visible within ``execution_timeout``, which also counts while deferred.
+    :raises AirflowFailException: it never will be, because the index is gone or was re-created; or an argument, the
+        connection or the credentials are wrong.
     """
 
     template_fields: Sequence[str] = ("mutation", "index_name", "vectorize_conn_id")
@@ -54,75 +72,178 @@ class VectorizeMutationSensor(BaseSensorOperator):
         *,
         mutation: Any,
         index_name: str | None = None,
+        marker: MarkerKind = "delete",
+        proof: Proof = "log",
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float = 5.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        self.mutation = mutation
+        if marker not in ("delete", "vector", "none"):
+            raise ConfigError(f"marker has to be 'delete', 'vector' or 'none', not {marker!r}.")
+        if proof not in ("log", "read_back"):
+            raise ConfigError(f"proof has to be 'log' or 'read_back', not {proof!r}.")
+        self.mutation = _output(mutation)
         self.index_name = index_name
+        self.marker = marker
+        self.proof = proof
         self.vectorize_conn_id = vectorize_conn_id
         self.deferrable = deferrable
-        self._last: Look | None = None
+        self._text = ""
+
+    # ---------------------------------------------------------------- what is waited for
 
     @cached_property
     def _waits(self) -> list[Wait]:
         waits = waits_for(self.mutation, self.index_name)
-        if self.reschedule and not self.deferrable and not all(wait.samples for wait in waits):
+        if self._keeps_nothing and len(waits) > 1:
             raise ConfigError(
-                "What has no vectors to read back cannot be waited for in reschedule mode, which forgets what was seen "
-                "before: pass the receipt instead of a mutation id, or use deferrable=True."
+                f"mode='reschedule' remembers nothing between two pokes, and to prove that {len(waits)} mutations are "
+                "visible takes memory. Use deferrable=True or mode='poke'."
+            )
+        if self.proof == "read_back" and not all(wait.samples for wait in waits):
+            raise ConfigError(
+                "proof='read_back' compares sample vectors, and not every mutation has some: pass receipts of loads or "
+                "deletions, or use proof='log'."
             )
         return waits
 
+    @property
+    def _keeps_nothing(self) -> bool:
+        return bool(self.reschedule) and not self.deferrable
+
     @cached_property
-    def _client(self) -> VectorizeClient:
+    def _monitors(self) -> dict[str, tuple[IndexMonitor, Request]]:
+        """A monitor for each index, and what it is asked for."""
         connection = VectorizeHook(self.vectorize_conn_id).connection()
-        # The next look is the retry, and looking is what the budget's reserve is for.
-        return client_from(connection, retry=RetryPolicy(total=0), reserve=0)
+        by_index: dict[str, list[Wait]] = {}
+        for wait in self._waits:
+            by_index.setdefault(wait.index_name, []).append(wait)
+        marker: MarkerKind = "none" if self._keeps_nothing else self.marker
+        return {
+            name: (monitor_from(connection, name), Request(tuple(waits), marker, self.proof))
+            for name, waits in by_index.items()
+        }
+
+    # ---------------------------------------------------------------- Airflow's methods
 
     def execute(self, context: Context) -> Any:
-        """Wait in the triggerer, whose one poll serves all who wait; or here."""
-        if not self._waits:  # what cannot be waited for shows here, before anybody is asked
+        """Wait in the triggerer, where one poll serves all sensors of an index; or in this process."""
+        try:
+            waits = self._waits  # a wrong argument shows here, before any request
+        except ConfigError as error:
+            raise AirflowFailException(str(error)) from error
+        if not waits:
             self.log.info("Nothing was written, so there is nothing to wait for.")
             return
         if self.deferrable:
-            self._execute_deferrable()
-            return
+            self._defer(waits)
+        self.log.info("Waiting for %s in %s.", amount(waits), _indexes(waits))
         try:
             super().execute(context)
         except AirflowSensorTimeout as error:
-            raise AirflowSensorTimeout(f"{error} {self._last.text if self._last else ''}") from None
-
-    def _execute_deferrable(self) -> None:
-        self.defer(
-            trigger=VectorizeMutationTrigger(
-                waits=[wait.to_dict() for wait in self._waits],
-                vectorize_conn_id=self.vectorize_conn_id,
-                poke_interval=float(self.poke_interval),
-                deadline=time.time() + float(self.timeout),
-            ),
-            method_name="execute_complete",
-        )
+            raise AirflowSensorTimeout(f"{error} {self._text}".strip()) from None
+        except AirflowSkipException as skip:
+            self._skip_or_fail(skip)
 
     def poke(self, context: Context) -> bool:
-        """One look."""
+        """Check once whether all mutations are visible.
+
+        :raises AirflowFailException: they never will be; or the connection, the credentials or an argument is wrong.
+        """
         try:
-            self._last = look(self._client, self._waits, self._last.seen if self._last else {})
-        except TerminalApiError as error:
+            verdicts = self._check()
+        except (ConfigError, TerminalApiError) as error:
             raise AirflowFailException(str(error)) from error
-        if self._last.never:
-            raise AirflowFailException(self._last.never)
-        self.log.info("%s", self._last.text)
-        return self._last.visible
+        failure = next((verdict.failure for verdict in verdicts if verdict.failure), "")
+        if failure:
+            raise AirflowFailException(failure)
+        self._text = " ".join(verdict.text for verdict in verdicts)
+        self.log.info("%s", self._text)
+        return all(verdict.visible for verdict in verdicts)
+
+    def _check(self) -> list[Verdict]:
+        verdicts = self._check_once()
+        if self._keeps_nothing:
+            for _ in range(AGREEING_CHECKS - 1):
+                if any(verdict.disputed for verdict in verdicts):
+                    verdicts = self._check_once()
+            if any(verdict.needs_marker for verdict in verdicts):
+                raise ConfigError(
+                    "Other writers hide the mutation, and only a marker can prove that it is visible. "
+                    "mode='reschedule' cannot wait for one, because it remembers nothing between two pokes. Use "
+                    f"deferrable=True or mode='poke'. {' '.join(verdict.text for verdict in verdicts)}"
+                )
+        return verdicts
+
+    def _check_once(self) -> list[Verdict]:
+        return [monitor.check({0: request})[0][0] for monitor, request in self._monitors.values()]
+
+    def _defer(self, waits: Sequence[Wait]) -> None:
+        seconds = min(float(self.timeout), self._execution_seconds())
+        deadline = time.time() + seconds
+        self.log.info(
+            "Waiting in the triggerer for %s in %s, until %s at the latest. A triggerer has to be running.",
+            amount(waits),
+            _indexes(waits),
+            f"{datetime.fromtimestamp(deadline, UTC):%Y-%m-%d %H:%M:%S} UTC",
+        )
+        self.defer(
+            trigger=VectorizeMutationTrigger(
+                waits=[wait.to_dict() for wait in waits],
+                vectorize_conn_id=self.vectorize_conn_id,
+                poke_interval=float(self.poke_interval),
+                deadline=deadline,
+                marker=self.marker,
+                proof=self.proof,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=seconds + GRACE_SECONDS),
+        )
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
         """Take the trigger's event."""
         status, text = (event or {}).get("status"), (event or {}).get("text", "")
         if status == "visible":
-            self.log.info("Visible.")  # the trigger has said by which proof
-        elif status == "timeout":
+            self.log.info("%s", text)
+            return
+        self.log.error("%s", text)
+        if status == "timeout":
+            if self._execution_seconds() < float(self.timeout):
+                raise AirflowTaskTimeout(f"Not visible within execution_timeout ({self.execution_timeout}). {text}")
             raise AirflowSensorTimeout(f"Not visible after {self.timeout:.0f} s. {text}")
-        else:
-            raise AirflowFailException(text or f"The trigger ended with an unknown event: {event!r}")
+        raise AirflowFailException(text or f"The trigger ended with an unknown event: {event!r}")
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume after the deferral. ``soft_fail`` applies to a timeout only."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSkipException as skip:
+            self._skip_or_fail(skip)
+
+    def _execution_seconds(self) -> float:
+        limit: timedelta | None = self.execution_timeout
+        return limit.total_seconds() if limit else float("inf")
+
+    def _skip_or_fail(self, skip: AirflowSkipException) -> None:
+        """Fail instead of skipping where waiting longer cannot help. ``never_fail`` is the user's explicit wish."""
+        cause = skip.__cause__
+        if isinstance(cause, AirflowFailException) and not self.never_fail:
+            raise AirflowFailException(str(cause)) from cause.__cause__
+        self.log.warning("Skipping the task. %s %s", cause or skip, self._text)
+        raise skip
+
+
+def _output(mutation: Any) -> Any:
+    """An operator means its output; the other values mean themselves."""
+    if isinstance(mutation, (list, tuple)):
+        return [_output(one) for one in mutation]
+    if isinstance(mutation, Mapping) or not hasattr(mutation, "output"):
+        return mutation
+    return mutation.output
+
+
+def _indexes(waits: Sequence[Wait]) -> str:
+    names = list(dict.fromkeys(f'"{wait.index_name}"' for wait in waits))
+    return f"{'index' if len(names) == 1 else 'indexes'} {', '.join(names)}"

@@ -16,16 +16,18 @@ SAY_AGAIN = 60.0
 
 
 class VectorizeMutationTrigger(BaseTrigger):
-    """Wait until mutations are visible, by the rules of :mod:`airflow_provider_vectorize.visibility`.
+    """Wait until mutations are visible, by the rule of :mod:`airflow_provider_vectorize.visibility.rule`.
 
-    All triggers of a triggerer share one poll for each connection and index, see :mod:`.poll`. Its row in the
-    database holds ids and digests: no secret, no vectors. It may run twice, or move to another triggerer: what it
-    knows then starts anew, and nothing is lost but time.
+    All triggers of a triggerer share one poll for each connection and index, see :mod:`.poll`. The row in the
+    database holds ids and digests, no secret and no vectors. The trigger may run twice or move to another triggerer:
+    it then starts without the memory of the earlier one, which costs time and nothing else.
 
-    :param waits: :meth:`~airflow_provider_vectorize.waits.Wait.to_dict` of each mutation.
+    :param waits: :meth:`~airflow_provider_vectorize.visibility.waits.Wait.to_dict` of each mutation.
     :param vectorize_conn_id: the connection.
-    :param poke_interval: seconds between two looks, at most: the poll takes the shortest that is asked for.
-    :param deadline: time (epoch seconds) at which it gives up.
+    :param poke_interval: maximum seconds between two checks. The poll uses the shortest that a waiter asks for.
+    :param deadline: time (epoch seconds) at which the wait ends without success.
+    :param marker: which markers may be sent: ``delete``, ``vector`` or ``none``.
+    :param proof: ``log``, or ``read_back`` to accept sample vectors as evidence.
     """
 
     def __init__(
@@ -34,12 +36,16 @@ class VectorizeMutationTrigger(BaseTrigger):
         vectorize_conn_id: str,
         poke_interval: float = 5.0,
         deadline: float | None = None,
+        marker: str = "delete",
+        proof: str = "log",
     ) -> None:
         super().__init__()
         self.waits = [dict(wait) for wait in waits]
         self.vectorize_conn_id = vectorize_conn_id
         self.poke_interval = poke_interval
         self.deadline = deadline
+        self.marker = marker
+        self.proof = proof
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class and arguments, for the database."""
@@ -50,11 +56,13 @@ class VectorizeMutationTrigger(BaseTrigger):
                 "vectorize_conn_id": self.vectorize_conn_id,
                 "poke_interval": self.poke_interval,
                 "deadline": self.deadline,
+                "marker": self.marker,
+                "proof": self.proof,
             },
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: ``status`` (``visible``, ``never``, ``timeout`` or ``error``) and ``text``."""
+        """Yield one event: ``status`` (``visible``, ``failed``, ``timeout`` or ``error``) and ``text``."""
         try:
             status, text = await self._wait()
         except VectorizeError as error:
@@ -63,7 +71,7 @@ class VectorizeMutationTrigger(BaseTrigger):
 
     async def _wait(self) -> tuple[str, str]:
         said, said_at = None, 0.0
-        async with Waiter(self.vectorize_conn_id, self.waits, self.poke_interval) as waiter:
+        async with Waiter(self.vectorize_conn_id, self.waits, self.poke_interval, self.marker, self.proof) as waiter:
             while True:
                 left = float("inf") if self.deadline is None else self.deadline - time.time()
                 if left <= 0:
@@ -73,13 +81,13 @@ class VectorizeMutationTrigger(BaseTrigger):
                     if view.visible:
                         self.log.info("%s", view.text)
                         return "visible", view.text
-                    if view.never:
-                        return "never", view.never
-                    if view.lacks != said or time.monotonic() - said_at >= SAY_AGAIN:
+                    if view.failure:
+                        return "failed", view.failure
+                    if view.missing != said or time.monotonic() - said_at >= SAY_AGAIN:
                         self.log.info("%s", view.text)
-                        said, said_at = view.lacks, time.monotonic()
+                        said, said_at = view.missing, time.monotonic()
                     if left <= 0 or waiter.kept_off() > left:  # while requests are blocked there is nothing to be seen
                         return "timeout", view.text
                 elif left <= 0:
-                    return "timeout", "Nothing could be looked at in time, because requests are limited."
+                    return "timeout", "The index could not be checked in time, because Vectorize limits requests."
                 await waiter.news(min(max(left, 0.0), SAY_AGAIN))

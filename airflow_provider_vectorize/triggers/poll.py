@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
@@ -22,7 +22,8 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow_provider_vectorize.errors import ConfigError
 
 if TYPE_CHECKING:
-    from airflow_provider_vectorize.triggers.watch import Watch
+    from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
+    from airflow_provider_vectorize.visibility.verdict import Verdict
 
 #: A look that is this many seconds old, or an interval if that is shorter, is as good as a new one.
 FRESH = 5.0
@@ -32,24 +33,29 @@ AT_ONCE, APART = 20, 0.005
 
 @dataclass(frozen=True)
 class View:
-    """What a look showed to one who waits.
+    """What a check showed to one waiting task: a verdict, or the error that ends its wait.
 
-    :param visible: all its mutations of this index are.
-    :param never: why they will never be, or ``None``.
+    :param visible: all its mutations of this index are visible.
+    :param failure: why they never will be, or empty.
     :param text: what is seen, for the log.
-    :param lacks: what is missing, of each that is not visible.
+    :param missing: ids of the mutations that are not proved yet.
     :param error: why nothing can be seen, for good.
     """
 
     visible: bool = False
-    never: str | None = None
+    failure: str = ""
     text: str = ""
-    lacks: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     error: BaseException | None = None
-    traceback: TracebackType | None = None
+    traceback: TracebackType | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> View:
+        """Return what a verdict shows."""
+        return cls(verdict.visible, verdict.failure, verdict.text, verdict.missing)
 
     def check(self) -> None:
-        """Raise the error, where there is one. Each who raises it begins with the traceback that it had."""
+        """Raise the error, if there is one. Every waiter raises it with its original traceback."""
         if self.error:
             raise self.error.with_traceback(self.traceback)
 
@@ -58,12 +64,23 @@ class Waiter:
     """One task's part in the polls of the indexes it waits for. To be entered, which joins them, and left.
 
     :param conn_id: the connection.
-    :param waits: :meth:`~airflow_provider_vectorize.waits.Wait.to_dict` of each mutation.
-    :param interval: seconds between two looks; a poll takes the shortest that is asked for.
+    :param waits: :meth:`~airflow_provider_vectorize.visibility.waits.Wait.to_dict` of each mutation.
+    :param interval: seconds between two checks; a poll uses the shortest that a waiter asks for.
+    :param marker: the markers that this task allows: ``delete``, ``vector`` or ``none``.
+    :param proof: ``log`` or ``read_back``.
     """
 
-    def __init__(self, conn_id: str, waits: Sequence[Mapping[str, Any]], interval: float) -> None:
+    def __init__(
+        self,
+        conn_id: str,
+        waits: Sequence[Mapping[str, Any]],
+        interval: float,
+        marker: str = "delete",
+        proof: str = "log",
+    ) -> None:
         self.interval = interval
+        self.marker = marker
+        self.proof = proof
         self._conn_id = conn_id
         self._waits: dict[str, list[Mapping[str, Any]]] = {}
         for wait in waits:
@@ -97,7 +114,7 @@ class Waiter:
         self._views[index_name] = view
         if view.visible:
             self._polls.pop(index_name).waiters.pop(self, None)
-        news = self._hurried or before is None or not view.lacks or view.lacks != before.lacks
+        news = self._hurried or before is None or not view.missing or view.missing != before.missing
         if news:
             self._news.set()
         return news
@@ -144,9 +161,9 @@ class Waiter:
             view.check()
         return View(
             visible=all(view.visible for view in views),
-            never=next((view.never for view in views if view.never), None),
+            failure=next((view.failure for view in views if view.failure), ""),
             text=" ".join(view.text for view in views),
-            lacks=tuple(lack for view in views for lack in view.lacks),
+            missing=tuple(one for view in views for one in view.missing),
         )
 
 
@@ -160,7 +177,8 @@ class Poll:
         self._polls = polls
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._watch: Watch | None = None
+        self._monitor: IndexMonitor | None = None
+        self._requests: dict[Waiter, Request] = {}
         self.looked_at = self._free_at = float("-inf")
         self._interval = FRESH
         # Without the context of the task that happens to be the first: its log is not for the others.
@@ -209,18 +227,35 @@ class Poll:
     async def _look(self) -> Mapping[Waiter, View]:
         waiting = dict(self.waiters)
         try:
-            if self._watch is None:
-                self._watch = await asyncio.to_thread(_watch, await self._connection(), self._index_name)
-            views, pause = await asyncio.to_thread(self._watch.look, waiting)
+            if self._monitor is None:
+                self._monitor = await asyncio.to_thread(_monitor, await self._connection(), self._index_name)
+            views, pause = await asyncio.to_thread(self._check, self._monitor, waiting)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - handed to each who waits, who raises it
+        except BaseException as error:  # noqa: BLE001 - handed to every waiter, which raises it
             self._close()  # a connection that was corrected meanwhile is read anew
             views, pause = dict.fromkeys(waiting, View(error=error, traceback=error.__traceback__)), 0.0
         self.looked_at = self._loop.time()
         self._free_at = self.looked_at + pause
         self._interval = min((waiter.interval for waiter in self.waiters), default=self._interval)
         return views
+
+    def _check(
+        self, monitor: IndexMonitor, waiting: Mapping[Waiter, Sequence[Mapping[str, Any]]]
+    ) -> tuple[dict[Waiter, View], float]:
+        """Check the index once, in a thread."""
+        views: dict[Waiter, View] = {}
+        requests: dict[Waiter, Request] = {}
+        for waiter, waits in waiting.items():
+            try:
+                requests[waiter] = self._requests.get(waiter) or _request(waiter, waits)
+            except ConfigError as error:  # a row that this version cannot read does not concern the others
+                views[waiter] = View(error=error)
+        self._requests = dict(requests)
+        if not requests:
+            return views, 0.0
+        verdicts, pause = monitor.check(requests)
+        return views | {waiter: View.of(verdict) for waiter, verdict in verdicts.items()}, pause
 
     async def _connection(self) -> Any:
         try:
@@ -239,9 +274,9 @@ class Poll:
                     await asyncio.sleep(APART)
 
     def _close(self) -> None:
-        watch, self._watch = self._watch, None
-        if watch:
-            watch.close()
+        monitor, self._monitor = self._monitor, None
+        if monitor:
+            monitor.close()
 
 
 _all_polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Poll]] = WeakKeyDictionary()
@@ -255,9 +290,15 @@ def _poll_of(conn_id: str, index_name: str) -> Poll:
     return polls[conn_id, index_name]
 
 
-def _watch(connection: Any, index_name: str) -> Watch:
-    """For a thread: the imports take a fifth of a second the first time, of which the triggerer would complain, and
+def _monitor(connection: Any, index_name: str) -> IndexMonitor:
+    """Return the monitor of an index. Runs in a thread: the imports take a fifth of a second the first time, and
     reading the connection's extra fields has Airflow mask them, which talks to the supervisor."""
-    from airflow_provider_vectorize.triggers.watch import Watch  # noqa: PLC0415
+    from airflow_provider_vectorize.hooks.connection import monitor_from  # noqa: PLC0415
 
-    return Watch(connection, index_name)
+    return monitor_from(connection, index_name)
+
+
+def _request(waiter: Waiter, waits: Sequence[Mapping[str, Any]]) -> Request:
+    from airflow_provider_vectorize.visibility.monitor import request_from  # noqa: PLC0415
+
+    return request_from(waits, waiter.marker, waiter.proof)

@@ -116,23 +116,20 @@ def connect(monkeypatch: pytest.MonkeyPatch, local: LocalVectorize, **extra: Any
 
 @pytest.fixture
 def after_look(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, Callable[[], Any]], None]]:
-    """Let something happen when whoever waits has looked so many times: no test has to sleep for it."""
-    from airflow_provider_vectorize import look as looking
-    from airflow_provider_vectorize.sensors import mutation as sensor
-    from airflow_provider_vectorize.triggers import watch
+    """Run something after so many checks of an index: no test has to sleep for it."""
+    from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 
     plans: dict[int, Callable[[], Any]] = {}
-    real, looks = looking.look, 0
+    real, checks = IndexMonitor.check, 0
 
-    def look(*args: Any) -> looking.Look:
-        nonlocal looks
-        found = real(*args)
-        looks += 1
-        if looks in plans:
-            plans.pop(looks)()
+    def check(self: IndexMonitor, requests: Any) -> Any:
+        nonlocal checks
+        found = real(self, requests)
+        checks += 1
+        if checks in plans:
+            plans.pop(checks)()
         return found
 
-    monkeypatch.setattr(watch, "look", look)
-    monkeypatch.setattr(sensor, "look", look)
+    monkeypatch.setattr(IndexMonitor, "check", check)
     yield plans.__setitem__
-    assert not plans, f"nobody looked {min(plans)} times"
+    assert not plans, f"there were fewer than {min(plans)} checks"

@@ -29,17 +29,12 @@ def held(airflow_home: Airflow, books: LocalVectorize) -> LocalVectorize:
 def written(count: int, *, first: int = 0, index: str = "books") -> list[Waits]:
     """So many loads of one vector each, as their sensors wait for them."""
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.load.receipt import Sample, digest
-    from airflow_provider_vectorize.waits import Wait
+    from airflow_provider_vectorize.visibility.waits import waits_for
 
     hook, found = VectorizeHook(), []
     for number in range(first, first + count):
-        one = row(number)
-        before = hook.client.server_time
-        mutation = hook.upsert(index, [one])
-        sample = Sample(one["id"], str(digest(one["values"], one["metadata"])), new=True)
-        wait = Wait(index, mutation.mutation_id, mutation.accepted_at, samples=(sample,), sent_after=before)
-        found.append([wait.to_dict()])
+        mutation = hook.upsert(index, [row(number)])
+        found.append([wait.to_dict() for wait in waits_for(mutation, None)])
     return found
 
 
@@ -54,28 +49,29 @@ def statuses(found: list[dict[str, Any]]) -> set[str]:
 def test_two_hundred_cost_one_request_an_interval_while_they_wait(held: LocalVectorize, after_look: AfterLook) -> None:
     loads = written(200)
     held.clear_requests()
-    after_look(10, held.process)
+    after_look(10, held.release)
 
     found = asyncio.run(all_events([trigger(waits, poke_interval=0.1) for waits in loads]))
 
     assert statuses(found) == {"visible"}
     assert len(found) == 200
-    assert 11 <= len(held.requests("info")) <= 13
+    assert 11 <= len(held.requests("info")) <= 18
+    assert len(held.requests("delete_by_ids")) == 1, "the watermark is the last load's; a marker proves the rest"
 
 
-def test_two_hundred_that_a_foreign_watermark_hides_are_read_back_together(
+def test_two_hundred_that_a_foreign_watermark_hides_share_one_marker(
     held: LocalVectorize, after_look: AfterLook
 ) -> None:
     loads = written(200)
     held.foreign_mutation("books")
     held.clear_requests()
-    after_look(5, held.process)
+    after_look(5, held.release)
 
     found = asyncio.run(all_events([trigger(waits, poke_interval=0.1) for waits in loads]))
 
     assert statuses(found) == {"visible"}
-    assert len(held.requests("info")) <= 8
-    assert len(held.requests("get_by_ids")) == 3 * 200 / 20
+    assert len(held.requests("info")) <= 13
+    assert len(held.requests("delete_by_ids")) == 1
 
 
 def test_each_index_and_each_connection_has_a_poll_of_its_own(
@@ -87,7 +83,7 @@ def test_each_index_and_each_connection_has_a_poll_of_its_own(
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps(held.connection))
     books, films = written(10), written(10, index="films")
     held.clear_requests()
-    after_look(9, held.process)
+    after_look(9, held.release)
 
     waiting = [trigger([*book, *film]) for book, film in zip(books, films, strict=True)]
     found = asyncio.run(all_events([*waiting, trigger(books[0], vectorize_conn_id="other")]))
@@ -95,14 +91,14 @@ def test_each_index_and_each_connection_has_a_poll_of_its_own(
     assert statuses(found) == {"visible"}
     looked_at = {one.path.split("/")[-2] for one in held.requests("info")}
     assert looked_at == {"books", "films"}
-    assert len(held.requests("info")) <= 9 + 3
+    assert len(held.requests("info")) <= 9 + 12
 
 
 def test_the_shortest_interval_that_is_asked_for_is_the_polls(held: LocalVectorize, after_look: AfterLook) -> None:
-    patient, eager = written(2)
-    after_look(5, held.process)
+    (waits,) = written(1)
+    after_look(5, held.release)
 
-    found = asyncio.run(all_events([trigger(patient, poke_interval=3600), trigger(eager, poke_interval=0.01)]))
+    found = asyncio.run(all_events([trigger(waits, poke_interval=3600), trigger(waits, poke_interval=0.01)]))
 
     assert statuses(found) == {"visible"}
 
@@ -113,7 +109,7 @@ def test_a_task_that_is_cleared_leaves_and_the_others_go_on(held: LocalVectorize
     async def run() -> list[dict[str, Any]]:
         loop, looked = asyncio.get_running_loop(), asyncio.Event()
         after_look(2, lambda: loop.call_soon_threadsafe(looked.set))
-        after_look(4, held.process)
+        after_look(4, held.release)
         first, *others = (asyncio.create_task(events(trigger(waits))) for waits in loads)
         await looked.wait()
         first.cancel()
@@ -131,7 +127,7 @@ def test_a_poll_that_somebody_cancels_is_begun_anew_by_those_who_wait(
     async def run() -> list[dict[str, Any]]:
         loop, looked = asyncio.get_running_loop(), asyncio.Event()
         after_look(2, lambda: loop.call_soon_threadsafe(looked.set))
-        after_look(4, held.process)
+        after_look(4, held.release)
         waiting = asyncio.create_task(all_events([trigger(waits) for waits in loads]))
         await looked.wait()
         (poll,) = (task for task in asyncio.all_tasks() if "poll of index books" in task.get_name())
@@ -143,7 +139,7 @@ def test_a_poll_that_somebody_cancels_is_begun_anew_by_those_who_wait(
 
 def test_no_poll_is_left_when_nobody_waits(held: LocalVectorize) -> None:
     (waits,) = written(1)
-    held.process()
+    held.release()
 
     async def run() -> None:
         await events(trigger(waits))
@@ -166,7 +162,7 @@ def test_a_triggerer_that_starts_over_loses_nothing(held: LocalVectorize, after_
         running.cancel()
 
     asyncio.run(until_interrupted())
-    held.process()
+    held.release()
 
     assert statuses(asyncio.run(all_events([from_row(one.serialize()) for one in waiting]))) == {"visible"}
 
@@ -190,7 +186,7 @@ def test_a_connection_that_was_corrected_is_read_by_whoever_comes_next(
     held: LocalVectorize, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (waits,) = written(1)
-    held.process()
+    held.release()
     right = held.connection
     connect(monkeypatch, held, account_id="f" * 32)
 
@@ -204,45 +200,12 @@ def test_a_connection_that_was_corrected_is_read_by_whoever_comes_next(
 
 def test_a_row_that_cannot_be_read_ends_its_own_wait_only(held: LocalVectorize, after_look: AfterLook) -> None:
     loads = written(2)
-    after_look(2, held.process)
+    after_look(2, held.release)
 
     found = asyncio.run(all_events([trigger([{"index_name": "books"}]), *(trigger(waits) for waits in loads)]))
 
     assert [event["status"] for event in found] == ["error", "visible", "visible"]
-    assert "no mutation id" in found[0]["text"]
-
-
-def test_a_bare_id_that_joins_late_is_not_proved_by_batches_that_others_saw(
-    held: LocalVectorize, after_look: AfterLook
-) -> None:
-    (waits,) = written(1)
-
-    async def run() -> tuple[list[str], list[dict[str, Any]]]:
-        loop, seen = asyncio.get_running_loop(), asyncio.Event()
-
-        def another_batch() -> None:
-            held.shift_clock(2)
-            held.foreign_mutation("books")
-            held.process("books", batches=1)
-
-        for look in (1, 2, 3, 4):
-            after_look(look, another_batch)
-        after_look(5, lambda: loop.call_soon_threadsafe(seen.set))
-        never = {**waits[0], "mutation_id": "never", "samples": [{"id": "nobody", "digest": "x", "new": True}]}
-        others = asyncio.create_task(events(trigger([never])))
-        await seen.wait()
-        bare = trigger([{"index_name": "books", "mutation_id": "mine", "accepted_at": None, "later_batches": 2}])
-        joined = asyncio.create_task(events(bare))
-        after_look(8, lambda: loop.call_soon_threadsafe(seen.set))
-        seen.clear()
-        await seen.wait()
-        done = joined.done()
-        others.cancel()
-        joined.cancel()
-        await asyncio.gather(others, joined, return_exceptions=True)
-        return done
-
-    assert asyncio.run(run()) is False
+    assert "not the description of a wait" in found[0]["text"]
 
 
 def test_deadlines_of_many_make_no_looks_of_their_own(held: LocalVectorize) -> None:
@@ -258,7 +221,7 @@ def test_deadlines_of_many_make_no_looks_of_their_own(held: LocalVectorize) -> N
     )
 
     assert statuses(found) == {"timeout"}
-    assert all("nothing was processed since it was acknowledged" in event["text"] for event in found)
+    assert all("has not processed any mutation yet" in event["text"] for event in found)
     assert len(held.requests()) == 1, "a look of a moment ago is as good as a new one"
 
 
@@ -266,7 +229,7 @@ def test_each_log_tells_of_its_own_mutation_and_not_at_every_look(
     held: LocalVectorize, after_look: AfterLook, caplog: pytest.LogCaptureFixture, log: Log
 ) -> None:
     loads = written(5)
-    after_look(8, held.process)
+    after_look(8, held.release)
 
     asyncio.run(all_events([trigger(waits) for waits in loads]))
 
@@ -284,14 +247,14 @@ class NoException(BaseException):
 def test_a_failure_that_nobody_foresaw_reaches_each_who_waits_as_it_is(
     held: LocalVectorize, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    from airflow_provider_vectorize.triggers import watch
+    from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 
     loads = written(3)
 
     def broken(*_: Any) -> Any:
         raise error("a bug")
 
-    monkeypatch.setattr(watch, "look", broken)
+    monkeypatch.setattr(IndexMonitor, "check", broken)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
     async def run() -> list[Any]:

@@ -27,7 +27,7 @@ Waits = list[dict[str, Any]]
 def waits(airflow_home: Airflow, books: LocalVectorize, rows: Rows) -> Waits:
     """For a load of ten rows that Vectorize has not processed yet."""
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.waits import waits_for
+    from airflow_provider_vectorize.visibility.waits import waits_for
 
     books.hold()
     found = [wait.to_dict() for wait in waits_for(VectorizeHook().load("books", rows(10)), None)]
@@ -78,7 +78,8 @@ def test_it_yields_one_event_and_ends(waits: Waits, books: LocalVectorize) -> No
     (event,) = asyncio.run(events(trigger(waits)))
 
     assert event["status"] == "visible"
-    assert "the watermark is this mutation" in event["text"]
+    assert "the index has shown this mutation" in event["text"]
+    assert "10 vectors" in event["text"]
 
 
 def test_its_import_is_light_because_the_triggerer_does_it_on_the_event_loop(airflow_home: Airflow) -> None:
@@ -95,18 +96,18 @@ def test_its_import_is_light_because_the_triggerer_does_it_on_the_event_loop(air
 
 
 def test_a_look_never_runs_on_the_event_loop(waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_vectorize.triggers import watch as module
+    from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 
     looked_from: list[threading.Thread] = []
-    real, looking, go_on = module.look, threading.Event(), threading.Event()
+    real, looking, go_on = IndexMonitor.check, threading.Event(), threading.Event()
 
-    def look(*args: Any) -> Any:
+    def check(*args: Any) -> Any:
         looked_from.append(threading.current_thread())
         looking.set()
         assert go_on.wait(30), "the event loop did nothing while this look was under way"
         return real(*args)
 
-    monkeypatch.setattr(module, "look", look)
+    monkeypatch.setattr(IndexMonitor, "check", check)
 
     async def run() -> threading.Thread:
         one = asyncio.create_task(events(trigger(waits)))
@@ -163,11 +164,12 @@ def test_it_goes_on_in_another_triggerer(waits: Waits, books: LocalVectorize, af
     asyncio.run(until_interrupted())
     books.foreign_mutation("books")
     books.process()
+    after_look(6, books.process)  # the marker, which three checks had to ask for
 
     (event,) = asyncio.run(events(from_row(one.serialize())))
 
     assert event["status"] == "visible"
-    assert "read back" in event["text"]
+    assert "marker" in event["text"]
 
 
 def test_it_may_run_twice_at_the_same_time(waits: Waits, books: LocalVectorize, after_look: AfterLook) -> None:
@@ -207,7 +209,7 @@ def test_it_gives_up_at_its_deadline_and_says_what_is_missing(
     (event,) = asyncio.run(events(trigger(waits, poke_interval=3600, deadline=time.time() + 2)))
 
     assert event["status"] == "timeout"
-    assert "nothing was processed since it was acknowledged" in event["text"]
+    assert "has not processed any mutation yet" in event["text"]
     assert len(books.requests("info")) == 2  # at the beginning and at the deadline, however long the interval
 
 
@@ -260,5 +262,5 @@ def test_it_says_what_it_sees_when_that_changes(
 
     asyncio.run(events(trigger(waits)))
 
-    said = [line for line in log.text.splitlines() if 'Index "books"' in line]
+    said = [line for line in log.text.splitlines() if 'ndex "books"' in line]
     assert len(said) == 2, said

@@ -10,9 +10,7 @@ import pytest
 
 from airflow_provider_vectorize.errors import BadRowError
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.look import look
-from airflow_provider_vectorize.waits import waits_for
-from tests.support import MemoryStore, Row, client_of, make_rows, truth
+from tests.support import MemoryStore, Monitor, Row, make_rows, truth
 
 from .conftest import Books
 
@@ -140,29 +138,34 @@ def test_a_row_larger_than_a_request_may_be_is_a_bad_row(smaller: Callable[..., 
 
 
 @pytest.mark.parametrize("in_flight", [1, 4])
-def test_where_the_whole_last_batch_is_refused_the_receipt_stands_for_the_others_all_the_same(
-    books: Books, in_flight: int
+@pytest.mark.parametrize("last", ["refused", "bad"])
+def test_load_whose_last_batch_is_not_written_seals_itself_with_a_marker(
+    books: Books, in_flight: int, last: str
 ) -> None:
-    """Nothing was sent after the others: the last mutation id would stand for one of several."""
+    """Nothing was sent after the others: without a marker the last mutation would stand for one of several."""
     rows = poisoned(41, 40)
+    if last == "bad":
+        rows[40]["values"] = [1]
     books.local.hold()
     books.local.fail("delay", operation="upsert", seconds=0.1, times=1, after=1)
 
     receipt = books.load(rows, dead_letters=True, max_in_flight=in_flight)
 
-    assert books.local.dump("books") == {}
-    assert receipt.sealed == (in_flight == 1)
-    waits = waits_for(receipt.to_dict(), None)
-    with client_of(books.local) as client:
-        found = look(client, waits, {})
-        for _ in range(4):
-            assert not found.visible
-            books.local.foreign_mutation("books")
-            books.local.process("books")
-            found = look(client, waits, found.seen)
-            if found.visible:
-                break
+    assert receipt.sealed
+    (marker,) = books.local.requests("delete_by_ids")
+    assert marker.mutation_id == receipt.mutation_id == receipt.mutation_ids[-1]
+    upserts = [one for one in books.local.requests("upsert") if one.mutation_id]
+    assert all(one.ended < marker.started for one in upserts)
+    assert receipt.batches == len(upserts)
+    books.local.process("books")
+    monitor = Monitor(books.local, receipt.to_dict())
+    assert monitor.check().visible
     assert books.dump() == truth(rows[:40])
+
+
+def test_load_that_writes_its_last_batch_sends_no_marker(books: Books) -> None:
+    assert books.load(make_rows(100)).sealed
+    assert not books.local.requests("delete_by_ids")
 
 
 def test_a_retry_meets_the_same_refused_rows_and_writes_each_down_once(books: Books) -> None:

@@ -19,9 +19,7 @@ from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.local.handle import TOKEN, LocalVectorize
-from airflow_provider_vectorize.look import look
-from airflow_provider_vectorize.waits import waits_for
-from tests.support import MemoryStore, client_of, make_rows
+from tests.support import MemoryStore, Monitor, client_of, make_rows
 
 from .conftest import Books
 
@@ -107,8 +105,8 @@ def test_a_green_load_and_its_wait_show_the_token_nowhere(books: Books, caplog: 
     rows[3]["values"] = [1]
     receipt = books.load(rows, store=store, dead_letters=True, identity={"run": "1"})
     with client_of(books.local) as client:
-        waits = waits_for(receipt.to_dict(), None)
-        found = look(client, waits, {})
+        monitor = Monitor(books.local, receipt.to_dict())
+        found = monitor.check()
         client.list_indexes()
         hide(
             TOKEN,
@@ -119,7 +117,8 @@ def test_a_green_load_and_its_wait_show_the_token_nowhere(books: Books, caplog: 
             repr(client.pacer),
         )
     assert found.visible
-    hide(TOKEN, json.dumps(receipt.to_dict()), json.dumps([wait.to_dict() for wait in waits]), json.dumps(found.seen))
+    hide(TOKEN, json.dumps(receipt.to_dict()), json.dumps([wait.to_dict() for wait in monitor.waits]))
+    hide(TOKEN, repr(vars(monitor)), repr(monitor._monitor._memory), repr(found))
     hide(TOKEN, json.dumps(store.saved), books.target.read().decode(), caplog.text, found.text, repr(receipt))
 
 

@@ -12,17 +12,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_vectorize import waits
-from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.handle import LocalVectorize, RecordedRequest
-from airflow_provider_vectorize.look import Look, look
-from airflow_provider_vectorize.waits import waits_for
-from tests.support import DIMENSIONS, FileTarget, client_of, ndjson, truth, write
+from airflow_provider_vectorize.visibility.verdict import Verdict
+from tests.support import DIMENSIONS, FileTarget, Monitor, client_of, ndjson, truth, write
 
 from .loader import DONE, FAILED
 from .outcome import Outcome
@@ -225,26 +222,23 @@ class Storm:
         local.set_budget(PLENTY)
         if made.flaps:
             local.flap(made.index, probability=0.4, seed=made.seed)
-        waits = waits_for(receipt, None)
-        seen: dict[str, Any] = {}
-        with client_of(local, retry=RetryPolicy(total=0), reserve=0) as client:
+        with closing(Monitor(local, receipt)) as monitor:
             for step in range(60):
                 if step == 40:
                     local.release()
                     local.process()
                     local.steady()
-                elif step == 50:  # nobody writes any more, and the vectors were there before
-                    local.shift_clock(400)
                 elif rng.random() < 0.3 and step < 40:
                     local.foreign_mutation(made.index)
                 elif rng.random() < 0.5 and made.held:
                     local.process(made.index, batches=1)
                 elif not made.held:
                     time.sleep(0.02)
-                found = look(client, waits, seen)
-                seen = json.loads(json.dumps(found.seen))
-                if found.never:
-                    raise WrongError(found.never)
+                elif step > 40:
+                    local.process()
+                found = monitor.check()
+                if found.failure:
+                    raise WrongError(found.failure)
                 if found.visible:
                     self._check_index(expected, found)
                     self._outcome.looks = step + 1
@@ -254,9 +248,9 @@ class Storm:
         local.release()
         local.process()
         self._check_index(expected, found)
-        self._outcome.proof = next(iter(found.seen[made.index]["proved"].values()))
+        self._outcome.proof = found.text
 
-    def _check_index(self, expected: dict[str, str], found: Look) -> None:
+    def _check_index(self, expected: dict[str, str], found: Verdict) -> None:
         index = self._local.dump(self._plan.index)
         if index == expected:
             return
@@ -278,7 +272,6 @@ def _same(letter: bytes, text: bytes, *, rewritten: bool) -> bool:
 @contextmanager
 def sky() -> Iterator[LocalVectorize]:
     """A local Vectorize whose batches are small, so that a load is folded in several."""
-    waits.MUTATIONS_FOLDED = FOLDED
     with LocalVectorize.start(
         budget=PLENTY, extra_args=["--no-sync", f"--limit=mutations_per_batch={FOLDED}"]
     ) as local:
