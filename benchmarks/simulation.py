@@ -70,7 +70,7 @@ def simulate(local: LocalVectorize, shards: Sequence[int]) -> Iterator[Counted]:
 
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
     from airflow_provider_vectorize.triggers.mutation import VectorizeMutationTrigger
-    from airflow_provider_vectorize.waits import waits_for
+    from airflow_provider_vectorize.visibility.waits import waits_for
 
     home = Path(os.environ["AIRFLOW_HOME"])
     dag = DagBag(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]).dags["shards"]

@@ -4,8 +4,8 @@ python benchmarks/waits.py [--interval 1.0] [--held 10]
 
 Each line is a run against a local Vectorize with Cloudflare's budget of requests. So many loads were acknowledged,
 0.75 s apart (a load makes three requests, and the budget is four a second); each has a trigger. Nothing is processed
-for ten intervals; then all is, at once, and the watermark is either the last load's, or a mutation of somebody else's,
-which tells nothing, so that vectors have to be read back.
+for ten intervals. Then jobs take whatever is pending, at once. The watermark of the first job is either the last load's
+or a mutation of another writer; in both cases a marker proves the rest, which the next job makes visible.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from typing import Any
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.credentials import Credentials
-from airflow_provider_vectorize.load.receipt import Sample, digest
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from airflow_provider_vectorize.waits import Wait
+from airflow_provider_vectorize.visibility.waits import waits_for
 
 INDEX, DIMENSIONS = "books", 32
 #: Seconds of the server's clock between two loads.
 SPACING = 0.75
 HEAD = (
-    "| sensors | watermark | intervals held | `info` | `get_by_ids` | longest block | last release after |\n"
+    "| sensors | watermark | intervals held | `info` | markers | longest block | last release after |\n"
     "|--:|---|--:|--:|--:|--:|--:|"
 )
 #: Cloudflare's.
@@ -92,7 +91,7 @@ def run(local: LocalVectorize, sensors: int, *, known: bool, interval: float, he
     whose = "the last load's" if known else "somebody else's"
     return (
         f"| {sensors:,} | {whose} | {(visible_at - begun) / interval:.1f} "
-        f"| {len(local.requests('info'))} | {len(local.requests('get_by_ids')):,} | {longest * 1000:.0f} ms "
+        f"| {len(local.requests('info'))} | {len(local.requests('delete_by_ids')):,} | {longest * 1000:.0f} ms "
         f"| {(released_at - visible_at) / interval:.1f} intervals |"
     )
 
@@ -106,13 +105,8 @@ def load(local: LocalVectorize, count: int) -> list[dict[str, Any]]:
         for number in range(count):
             local.shift_clock(number * SPACING)
             values = [rng.random() for _ in range(DIMENSIONS)]
-            client.get_by_ids(INDEX, [f"v{number}"])  # as a load does, to know whether its samples are new
-            before = client.server_time
             body = json.dumps({"id": f"v{number}", "values": values}).encode()
-            mutation = client.upsert(INDEX, body)
-            sample = Sample(f"v{number}", str(digest(values, None)), new=True)
-            wait = Wait(INDEX, mutation.mutation_id, mutation.accepted_at, samples=(sample,), sent_after=before)
-            found.append(wait.to_dict())
+            found += [wait.to_dict() for wait in waits_for(client.upsert(INDEX, body), None)]
     return found
 
 
@@ -120,7 +114,7 @@ async def _wait(
     local: LocalVectorize, waits: list[dict[str, Any]], interval: float, held: int
 ) -> tuple[float, float, float, float]:
     """The longest block of the loop; and when the wait began, all became visible, and the last was released."""
-    from airflow_provider_vectorize.triggers import watch  # noqa: F401 - needs Airflow's home
+    from airflow_provider_vectorize.hooks import connection  # noqa: F401 - needs Airflow's home
     from airflow_provider_vectorize.triggers.mutation import VectorizeMutationTrigger
 
     gc.collect()
@@ -132,7 +126,7 @@ async def _wait(
         asyncio.create_task(_event(VectorizeMutationTrigger([wait], "vectorize_default", interval))) for wait in waits
     ]
     await asyncio.sleep(held * interval)
-    await asyncio.to_thread(local.process)
+    await asyncio.to_thread(local.release)
     visible_at = time.time()
     events = await asyncio.gather(*tasks)
     released_at = time.time()

@@ -21,7 +21,7 @@ class VectorizeCreateMetadataIndexOperator(BaseOperator):
     Creating it once more is no error for Vectorize, so a run every night and a retry end well.
 
     Returned to XCom, and each key on its own: ``operation`` ("create_metadata_index"), ``index_name``,
-    ``mutation_id`` and ``accepted_at``.
+    ``mutation_id``, ``accepted_at`` and ``created_on`` (of the index).
 
     :param index_name: the index. (templated)
     :param property_name: the property; a dot leads into nested metadata. (templated)
@@ -62,7 +62,8 @@ class VectorizeDeleteMetadataIndexOperator(BaseOperator):
     A retry ends well, also where the first attempt deleted it and never heard of it.
 
     Returned to XCom, and each key on its own: ``operation`` ("delete_metadata_index"), ``index_name``,
-    ``mutation_id`` and ``accepted_at``; the last two are null where there was nothing to delete.
+    ``mutation_id``, ``accepted_at`` and ``created_on`` (of the index). Where there was nothing to delete, the mutation
+    is a marker, so that a sensor also waits for a deletion of an earlier attempt that lost its response.
 
     :param index_name: the index. (templated)
     :param property_name: the property. (templated)
@@ -95,7 +96,6 @@ class VectorizeDeleteMetadataIndexOperator(BaseOperator):
         """Delete it, or see that it is gone."""
         if self.if_missing not in ("skip", "fail"):
             raise ConfigError(f"if_missing has to be 'skip' or 'fail', not {self.if_missing!r}.")
-        mutation = None
         with VectorizeHook(self.vectorize_conn_id).get_conn() as client:
             try:
                 mutation = client.delete_metadata_index(self.index_name, self.property_name)
@@ -103,14 +103,16 @@ class VectorizeDeleteMetadataIndexOperator(BaseOperator):
                 if self.if_missing == "fail" and not error.maybe_done:
                     raise
                 self.log.info('There is no metadata index on "%s" to delete: %s', self.property_name, error)
+                # An earlier attempt may have deleted it and lost the response: let the sensor wait for that, too.
+                mutation = client.send_marker(self.index_name)
         return _receipt("delete_metadata_index", self.index_name, mutation)
 
 
-def _receipt(operation: str, index_name: str, mutation: Mutation | None) -> dict[str, Any]:
+def _receipt(operation: str, index_name: str, mutation: Mutation) -> dict[str, Any]:
     return {
         "operation": operation,
         "index_name": index_name,
-        "mutation_id": mutation["mutation_id"] if mutation else None,
-        "accepted_at": mutation["accepted_at"] if mutation else None,
-        "created_on": mutation["created_on"] if mutation else None,
+        "mutation_id": mutation["mutation_id"],
+        "accepted_at": mutation["accepted_at"],
+        "created_on": mutation["created_on"],
     }

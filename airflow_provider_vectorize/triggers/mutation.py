@@ -83,9 +83,9 @@ class VectorizeMutationTrigger(BaseTrigger):
                         return "visible", view.text
                     if view.failure:
                         return "failed", view.failure
-                    if view.missing != said or time.monotonic() - said_at >= SAY_AGAIN:
+                    if view.news != said or time.monotonic() - said_at >= SAY_AGAIN:
                         self.log.info("%s", view.text)
-                        said, said_at = view.missing, time.monotonic()
+                        said, said_at = view.news, time.monotonic()
                     if left <= 0 or waiter.kept_off() > left:  # while requests are blocked there is nothing to be seen
                         return "timeout", view.text
                 elif left <= 0:

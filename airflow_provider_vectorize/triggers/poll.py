@@ -39,6 +39,7 @@ class View:
     :param failure: why they never will be, or empty.
     :param text: what is seen, for the log.
     :param missing: ids of the mutations that are not proved yet.
+    :param answered: whether Vectorize answered the check.
     :param error: why nothing can be seen, for good.
     """
 
@@ -46,13 +47,19 @@ class View:
     failure: str = ""
     text: str = ""
     missing: tuple[str, ...] = ()
+    answered: bool = True
     error: BaseException | None = None
     traceback: TracebackType | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, verdict: Verdict) -> View:
         """Return what a verdict shows."""
-        return cls(verdict.visible, verdict.failure, verdict.text, verdict.missing)
+        return cls(verdict.visible, verdict.failure, verdict.text, verdict.missing, verdict.answered)
+
+    @property
+    def news(self) -> tuple[object, ...]:
+        """What is worth a log line when it changes."""
+        return self.missing, self.answered
 
     def check(self) -> None:
         """Raise the error, if there is one. Every waiter raises it with its original traceback."""
@@ -114,7 +121,7 @@ class Waiter:
         self._views[index_name] = view
         if view.visible:
             self._polls.pop(index_name).waiters.pop(self, None)
-        news = self._hurried or before is None or not view.missing or view.missing != before.missing
+        news = self._hurried or before is None or not view.missing or view.news != before.news
         if news:
             self._news.set()
         return news
@@ -164,6 +171,7 @@ class Waiter:
             failure=next((view.failure for view in views if view.failure), ""),
             text=" ".join(view.text for view in views),
             missing=tuple(one for view in views for one in view.missing),
+            answered=all(view.answered for view in views),
         )
 
 

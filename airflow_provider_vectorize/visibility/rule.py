@@ -269,9 +269,8 @@ def _proof_if_same(memory: Memory, wait: Wait, state: WaitState) -> str:
     """The proof that holds if the index is still the one that the wait belongs to, or an empty text."""
     if state.covered_from is not None and state.covered_from <= _covered_until(memory):
         return BY_MARKER
-    # Shown before this wait began, so perhaps by an earlier incarnation.
     seen = memory.shown.get(wait.mutation_id)
-    if wait.sealed and seen is not None:
+    if wait.sealed and seen is not None and seen < state.began:  # so perhaps by an earlier incarnation
         bare = wait.created_on is None
         if not bare or (memory.incarnation and memory.incarnation[1] <= seen):
             return BY_WATERMARK

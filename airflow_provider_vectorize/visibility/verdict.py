@@ -24,6 +24,7 @@ class Verdict:
     :param failure: why they never will be, or empty.
     :param text: what is seen, what is missing and what would help, for the log.
     :param missing: ids of the mutations that are not proved.
+    :param answered: whether Vectorize answered the check.
     :param needs_marker: whether the watermark alone is unlikely to prove them.
     :param disputed: whether something was seen that several checks have to agree on before it counts.
     """
@@ -32,6 +33,7 @@ class Verdict:
     failure: str = ""
     text: str = ""
     missing: tuple[str, ...] = ()
+    answered: bool = True
     needs_marker: bool = False
     disputed: bool = False
 
@@ -67,7 +69,7 @@ def unanswered(memory: Memory, group: Group, error: str) -> Verdict:
     if not open_:
         return Verdict(visible=True, text=_visible(memory, group))
     text = f'{_missing(open_, len(group))} Index "{group[0].index_name}" could not be checked: {error}'
-    return Verdict(text=text, missing=tuple(wait.mutation_id for wait in open_))
+    return Verdict(text=text, missing=tuple(wait.mutation_id for wait in open_), answered=False)
 
 
 def _visible(memory: Memory, group: Group) -> str:

@@ -30,8 +30,8 @@ def sensor(mutation: Any, way: str = "poke", **options: Any) -> Any:
     """A sensor that looks often."""
     from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 
-    options = {"poke_interval": 0.01, "timeout": 60, **options}
-    return VectorizeMutationSensor(task_id="wait", mutation=mutation, deferrable=way == "deferrable", **options)
+    options = {"task_id": "wait", "poke_interval": 0.01, "timeout": 60, **options}
+    return VectorizeMutationSensor(mutation=mutation, deferrable=way == "deferrable", **options)
 
 
 def wait(task: Any) -> None:
@@ -426,12 +426,18 @@ def test_whatever_a_write_of_the_hook_returns_can_be_waited_for(
 
 
 def test_operator_as_mutation_means_its_output(airflow_home: Airflow) -> None:
+    from airflow.providers.common.compat.sdk import DAG
+
     from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
 
-    load = VectorizeUpsertOperator(task_id="load", index_name="books", source="x.ndjson")
+    with DAG(dag_id="operator_as_mutation", schedule=None):
+        load = VectorizeUpsertOperator(task_id="load", index_name="books", source="x.ndjson")
+        wait_for_one = sensor(load)
+        wait_for_two = sensor([load, load], task_id="two")
 
-    assert str(sensor(load).mutation) == str(load.output)
-    assert [str(one) for one in sensor([load, load]).mutation] == [str(load.output)] * 2
+    assert str(wait_for_one.mutation) == str(load.output)
+    assert [str(one) for one in wait_for_two.mutation] == [str(load.output)] * 2
+    assert wait_for_one.upstream_task_ids == wait_for_two.upstream_task_ids == {"load"}
 
 
 ID = "01234567-89ab-4def-8123-456789abcdef"

@@ -64,6 +64,8 @@ def test_a_list_of_ids_is_deleted_100_a_request(run: Run, shelf: LocalVectorize)
         "accepted_at": receipt["accepted_at"],
         "sent_after": receipt["sent_after"],
         "samples": [{"id": f"v{n}", "digest": "", "new": True} for n in (221, 222, 223)],
+        "sealed": True,
+        "created_on": receipt["created_on"],
     }
     assert receipt["accepted_at"].endswith("+00:00")
     assert receipt["sent_after"] <= receipt["accepted_at"]
