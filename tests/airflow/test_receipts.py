@@ -42,7 +42,7 @@ def test_the_sensor_leaves_no_xcom(airflow: Airflow, books: LocalVectorize, rows
     assert run.xcom_keys("wait") == set()
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["poke", "deferrable"])
 def test_insert_keeps_what_is_there_and_upsert_replaces_it(
     airflow: Airflow, books: LocalVectorize, rows: Rows, way: str
 ) -> None:
@@ -55,7 +55,27 @@ def test_insert_keeps_what_is_there_and_upsert_replaces_it(
     assert books.count("books") == 40
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["poke", "deferrable"])
+def test_whatever_a_write_of_the_hook_returns_travels_by_xcom_and_is_waited_for(
+    airflow: Airflow, books: LocalVectorize, way: str
+) -> None:
+    run = airflow.run(f"hook_writes_{way}", {})
+
+    assert run.state == "success"
+    assert [one["operation"] for one in run.xcom("delete_pages")] == ["delete"] * 3
+    assert run.xcom("upsert_one")["index_name"] == "books"
+
+
+def test_reschedule_mode_refuses_several_receipts_because_it_keeps_no_memory(
+    airflow: Airflow, books: LocalVectorize, rows: Rows
+) -> None:
+    run = airflow.run("mapped_loads_reschedule", {"sources": [rows(5, f"{n}.ndjson", first=5 * n) for n in range(2)]})
+
+    assert run.states()["wait"] == "failed"
+    assert "remembers nothing between two pokes" in airflow.log.text
+
+
+@pytest.mark.parametrize("way", ["poke", "deferrable"])
 def test_one_sensor_waits_for_the_receipts_of_mapped_loads(
     airflow: Airflow, books: LocalVectorize, rows: Rows, way: str
 ) -> None:
@@ -95,8 +115,8 @@ def test_a_sensor_takes_bare_ids_with_the_name_of_their_index(
     assert run.states() == {"load": "success", "one": "success", "several": "success"}
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_two_loads_that_vectorize_folded_into_one_batch_are_both_seen(
+@pytest.mark.parametrize("way", ["poke", "deferrable"])
+def test_two_loads_that_one_job_processed_are_both_proved(
     airflow: Airflow,
     books: LocalVectorize,
     rows: Rows,
@@ -104,16 +124,22 @@ def test_two_loads_that_vectorize_folded_into_one_batch_are_both_seen(
     after_look: Callable[[int, Callable[[], Any]], None],
 ) -> None:
     folded: list[dict[str, Any]] = []
+
+    def fold() -> None:
+        folded.extend(books.process("books"))
+        books.release()
+
     books.hold()
-    after_look(2, lambda: folded.extend(books.process("books")))
+    after_look(2, fold)
 
     run = airflow.run(f"mapped_loads_{way}", {"sources": [rows(5, "a.ndjson"), rows(5, "b.ndjson", first=5)]})
 
     assert run.state == "success"
     ids = [run.xcom("load", "mutation_id", map_index=shard) for shard in range(2)]
     assert [sorted(batch["mutation_ids"]) for batch in folded] == [sorted(ids)]
-    assert "nothing was processed since it was acknowledged" in airflow.log.text
-    assert "All 2 visible: its vectors read back as they were sent; the watermark is this mutation." in airflow.log.text
+    assert "has not processed any mutation yet" in airflow.log.text
+    assert 'Visible in index "books": 10 vectors.' in airflow.log.text
+    assert len(books.requests("delete_by_ids")) == 1, "the index shows one of the two, and a marker proves the other"
 
 
 def test_a_run_without_a_logical_date_loads_and_waits(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:

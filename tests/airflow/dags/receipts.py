@@ -8,8 +8,28 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.operators.load import VectorizeInsertOperator, VectorizeUpsertOperator
 from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
+
+
+@task
+def delete_pages() -> list[Any]:
+    """What the hook returns for several requests."""
+    return VectorizeHook().delete_by_ids("books", [f"book-{number}" for number in range(250)])
+
+
+@task
+def delete_nothing() -> list[Any]:
+    """Nothing was out of date tonight."""
+    return VectorizeHook().delete_by_ids("books", [])
+
+
+@task
+def upsert_one() -> Any:
+    """What the hook returns for one request."""
+    return VectorizeHook().upsert("books", [{"id": "hook", "values": [1.0] * 32}])
+
 
 WAYS: dict[str, dict[str, Any]] = {
     "poke": {"deferrable": False},
@@ -51,8 +71,13 @@ for way, options in WAYS.items():
         loads = VectorizeUpsertOperator.partial(task_id="load", index_name="books").expand(source=sources())
         VectorizeMutationSensor(mutation=loads.output, **wait)
 
-for way in ("poke", "deferrable"):  # reschedule mode refuses bare ids
+for way in ("poke", "deferrable"):
     wait = {"poke_interval": 0.05, "timeout": 60, **WAYS[way]}
+
+    with DAG(f"hook_writes_{way}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        VectorizeMutationSensor(task_id="wait_for_deletion", mutation=delete_pages(), **wait)
+        VectorizeMutationSensor(task_id="wait_for_nothing", mutation=delete_nothing(), **wait)
+        VectorizeMutationSensor(task_id="wait_for_upsert", mutation=upsert_one(), **wait)
 
     with DAG(f"mapped_sensors_{way}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
         loads = VectorizeUpsertOperator.partial(task_id="load", index_name="books").expand(source=sources())
