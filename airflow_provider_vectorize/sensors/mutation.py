@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -191,7 +192,7 @@ class VectorizeMutationSensor(BaseSensorOperator):
         )
         self.defer(
             trigger=VectorizeMutationTrigger(
-                waits=[wait.to_dict() for wait in waits],
+                waits=[(wait if self.proof == "read_back" else replace(wait, samples=())).to_dict() for wait in waits],
                 vectorize_conn_id=self.vectorize_conn_id,
                 poke_interval=float(self.poke_interval),
                 deadline=deadline,

@@ -10,7 +10,13 @@ from typing import Any, Literal, TypeVar, cast, get_args
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import IndexInfo
-from airflow_provider_vectorize.errors import AuthError, ConfigError, IndexNotFoundError, TransientApiError
+from airflow_provider_vectorize.errors import (
+    AuthError,
+    ConfigError,
+    IndexNotFoundError,
+    TerminalApiError,
+    TransientApiError,
+)
 from airflow_provider_vectorize.load.receipt import digest
 from airflow_provider_vectorize.visibility import rule, vector_markers
 from airflow_provider_vectorize.visibility.rule import Group, Marker, MarkerKind, Memory
@@ -136,11 +142,13 @@ class IndexMonitor:
             log.info("A marker got no answer and is forgotten: %s", error)
         except IndexNotFoundError as error:
             log.info("A marker could not be sent: %s", error)
-        except AuthError as error:
+        except TerminalApiError as error:
             self._memory = replace(self._memory, markers_refused=str(error))
+            why = "the token may not write to the index" if isinstance(error, AuthError) else "Vectorize refuses them"
             log.warning(
-                "No more markers are sent, because the token may not write to the index. The wait continues without "
-                "them, and may not end while others write to it. %s",
+                "No more markers are sent, because %s. The wait continues without them, and may last as long as others "
+                "write to the index. %s",
+                why,
                 error,
             )
             return

@@ -29,6 +29,7 @@ def test_a_shard_more_costs_three_requests_more_and_the_wait_nothing(
 
     (few, few_rows), (many, many_rows) = found[2], found[4]
     assert many - few == Counter(get_index=2, get_by_ids=2, upsert=2)
-    assert many["info"] == few["info"] == 1
+    assert many["info"] == few["info"] == 2, "a check that shows one load, and one that shows the marker for the others"
+    assert many["delete_by_ids"] == few["delete_by_ids"] == 1
     assert many_rows[0] - few_rows[0] == 2
     assert (many_rows[1] - few_rows[1]) % 2 == 0
