@@ -131,7 +131,7 @@ class Control:
     async def process(self, body: Json) -> Json:
         def work() -> list[Json]:
             index = self._find(body) if body.get("index") else None
-            folded = self._engine.folder.process(index, body.get("batches"))
+            folded = self._engine.folder.process(index, body.get("batches"), mutations=body.get("mutations"))
             return [asdict(one) | {"processed_at": milliseconds(one.processed_at)} for one in folded]
 
         return {"folded": await asyncio.to_thread(work)}

@@ -83,12 +83,19 @@ class Folder:
         with self._turn:
             yield
 
-    def process(self, index: Index | None = None, batches: int | None = None) -> list[Folded]:
-        """Folds now, held or not: one index or all of them, everything pending or so many batches."""
+    def process(
+        self, index: Index | None = None, batches: int | None = None, *, mutations: int | None = None
+    ) -> list[Folded]:
+        """Fold now, even while folding is on hold.
+
+        :param index: The only index to fold. Default: all of them.
+        :param batches: Maximum number of batches. Default: until nothing is pending.
+        :param mutations: Maximum number of mutations in each batch. Default: the limit ``mutations_per_batch``.
+        """
         done: list[Folded] = []
         for one in [index] if index else self._catalog.indexes():
             while batches is None or len(done) < batches:
-                folded = self._fold(one)
+                folded = self._fold(one, mutations=mutations)
                 if folded is None:
                     break
                 done.append(folded)
@@ -129,7 +136,7 @@ class Folder:
         # None for an index that was deleted a moment ago: then look again.
         return next((one for one in self._catalog.indexes() if one.key == key), None), 0.05
 
-    def _fold(self, index: Index, *, unless_held: bool = False) -> Folded | None:
+    def _fold(self, index: Index, *, unless_held: bool = False, mutations: int | None = None) -> Folded | None:
         """One batch of an index; None if nothing is pending for it, or it is gone."""
         with self._turn:
             if unless_held and self._held:
@@ -137,15 +144,15 @@ class Folder:
             try:
                 state = self._states.of(index)
                 with state.fold_lock:
-                    return self._fold_state(state)
+                    return self._fold_state(state, mutations or self._limits.mutations_per_batch)
             except IndexDeleted:
                 return None
 
-    def _fold_state(self, state: IndexState) -> Folded | None:
+    def _fold_state(self, state: IndexState, most: int) -> Folded | None:
         key, store = state.index.key, state.store
         # Nothing, unless a fold before this one failed after its commit.
         self._catalog.forget(key, store.folded_seq())
-        mutations = self._catalog.pending(key, self._limits.mutations_per_batch, self._limits.vectors_per_batch)
+        mutations = self._catalog.pending(key, most, self._limits.vectors_per_batch)
         if not mutations:
             return None
         processed_at = store.fold(mutations, self._clock.now, self._catalog.last_seq)
