@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,8 +14,10 @@ from airflow_provider_vectorize.api import arguments
 from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.answers import result_as
 from airflow_provider_vectorize.api.credentials import Credentials
+from airflow_provider_vectorize.api.filters import no_match_reason
 from airflow_provider_vectorize.api.listing import every_id
 from airflow_provider_vectorize.api.markers import marker_id
+from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.api.transport import Body, Transport
 from airflow_provider_vectorize.errors import (
     ApiError,
@@ -22,6 +26,8 @@ from airflow_provider_vectorize.errors import (
     IndexNotFoundError,
     InvalidIndexConfigError,
 )
+
+log = logging.getLogger(__name__)
 
 NDJSON = "application/x-ndjson"
 #: Servers' clocks are taken to agree this well; ``Date`` has whole seconds besides.
@@ -178,9 +184,14 @@ class VectorizeClient(Transport):
     ) -> m.QueryResult:
         """The vectors nearest to a vector, or to the one with an id. What is checked here costs no request.
 
-        :param filter: on properties that have a metadata index; on others it matches nothing, without an error.
+        If a filter matches nothing because a property has no metadata index, a warning is logged, at the cost of one
+        more request.
+
+        :param filter: conditions on properties that have a metadata index, such as ``{"year": {"$gte": 2020}}``; an
+            empty dict is the same as ``None``.
         :raises ConfigError: neither or both of ``vector`` and ``vector_id``.
-        :raises InvalidQueryError: topK or filter over the limit, or a vector that is not made of finite numbers.
+        :raises InvalidQueryError: topK over the limit, a filter that Vectorize does not take, or a vector that is
+            not made of finite numbers.
         """
         body = arguments.query(
             self.limits,
@@ -192,7 +203,22 @@ class VectorizeClient(Transport):
             return_values=return_values,
             return_metadata=return_metadata,
         )
-        return result_as(m.QueryResult, self.send("POST", self._at(name, "/query"), body))
+        found = result_as(m.QueryResult, self.send("POST", self._at(name, "/query"), body))
+        if not found.matches and filter:
+            self._explain_no_match(name, filter)
+        return found
+
+    def _explain_no_match(self, name: str, filter: Mapping[str, Any]) -> None:
+        """Log a warning if a filter matches nothing for want of a metadata index. Never fails the query."""
+        once = copy.copy(self)
+        once.retry = RetryPolicy(total=0)
+        try:
+            reason = no_match_reason(filter, once.list_metadata_indexes(name))
+        except ApiError as error:
+            log.info('Query on index "%s" has no matches. Its metadata indexes could not be read: %s', name, error)
+            return
+        if reason:
+            log.warning('Query on index "%s" has no matches. %s', name, reason)
 
     def get_by_ids(self, name: str, ids: Iterable[str]) -> list[m.Vector]:
         """The vectors with these ids, 20 a request. Ids that are not there are simply absent."""
