@@ -107,20 +107,23 @@ class Folder:
             self.process(index)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                index, wait = self._next()
-                if self._stopping:
-                    return
-                if index is None:
-                    self._changed.wait(wait)
-                    continue
+        while not self._stopping:
             try:
-                self._fold(index, unless_held=True)
+                self._fold_when_due()
             except Exception:  # the thread must outlive one bad batch; the mutation stays in the log
-                logger.exception("folding index %r failed", index.name)
+                logger.exception("Folding failed. The next attempt is in a second.")
                 with self._changed:
                     self._changed.wait(1)
+
+    def _fold_when_due(self) -> None:
+        with self._changed:
+            index, wait = self._next()
+            if self._stopping:
+                return
+            if index is None:
+                self._changed.wait(wait)
+                return
+        self._fold(index, unless_held=True)
 
     def _next(self) -> tuple[Index | None, float | None]:
         """The index whose turn it is, or how long nothing is due."""
@@ -131,7 +134,8 @@ class Folder:
             return None, None
         key, accepted_at = oldest
         due_in = accepted_at + self._lag - self._clock.now()
-        if due_in > 0:
+        # A second or more beyond the lag: the clock was moved back since the mutation was accepted.
+        if 0 < due_in <= self._lag + 1:
             return None, due_in
         # None for an index that was deleted a moment ago: then look again.
         return next((one for one in self._catalog.indexes() if one.key == key), None), 0.05
