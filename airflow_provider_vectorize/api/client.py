@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from airflow_provider_vectorize.api import arguments
 from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.answers import result_as
 from airflow_provider_vectorize.api.credentials import Credentials
-from airflow_provider_vectorize.api.filters import no_match_reason
+from airflow_provider_vectorize.api.filters import explain_no_match
 from airflow_provider_vectorize.api.listing import every_id
 from airflow_provider_vectorize.api.markers import marker_id
 from airflow_provider_vectorize.api.retry import RetryPolicy
@@ -26,8 +25,6 @@ from airflow_provider_vectorize.errors import (
     IndexNotFoundError,
     InvalidIndexConfigError,
 )
-
-log = logging.getLogger(__name__)
 
 NDJSON = "application/x-ndjson"
 #: Servers' clocks are taken to agree this well; ``Date`` has whole seconds besides.
@@ -205,20 +202,10 @@ class VectorizeClient(Transport):
         )
         found = result_as(m.QueryResult, self.send("POST", self._at(name, "/query"), body))
         if not found.matches and filter:
-            self._explain_no_match(name, filter)
+            once = copy.copy(self)
+            once.retry = RetryPolicy(total=0)  # an explanation is worth one attempt
+            explain_no_match(name, filter, once.list_metadata_indexes)
         return found
-
-    def _explain_no_match(self, name: str, filter: Mapping[str, Any]) -> None:
-        """Log a warning if a filter matches nothing for want of a metadata index. Never fails the query."""
-        once = copy.copy(self)
-        once.retry = RetryPolicy(total=0)
-        try:
-            reason = no_match_reason(filter, once.list_metadata_indexes(name))
-        except ApiError as error:
-            log.info('Query on index "%s" has no matches. Its metadata indexes could not be read: %s', name, error)
-            return
-        if reason:
-            log.warning('Query on index "%s" has no matches. %s', name, reason)
 
     def get_by_ids(self, name: str, ids: Iterable[str]) -> list[m.Vector]:
         """The vectors with these ids, 20 a request. Ids that are not there are simply absent."""

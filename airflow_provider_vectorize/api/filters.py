@@ -1,14 +1,17 @@
-"""Metadata filters: whether Vectorize takes one, and which properties it names. No I/O."""
+"""Metadata filters: whether Vectorize takes one, and why one matches nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.models import MetadataIndex
 from airflow_provider_vectorize.api.transport import as_json
-from airflow_provider_vectorize.errors import InvalidQueryError
+from airflow_provider_vectorize.errors import ApiError, InvalidQueryError
+
+log = logging.getLogger(__name__)
 
 #: The operators of Vectorize (docs, "Metadata filtering").
 OPERATORS = ("$eq", "$ne", "$in", "$nin", "$lt", "$lte", "$gt", "$gte")
@@ -40,18 +43,25 @@ def filter_properties(filter_: Mapping[str, Any], prefix: str = "") -> list[str]
     return names
 
 
-def no_match_reason(filter_: Mapping[str, Any], metadata_indexes: Iterable[MetadataIndex]) -> str | None:
-    """Return why a filter matches nothing, or ``None`` if each of its properties has a metadata index."""
-    existing = [one.property_name for one in metadata_indexes]
+def explain_no_match(
+    index_name: str, filter_: Mapping[str, Any], list_metadata_indexes: Callable[[str], list[MetadataIndex]]
+) -> None:
+    """Log a warning if a filter matches nothing because a property has no metadata index. Never fails."""
+    try:
+        existing = [one.property_name for one in list_metadata_indexes(index_name)]
+    except ApiError as error:
+        log.info('Query on index "%s" has no matches. Its metadata indexes could not be read: %s', index_name, error)
+        return
     missing = [name for name in filter_properties(filter_) if name not in existing]
-    if not missing:
-        return None
-    names = ", ".join(f'"{name}"' for name in missing)
-    return (
-        f"The filter matches nothing because no metadata index exists on {names} (existing ones: "
-        f"{', '.join(existing) or 'none'}). Create the metadata index, wait until it is visible, and write the vectors "
-        "again: it covers only vectors that are written afterwards."
-    )
+    if missing:
+        log.warning(
+            'Query on index "%s" has no matches. The filter matches nothing because no metadata index exists on %s '
+            "(existing ones: %s). Create the metadata index, wait until it is visible, and write the vectors again: it "
+            "covers only vectors that are written afterwards.",
+            index_name,
+            ", ".join(f'"{name}"' for name in missing),
+            ", ".join(existing) or "none",
+        )
 
 
 def _check_properties(filter_: Mapping[str, Any], prefix: str, limits: Limits) -> None:

@@ -190,10 +190,8 @@ class LocalVectorize:
     ) -> list[dict[str, Any]]:
         """Fold pending mutations of one index or all of them now, even after :meth:`hold`.
 
-        :param batches: Maximum number of batches. Default: until nothing is pending.
-        :param mutations: Maximum number of mutations in each batch. Default: 1,000.
-        :return: The batches, each with its ``index_name``, ``mutation_ids``, ``vectors`` and ``processed_at``.
-        """
+        ``batches`` limits the number of batches, ``mutations`` the mutations in each. Returns the batches, each with
+        its ``index_name``, ``mutation_ids``, ``vectors`` and ``processed_at``."""
         answer = self.control("POST", "process", index=index, batches=batches, mutations=mutations)
         return list(answer["folded"])
 
