@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from http.client import HTTPResponse
 from io import BytesIO
 from typing import Any, cast
 
@@ -102,19 +101,13 @@ def request_bytes(request: PreparedRequest, host: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-class _Socket:
-    def __init__(self, answer: bytes) -> None:
-        self._answer = answer
-
-    def makefile(self, mode: str) -> BytesIO:
-        return BytesIO(self._answer)
-
-
 def parse_answer(answer: bytes) -> tuple[int, HTTPHeaderDict, bytes]:
-    """Return status, headers and body of an answer."""
-    parsed = HTTPResponse(cast("Any", _Socket(answer)))
-    parsed.begin()
-    return parsed.status, HTTPHeaderDict(parsed.getheaders()), parsed.read()
+    """Return status, headers and body of an answer of the server, which always states its length."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = HTTPHeaderDict(line.split(": ", 1) for line in lines)
+    assert len(body) == int(headers["Content-Length"])
+    return int(first.split()[1]), headers, body
 
 
 def response_of(request: PreparedRequest, status: int, headers: HTTPHeaderDict, body: bytes) -> Response:
