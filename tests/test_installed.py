@@ -39,8 +39,9 @@ def test_the_version_is_the_distributions() -> None:
 def test_airflow_and_pytest_find_what_they_look_for() -> None:
     (provider,) = (one for one in entry_points(group="apache_airflow_provider") if one.dist and one.dist.name == NAME)
     assert provider.load()()["package-name"] == NAME
-    (plugin,) = (one for one in entry_points(group="pytest11") if one.name == "local_vectorize")
-    assert plugin.load()
+    plugins = {one.name: one for one in entry_points(group="pytest11") if one.dist and one.dist.name == NAME}
+    assert plugins["local_vectorize"].load()
+    assert plugins["temporary_airflow"].load()
 
 
 def test_the_licence_comes_with_it() -> None:

@@ -8,22 +8,35 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_vectorize.api import models as m
+from airflow_provider_vectorize.api.filters import check_filter
 from airflow_provider_vectorize.api.limits import PRESETS, Limits
-from airflow_provider_vectorize.api.transport import as_json
 from airflow_provider_vectorize.errors import ConfigError, InvalidQueryError
 
-_INDEX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+#: What can stand in a URL as the name of an index. An existing index may have a name that a new one cannot have.
+_ANY_INDEX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def index_name(limits: Limits, name: str) -> str:
-    """The name, if an index can have it.
+    """Return the name of an existing index, if it can be one.
 
-    :raises ConfigError: it cannot.
+    :raises ConfigError: It cannot.
     """
-    if not isinstance(name, str) or not _INDEX_NAME.fullmatch(name) or len(name) > limits.index_name_bytes:
+    return _index_name(limits, name, _ANY_INDEX_NAME)
+
+
+def new_index_name(limits: Limits, name: str) -> str:
+    """Return the name of an index to be created, if Vectorize accepts it.
+
+    :raises ConfigError: It does not.
+    """
+    return _index_name(limits, name, re.compile(limits.index_name_pattern))
+
+
+def _index_name(limits: Limits, name: str, pattern: re.Pattern[str]) -> str:
+    if not isinstance(name, str) or not pattern.fullmatch(name) or len(name.encode()) > limits.index_name_bytes:
         raise ConfigError(
-            f"{name!r} cannot be the name of an index: letters, digits, - and _ are allowed, "
-            f"{limits.index_name_bytes} at the most."
+            f"{name!r} cannot be the name of an index. A name has lower-case letters, digits, - and _, starts with a "
+            f"letter, ends with a letter or a digit, and has 2 to {limits.index_name_bytes} characters."
         )
     return name
 
@@ -46,7 +59,7 @@ def new_index(
     if preset is None and (dimensions is None or metric is None):
         raise ConfigError("An index needs both dimensions and a metric (cosine, euclidean or dot-product).")
     config = {"preset": preset} if preset else {"dimensions": dimensions, "metric": metric}
-    body: dict[str, Any] = {"name": index_name(limits, name), "config": config}
+    body: dict[str, Any] = {"name": new_index_name(limits, name), "config": config}
     if description is not None:
         body["description"] = description
     return body
@@ -92,13 +105,9 @@ def query(
     if namespace is not None:
         body["namespace"] = namespace
     if filter is not None:
-        size = len(as_json(filter, separators=(",", ":"), ensure_ascii=False))
-        if not filter or size >= limits.filter_bytes:
-            raise InvalidQueryError(
-                f"A filter must not be empty and has to be under {limits.filter_bytes} bytes of compact JSON; "
-                f"this one is {size}."
-            )
-        body["filter"] = filter
+        check_filter(filter, limits)
+        if filter:  # an empty one is the same as none
+            body["filter"] = filter
     return body
 
 

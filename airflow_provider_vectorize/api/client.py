@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,8 +13,10 @@ from airflow_provider_vectorize.api import arguments
 from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.answers import result_as
 from airflow_provider_vectorize.api.credentials import Credentials
+from airflow_provider_vectorize.api.filters import explain_no_match
 from airflow_provider_vectorize.api.listing import every_id
 from airflow_provider_vectorize.api.markers import marker_id
+from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.api.transport import Body, Transport
 from airflow_provider_vectorize.errors import (
     ApiError,
@@ -178,9 +181,14 @@ class VectorizeClient(Transport):
     ) -> m.QueryResult:
         """The vectors nearest to a vector, or to the one with an id. What is checked here costs no request.
 
-        :param filter: on properties that have a metadata index; on others it matches nothing, without an error.
+        If a filter matches nothing because a property has no metadata index, a warning is logged, at the cost of one
+        more request.
+
+        :param filter: conditions on properties that have a metadata index, such as ``{"year": {"$gte": 2020}}``; an
+            empty dict is the same as ``None``.
         :raises ConfigError: neither or both of ``vector`` and ``vector_id``.
-        :raises InvalidQueryError: topK or filter over the limit, or a vector that is not made of finite numbers.
+        :raises InvalidQueryError: topK over the limit, a filter that Vectorize does not take, or a vector that is
+            not made of finite numbers.
         """
         body = arguments.query(
             self.limits,
@@ -192,7 +200,12 @@ class VectorizeClient(Transport):
             return_values=return_values,
             return_metadata=return_metadata,
         )
-        return result_as(m.QueryResult, self.send("POST", self._at(name, "/query"), body))
+        found = result_as(m.QueryResult, self.send("POST", self._at(name, "/query"), body))
+        if not found.matches and filter:
+            once = copy.copy(self)
+            once.retry = RetryPolicy(total=0)  # an explanation is worth one attempt
+            explain_no_match(name, filter, once.list_metadata_indexes)
+        return found
 
     def get_by_ids(self, name: str, ids: Iterable[str]) -> list[m.Vector]:
         """The vectors with these ids, 20 a request. Ids that are not there are simply absent."""

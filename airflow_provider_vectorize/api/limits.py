@@ -24,6 +24,9 @@ class Limits:
     :param top_k: matches of one query (docs, "Limits").
     :param top_k_full: the same with values or all metadata (code 40025).
     :param filter_bytes: a filter's compact JSON has to be under this many bytes (docs, "Metadata filtering").
+    :param filter_key_characters: characters of one key of a filter (docs, "Metadata filtering").
+    :param index_name_pattern: regular expression for the name of a new index (an older OpenAPI description, so it may
+        have changed: names of existing indexes are not checked against it).
     """
 
     vectors_per_request: int = 5_000
@@ -41,6 +44,8 @@ class Limits:
     top_k: int = 100
     top_k_full: int = 50
     filter_bytes: int = 2_048
+    filter_key_characters: int = 512
+    index_name_pattern: str = r"[a-z][a-z0-9_-]*[a-z0-9]"
 
 
 LIMITS = Limits()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from .clock import Clock
+
+MOST_REQUESTS = 1_000_000_000
+LONGEST_SECONDS = 31_557_600.0  # a year
+FORM = re.compile(r"([0-9]{1,10})/([0-9]{1,8}(?:\.[0-9]{1,9})?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +22,14 @@ class Allowance:
 
     @classmethod
     def parse(cls, text: str) -> Allowance:
-        """From ``30/10``: 30 requests in 10 seconds."""
-        requests, _, seconds = text.partition("/")
-        allowance = cls(int(requests), float(seconds))
-        if allowance.requests < 1 or allowance.seconds <= 0:
-            raise ValueError(f"no budget: {text}")
-        return allowance
+        """Return the allowance that a text such as ``30/10`` means: 30 requests in 10 seconds.
+
+        :raises ValueError: It means none.
+        """
+        match = FORM.fullmatch(text)
+        if match is None or not 1 <= int(match[1]) <= MOST_REQUESTS or not 0 < float(match[2]) <= LONGEST_SECONDS:
+            raise ValueError(f"not a budget: {text[:80]}")
+        return cls(int(match[1]), float(match[2]))
 
     def __str__(self) -> str:
         return f"{self.requests}/{self.seconds:g}"
@@ -32,7 +39,11 @@ class Allowance:
 class _Window:
     ends: float
     left: int
-    blocked_until: float = 0.0
+    blocked: bool = False
+
+    def lasts_at(self, now: float, seconds: float) -> bool:
+        """Return whether it lasts; not if the clock was moved back to before its beginning."""
+        return 0 < self.ends - now <= seconds + 1  # a second more than any rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +81,17 @@ class Budget:
 
     def spend(self, who: str) -> Verdict:
         """Counts one request of somebody."""
-        now = self._clock.now()
+        now, seconds = self._clock.now(), self.allowance.seconds
         window = self._windows.get(who)
-        if window is not None and now < window.blocked_until:
+        if window is None or not window.lasts_at(now, seconds):
+            window = self._windows[who] = _Window(now + seconds, self.allowance.requests)
+        if window.blocked:
             self.arrived_during_block += 1
-            return self._verdict(False, 0, window.blocked_until - now)
-        if window is None or now >= window.ends or window.blocked_until:
-            window = self._windows[who] = _Window(now + self.allowance.seconds, self.allowance.requests)
+            return self._verdict(False, 0, window.ends - now)
         if window.left == 0:
             self.blocks += 1
-            window.blocked_until = now + self.allowance.seconds
-            return self._verdict(False, 0, self.allowance.seconds)
+            window.ends, window.blocked = now + seconds, True
+            return self._verdict(False, 0, seconds)
         window.left -= 1
         return self._verdict(True, window.left, window.ends - now)
 

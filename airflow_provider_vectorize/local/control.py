@@ -12,19 +12,29 @@ from aiohttp import web
 
 from . import checks
 from .app import Parts
-from .budget import Allowance
 from .clock import milliseconds
+from .control_values import (
+    BUDGET,
+    CLOCK_SHIFT,
+    FOREIGN_TIMES,
+    SECONDS,
+    TEXT,
+    TIMES,
+    BadValue,
+    Field,
+    checked,
+)
 from .digest import digest
 from .faults import Flap
 from .problems import IndexNotFound, Problem
 from .records import Index, Json
 
 PREFIX = "/__local__"
-FROM_A_PAGE = "Origin"
+INDEX: dict[str, Field] = {"index": TEXT, "account_id": TEXT}
 
 
 class Control:
-    """Needs no credentials: it is bound to this machine, and refuses what a web page sends."""
+    """Needs no credentials: requests of web pages and for other names are refused before, see ``origins``."""
 
     def __init__(self, parts: Parts, base_url: Callable[[], str]) -> None:
         self._parts = parts
@@ -95,8 +105,10 @@ class Control:
         return {}
 
     async def dump(self, body: Json) -> Json:
+        given = checked(body, INDEX, "index")
+
         def work() -> Json:
-            index = self._find(body)
+            index = self._find(given)
             return {vector.id: digest(vector) for vector in self._engine.everything(index)}
 
         return {"vectors": await asyncio.to_thread(work)}
@@ -114,10 +126,7 @@ class Control:
         return {}
 
     async def lag(self, body: Json) -> Json:
-        seconds = float(body["seconds"])
-        if not seconds >= 0:
-            raise ValueError(f"a lag of {seconds} seconds")
-        self._engine.folder.set_lag(seconds)
+        self._engine.folder.set_lag(checked(body, {"seconds": SECONDS}, "seconds")["seconds"])
         return {}
 
     async def hold(self, body: Json) -> Json:
@@ -129,30 +138,31 @@ class Control:
         return {}
 
     async def process(self, body: Json) -> Json:
+        given = checked(body, INDEX | {"batches": TIMES, "mutations": TIMES})
+
         def work() -> list[Json]:
-            index = self._find(body) if body.get("index") else None
-            folded = self._engine.folder.process(index, body.get("batches"))
+            index = self._find(given) if "index" in given else None
+            folded = self._engine.folder.process(index, given.get("batches"), mutations=given.get("mutations"))
             return [asdict(one) | {"processed_at": milliseconds(one.processed_at)} for one in folded]
 
         return {"folded": await asyncio.to_thread(work)}
 
     async def foreign(self, body: Json) -> Json:
+        given = checked(body, INDEX | {"times": FOREIGN_TIMES}, "index")
+
         def work() -> list[str]:
-            index = self._find(body)
-            return [
-                self._engine.foreign_mutation(index.account, index.name).id for _ in range(int(body.get("times", 1)))
-            ]
+            index = self._find(given)
+            return [self._engine.foreign_mutation(index.account, index.name).id for _ in range(given.get("times", 1))]
 
         return {"mutation_ids": await asyncio.to_thread(work)}
 
     async def clock(self, body: Json) -> Json:
-        self._parts.clock.shift = float(body["shift"])
+        self._parts.clock.shift = checked(body, {"shift": CLOCK_SHIFT}, "shift")["shift"]
         self._engine.folder.wake()
         return {}
 
     async def budget(self, body: Json) -> Json:
-        text = body.get("allowance")
-        self._parts.budget.reset(None if text is None else Allowance.parse(text))
+        self._parts.budget.reset(checked(body, {"allowance": BUDGET}).get("allowance"))
         return {}
 
     # Faults
@@ -176,8 +186,8 @@ class Control:
         self._parts.faults.flap = None
         return {}
 
-    def _find(self, body: Json) -> Index:
-        name, account = body["index"], body.get("account_id")
+    def _find(self, given: Json) -> Index:
+        name, account = given["index"], given.get("account_id")
         found = [one for one in self._engine.catalog.indexes(account) if one.name == name]
         if len(found) != 1:
             raise IndexNotFound(name)
@@ -187,15 +197,13 @@ class Control:
 def _answer(handler: Callable[[Json], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
         try:
-            if FROM_A_PAGE in request.headers:
-                raise ValueError("the control API is not for web pages")
             text = await request.read()
             body = checks.json_object(text) if text else {}
             return _json(await handler(dict(request.query) | body))
         except Problem as problem:
             return _json({"error": problem.message}, problem.status)
-        except (KeyError, TypeError, ValueError) as error:
-            return _json({"error": f"{type(error).__name__}: {error}"}, 400)
+        except BadValue as error:
+            return _json({"error": str(error)}, 400)
 
     return answer
 

@@ -4,28 +4,41 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .control_values import (
+    COUNT,
+    HEADER_TEXT,
+    HEADERS,
+    PROBABILITY,
+    SECONDS,
+    SEED,
+    STATUS,
+    TEXT,
+    TIMES,
+    BadValue,
+    Field,
+    checked,
+    one_of,
+)
 from .records import Json
 from .routes import ROUTES
 
-NUMBER = (int, float)
-# Each fault with its options and their types.
-FAULTS: dict[str, dict[str, type | tuple[type, ...]]] = {
+# Each fault with its options.
+FAULTS: dict[str, dict[str, Field]] = {
     # Before the body is read
     "cut_before": {},
-    "delay": {"seconds": NUMBER},
-    "rate_limit": {"retry_after": int},
+    "delay": {"seconds": SECONDS},
+    "rate_limit": {"retry_after": COUNT},
     "throttle_40041": {},
     "http_500": {},
     "gateway_504_html": {},
     "gateway_524_html": {},
-    "redirect": {"location": str},
-    "answer": {"status": int, "code": int, "message": str, "headers": dict, "text": str},
+    "redirect": {"location": HEADER_TEXT},
+    "answer": {"status": STATUS, "code": COUNT, "message": TEXT, "headers": HEADERS, "text": TEXT},
     # While it is read, and when it has been read but not applied
-    "cut_during_body": {"after_bytes": int},
+    "cut_during_body": {"after_bytes": COUNT},
     "cut_before_apply": {},
     # When the operation is done
     "cut_after_body": {},
@@ -33,19 +46,10 @@ FAULTS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "not_json": {},
     "no_mutation_id": {},
 }
-MATCH = {"operation": str, "method": str, "path_contains": str}
-WHEN: dict[str, type | tuple[type, ...]] = {"times": int, "after": int, "probability": NUMBER, "seed": int}
-OPERATIONS = frozenset(operation for _, _, operation in ROUTES)
-
-
-def _checked(body: Json, types: Mapping[str, type | tuple[type, ...]]) -> Json:
-    """The fields that are not null. Raises ValueError for one that is unknown or of another type."""
-    for name, value in body.items():
-        if name not in types:
-            raise ValueError(f"no such field: {name}; there are {', '.join(types)}")
-        if value is not None and (isinstance(value, bool) or not isinstance(value, types[name])):
-            raise ValueError(f"{name} must not be {value!r}")
-    return {name: value for name, value in body.items() if value is not None}
+MATCH: dict[str, Field] = {"operation": TEXT, "method": TEXT, "path_contains": TEXT}
+WHEN: dict[str, Field] = {"times": TIMES, "after": COUNT, "probability": PROBABILITY, "seed": SEED}
+FLAP: dict[str, Field] = {"index": TEXT, "probability": PROBABILITY, "times": TIMES, "seed": SEED}
+OPERATIONS = {operation: method for method, _, operation in ROUTES}
 
 
 @dataclass(slots=True)
@@ -65,15 +69,14 @@ class Rule:
 
     @classmethod
     def parse(cls, body: Json) -> Rule:
-        """From the JSON of the control API. Raises ValueError with what is wrong."""
-        fault = body.get("fault")
-        if fault not in FAULTS:
-            raise ValueError(f"no such fault: {fault!r}; there are {', '.join(FAULTS)}")
-        match = _checked(body.get("match") or {}, MATCH)
-        if match.get("operation", "info") not in OPERATIONS:
-            raise ValueError(f"no such operation: {match['operation']}; there are {', '.join(sorted(OPERATIONS))}")
+        """Return the rule that the JSON of the control API means. Raise BadValue with what is wrong."""
+        if not isinstance(body, dict):
+            raise BadValue("A fault is a JSON object.")
+        fault = one_of("fault", body.get("fault"), FAULTS)
+        match = checked(body.get("match") or {}, MATCH)
+        one_of("operation", match.get("operation", "info"), OPERATIONS)
         rest = {name: value for name, value in body.items() if name not in ("fault", "match")}
-        given = _checked(rest, WHEN | FAULTS[fault])
+        given = checked(rest, WHEN | FAULTS[fault])
         return cls(
             fault,
             match.get("operation"),
@@ -126,8 +129,8 @@ class Flap:
 
     @classmethod
     def parse(cls, body: Json) -> Flap:
-        """From the JSON of the control API. Raises ValueError with what is wrong."""
-        given = _checked(body, {"index": str, "probability": NUMBER, "times": int, "seed": int})
+        """Return what the JSON of the control API means. Raise BadValue with what is wrong."""
+        given = checked(body, FLAP)
         return cls(
             given.get("index"), given.get("probability"), given.get("times"), random.Random(given.get("seed", 0))
         )

@@ -19,8 +19,7 @@ def bad_key(key: str) -> bool:
 
 
 def check_filter(filter_: Json, limits: Limits) -> None:
-    if not filter_:
-        raise InvalidFilter("must be a non-empty object")
+    """Raise InvalidFilter for a filter that is refused. An empty one is accepted, and filters nothing."""
     try:
         size = len(orjson.dumps(filter_))
     except orjson.JSONEncodeError as error:

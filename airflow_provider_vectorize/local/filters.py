@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import operator
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,8 @@ from .records import Json, MetadataIndex
 
 Scalar = str | float | bool | None
 UNCOVERED, ABSENT = 0, 1
+EXACT_INTEGERS = 2**53
+JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,34 +29,82 @@ class Condition:
     operator: str
     operand: Any
 
+    def converted(self, type_: str) -> Condition:
+        """Return the same condition with its operand as a metadata index of a type compares it."""
+        if isinstance(self.operand, list):
+            return replace(self, operand=[convert(one, type_) for one in self.operand])
+        return replace(self, operand=convert(self.operand, type_))
+
     def holds(self, value: Scalar) -> bool:
         return OPERATORS[self.operator](value, self.operand)
 
 
-def _kind(value: object) -> str:
-    # True == 1 in Python, but not in JSON.
-    return (
-        "boolean" if isinstance(value, bool) else "number" if isinstance(value, int | float) else type(value).__name__
-    )
+def convert(value: Any, type_: str) -> Scalar:
+    """Return a value as the type of a metadata index, or None where it has no such value: then it equals nothing.
+
+    ========  ============================  =======================  =======================
+    index     a string                      a number                 a boolean
+    ========  ============================  =======================  =======================
+    string    the string                    its text, ``10``         ``true`` or ``false``
+    number    the number, if it spells one  the number as float64    none
+    boolean   if ``true`` or ``false``      none                     the boolean
+    ========  ============================  =======================  =======================
+
+    Null is none everywhere.
+    """
+    match type_:
+        case "string":
+            return _as_string(value)
+        case "number":
+            return _as_number(value)
+        case _:
+            return _as_boolean(value)
 
 
-def _equal(value: Scalar, other: object) -> bool:
-    return _kind(value) == _kind(other) and value == other
+def _as_string(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(int(value)) if value == int(value) and abs(value) < EXACT_INTEGERS else repr(value)
+    return value if isinstance(value, str) else None
+
+
+def _as_number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, str) and not JSON_NUMBER.fullmatch(value):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _as_boolean(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value)
+    return value if isinstance(value, bool) else None
+
+
+def _equal(value: Scalar, other: Scalar) -> bool:
+    return value is not None and value == other
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Scalar, Any], bool]:
-    return lambda value, other: value is not None and _kind(value) == _kind(other) and compare(value, other)
+    def holds(value: Scalar, other: Any) -> bool:
+        return value is not None and other is not None and not isinstance(value, bool) and compare(value, other)
+
+    return holds
 
 
+# Both sides have been converted to the type of the metadata index.
 OPERATORS: dict[str, Callable[[Scalar, Any], bool]] = {
     "$eq": _equal,
     "$ne": lambda value, other: not _equal(value, other),
     "$in": lambda value, others: any(_equal(value, other) for other in others),
     "$nin": lambda value, others: not any(_equal(value, other) for other in others),
-    "$lt": _ordered(lambda a, b: a < b),
-    "$lte": _ordered(lambda a, b: a <= b),
-    "$gt": _ordered(lambda a, b: a > b),
-    "$gte": _ordered(lambda a, b: a >= b),
+    "$lt": _ordered(operator.lt),
+    "$lte": _ordered(operator.le),
+    "$gt": _ordered(operator.gt),
+    "$gte": _ordered(operator.ge),
 }
 
 
@@ -84,15 +137,15 @@ def lookup(metadata: Any, name: str) -> Any:
 
 
 def indexed_value(metadata: Any, index: MetadataIndex, string_bytes: int) -> Scalar:
-    """What a metadata index keeps of a vector: None when the property is absent or of another type."""
+    """Return what a metadata index keeps of a vector, or None if the property is absent or of another type.
+
+    Only a string index takes values of other types, as their text.
+    """
     value = lookup(metadata, index.name)
-    match index.type:
-        case "string":
-            return cut(value, string_bytes) if isinstance(value, str) else None
-        case "number":
-            return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-        case _:
-            return value if isinstance(value, bool) else None
+    if index.type != "string" and isinstance(value, str):
+        return None
+    kept = convert(value, index.type)
+    return cut(kept, string_bytes) if isinstance(kept, str) else kept
 
 
 class Column:
@@ -121,6 +174,7 @@ class Column:
 
     def matches(self, condition: Condition) -> NDArray[np.bool_]:
         """For each slot, whether it is covered and the condition holds."""
-        verdicts = np.fromiter((condition.holds(value) for value in self._values), np.bool_, len(self._values))
+        typed = condition.converted(self.index.type)
+        verdicts = np.fromiter((typed.holds(value) for value in self._values), np.bool_, len(self._values))
         verdicts[UNCOVERED] = False
         return verdicts[self._codes]

@@ -83,12 +83,19 @@ class Folder:
         with self._turn:
             yield
 
-    def process(self, index: Index | None = None, batches: int | None = None) -> list[Folded]:
-        """Folds now, held or not: one index or all of them, everything pending or so many batches."""
+    def process(
+        self, index: Index | None = None, batches: int | None = None, *, mutations: int | None = None
+    ) -> list[Folded]:
+        """Fold now, even while folding is on hold.
+
+        :param index: The only index to fold. Default: all of them.
+        :param batches: Maximum number of batches. Default: until nothing is pending.
+        :param mutations: Maximum number of mutations in each batch. Default: the limit ``mutations_per_batch``.
+        """
         done: list[Folded] = []
         for one in [index] if index else self._catalog.indexes():
             while batches is None or len(done) < batches:
-                folded = self._fold(one)
+                folded = self._fold(one, mutations=mutations)
                 if folded is None:
                     break
                 done.append(folded)
@@ -100,20 +107,23 @@ class Folder:
             self.process(index)
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                index, wait = self._next()
-                if self._stopping:
-                    return
-                if index is None:
-                    self._changed.wait(wait)
-                    continue
+        while not self._stopping:
             try:
-                self._fold(index, unless_held=True)
+                self._fold_when_due()
             except Exception:  # the thread must outlive one bad batch; the mutation stays in the log
-                logger.exception("folding index %r failed", index.name)
+                logger.exception("Folding failed. The next attempt is in a second.")
                 with self._changed:
                     self._changed.wait(1)
+
+    def _fold_when_due(self) -> None:
+        with self._changed:
+            index, wait = self._next()
+            if self._stopping:
+                return
+            if index is None:
+                self._changed.wait(wait)
+                return
+        self._fold(index, unless_held=True)
 
     def _next(self) -> tuple[Index | None, float | None]:
         """The index whose turn it is, or how long nothing is due."""
@@ -124,12 +134,13 @@ class Folder:
             return None, None
         key, accepted_at = oldest
         due_in = accepted_at + self._lag - self._clock.now()
-        if due_in > 0:
+        # A second or more beyond the lag: the clock was moved back since the mutation was accepted.
+        if 0 < due_in <= self._lag + 1:
             return None, due_in
         # None for an index that was deleted a moment ago: then look again.
         return next((one for one in self._catalog.indexes() if one.key == key), None), 0.05
 
-    def _fold(self, index: Index, *, unless_held: bool = False) -> Folded | None:
+    def _fold(self, index: Index, *, unless_held: bool = False, mutations: int | None = None) -> Folded | None:
         """One batch of an index; None if nothing is pending for it, or it is gone."""
         with self._turn:
             if unless_held and self._held:
@@ -137,15 +148,15 @@ class Folder:
             try:
                 state = self._states.of(index)
                 with state.fold_lock:
-                    return self._fold_state(state)
+                    return self._fold_state(state, mutations or self._limits.mutations_per_batch)
             except IndexDeleted:
                 return None
 
-    def _fold_state(self, state: IndexState) -> Folded | None:
+    def _fold_state(self, state: IndexState, most: int) -> Folded | None:
         key, store = state.index.key, state.store
         # Nothing, unless a fold before this one failed after its commit.
         self._catalog.forget(key, store.folded_seq())
-        mutations = self._catalog.pending(key, self._limits.mutations_per_batch, self._limits.vectors_per_batch)
+        mutations = self._catalog.pending(key, most, self._limits.vectors_per_batch)
         if not mutations:
             return None
         processed_at = store.fold(mutations, self._clock.now, self._catalog.last_seq)

@@ -185,10 +185,14 @@ class LocalVectorize:
         """Ends :meth:`hold`."""
         self.control("POST", "release")
 
-    def process(self, index: str | None = None, *, batches: int | None = None) -> list[dict[str, Any]]:
-        """Folds now what is pending, of one index or all, held or not. Returns the batches, each with its
-        ``index_name``, ``mutation_ids``, ``vectors`` and ``processed_at``."""
-        answer = self.control("POST", "process", index=index, batches=batches)
+    def process(
+        self, index: str | None = None, *, batches: int | None = None, mutations: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Fold pending mutations of one index or all of them now, even after :meth:`hold`.
+
+        ``batches`` limits the number of batches, ``mutations`` the mutations in each. Returns the batches, each with
+        its ``index_name``, ``mutation_ids``, ``vectors`` and ``processed_at``."""
+        answer = self.control("POST", "process", index=index, batches=batches, mutations=mutations)
         return list(answer["folded"])
 
     def foreign_mutation(self, index_name: str, *, times: int = 1) -> list[str]:

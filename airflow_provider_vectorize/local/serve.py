@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import dataclasses
 import fcntl
-import ipaddress
 import json
 import logging
 import os
@@ -15,7 +14,7 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,15 @@ from .auth import Guard
 from .budget import Allowance, Budget
 from .clock import Clock
 from .control import PREFIX, Control
+from .control_values import BUDGET, SECONDS, TIMES, BadValue, Field, Whole
 from .engine import Engine
-from .faults import Faults
+from .faults import Faults, Rule
 from .limits import Limits
+from .origins import is_loopback, refusal
 from .page import Page
+from .problems import Problem
 from .recorder import Recorder
+from .records import Json
 from .routes import BASE
 
 ANY_ACCOUNT = "0123456789abcdef0123456789abcdef"
@@ -44,43 +47,70 @@ def parser() -> argparse.ArgumentParser:
         description="A local Cloudflare Vectorize (HTTP API v2) for tests, demos and development.",
     )
     add = parser.add_argument
-    add("--port", type=int, default=8787, help="0 picks a free one (default: 8787)")
+    add("--port", type=_port, default=8787, help="0 picks a free one (default: 8787)")
     add("--bind", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1; others need --allow-remote")
-    add("--allow-remote", action="store_true", help="allow --bind to an address that other machines reach")
+    add(
+        "--allow-remote",
+        action="store_true",
+        help="allow --bind to an address that other machines reach, and requests for any Host",
+    )
     add("--data", type=Path, metavar="DIR", help="where everything is kept (default: a temporary directory)")
     add("--lag", type=_seconds, default=2.0, metavar="SECONDS", help="from a write to its visibility (default: 2)")
     add("--no-sync", action="store_true", help="faster: acknowledged writes survive its crash, but not the machine's")
     add("--account-id", help="refuse all other accounts")
     add("--token", help="refuse all other API tokens and keys")
     add("--read-only-token", metavar="TOKEN", help="a token that may read, and is refused to write")
-    add("--budget", type=Allowance.parse, default=Allowance(), metavar="N/SECONDS", help="default: 1200/300")
+    add("--budget", type=_budget, default=Allowance(), metavar="N/SECONDS", help="default: 1200/300")
     add("--limit", type=_limit, action="append", default=[], metavar="NAME=NUMBER",
         help="override one of: " + ", ".join(field.name for field in dataclasses.fields(Limits)))  # fmt: skip
-    add("--fault", type=json.loads, action="append", default=[], metavar="JSON", help="a rule as the control API takes")
+    add("--fault", type=_fault, action="append", default=[], metavar="JSON", help="a rule as the control API takes")
     add("--port-file", type=Path, metavar="FILE", help="write the port there once it listens")
     add("--until-stdin-closes", action="store_true", help="stop when standard input ends, as when the parent dies")
     return parser
 
 
+def _port(text: str) -> int:
+    return int(_option(Whole(0, 65_535), "a port", int(text)))
+
+
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"not a time: {text}")
-    return seconds
+    return float(_option(SECONDS, "a time", float(text)))
 
 
 def _limit(text: str) -> tuple[str, int]:
     name, _, number = text.partition("=")
     if name not in {field.name for field in dataclasses.fields(Limits)}:
         raise argparse.ArgumentTypeError(f"no such limit: {name}")
-    return name, int(number)
+    return name, _option(TIMES, name, int(number))
+
+
+def _budget(text: str) -> Allowance:
+    allowance: Allowance = _option(BUDGET, "a budget", text)
+    return allowance
+
+
+def _fault(text: str) -> Json:
+    """Return the JSON of a rule, so that a reset can start it anew."""
+    rule: Json = json.loads(text)
+    try:
+        Rule.parse(rule)
+    except BadValue as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return rule
+
+
+def _option(field: Field, name: str, value: Any) -> Any:
+    try:
+        return field.check(name, value)
+    except BadValue as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    if options.bind != "localhost" and not _is_loopback(options.bind) and not options.allow_remote:
+    if not is_loopback(options.bind) and not options.allow_remote:
         print(
             f"refused to bind to {options.bind}: this is for this machine only; --allow-remote overrides",
             file=sys.stderr,
@@ -95,13 +125,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _stop_at_end(descriptor: int, stopped: asyncio.Event) -> None:
     if not os.read(descriptor, 1024):
         stopped.set()
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _serve_locked(options: argparse.Namespace, data: Path) -> int:
@@ -143,7 +166,7 @@ async def _serve(options: argparse.Namespace, data: Path) -> int:
         host = f"[{options.bind}]" if ":" in options.bind else options.bind
         return f"http://{host}:{port}{BASE}"
 
-    runner = web.AppRunner(application(parts, base_url), access_log=None)
+    runner = web.AppRunner(application(parts, base_url, any_host=options.allow_remote), access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, options.bind, options.port, shutdown_timeout=2)
@@ -164,8 +187,22 @@ async def _serve(options: argparse.Namespace, data: Path) -> int:
     return 0
 
 
-def application(parts: Parts, base_url: Any) -> web.Application:
+def application(parts: Parts, base_url: Callable[[], str], *, any_host: bool = False) -> web.Application:
+    """Return the API, the control API and the page.
+
+    :param any_host: Whether requests for other names than this machine's are answered.
+    """
     api = Api(parts)
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Any) -> web.StreamResponse:
+        refused = refusal(request.headers, any_host=any_host)
+        if refused is None:
+            response: web.StreamResponse = await handler(request)
+            return response
+        status, reason = refused
+        body = Problem(reason).body() | {"error": reason}
+        return web.Response(body=json.dumps(body).encode(), status=status, content_type="application/json")
 
     @web.middleware
     async def unmatched(request: web.Request, handler: Any) -> web.StreamResponse:
@@ -177,7 +214,7 @@ def application(parts: Parts, base_url: Any) -> web.Application:
             return await api.unmatched(request, error)
         return response
 
-    app = web.Application(middlewares=[unmatched])
+    app = web.Application(middlewares=[guard, unmatched])
     api.add_routes(app)
     control = Control(parts, base_url)
     control.add_routes(app)

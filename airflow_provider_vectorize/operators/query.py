@@ -28,13 +28,14 @@ class VectorizeQueryOperator(BaseOperator):
     :param top_k: matches at the most: 1 to 100, or to 50 with values or all metadata.
     :param namespace: only vectors of this namespace. (templated)
     :param filter: conditions on metadata properties that have a metadata index, for instance
-        ``{"year": {"$gte": 2020}, "lang": "en"}``; on others it matches nothing, without an error. (templated)
+        ``{"year": {"$gte": 2020}, "lang": "en"}``. A value is compared as the type of the metadata index. If nothing
+        matches because a property has no metadata index, the log has a warning. (templated)
     :param return_values: with the vectors themselves.
     :param return_metadata: ``none``, ``indexed`` (only properties with a metadata index, strings cut at 64 bytes)
         or ``all``.
     :param vectorize_conn_id: the connection to Vectorize. (templated)
-    :raises InvalidQueryError: ``top_k`` or the filter is over a limit (nothing is sent then), or the vector has
-        the wrong dimensions.
+    :raises InvalidQueryError: ``top_k`` is over a limit or the filter is not one that Vectorize takes (nothing is sent
+        then), or the vector has the wrong dimensions.
     """
 
     template_fields: Sequence[str] = ("index_name", "vector", "vector_id", "namespace", "filter", "vectorize_conn_id")

@@ -282,7 +282,6 @@ def test_a_query_vector_may_be_of_numpy(client: VectorizeClient) -> None:
         ({"vector": values(1), "top_k": 101}, e.InvalidQueryError),
         ({"vector": values(1), "top_k": 51, "return_values": True}, e.InvalidQueryError),
         ({"vector": values(1), "top_k": 51, "return_metadata": "all"}, e.InvalidQueryError),
-        ({"vector": values(1), "filter": {}}, e.InvalidQueryError),
         ({"vector": values(1), "filter": {"k": "x" * 2_048}}, e.InvalidQueryError),
         ({"vector": values(1), "filter": {"k": object()}}, e.ConfigError),
         ({"vector": values(float("nan"))}, e.InvalidQueryError),

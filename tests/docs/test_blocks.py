@@ -69,8 +69,8 @@ def test_every_python_is_run() -> None:
             assert name in (*EXAMPLES, "quickstart", "after_load")
         elif page.name == "README.md" and page.parent == ROOT:  # by the same
             assert text == readme_dag(page)
-        else:  # by tests/docs/test_pages.py, and tests/local/test_docs.py
-            assert page in PAGES or page.name == "local-vectorize.md", page
+        else:  # by test_pages.py and test_test_your_dags.py here, and by tests/local/test_docs.py
+            assert page in PAGES or page.name in ("local-vectorize.md", "test-your-dags.md"), page
 
 
 def test_every_text_is_the_tree_of_errors_or_a_line_about_progress() -> None:
@@ -120,6 +120,10 @@ def test_every_command_can_be_given(command: str, monkeypatch: pytest.MonkeyPatc
             pass  # by make test-wheel, in its own way
         case ["airflow", "standalone"]:
             pass  # by make test-ui, process by process
+        case ["pytest", "tests"]:
+            pass  # by test_test_your_dags.py
+        case ["rm", "-rf", *folders]:  # what git ignores, and nothing else
+            assert {f"/{folder}/" for folder in folders} <= set((ROOT / ".gitignore").read_text().split("\n"))
         case _:
             pytest.fail("say here how it is checked")
 
@@ -163,7 +167,9 @@ def test_the_limits_are_those_of_the_code() -> None:
         name: int(number.replace(",", ""))
         for name, number in re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", page, re.MULTILINE)
     }
-    assert told == dataclasses.asdict(Limits())
+    limits = dataclasses.asdict(Limits())
+    assert f"| `index_name_pattern` | `{limits.pop('index_name_pattern')}` |" in page
+    assert told == limits
 
 
 @pytest.mark.parametrize(

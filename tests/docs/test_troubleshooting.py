@@ -30,8 +30,9 @@ SYMPTOMS = [
 def sentences() -> list[str]:
     """Every text in the package's code, with … for what is filled in."""
     found = []
-    for path in Path(airflow_provider_vectorize.__file__).parent.rglob("*.py"):
-        if "local" in path.parts:
+    package = Path(airflow_provider_vectorize.__file__).parent
+    for path in package.rglob("*.py"):
+        if "local" in path.relative_to(package).parts:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.JoinedStr):

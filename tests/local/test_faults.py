@@ -220,7 +220,7 @@ def exchange(local: LocalVectorize, head: str, body: bytes, wait: Callable[[byte
 def head(http: Http, length: int) -> str:
     path = http.url("/books/upsert").partition(f":{http.local.port}")[2]
     return (
-        f"POST {path} HTTP/1.1\r\nHost: local\r\nAuthorization: Bearer {http.local.token}\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {http.local.token}\r\n"
         f"Content-Type: application/x-ndjson\r\nContent-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
     )
 
@@ -248,7 +248,7 @@ def test_a_body_that_will_be_refused_is_never_asked_for(http: Http, refusal: str
 
 def test_the_control_api_refuses_web_pages_and_nonsense(http: Http) -> None:
     url = f"http://127.0.0.1:{http.local.port}/__local__/reset"
-    assert requests.post(url, headers={"Origin": "https://example.com"}, timeout=10).status_code == 400
+    assert requests.post(url, headers={"Origin": "https://example.com"}, timeout=10).status_code == 403
     assert requests.post(url, data=b"x", timeout=10).status_code == 400
     with pytest.raises(RuntimeError, match="nobody"):
         http.local.dump("nobody")

@@ -57,6 +57,17 @@ def test_a_batch_takes_as_much_as_both_caps_let_in(small_batches: LocalVectorize
     assert http.info()["vectorCount"] == 16
 
 
+def test_process_folds_as_many_mutations_as_asked_for(http: Http) -> None:
+    http.create()
+    http.local.hold()
+    ids = [http.upsert(vector(name, 1)) for name in "abcde"]
+    folded = http.local.process("books", batches=1, mutations=2)
+    assert [batch["mutation_ids"] for batch in folded] == [ids[:2]]
+    assert http.info()["processedUpToMutation"] == ids[1]
+    folded = http.local.process("books", mutations=2)
+    assert [batch["mutation_ids"] for batch in folded] == [ids[2:4], ids[4:]]
+
+
 def test_the_watermark_is_never_before_the_acknowledgement(http: Http) -> None:
     http.create()
     for _ in range(5):

@@ -73,7 +73,7 @@ def test_no_match_is_a_success(run: Run, shelf: VectorizeHook) -> None:
     [
         ({"vector": values(1), "top_k": 101}, e.InvalidQueryError),
         ({"vector": values(1), "top_k": 51, "return_metadata": "all"}, e.InvalidQueryError),
-        ({"vector": values(1), "filter": {}}, e.InvalidQueryError),
+        ({"vector": values(1), "filter": {"year": {"gte": 1900}}}, e.InvalidQueryError),
         ({}, e.ConfigError),
         ({"vector": values(1), "vector_id": "old"}, e.ConfigError),
     ],

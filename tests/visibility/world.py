@@ -1,0 +1,295 @@
+"""A local Vectorize in this process, on virtual time: deterministic, and without sockets, threads or sleeping.
+
+A test decides what happens to each request, when jobs fold how much, and what a replica shows::
+
+    with World() as world:
+        world.create_index("books")
+        client = world.client("loader")
+        world.choose_fate = lambda sent: Fate(carried_out=(150.0,), answer="timeout") if sent.write else Fate()
+        ...
+        world.schedule(5, lambda: world.fold("books", 2))  # a job ends in 5 s, with the two oldest pending mutations
+        world.advance(5)
+        assert world.is_applied(mutation_id)
+
+Whoever waits, for an answer, for a retry or with :meth:`World.advance`, lets the scheduled actions happen.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import heapq
+import itertools
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+import requests
+from requests import PreparedRequest, Response
+from requests.adapters import BaseAdapter
+from urllib3 import HTTPHeaderDict
+
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.credentials import Credentials
+from airflow_provider_vectorize.api.pacing import Clock as ClientClock
+from airflow_provider_vectorize.local.app import Parts
+from airflow_provider_vectorize.local.auth import Guard
+from airflow_provider_vectorize.local.budget import Allowance, Budget
+from airflow_provider_vectorize.local.clock import microseconds
+from airflow_provider_vectorize.local.digest import digest
+from airflow_provider_vectorize.local.faults import Faults
+from airflow_provider_vectorize.local.handle import ACCOUNT_ID, TOKEN
+from airflow_provider_vectorize.local.limits import Limits
+from airflow_provider_vectorize.local.problems import Problem
+from airflow_provider_vectorize.local.recorder import Recorder
+from airflow_provider_vectorize.local.records import NewIndex
+from airflow_provider_vectorize.local.routes import ROUTES
+from airflow_provider_vectorize.local.sabotage import GATEWAY_PAGE
+from airflow_provider_vectorize.local.serve import application
+
+from .fate import ANSWER_LOST, LOST, Fate, Sent
+from .history import FOR_EVER, HistoryEngine, Incarnation, VirtualClock
+from .in_process import InProcessServer, parse_answer, request_bytes, response_of
+
+__all__ = ["ANSWER_LOST", "LOST", "START", "Fate", "Sent", "World"]
+
+HOST = "127.0.0.1:8787"
+READ_ONLY_TOKEN = "read-only-token"
+START = 1_800_000_000.0
+_OPERATIONS = [
+    (method, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), operation) for method, path, operation in ROUTES
+]
+
+
+class World:
+    """The service, its clients and the time.
+
+    :param watermark_skew: Seconds by which the clock behind ``processedUpToDatetime`` and ``created_on`` is wrong.
+    :param budget: Requests per window, as ``"1200/300"``. Default: more than any test sends.
+    :param limits: Limits of the local Vectorize to override, by name.
+    """
+
+    def __init__(
+        self, *, watermark_skew: float = 0.0, budget: str = "1000000000/300", limits: Mapping[str, int] | None = None
+    ) -> None:
+        self.now = START  #: virtual time, in seconds since 1970
+        self.choose_fate: Callable[[Sent], Fate] = lambda sent: Fate()
+        self.sent: list[Sent] = []  #: every request so far, in the order of sending
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
+        self._numbers = itertools.count()
+        self._lock = threading.RLock()
+        memory = Path("/dev/shm")
+        self._directory = tempfile.TemporaryDirectory(prefix="world-", dir=memory if memory.is_dir() else None)
+        all_limits = replace(Limits(), **{"cursor_seconds": FOR_EVER, **(limits or {})})
+        clock = VirtualClock(lambda: self.now, watermark_skew)
+        self._engine = HistoryEngine(Path(self._directory.name), all_limits, clock)
+        budget_ = Budget(Allowance.parse(budget), VirtualClock(lambda: self.now))
+        guard = Guard(ACCOUNT_ID, TOKEN, READ_ONLY_TOKEN)
+        self._parts = Parts(self._engine, clock, budget_, guard, Faults(), Recorder())
+        self._server = InProcessServer(application(self._parts, lambda: f"http://{HOST}/client/v4"))
+
+    def close(self) -> None:
+        self._server.close()
+        self._engine.close()
+        self._directory.cleanup()
+
+    def __enter__(self) -> World:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Time
+
+    def schedule(self, after: float, action: Callable[[], object]) -> None:
+        """Let something happen in so many seconds. It may send requests and schedule more."""
+        heapq.heappush(self._events, (self.now + after, next(self._numbers), action))
+
+    def advance(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+        """Let time pass, with all that is scheduled in it, or less if a condition becomes true meanwhile."""
+        with self._lock:
+            end = self.now + seconds
+            while not until() and self._events and self._events[0][0] <= end:
+                at, _, action = heapq.heappop(self._events)
+                self.now = max(self.now, at)
+                action()
+            if not until():
+                self.now = max(self.now, end)
+
+    # Clients
+
+    def client(
+        self, name: str = "client", *, read_only: bool = False, clock_skew: float = 0.0, **options: Any
+    ) -> VectorizeClient:
+        """Return a client whose requests go through this world and whose waits are virtual.
+
+        :param name: For :attr:`Sent.client`.
+        :param read_only: Its token has no permission to write.
+        :param clock_skew: Seconds by which its own clock is wrong.
+        :param options: Passed to the client: ``retry``, ``timeout``, …
+        """
+        token = READ_ONLY_TOKEN if read_only else TOKEN
+        client = VectorizeClient(
+            Credentials(ACCOUNT_ID, token, base_url=f"http://{HOST}/client/v4"),
+            **{"clock": self.client_clock(clock_skew), **options},
+        )
+        self.mount(client._session, name)
+        return client
+
+    def client_clock(self, skew: float = 0.0) -> ClientClock:
+        """Return the clock of a client: waiting lets virtual time pass."""
+
+        def wait(event: threading.Event, seconds: float) -> bool:
+            self.advance(seconds, event.is_set)
+            return event.is_set()
+
+        return ClientClock(now=lambda: self.now + skew, wait=wait)
+
+    def mount(self, session: requests.Session, name: str) -> None:
+        """Let the requests of a session go through this world."""
+        session.trust_env = False  # looking for proxies would take half of the time of a request
+        session.mount("http://", _Adapter(partial(self._exchange, name)))
+
+    # One request
+
+    def _exchange(self, client: str, request: PreparedRequest, timeout: float) -> Response:
+        with self._lock:
+            message = request_bytes(request, HOST)
+            operation, index = _operation(request)
+            sent = Sent(client, operation, index, self.now)
+            self.sent.append(sent)
+            sent.fate = fate = self.choose_fate(sent)
+            self.advance(fate.travel)
+            answer = None
+            for after in fate.carried_out:
+                if after == 0:
+                    answer = self._carry_out(sent, message)
+                else:
+                    self.schedule(after, partial(self._carry_out, sent, message))
+            if fate.answer == "timeout":
+                self.advance(timeout)
+                raise requests.ReadTimeout(f"no answer within {timeout} s")
+            self.advance(fate.answer_travel)
+            if fate.answer == "cut":
+                raise requests.ConnectionError("the connection was cut")
+            status, headers, body = answer if fate.answer == "real" else self._instead(fate.answer)
+            return response_of(request, status, headers, body)
+
+    def _carry_out(self, sent: Sent, message: bytes) -> tuple[int, HTTPHeaderDict, bytes]:
+        self._engine.lag = 0.0 if sent.write else sent.fate.lag
+        try:
+            status, headers, body = parse_answer(self._server.answer(message))
+        finally:
+            self._engine.lag = 0.0
+        made = self._parts.recorder.requests.pop().mutation_id
+        sent.mutation_ids += [made] if made else []
+        self._set_date(headers, sent.fate.date_skew)
+        return status, headers, body
+
+    def _instead(self, answer: int | Problem) -> tuple[int, HTTPHeaderDict, bytes]:
+        headers = HTTPHeaderDict({"Content-Type": "text/html"})
+        self._set_date(headers, 0.0)
+        if isinstance(answer, int):
+            return answer, headers, GATEWAY_PAGE.format(status=answer).encode()
+        headers |= {"Content-Type": "application/json", **answer.headers}
+        return answer.status, headers, orjson.dumps(answer.body())
+
+    def _set_date(self, headers: HTTPHeaderDict, skew: float | None) -> None:
+        headers.discard("Date")
+        if skew is not None:
+            headers["Date"] = email.utils.formatdate(self.now + skew, usegmt=True)
+
+    # What happens to indexes without a request of a client
+
+    def create_index(self, name: str, dimensions: int = 32, metric: str = "cosine") -> None:
+        """Create an index, or create it anew after :meth:`delete_index`."""
+        self.advance(0.001)  # no two incarnations of an index are created at the same moment
+        self._engine.create_index(ACCOUNT_ID, NewIndex(name, "", dimensions, metric))
+
+    def delete_index(self, name: str) -> None:
+        """Delete an index with all that is pending for it."""
+        self._engine.delete_index(ACCOUNT_ID, name)
+
+    def foreign_mutation(self, name: str) -> str:
+        """Let another writer write something that changes no vector. Return its mutation id."""
+        return self._engine.foreign_mutation(ACCOUNT_ID, name).id
+
+    def fold(self, name: str, mutations: int | None = None) -> tuple[str, ...]:
+        """Let a job end now that applies the oldest pending mutations, at most so many, as one batch.
+
+        :return: Their ids; only the last one becomes the watermark. Empty if nothing is pending or the index is gone.
+        """
+        folded = self._engine.fold(name, mutations)
+        return folded.mutation_ids if folded else ()
+
+    # The authoritative state
+
+    def incarnations(self, name: str) -> list[Incarnation]:
+        """Return every incarnation of an index, the newest last."""
+        return self._engine.incarnations[name]
+
+    def exists(self, name: str) -> bool:
+        """Return whether the index exists."""
+        return bool(self.incarnations(name)) and not self.incarnations(name)[-1].deleted
+
+    def created_on(self, name: str) -> datetime:
+        """Return the creation time of the newest incarnation, as clients read it."""
+        return datetime.fromisoformat(microseconds(self.incarnations(name)[-1].index.created_on))
+
+    def log(self, name: str) -> list[str]:
+        """Return the ids of all mutations of the newest incarnation, in log order."""
+        return [mutation.id for mutation in self.incarnations(name)[-1].log]
+
+    def applied(self, name: str) -> list[str]:
+        """Return the ids of the applied mutations of the newest incarnation, in log order."""
+        return self.log(name)[: self.incarnations(name)[-1].applied]
+
+    def pending(self, name: str) -> list[str]:
+        """Return the ids of the mutations that no job has applied yet, in log order."""
+        return self.log(name)[self.incarnations(name)[-1].applied :]
+
+    def is_applied(self, mutation_id: str) -> bool:
+        """Return whether a mutation is applied in an index that still exists."""
+        return any(mutation_id in self.applied(name) for name in self._engine.incarnations if self.exists(name))
+
+    def vectors(self, name: str) -> dict[str, str]:
+        """Return the digest of each applied vector, by id; see :meth:`LocalVectorize.digest`."""
+        index = self._engine.catalog.index(ACCOUNT_ID, name)
+        return {vector.id: digest(vector) for vector in self._engine.everything(index)}
+
+
+class _Adapter(BaseAdapter):
+    def __init__(self, exchange: Callable[[PreparedRequest, float], Response]) -> None:
+        super().__init__()
+        self._exchange = exchange
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Response:
+        read = timeout[1] if isinstance(timeout, tuple) else timeout
+        return self._exchange(request, 60.0 if read is None else float(read))
+
+    def close(self) -> None:
+        pass
+
+
+def _operation(request: PreparedRequest) -> tuple[str, str]:
+    """Return the operation of a request and the name of its index."""
+    path = request.path_url.partition("?")[0]
+    for method, pattern, operation in _OPERATIONS:
+        match = pattern.fullmatch(path)
+        if match and method == request.method:
+            return operation, match.groupdict().get("index", "")
+    return "unknown", ""
