@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_vectorize import lineage, provider_info, storage
+from airflow_provider_vectorize import lineage, provider_info, spool, storage
 from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
@@ -22,6 +22,7 @@ from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.parts import whole
 from airflow_provider_vectorize.load.plan import Plan, counted, plan
+from airflow_provider_vectorize.load.source import SourceObject
 from airflow_provider_vectorize.load.survey import survey
 from airflow_provider_vectorize.metrics import LoadMetrics
 
@@ -174,7 +175,7 @@ class VectorizeHook(Endpoints, BaseHook):
         )
         with self.get_conn() as client:
             self._loading = client
-            objects = storage.find(source, source_conn_id)
+            objects = spool.named(storage.find(source, source_conn_id))
             self.log.info("Index %s, %s of %s.", index_name, operation, _described(objects))
             index = client.get_index(index_name)
             receipt = run(
@@ -250,6 +251,6 @@ class VectorizeHook(Endpoints, BaseHook):
             client.stop()
 
 
-def _described(objects: Sequence[storage.StoredObject]) -> str:
+def _described(objects: Sequence[SourceObject]) -> str:
     count, size = counted(len(objects), "object"), sum(item.size or 0 for item in objects) / 1e6
     return f"{count}, {size:,.1f} MB as stored, {'the first ' if len(objects) > 1 else ''}{objects[0].uri}"

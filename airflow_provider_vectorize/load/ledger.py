@@ -11,6 +11,7 @@ from airflow_provider_vectorize.load.batches import Batch
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, Keeper
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Ack
+from airflow_provider_vectorize.load.places import row_label
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Receipt
 from airflow_provider_vectorize.load.rows import BadRow
 
@@ -80,7 +81,8 @@ class Ledger:
         for count, row in enumerate(bad, before):
             # Without a file the log is the only place where a dropped row is written down.
             if count < NAMED_ROWS or not self._letters:
-                log.warning("%s, line %d: %s (%s)", self._uris[row.mark.object], row.mark.line, row.reason, where)
+                label = row_label(self._uris[row.mark.object], row.mark.line)
+                log.warning("%s: %s (%s)", label, row.reason, where)
             elif count == NAMED_ROWS:
                 log.warning("Further bad rows are not named here: see %s", self._letters.target.uri)
 

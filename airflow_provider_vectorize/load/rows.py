@@ -10,6 +10,7 @@ import msgspec
 
 from airflow_provider_vectorize.load.checkpoint import Done
 from airflow_provider_vectorize.load.checks import Check
+from airflow_provider_vectorize.load.encoding import non_finite_place
 from airflow_provider_vectorize.load.files import SourceFile
 from airflow_provider_vectorize.load.lines import BOM, KEPT_BYTES, LINE_BYTES, Block, Mark
 from airflow_provider_vectorize.load.vectors import RowProblem
@@ -130,7 +131,7 @@ def _check_again(raw: bytes, check: Check, mark: Mark, bad: list[BadRow]) -> tup
     except UnicodeDecodeError as error:
         bad.append(BadRow(mark, text, f"not UTF-8, at byte {error.start} of the line", True))
     except msgspec.DecodeError as error:
-        bad.append(BadRow(mark, text, f"not a vector in JSON: {error}", True))
+        bad.append(BadRow(mark, text, f"not a vector in JSON: {non_finite_place(text) or error}", True))
     except RecursionError:
         bad.append(BadRow(mark, text, "not a vector in JSON: nested too deeply", True))
     return None
