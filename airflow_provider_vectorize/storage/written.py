@@ -5,11 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.compressed import reason
-from airflow_provider_vectorize.storage.objects import _is_local, _path, _told, _uri, _version
+from airflow_provider_vectorize.storage.objects import StoredObject, _is_local, _path, _scheme, _told, _version
+from airflow_provider_vectorize.storage.replace import regular_file, replace_file, same_file
+
+#: Bytes of one read.
+PIECE_BYTES = 1 << 20
+#: Schemes that lead to the same store.
+_STORES = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "adl": "abfs", "az": "abfs"}
 
 
 class StoredFile:
@@ -21,25 +28,40 @@ class StoredFile:
 
     def __init__(self, uri: str, conn_id: str | None) -> None:
         self._path = _path(uri, conn_id)
-        self.uri = _uri(self._path)
+        self._local = os.path.abspath(self._path.path) if _is_local(self._path) else None
+        self.uri = f"file://{self._local}" if self._local else f"{_scheme(self._path)}://{self._path.path}"
         self._written = ""  # the version that this object wrote
 
-    def read(self) -> bytes:
-        """All of it; nothing where it is not there.
+    def is_one_of(self, objects: Iterable[StoredObject]) -> bool:
+        """Whether it is one of these objects, whatever the names of both are.
 
-        :raises SourceError: it cannot be read.
+        In an object store, bucket and key decide, and not the connection: two connections may lead to one account.
         """
-        with _told(self.uri):
-            try:
-                self._path.fs.invalidate_cache(self._path.path)
-                with self._path.fs.open(self._path.path, "rb") as stream:
-                    return cast(bytes, stream.read())
-            except FileNotFoundError:
-                return b""
+        return any(self._is(item) for item in objects)
+
+    def pieces(self, size: int | None = None) -> Iterator[bytes]:
+        """Read it from the beginning, a piece at a time; nothing if it does not exist.
+
+        :param size: Maximum number of bytes to read.
+        :raises ConfigError: It is not a regular file.
+        :raises SourceError: It cannot be read.
+        """
+        if self._local and not regular_file(self._local):
+            return
+        left = size
+        with _told(self.uri), contextlib.suppress(FileNotFoundError), self._reader() as stream:
+            while piece := stream.read(PIECE_BYTES if left is None else min(left, PIECE_BYTES)):
+                left = None if left is None else left - len(piece)
+                yield piece
+
+    def read(self) -> bytes:
+        """Read all of it; nothing if it does not exist. Errors are those of :meth:`pieces`."""
+        return b"".join(self.pieces())
 
     def write(self, content: IO[bytes]) -> None:
         """Replace it. Whoever reads it, and whatever happens to this process, finds the old or the new one, whole.
 
+        :raises ConfigError: it is not a regular file.
         :raises SourceError: it cannot be written, or somebody else did since this last did.
         """
         if self._written and self._version() != self._written:
@@ -50,32 +72,34 @@ class StoredFile:
             )
         try:
             with _told(self.uri):
-                if _is_local(self._path):
-                    self._write_local(content)
+                if self._local:
+                    replace_file(self._local, content)
                 else:  # an object is there when all of it is
                     with self._path.fs.open(self._path.path, "wb") as stream:
-                        shutil.copyfileobj(content, stream, 1 << 20)
+                        shutil.copyfileobj(content, stream, PIECE_BYTES)
         except SourceError as error:
             cause = error.__cause__
             said = reason(cause) if isinstance(cause, Exception) else error.message
             raise SourceError(f"{self.uri} cannot be written: {said}.", uri=self.uri) from cause
         self._written = self._version()
 
+    def _reader(self) -> IO[bytes]:
+        if self._local:
+            return open(self._local, "rb")
+        self._path.fs.invalidate_cache(self._path.path)
+        return cast(IO[bytes], self._path.fs.open(self._path.path, "rb"))
+
     def _version(self) -> str:
         with _told(self.uri):
             self._path.fs.invalidate_cache(self._path.path)
-            return _version(self._path.fs.info(self._path.path))
+            return _version(self._path.fs.info(self._local or self._path.path))
 
-    def _write_local(self, content: IO[bytes]) -> None:
-        os.makedirs(os.path.dirname(self._path.path), exist_ok=True)
-        beside = f"{self._path.path}.part"  # one that a killed process left is replaced, too
-        try:
-            with open(beside, "wb") as stream:
-                shutil.copyfileobj(content, stream, 1 << 20)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(beside, self._path.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(beside)
-            raise
+    def _is(self, item: StoredObject) -> bool:
+        other = item._path
+        if self._local or _is_local(other):
+            return bool(self._local) and _is_local(other) and same_file(self._local or "", other.path)
+        return self._path.path == other.path and _store(_scheme(self._path)) == _store(_scheme(other))
+
+
+def _store(scheme: str) -> str:
+    return _STORES.get(scheme, scheme)
