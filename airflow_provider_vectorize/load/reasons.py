@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from airflow_provider_vectorize.load.letter_rows import without_origin
+
 #: Reasons that are counted apart. The receipt travels by XCom, so it stays small whatever a source holds.
 REASONS = 20
 OTHER = "other reasons"
@@ -15,7 +17,7 @@ _DETAIL = re.compile(r"""(?:\["[^"]*"\])+|'[^']*'|(?<![\w-])(?<!code )\d+(?:[.,]
 
 def general_reason(reason: str) -> str:
     """Return a reason without what differs from row to row."""
-    return _DETAIL.sub("…", reason)
+    return _DETAIL.sub("…", without_origin(reason))
 
 
 def count_reasons(counts: Mapping[str, int], reasons: Iterable[str]) -> dict[str, int]:
