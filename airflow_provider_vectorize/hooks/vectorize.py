@@ -180,10 +180,8 @@ class VectorizeHook(Endpoints, BaseHook):
         with self.get_conn() as client:
             self._loading = client
             found = storage.find(source, source_conn_id)
-            if target and target.is_one_of(found):
-                raise ConfigError(
-                    f"The dead-letter file {target.uri} is one of the objects to be loaded: write it to another place."
-                )
+            if target:
+                _refuse_overlap(target, found, source, source_conn_id)
             objects = spool.named(found)
             self.log.info("Index %s, %s of %s.", index_name, operation, _described(objects))
             index = client.get_index(index_name)
@@ -266,6 +264,27 @@ class VectorizeHook(Endpoints, BaseHook):
         client: VectorizeClient | None = getattr(self, "_loading", None)
         if client is not None:
             client.stop()
+
+
+def _refuse_overlap(
+    target: storage.StoredFile,
+    objects: Sequence[storage.StoredObject],
+    source: str | Sequence[str],
+    conn_id: str | None,
+) -> None:
+    """Refuse to write dead letters over the source, now or by the next load of it.
+
+    :raises ConfigError: the file is one of the objects, or will be.
+    """
+    if target.is_one_of(objects):
+        raise ConfigError(
+            f"The dead-letter file {target.uri} is one of the objects to be loaded: write it to another place."
+        )
+    if target.is_found_by(source, conn_id):
+        raise ConfigError(
+            f"The dead-letter file {target.uri} matches the pattern of the source, so the next load would take it for "
+            "a part of the source: write it to another folder."
+        )
 
 
 def _described(objects: Sequence[SourceObject]) -> str:

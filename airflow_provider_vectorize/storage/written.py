@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, cast
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+from fsspec.utils import glob_translate
 
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.compressed import reason
-from airflow_provider_vectorize.storage.objects import StoredObject, _is_local, _path, _scheme, _told, _version
+from airflow_provider_vectorize.storage.objects import _GLOB, StoredObject, _is_local, _path, _scheme, _told, _version
 from airflow_provider_vectorize.storage.replace import regular_file, replace_file, same_file
 
 #: Bytes of one read.
@@ -38,6 +42,15 @@ class StoredFile:
         In an object store, bucket and key decide, and not the connection: two connections may lead to one account.
         """
         return any(self._is(item) for item in objects)
+
+    def is_found_by(self, source: str | Sequence[str], conn_id: str | None) -> bool:
+        """Whether a pattern of a source finds it once it exists.
+
+        :param source: Names and patterns.
+        :param conn_id: The storage's connection.
+        """
+        names = [source] if isinstance(source, str) else source
+        return any(self._is_found_by(_path(name, conn_id)) for name in names if _GLOB & set(name))
 
     def pieces(self, size: int | None = None) -> Iterator[bytes]:
         """Read it from the beginning, a piece at a time; nothing if it does not exist.
@@ -93,6 +106,13 @@ class StoredFile:
         with _told(self.uri):
             self._path.fs.invalidate_cache(self._path.path)
             return _version(self._path.fs.info(self._local or self._path.path))
+
+    def _is_found_by(self, pattern: ObjectStoragePath) -> bool:
+        if self._local or _is_local(pattern):
+            mine, theirs = os.path.realpath(self._local or ""), os.path.realpath(pattern.path)
+            return bool(self._local) and _is_local(pattern) and bool(re.fullmatch(glob_translate(theirs), mine))
+        same_store = _store(_scheme(self._path)) == _store(_scheme(pattern))
+        return same_store and bool(re.fullmatch(glob_translate(pattern.path), self._path.path))
 
     def _is(self, item: StoredObject) -> bool:
         other = item._path

@@ -203,6 +203,18 @@ def test_a_source_is_never_replaced_by_dead_letters_however_it_is_named(
     assert not books.requests("upsert")
 
 
+@pytest.mark.parametrize("name", ["bad.ndjson", "deep/er/bad.ndjson"])
+def test_dead_letters_that_the_next_load_would_find_are_refused(place: Place, load: Load, name: str) -> None:
+    from airflow_provider_vectorize.errors import ConfigError
+
+    place.put("a.ndjson", ndjson(0))
+    pattern = "*.ndjson" if "/" not in name else "**/*.ndjson"
+    options = {"source_conn_id": place.conn_id, "on_bad_row": "dead_letter"}
+    with pytest.raises(ConfigError, match="matches the pattern of the source"):
+        load([f"{place.base}/{pattern}"], dead_letter_path=f"{place.base}/{name}", **options)
+    assert load(f"{place.base}/*.ndjson", dead_letter_path=f"{place.base}/deep/{name}", **options)["vectors"] == 1
+
+
 @pytest.mark.parametrize("letters", ["s3://store@", "s3a://store@", "s3://other@", "s3a://other@"])
 def test_an_object_is_not_replaced_through_another_scheme_or_connection(
     s3: ObjectStore, load: Load, monkeypatch: pytest.MonkeyPatch, letters: str
