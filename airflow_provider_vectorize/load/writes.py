@@ -25,10 +25,12 @@ def write_vectors(
 
     :param vectors: ndjson, or vectors as mappings. An iterator is consumed a request at a time.
     :return: the last request's mutation.
-    :raises ConfigError: a vector cannot be written as JSON.
+    :raises ConfigError: these are no vectors, or one of them cannot be written as JSON.
     :raises VectorizeError: its text tells what was acknowledged before.
     """
     limits = client.limits
+    if isinstance(vectors, (str, Mapping, m.Vector)) or not isinstance(vectors, Iterable):
+        raise ConfigError(f"vectors has to be a list of vectors or ndjson as bytes, not {type(vectors).__name__}.")
     rows = _lines(vectors) if isinstance(vectors, bytes) else _encoded(vectors)
     acknowledged = requests = 0
     mutation: m.Mutation | None = None

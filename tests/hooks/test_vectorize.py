@@ -218,6 +218,14 @@ def test_a_vector_that_cannot_be_encoded_is_named_with_what_was_acknowledged(
     assert local_vectorize.count("books") == 5_000
 
 
+@pytest.mark.parametrize("vectors", [vector("a", 1), Vector(id="a", values=values(1)), '{"id": "a"}', None, 7])
+def test_what_are_no_vectors_is_refused(hook: VectorizeHook, local_vectorize: LocalVectorize, vectors: Any) -> None:
+    local_vectorize.clear_requests()
+    with pytest.raises(e.ConfigError, match="vectors has to be a list of vectors or ndjson as bytes, not "):
+        hook.upsert("books", vectors)
+    assert local_vectorize.requests() == []
+
+
 @pytest.mark.parametrize("dtype", ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8", "<i4", ">i8"])
 def test_numpy_values_of_every_layout_are_written(
     hook: VectorizeHook, local_vectorize: LocalVectorize, dtype: str
