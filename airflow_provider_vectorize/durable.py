@@ -48,3 +48,43 @@ def attempt_identity(context: Mapping[str, Any]) -> dict[str, str]:
     The store survives a clear. But each clear raises ``max_tries``, and a retry does not.
     """
     return {"max_tries, which a clear raises": str(getattr(context["ti"], "max_tries", ""))}
+
+
+#: The key of a load's identity that names the run of the task.
+RUN = "run"
+
+
+def run_identity(context: Mapping[str, Any]) -> dict[str, str]:
+    """What tells this task in this DAG run from all others. It is the same for retries, and after a clear.
+
+    :return: nothing for a context of no task, as in unit tests.
+    """
+    ti = context.get("ti")
+    dag_id, run_id, task_id = (getattr(ti, name, None) for name in ("dag_id", "run_id", "task_id"))
+    if not (dag_id and run_id and task_id):
+        return {}
+    map_index = getattr(ti, "map_index", -1)
+    mapped = f"[{map_index}]" if isinstance(map_index, int) and map_index >= 0 else ""
+    return {RUN: f"{dag_id}/{run_id}/{task_id}{mapped}"}
+
+
+def run_name(identity: Mapping[str, str] | None) -> str:
+    """Name the run to which a load belongs: the task's, or what the caller says that makes it this load.
+
+    :param identity: see ``VectorizeHook.load``.
+    :return: nothing where there is neither.
+    """
+    identity = identity or {}
+    named = identity.get(RUN) or run_identity(_current_context()).get(RUN)
+    return named or ", ".join(f"{key}={identity[key]}" for key in sorted(identity))
+
+
+def _current_context() -> Mapping[str, Any]:
+    """The context of the task in which this runs, or an empty one."""
+    from airflow.providers.common.compat.sdk import get_current_context  # noqa: PLC0415 - only a load needs it
+
+    try:
+        context: Mapping[str, Any] = get_current_context()
+        return context
+    except Exception:  # noqa: BLE001 - each version of Airflow raises another error outside of a task
+        return {}

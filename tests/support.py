@@ -58,7 +58,11 @@ class FileTarget:
         self.uri = path.as_uri()
 
     def read(self) -> bytes:
-        return self.path.read_bytes() if self.path.exists() else b""
+        return b"".join(self.pieces())
+
+    def pieces(self, size: int | None = None) -> Iterator[bytes]:
+        if self.path.exists():
+            yield self.path.read_bytes()[:size]
 
     def write(self, content: Any) -> None:
         beside = self.path.with_suffix(".part")

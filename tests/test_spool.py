@@ -49,8 +49,11 @@ def test_no_row_is_kept_when_the_next_one_is_made() -> None:
         (None, "gave NoneType"),
         ({"id": "a"}, "gave dict"),
         ("text", "gave str"),
-        ([{"id": "a"}, ["b"]], "row 2 is none"),
-        ([{"id": "a", "values": {1}}], "Row 1 of embed cannot be written as JSON"),
+        ([{"id": "a"}, ["b"]], r"Row 2 that `embed\(\)` yielded is of the type list"),
+        (
+            [{"id": "a", "values": {1}}],
+            r"Row 1 that `embed\(\)` yielded cannot be written as JSON: values is of the type set",
+        ),
     ],
 )
 def test_what_are_no_rows_is_told(rows: Any, said: str) -> None:

@@ -30,7 +30,9 @@ class VectorizeUpsertDecoratedOperator(DecoratedOperator, VectorizeUpsertOperato
     ``source_conn_id`` and ``durable``.
 
     :param python_callable: yields or returns rows: dicts with ``id``, ``values``, perhaps ``namespace`` and
-        ``metadata``. ``values`` may be a NumPy array.
+        ``metadata``. NumPy arrays and scalars may stand wherever JSON has numbers; see
+        :func:`~airflow_provider_vectorize.load.encoding.encode_row` for the other types. A row that holds NaN or an
+        infinity is a bad row. Messages name a row by the function and its number: "row 17 that `embed()` yielded".
     :param op_args: its arguments. (templated)
     :param op_kwargs: its keyword arguments. (templated)
     :raises ConfigError: what it yields are no rows.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.client import VectorizeClient
-from airflow_provider_vectorize.errors import ConfigError
+from airflow_provider_vectorize.load.writes import write_vectors
 
 
 class Endpoints:
@@ -71,12 +70,17 @@ class Endpoints:
         *,
         unparsable_behavior: m.UnparsableBehavior = "error",
     ) -> m.Mutation:
-        """Insert one batch; a vector whose id is taken is silently left as it is. For files, see :meth:`load`.
+        """Insert vectors; a vector whose id is taken is silently left as it is. For files, see :meth:`load`.
 
-        :param vectors: ndjson, or vectors; at most 5,000 and 100 MB.
+        More than one request takes (5,000 vectors or 100 MB) is sent as several requests, one after the other.
+
+        :param vectors: ndjson, or vectors. NumPy arrays and scalars may stand wherever JSON has numbers; see
+            :func:`~airflow_provider_vectorize.load.encoding.encode_row` for the other types.
         :param unparsable_behavior: with ``discard``, Vectorize drops lines that do not parse and does not say so.
+        :return: the last request's mutation, which follows all others in Vectorize's log.
+        :raises ConfigError: a vector cannot be written as JSON. Every error names what was acknowledged before.
         """
-        return self.client.insert(index_name, _ndjson(vectors), unparsable_behavior=unparsable_behavior)
+        return write_vectors(self.client, "insert", index_name, vectors, unparsable_behavior)
 
     def upsert(
         self,
@@ -85,8 +89,8 @@ class Endpoints:
         *,
         unparsable_behavior: m.UnparsableBehavior = "error",
     ) -> m.Mutation:
-        """Insert or replace one batch; the parameters are those of :meth:`insert`."""
-        return self.client.upsert(index_name, _ndjson(vectors), unparsable_behavior=unparsable_behavior)
+        """Insert or replace vectors; parameters, result and errors are those of :meth:`insert`."""
+        return write_vectors(self.client, "upsert", index_name, vectors, unparsable_behavior)
 
     def query(
         self,
@@ -144,13 +148,3 @@ class Endpoints:
     def list_metadata_indexes(self, index_name: str) -> list[m.MetadataIndex]:
         """The metadata indexes of an index."""
         return self.client.list_metadata_indexes(index_name)
-
-
-def _ndjson(vectors: bytes | Iterable[m.Vector | Mapping[str, Any]]) -> bytes:
-    if isinstance(vectors, bytes):
-        return vectors
-    rows = (v.to_dict() if isinstance(v, m.Vector) else dict(v) for v in vectors)
-    try:
-        return b"".join(json.dumps(row, allow_nan=False).encode() + b"\n" for row in rows)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"A vector cannot be written as JSON: {error}.") from None

@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_vectorize import lineage, provider_info, storage
+from airflow_provider_vectorize import lineage, provider_info, spool, storage
 from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
+from airflow_provider_vectorize.durable import run_name
 from airflow_provider_vectorize.errors import AuthError, ConfigError, NoAnswerError, VectorizeError
 from airflow_provider_vectorize.hooks.connection import client_from
 from airflow_provider_vectorize.hooks.endpoints import Endpoints
@@ -22,6 +23,8 @@ from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.parts import whole
 from airflow_provider_vectorize.load.plan import Plan, counted, plan
+from airflow_provider_vectorize.load.reasons import summary
+from airflow_provider_vectorize.load.source import SourceObject
 from airflow_provider_vectorize.load.survey import survey
 from airflow_provider_vectorize.metrics import LoadMetrics
 
@@ -140,16 +143,17 @@ class VectorizeHook(Endpoints, BaseHook):
         :param unparsable_behavior: ``discard`` drops lines that are no vector in JSON, counts them and writes
             each to the log or the dead-letter file; ``error`` treats them like other bad rows.
         :param on_bad_row: ``fail``, or ``dead_letter``: go on without it.
-        :param dead_letter_path: the ndjson file for bad rows, at the same storage; replaced if it is there, and empty
-            if no row is bad.
+        :param dead_letter_path: the ndjson file for bad rows, at the same storage, empty if no row is bad. Letters that
+            this run of the task wrote are replaced, those of another run and all other files are refused; outside of a
+            task ``identity`` says which run it is. Not a link, nor named like a compressed file.
         :param max_bad_rows: with more than this the load fails.
         :param max_in_flight: requests under way at a time. Rows with the same id keep their order all the same.
         :param checkpoints: where to keep how far the load came; without it a retry starts over.
         :param identity: what else makes it this load, by name: if one changes, a retry starts over. With it the
             checkpoint of a finished load is kept, and the same load again sends nothing; without it, it is cleared.
         :return: the receipt, JSON-plain: ``mutation_id`` (of the last batch), ``mutation_ids``, ``index_name``,
-            ``operation``, ``vectors``, ``batches``, ``bytes_sent``, ``rejected``, ``accepted_at``; and
-            ``sent_after``, ``samples`` and ``sealed``, which the wait needs.
+            ``operation``, ``vectors``, ``batches``, ``bytes_sent``, ``rejected``, ``rejected_by_reason``,
+            ``dead_letter_path``, ``accepted_at``; and ``sent_after``, ``samples`` and ``sealed``, which the wait needs.
         :raises SourceError: an object is missing, cut off or changed, or nothing matches, or there are no rows.
         :raises BadRowError: a bad row, with its object, line and byte.
         :raises ApiError: what Vectorize said; :attr:`progress` tells what it had accepted before.
@@ -162,7 +166,8 @@ class VectorizeHook(Endpoints, BaseHook):
             raise ConfigError(f"unparsable_behavior has to be 'error' or 'discard', not {unparsable_behavior!r}.")
         if (on_bad_row == "dead_letter") != bool(dead_letter_path):
             raise ConfigError("on_bad_row='dead_letter' and a dead_letter_path go together: give both or neither.")
-        letters = DeadLetters(storage.StoredFile(dead_letter_path, source_conn_id)) if dead_letter_path else None
+        target = storage.StoredFile(dead_letter_path, source_conn_id) if dead_letter_path else None
+        letters = DeadLetters(target, run_name(identity)) if target else None
         options = LoadOptions(
             validation=validation,
             float32_text=float32_text,
@@ -174,7 +179,10 @@ class VectorizeHook(Endpoints, BaseHook):
         )
         with self.get_conn() as client:
             self._loading = client
-            objects = storage.find(source, source_conn_id)
+            found = storage.find(source, source_conn_id)
+            if target:
+                _refuse_overlap(target, found, source, source_conn_id)
+            objects = spool.named(found)
             self.log.info("Index %s, %s of %s.", index_name, operation, _described(objects))
             index = client.get_index(index_name)
             receipt = run(
@@ -197,6 +205,14 @@ class VectorizeHook(Endpoints, BaseHook):
             receipt.rejected,
             receipt.mutation_id,
         )
+        if receipt.rejected:
+            where = f"written to {receipt.dead_letter_path}" if receipt.dead_letter_path else "named above"
+            self.log.warning(
+                "Rejected %s: %s. They are %s.",
+                counted(receipt.rejected, "row"),
+                summary(receipt.rejected_by_reason),
+                where,
+            )
         return receipt.to_dict()
 
     def plan(
@@ -250,6 +266,27 @@ class VectorizeHook(Endpoints, BaseHook):
             client.stop()
 
 
-def _described(objects: Sequence[storage.StoredObject]) -> str:
+def _refuse_overlap(
+    target: storage.StoredFile,
+    objects: Sequence[storage.StoredObject],
+    source: str | Sequence[str],
+    conn_id: str | None,
+) -> None:
+    """Refuse to write dead letters over the source, now or by the next load of it.
+
+    :raises ConfigError: the file is one of the objects, or will be.
+    """
+    if target.is_one_of(objects):
+        raise ConfigError(
+            f"The dead-letter file {target.uri} is one of the objects to be loaded: write it to another place."
+        )
+    if target.is_found_by(source, conn_id):
+        raise ConfigError(
+            f"The dead-letter file {target.uri} matches the pattern of the source, so the next load would take it for "
+            "a part of the source: write it to another folder."
+        )
+
+
+def _described(objects: Sequence[SourceObject]) -> str:
     count, size = counted(len(objects), "object"), sum(item.size or 0 for item in objects) / 1e6
     return f"{count}, {size:,.1f} MB as stored, {'the first ' if len(objects) > 1 else ''}{objects[0].uri}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from airflow_provider_vectorize.errors import BadRowError
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.parts import byte
+from airflow_provider_vectorize.load.places import row_place
 from airflow_provider_vectorize.load.rows import BadRow
 
 
@@ -44,11 +45,10 @@ class BadRows:
 
     def _error(self, row: BadRow, advice: str) -> BadRowError:
         uri = self._uris[row.mark.object]
-        offset = byte(uri, row.mark.offset)
         return BadRowError(
-            f"Line {row.mark.line} of {uri} (byte {offset:,}) cannot be loaded: {row.reason}. {advice}",
+            f"{row_place(uri, row.mark.line, row.mark.offset)} cannot be loaded: {row.reason}. {advice}",
             uri=uri,
             line=row.mark.line,
-            offset=offset,
+            offset=byte(uri, row.mark.offset),
             reason=row.reason,
         )

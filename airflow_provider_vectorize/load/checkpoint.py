@@ -70,12 +70,14 @@ class Checkpoint:
     :param done: what is dealt with.
     :param receipt: what was acknowledged so far.
     :param dead_letter_bytes: length of the dead-letter file that belongs to it.
+    :param dead_letter_digest: identifies what the file holds.
     """
 
     identity: Mapping[str, str]
     done: Done
     receipt: Receipt
     dead_letter_bytes: int = 0
+    dead_letter_digest: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-plain."""
@@ -85,6 +87,7 @@ class Checkpoint:
             "done": [[list(start), list(end)] for start, end in self.done.ranges],
             "receipt": self.receipt.to_dict(),
             "dead_letter_bytes": self.dead_letter_bytes,
+            "dead_letter_digest": self.dead_letter_digest,
         }
 
     @classmethod
@@ -95,7 +98,8 @@ class Checkpoint:
         try:
             done = Done(tuple((Mark(*start), Mark(*end)) for start, end in plain["done"]))
             receipt = Receipt.from_dict(plain["receipt"])
-            return cls(dict(plain["identity"]), done, receipt, int(plain["dead_letter_bytes"]))
+            letters = int(plain["dead_letter_bytes"]), str(plain["dead_letter_digest"])
+            return cls(dict(plain["identity"]), done, receipt, *letters)
         except (KeyError, TypeError, ValueError, ConfigError):
             return None
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable
-from typing import IO, Protocol
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, Protocol
 
+from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load.files import spooling, temporary_file
 from airflow_provider_vectorize.load.parts import byte
 from airflow_provider_vectorize.load.rows import BadRow
+
+log = logging.getLogger(__name__)
+
+#: Bytes of an existing file that are read to see which run wrote it.
+_HEAD_BYTES = 16_384
+#: The first key of a letter that a run of a task wrote.
+_RUN = re.compile(rb'\{"run": ("(?:[^"\\]|\\.)*"), ')
+_COMPRESSED = (".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".lz4", ".snappy", ".br", ".zip")
 
 
 class Target(Protocol):
@@ -20,7 +32,9 @@ class Target(Protocol):
     @property
     def uri(self) -> str: ...
 
-    def read(self) -> bytes: ...
+    def pieces(self, size: int | None = None) -> Iterator[bytes]:
+        """Read it from the beginning, up to ``size`` bytes; nothing if it does not exist."""
+        ...
 
     def write(self, content: IO[bytes]) -> None:
         """Replace it, all or nothing, whatever happens to this process meanwhile."""
@@ -29,58 +43,117 @@ class Target(Protocol):
 class DeadLetters:
     """Collects bad rows in a temporary file and copies it to the target.
 
-    Each line holds ``object``, ``line`` (from 1; of a part, from where it begins), ``offset`` (in bytes of the
-    decompressed object, whole or not), ``reason`` and ``row`` (its text; bytes that are not UTF-8 appear as
-    ``\\udcXX``, so that nothing is lost). A row that only Vectorize refused stands there as it was sent, perhaps with
-    its values in float32 text.
+    Each line holds ``run`` (the run of a task that wrote it, where there is one), ``object``, ``line`` (from 1; of a
+    part, from where it begins), ``offset`` (in bytes of the decompressed object, whole or not), ``reason`` and ``row``
+    (its text; bytes that are not UTF-8 appear as ``\\udcXX``, so that nothing is lost). A row that only Vectorize
+    refused stands there as it was sent, perhaps with its values in float32 text.
+
+    Letters of another run are never replaced: a load that cannot know whose letters a file holds refuses to start.
+
+    :param target: the file.
+    :param run: names the run whose letters these are, the same for each of its attempts. Empty: there is no run, and
+        every file that is not empty is another's.
+    :raises ConfigError: the file's name promises compressed text.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, run: str = "") -> None:
+        if target.uri.lower().endswith(_COMPRESSED):
+            raise ConfigError(
+                f"Dead letters are written as plain text, and {target.uri} is named like a compressed file: give "
+                "dead_letter_path another ending, such as .ndjson."
+            )
         self.target = target
         self.size = 0  #: bytes so far
+        self._run = run
+        self._hash = hashlib.sha256()
         self._file = temporary_file()
 
-    def begin(self) -> None:
-        """Replace what an earlier load left, so that nobody takes its rows for this one's.
+    @property
+    def digest(self) -> str:
+        """Identifies the letters so far."""
+        return self._hash.hexdigest()
 
+    def begin(self) -> None:
+        """Write an empty file, so that nobody takes an earlier attempt's rows for this one's.
+
+        :raises ConfigError: the file holds something else than letters of this run.
         :raises SourceError: the file cannot be written, which is better known now than after an hour.
         """
+        self._refuse_other_runs()
         self._write(b"")
 
-    def restore(self, size: int) -> bool:
+    def restore(self, size: int, digest: str) -> bool:
         """Take up what an earlier attempt wrote, as far as its checkpoint speaks for it.
 
-        :return: whether it is still there.
+        :param size: bytes of its letters.
+        :param digest: theirs, see :attr:`digest`.
+        :return: whether they are still there, unchanged.
+        :raises ConfigError: the checkpoint speaks of no letters, and the file holds those of another run.
         """
-        content = self.target.read()
-        if len(content) < size:
+        if not size:
+            self.begin()
+            return True
+        hashed = hashlib.sha256()
+        with spooling():
+            self._file.seek(0)
+        for piece in self.target.pieces(size):
+            hashed.update(piece)
+            self._append(piece)
+        if hashed.hexdigest() != digest:
             return False
-        self._write(content[:size])
+        self._hash, self.size = hashed, size
+        self._write(b"")
         return True
 
     def add(self, rows: Iterable[tuple[str, BadRow]]) -> None:
         """Write rows down, each with its object's URI. They are safe when this returns, or it raises."""
-        self._write(b"".join(dead_letter(uri, row) for uri, row in rows))
+        self._write(b"".join(dead_letter(uri, row, self._run) for uri, row in rows))
 
     def _write(self, lines: bytes) -> None:
         with spooling():
             self._file.seek(self.size)
             self._file.truncate()  # an earlier write may have failed half-way
-            view = memoryview(lines)
-            while view:
-                view = view[self._file.write(view) :]
+        self._append(lines)
+        with spooling():
             self._file.seek(0)
         self.target.write(self._file)
         self.size += len(lines)
+        self._hash.update(lines)
+
+    def _append(self, data: bytes) -> None:
+        view = memoryview(data)
+        with spooling():
+            while view:
+                view = view[self._file.write(view) :]
+
+    def _refuse_other_runs(self) -> None:
+        try:
+            head = b"".join(self.target.pieces(_HEAD_BYTES))
+        except SourceError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                raise
+            # S3 answers like this for an object that does not exist if nobody may list the bucket.
+            log.warning("%s cannot be read, so any letters in it are replaced. %s", self.target.uri, error)
+            return
+        found = _RUN.match(head)
+        run = json.loads(found[1]) if found else ""
+        if head and not (run and run == self._run):
+            whose = f"the dead letters of {run}" if run else "something else than dead letters of this run"
+            raise ConfigError(
+                f"{self.target.uri} holds {whose}, and this load would replace it. Give each run a file of its own, "
+                "with {{ run_id }} in dead_letter_path (and {{ ti.map_index }} for mapped tasks), or move the file "
+                "away."
+            )
 
     def close(self) -> None:
         """Give the disk back."""
         self._file.close()
 
 
-def dead_letter(uri: str, row: BadRow) -> bytes:
+def dead_letter(uri: str, row: BadRow, run: str = "") -> bytes:
     """One line of the file."""
-    letter = {
+    letter: dict[str, Any] = {"run": run} if run else {}
+    letter |= {
         "object": uri,
         "line": row.mark.line,
         "offset": byte(uri, row.mark.offset),

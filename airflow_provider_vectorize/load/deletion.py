@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -13,12 +14,15 @@ import msgspec
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.pacing import StoppedError
-from airflow_provider_vectorize.errors import ApiError, BadRowError, SourceError, VectorizeError
+from airflow_provider_vectorize.errors import ApiError, BadRowError, ConfigError, SourceError, VectorizeError
 from airflow_provider_vectorize.load.delivery import SAMPLES
+from airflow_provider_vectorize.load.id_lines import bare_id, first_column
 from airflow_provider_vectorize.load.lines import BOM, Mark, read_blocks
 from airflow_provider_vectorize.load.parts import byte
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Sample
 from airflow_provider_vectorize.load.source import SourceObject
+
+log = logging.getLogger(__name__)
 
 #: What the lines of a source are: an id each, or a vector in JSON each, as a load takes them.
 LinesAre = Literal["ids", "vectors"]
@@ -35,10 +39,13 @@ def delete(client: VectorizeClient, index_name: str, ids: Iterable[str]) -> dict
     :raises VectorizeError: its text tells what was acknowledged before.
     """
     last, kept, sent, batches = None, deque[str](maxlen=MUTATION_IDS), 0, 0
+    existing: dict[str, int] | None = None
     samples: list[Sample] = []
     before = None
     try:
         for page, last_page in _pages(ids, client.limits.ids_per_delete):
+            if existing is None:
+                existing = _existing(client, index_name, page[: client.limits.ids_per_get])
             if last_page:
                 samples = _samples(client, index_name, page)
             before = client.server_time
@@ -62,6 +69,7 @@ def delete(client: VectorizeClient, index_name: str, ids: Iterable[str]) -> dict
         "samples": [asdict(sample) for sample in samples],
         "sealed": True,
         "created_on": last["created_on"] if last else None,
+        "existing_of_first": existing or {"ids": 0, "existing": 0},
     }
 
 
@@ -81,6 +89,35 @@ def _pages(ids: Iterable[str], size: int) -> Iterator[tuple[list[str], bool]]:
         yield page, True
 
 
+def _existing(client: VectorizeClient, index_name: str, first: Sequence[str]) -> dict[str, int]:
+    """Count how many of the first ids exist in the index, and complain if there are none.
+
+    Deleting ids that do not exist is a success, so that a file in a wrong format would go unnoticed.
+
+    :raises ConfigError: the lines have a second column: only what stands before it exists.
+    """
+    try:
+        found = len(client.get_by_ids(index_name, dict.fromkeys(first)))
+        columns = [column for column in map(first_column, first) if column]
+        in_columns = client.get_by_ids(index_name, dict.fromkeys(columns)) if columns and not found else ()
+    except ApiError:
+        return {"ids": 0, "existing": 0}  # what is wrong the deletion itself tells better
+    ids = len(dict.fromkeys(first))
+    if in_columns:
+        raise ConfigError(
+            f'The ids seem to have a second column: none of the first {ids} exists in index "{index_name}", but for '
+            f"{len(in_columns)} of them what stands before the first space or vertical bar does. Keep the id only."
+        )
+    if not found:
+        log.warning(
+            'None of the first %d ids exists in index "%s": either these vectors were deleted before, or the '
+            "ids are not written as in the index.",
+            ids,
+            index_name,
+        )
+    return {"ids": ids, "existing": found}
+
+
 def _samples(client: VectorizeClient, index_name: str, page: Sequence[str]) -> list[Sample]:
     """Some vectors of the last page that are there now, so that to see them gone tells something."""
     try:
@@ -96,19 +133,21 @@ def read_ids(objects: Sequence[SourceObject], lines_are: LinesAre, limits: Limit
     :raises BadRowError: a line holds no id that a vector could have.
     :raises SourceError: an object cannot be read to its end, or changed while it was read.
     """
-    read = _PARSERS[lines_are]()
+    read = _PARSERS[lines_are]
     for number, item in enumerate(objects):
         with item.open(0) as opened:
+            first = True
             for block in read_blocks(opened.stream, Mark(number)):
                 line, offset = block.mark.line, block.mark.offset
                 for raw in block.text.split(b"\n"):
                     text = (raw.removeprefix(BOM) if offset == 0 else raw).strip(b" \t\r")
                     if text:
-                        vector_id, reason = _checked(read, text, limits)
+                        vector_id, reason = _checked(read, text, limits, first)
+                        first = False
                         if reason:
                             at = byte(item.uri, offset)
                             raise BadRowError(
-                                f"Line {line} of {item.uri} (byte {at}) holds no id: {reason}.",
+                                f"Line {line} of {item.uri} (byte {at:,}) holds no id: {reason}.",
                                 uri=item.uri,
                                 line=line,
                                 offset=at,
@@ -120,24 +159,29 @@ def read_ids(objects: Sequence[SourceObject], lines_are: LinesAre, limits: Limit
             raise SourceError(f"{item.uri} changed while it was read. Delete again when it is whole.", uri=item.uri)
 
 
-def _checked(read: Callable[[bytes], str], text: bytes, limits: Limits) -> tuple[str, str]:
+def _checked(read: _Parser, text: bytes, limits: Limits, first: bool) -> tuple[str, str]:
     """The id, or what is wrong with it."""
+    vector_id, reason = read(text, first)
+    size = len(vector_id.encode())
+    if not reason and not 0 < size <= limits.id_bytes:
+        reason = f"{size} bytes, and an id has 1 to {limits.id_bytes}"
+    return vector_id, reason
+
+
+def _vector_id(text: bytes, first: bool) -> tuple[str, str]:
+    """The id of a vector in JSON."""
     try:
-        vector_id = read(text)
+        return _decode_row(text).id, ""
     except UnicodeDecodeError as error:
         return "", f"not UTF-8, at byte {error.start} of the line"
     except msgspec.DecodeError as error:
         return "", f"not a vector in JSON: {error}"
-    size = len(vector_id.encode())
-    return vector_id, "" if 0 < size <= limits.id_bytes else f"{size} bytes, and an id has 1 to {limits.id_bytes}"
 
 
-def _vector_ids() -> Callable[[bytes], str]:
-    decoder = msgspec.json.Decoder(_Row)
-    return lambda text: decoder.decode(text).id
-
-
-_PARSERS: dict[LinesAre, Callable[[], Callable[[bytes], str]]] = {"ids": lambda: bytes.decode, "vectors": _vector_ids}
+_decode_row = msgspec.json.Decoder(_Row).decode
+#: A line, and whether it is the first of its object → the id, and what is wrong with it.
+_Parser = Callable[[bytes, bool], tuple[str, str]]
+_PARSERS: dict[LinesAre, _Parser] = {"ids": lambda text, first: bare_id(text, first=first), "vectors": _vector_id}
 
 
 def _progress(sent: int, batches: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import Index, Operation
-from airflow_provider_vectorize.errors import ConfigError, SourceError
+from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.bad_rows import BadRows
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointStore, Done, Keeper, resume
 from airflow_provider_vectorize.load.checks import choose_check
@@ -16,7 +16,6 @@ from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Delivery
 from airflow_provider_vectorize.load.ledger import Ledger
 from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.load.parts import whole
 from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.source import SourceObject
@@ -45,10 +44,6 @@ def run(
     """
     uris = [item.uri for item in objects]
     letters = options.dead_letters
-    if letters and letters.target.uri in map(whole, uris):
-        raise ConfigError(
-            f"The dead-letter file {letters.target.uri} is one of the objects to be loaded: write it to another place."
-        )
     keeper = Keeper(store)
     begun = _begin(
         Checkpoint(
@@ -62,7 +57,12 @@ def run(
                 "dead-letter file": letters.target.uri if letters else "",
             },
             Done(),
-            Receipt(operation, index.name, created_on=index.created_on.isoformat() if index.created_on else None),
+            Receipt(
+                operation,
+                index.name,
+                created_on=index.created_on.isoformat() if index.created_on else None,
+                dead_letter_path=letters.target.uri if letters else None,
+            ),
         ),
         keeper,
         letters,
@@ -83,7 +83,7 @@ def run(
 def _begin(fresh: Checkpoint, keeper: Keeper, letters: DeadLetters | None, uris: Sequence[str]) -> Checkpoint:
     """The checkpoint to go on from, or the fresh one; and the dead-letter file as it belongs to it."""
     begun, say = resume(keeper.load(), fresh.identity, uris)
-    if begun and letters and not letters.restore(begun.dead_letter_bytes):
+    if begun and letters and not letters.restore(begun.dead_letter_bytes, begun.dead_letter_digest):
         begun, say = None, f"The dead-letter file {letters.target.uri} is not what it was: starting over."
     if say:
         log.info("%s", say)

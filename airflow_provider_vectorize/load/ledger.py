@@ -11,6 +11,8 @@ from airflow_provider_vectorize.load.batches import Batch
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, Keeper
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Ack
+from airflow_provider_vectorize.load.places import row_label
+from airflow_provider_vectorize.load.reasons import count_reasons
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Receipt
 from airflow_provider_vectorize.load.rows import BadRow
 
@@ -47,7 +49,11 @@ class Ledger:
         if self._letters and bad:
             self._letters.add((self._uris[row.mark.object], row) for row in bad)
         self._name(bad, self.receipt.rejected)
-        receipt = replace(self.receipt, rejected=self.receipt.rejected + len(bad))
+        receipt = replace(
+            self.receipt,
+            rejected=self.receipt.rejected + len(bad),
+            rejected_by_reason=count_reasons(self.receipt.rejected_by_reason, (row.reason for row in bad)),
+        )
         if acks:
             receipt = _acknowledged(receipt, acks, sealed=batch.last)
         self.checkpoint = replace(
@@ -55,6 +61,7 @@ class Ledger:
             done=self.checkpoint.done.add(batch.start, batch.end),
             receipt=receipt,
             dead_letter_bytes=self._letters.size if self._letters else 0,
+            dead_letter_digest=self._letters.digest if self._letters else "",
         )
         self._keeper.save(self.checkpoint)
 
@@ -80,7 +87,8 @@ class Ledger:
         for count, row in enumerate(bad, before):
             # Without a file the log is the only place where a dropped row is written down.
             if count < NAMED_ROWS or not self._letters:
-                log.warning("%s, line %d: %s (%s)", self._uris[row.mark.object], row.mark.line, row.reason, where)
+                label = row_label(self._uris[row.mark.object], row.mark.line)
+                log.warning("%s: %s (%s)", label, row.reason, where)
             elif count == NAMED_ROWS:
                 log.warning("Further bad rows are not named here: see %s", self._letters.target.uri)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,8 @@ class Receipt:
         for every load that succeeds: where the last batch was refused or empty, the load sends a marker.
     :param sent_after: ISO 8601, the server's clock in an answer that came before the last mutation was sent.
     :param created_on: ISO 8601, when this incarnation of the index was created, as read before the load.
+    :param rejected_by_reason: the rejected rows counted by reason, with ``…`` for what differs from row to row.
+    :param dead_letter_path: URI of the dead-letter file, if the load writes one. It is empty if no row was rejected.
     """
 
     operation: str
@@ -92,6 +94,8 @@ class Receipt:
     sealed: bool = False
     sent_after: str | None = None
     created_on: str | None = None
+    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+    dead_letter_path: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-plain, because XCom does not bring back the classes of other packages."""
@@ -109,8 +113,10 @@ class Receipt:
                 Sample(str(s["id"]), str(s["digest"]), bool(s.get("new"))) for s in plain.get("samples") or ()
             )
             known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
-            return cls(**known | {"samples": samples, "mutation_ids": tuple(plain.get("mutation_ids") or ())})
-        except (TypeError, KeyError, AttributeError) as error:
+            reasons = {str(reason): int(count) for reason, count in (plain.get("rejected_by_reason") or {}).items()}
+            known |= {"samples": samples, "rejected_by_reason": reasons}
+            return cls(**known | {"mutation_ids": tuple(plain.get("mutation_ids") or ())})
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise ConfigError(
                 "This is not a receipt of a load: pass what an insert or upsert task returned."
             ) from error

@@ -10,7 +10,9 @@ import msgspec
 
 from airflow_provider_vectorize.load.checkpoint import Done
 from airflow_provider_vectorize.load.checks import Check
+from airflow_provider_vectorize.load.encoding import non_finite_place
 from airflow_provider_vectorize.load.files import SourceFile
+from airflow_provider_vectorize.load.letter_rows import LetterCheck, row_in_letter
 from airflow_provider_vectorize.load.lines import BOM, KEPT_BYTES, LINE_BYTES, Block, Mark
 from airflow_provider_vectorize.load.vectors import RowProblem
 
@@ -72,13 +74,26 @@ def check_rows(block: Block, check: Check) -> Rows:
         # The block's end is not known yet: the next one begins there.
         return Rows(number, b"", [], [], [], 0, [], [BadRow(block.mark, block.data, reason, True)], block.mark)
     data = block.data
+    if block.ends and row_in_letter(data[: block.ends[0]]):
+        return _look_at_letters(block, check)
     if block.ends and data[block.ends[-1] - 1] == _NEWLINE and not (offset == 0 and data.startswith(BOM)):
         checked = check.block(data, block.ends)
         if checked:
             body = data if checked.body is None else checked.body
             lines = range(line, line + len(block.ends))
             return Rows(number, body, checked.ends, checked.ids, lines, offset, [0, *block.ends], [], block.end)
-    return _look_at_each(block, check)
+    rows = _look_at_each(block, check)
+    return _look_at_letters(block, check) if any(row_in_letter(bad.text) for bad in rows.bad) else rows
+
+
+def _look_at_letters(block: Block, check: Check) -> Rows:
+    """Check the rows in dead letters that are loaded again."""
+    rows = _look_at_each(block, LetterCheck(check))
+    bad = []
+    for row in rows.bad:
+        letter = row_in_letter(row.text)
+        bad.append(row._replace(text=letter.text, reason=f"{row.reason} ({letter.origin})") if letter else row)
+    return rows._replace(bad=bad)
 
 
 def _look_at_each(block: Block, check: Check) -> Rows:
@@ -130,7 +145,7 @@ def _check_again(raw: bytes, check: Check, mark: Mark, bad: list[BadRow]) -> tup
     except UnicodeDecodeError as error:
         bad.append(BadRow(mark, text, f"not UTF-8, at byte {error.start} of the line", True))
     except msgspec.DecodeError as error:
-        bad.append(BadRow(mark, text, f"not a vector in JSON: {error}", True))
+        bad.append(BadRow(mark, text, f"not a vector in JSON: {non_finite_place(text) or error}", True))
     except RecursionError:
         bad.append(BadRow(mark, text, "not a vector in JSON: nested too deeply", True))
     return None

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
-from airflow_provider_vectorize.durable import attempt_identity, checkpoints
+from airflow_provider_vectorize.durable import attempt_identity, checkpoints, run_identity
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.lineage import operator_lineage, tell_outlets
 from airflow_provider_vectorize.links.load import (
@@ -34,8 +34,9 @@ class VectorizeUpsertOperator(BaseOperator):
 
     Returned to XCom, and each key on its own, so that ``load.output["mutation_id"]`` works, too: ``mutation_id``
     (of the last batch), ``mutation_ids`` (at most the last 1,000), ``index_name``, ``operation``, ``vectors``,
-    ``batches``, ``bytes_sent``, ``rejected``, ``accepted_at``; ``sent_after``, ``samples`` and ``sealed`` (for the
-    sensor). Beside the receipt there are the addresses of the links on the task's page.
+    ``batches``, ``bytes_sent``, ``rejected``, ``rejected_by_reason`` (counts), ``dead_letter_path`` (its URI or
+    ``None``), ``accepted_at``; ``sent_after``, ``samples`` and ``sealed`` (for the sensor).
+    Beside the receipt there are the addresses of the links on the task's page.
 
     With the asset ``vectorize://<account id>/<index name>`` among the ``outlets``, its event carries ``mutation_id``,
     ``vectors``, ``rejected``, ``batches`` and ``accepted_at``. OpenLineage is told of the objects and the index.
@@ -52,8 +53,9 @@ class VectorizeUpsertOperator(BaseOperator):
     :param unparsable_behavior: ``error``: a line that is no vector in JSON is a bad row like others. ``discard``:
         it is dropped, counted in ``rejected`` and written to the log or the dead-letter file.
     :param on_bad_row: ``fail`` the task and name the line, or ``dead_letter``: write the row down and go on.
-    :param dead_letter_path: where to: an ndjson file at the same storage, replaced if it is there, and empty if no
-        row is bad; each load needs its own. (templated)
+    :param dead_letter_path: where to: an ndjson file at the same storage, empty if no row is bad. Each run needs its
+        own, so put ``{{ run_id }}`` into its name, and ``{{ ti.map_index }}`` if the task is mapped. A retry or a
+        cleared task replaces its own letters; a file that holds anything else fails the task. (templated)
     :param max_bad_rows: with more than this the task fails all the same.
     :param max_in_flight: requests under way at a time. Rows with the same id keep their order all the same.
     :param durable: keep checkpoints between retries, on Airflow 3.3 and newer. "Clear" starts over.
@@ -126,7 +128,7 @@ class VectorizeUpsertOperator(BaseOperator):
             max_bad_rows=self.max_bad_rows,
             max_in_flight=self.max_in_flight,
             checkpoints=checkpoints(context) if self.durable else None,
-            identity=attempt_identity(context),
+            identity=attempt_identity(context) | run_identity(context),
         )
         self._tell(context)
         return receipt

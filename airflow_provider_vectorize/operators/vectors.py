@@ -12,6 +12,7 @@ from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.errors import ConfigError, VectorsNotFoundError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.load.deletion import LinesAre, delete, read_ids
+from airflow_provider_vectorize.load.plan import counted
 
 
 class VectorizeDeleteVectorsOperator(BaseOperator):
@@ -25,7 +26,9 @@ class VectorizeDeleteVectorsOperator(BaseOperator):
 
     Returned to XCom, and each key on its own: ``operation`` ("delete"), ``index_name``, ``mutation_id`` (of the last
     request), ``mutation_ids`` (at most the last 1,000), ``vectors`` (ids sent), ``batches``, ``accepted_at``,
-    ``sent_after`` and ``samples`` (for the sensor).
+    ``sent_after`` and ``samples`` (for the sensor), ``existing_of_first`` (``ids``: how many of the first ids were
+    looked up before the deletion, at most 20; ``existing``: how many of those the index had). If it had none of them,
+    the log warns: a deletion of ids that do not exist is a success, also where a file spells them differently.
 
     :param index_name: the index. (templated)
     :param ids: a list of ids, or the output of a task that made one; for more than some thousand use a source. Or
@@ -33,7 +36,9 @@ class VectorizeDeleteVectorsOperator(BaseOperator):
     :param source: a URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them; ``.gz``
         and ``.zst`` by name. (templated)
     :param source_lines_are: with a source, what its lines are: ``ids``, the bare id on each line; or ``vectors``,
-        ndjson as it was loaded once, of which only the ``id`` is looked at. Spaces around a bare id do not count.
+        ndjson as it was loaded once, of which only the ``id`` is looked at. Spaces around a bare id do not count. A
+        bare id has no quotes or brackets around it, and no comma, semicolon, tab or other control character in
+        it, so that no list, table or other encoding passes for ids: write other ids as ``{"id": "…"}``.
     :param source_conn_id: the storage's connection. (templated)
     :param vectorize_conn_id: the connection to Vectorize. (templated)
     :raises BadRowError: a line of the source holds no id; with object, line and byte.
@@ -69,12 +74,16 @@ class VectorizeDeleteVectorsOperator(BaseOperator):
         """Delete them, and return what was acknowledged."""
         with VectorizeHook(self.vectorize_conn_id).get_conn() as self._client:
             receipt = delete(self._client, self.index_name, self._ids())
+        sample = receipt["existing_of_first"]
         self.log.info(
-            '%s ids deleted from index "%s" in %d requests; last mutation %s.',
-            f"{receipt['vectors']:,}",
+            'Vectorize acknowledged the deletion of %s from index "%s" in %s; last mutation %s. Of the first %s, %d '
+            "existed.",
+            counted(receipt["vectors"], "id"),
             self.index_name,
-            receipt["batches"],
+            counted(receipt["batches"], "request"),
             receipt["mutation_id"],
+            counted(sample["ids"], "id"),
+            sample["existing"],
         )
         return receipt
 

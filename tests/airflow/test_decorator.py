@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
@@ -61,9 +63,47 @@ def test_a_bad_row_is_named_by_its_function_and_number(airflow: Airflow, books: 
     run = airflow.run("decorated_with_a_bad_row")
 
     assert run.state == "failed"
-    assert "Line 2 of" in airflow.log.text
-    assert "one_is_too_short" in airflow.log.text
-    assert "1 values, the index has 32 dimensions" in airflow.log.text
+    text = airflow.log.text
+    assert "Row 2 that `one_is_too_short()` yielded cannot be loaded: 1 values, the index has 32 dimensions." in text
+    assert "vectorize-rows-" not in text
+
+
+NAN_ROWS = [
+    {"id": "good", "values": [0.5] * 32},
+    {"id": "nan", "values": np.array([0.5] * 31 + [np.nan], "f4")},
+    {"id": "price", "values": [0.5] * 32, "metadata": {"price": {"net": -math.inf}}},
+]
+
+
+def test_nan_and_infinity_are_bad_rows_named_by_function_and_number(airflow: Airflow, books: LocalVectorize) -> None:
+    from airflow_provider_vectorize.errors import BadRowError
+    from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+    from airflow_provider_vectorize.spool import spooled
+
+    with (
+        spooled(NAN_ROWS, "embed") as path,
+        pytest.raises(BadRowError, match=r"^Row 2 that `embed\(\)` yielded .*values\[31\] is NaN\.") as caught,
+    ):
+        VectorizeHook().load("books", path)
+    assert (caught.value.uri, caught.value.line) == ("embed()", 2)
+    assert books.count("books") == 0
+
+
+def test_dead_letters_and_log_name_the_function(airflow: Airflow, books: LocalVectorize, tmp_path: Path) -> None:
+    from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+    from airflow_provider_vectorize.spool import spooled
+
+    bad = tmp_path / "bad.ndjson"
+    with spooled(NAN_ROWS, "embed") as path:
+        receipt = VectorizeHook().load("books", path, on_bad_row="dead_letter", dead_letter_path=str(bad))
+
+    assert (receipt["vectors"], receipt["rejected"]) == (1, 2)
+    letters = [json.loads(line) for line in bad.read_text().splitlines()]
+    assert [(one["object"], one["line"]) for one in letters] == [("embed()", 2), ("embed()", 3)]
+    assert letters[1]["reason"] == 'not a vector in JSON: metadata["price"]["net"] is infinite'
+    text = airflow.log.text
+    assert "Row 3 that `embed()` yielded: not a vector in JSON" in text
+    assert "vectorize-rows-" not in text
 
 
 def test_the_temporary_file_is_nobodys_lineage(airflow: Airflow, books: LocalVectorize, tmp_path: Path) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import inspect
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
+import numpy as np
 import pytest
 
 from airflow_provider_vectorize import errors as e
 from airflow_provider_vectorize import provider_info
 from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.models import Vector
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.api.conftest import values, vector
+from tests.api.conftest import ndjson, values, vector
 
 Connect = Callable[..., str]
 
@@ -163,3 +166,76 @@ def test_the_secret_is_in_the_one_field_that_airflow_masks_by_itself() -> None:
         assert "token" not in name
         assert "key" not in name
         assert field["schema"].get("format") != "password"
+
+
+# ---------------------------------------------------------------- vectors in memory
+
+
+@pytest.mark.parametrize("write", ["insert", "upsert"])
+@pytest.mark.parametrize("form", ["iterator", "ndjson"])
+def test_more_vectors_than_a_request_takes_are_sent_in_order(
+    hook: VectorizeHook, local_vectorize: LocalVectorize, write: str, form: str
+) -> None:
+    rows = [vector(f"v{number % 5_100}", number + 1) for number in range(12_000)]
+    local_vectorize.clear_requests()
+    mutation = getattr(hook, write)("books", iter(rows) if form == "iterator" else ndjson(*rows))
+    sent = local_vectorize.requests(write)
+    assert [one.vectors for one in sent] == [5_000, 5_000, 2_000]
+    assert mutation.mutation_id == sent[-1].mutation_id
+    expected = {row["id"]: row["values"] for row in (rows if write == "upsert" else reversed(rows))}
+    digests = {vector_id: LocalVectorize.digest(found) for vector_id, found in expected.items()}
+    assert local_vectorize.dump("books") == digests
+
+
+def test_a_request_stays_under_the_limit_of_bytes(connect: Connect, local_vectorize: LocalVectorize) -> None:
+    hook = VectorizeHook(connect(), limits=Limits(bytes_per_request=1_000))
+    with closing(hook.client):
+        hook.create_index("books", dimensions=32, metric="cosine")
+        hook.upsert("books", [vector(f"v{number}", number + 1) for number in range(20)])
+    assert local_vectorize.count("books") == 20
+    sizes = [one.body_bytes for one in local_vectorize.requests("upsert")]
+    assert max(sizes) <= 1_000 < 2 * min(sizes[:-1])
+
+
+def test_a_failure_between_requests_tells_what_was_acknowledged(
+    hook: VectorizeHook, local_vectorize: LocalVectorize
+) -> None:
+    local_vectorize.fail("http_500", operation="upsert", after=1)
+    with pytest.raises(e.ServerError, match=r"Before that, 5,000 vectors in 1 requests were acknowledged\."):
+        hook.upsert("books", (vector(f"v{number}", number + 1) for number in range(6_000)))
+    assert local_vectorize.count("books") == 5_000
+
+
+def test_a_vector_that_cannot_be_encoded_is_named_with_what_was_acknowledged(
+    hook: VectorizeHook, local_vectorize: LocalVectorize
+) -> None:
+    rows = [vector(f"v{number}", number + 1) for number in range(5_001)]
+    rows.append(vector("bad", 1, metadata={"price": float("nan")}))
+    with pytest.raises(
+        e.ConfigError, match=r'Vector 5002 cannot be written as JSON: metadata\["price"\] is NaN\. Before'
+    ):
+        hook.upsert("books", rows)
+    assert local_vectorize.count("books") == 5_000
+
+
+@pytest.mark.parametrize("vectors", [vector("a", 1), Vector(id="a", values=values(1)), '{"id": "a"}', None, 7])
+def test_what_are_no_vectors_is_refused(hook: VectorizeHook, local_vectorize: LocalVectorize, vectors: Any) -> None:
+    local_vectorize.clear_requests()
+    with pytest.raises(e.ConfigError, match="vectors has to be a list of vectors or ndjson as bytes, not "):
+        hook.upsert("books", vectors)
+    assert local_vectorize.requests() == []
+
+
+@pytest.mark.parametrize("dtype", ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8", "<i4", ">i8"])
+def test_numpy_values_of_every_layout_are_written(
+    hook: VectorizeHook, local_vectorize: LocalVectorize, dtype: str
+) -> None:
+    grid = np.asfortranarray(np.arange(1, 129).reshape(32, 4).astype(dtype))
+    rows = [
+        {"id": f"v{n}", "values": grid[:, n], "metadata": {"year": np.int16(n), "at": grid[n, 0] / np.float32(2)}}
+        for n in range(4)
+    ]
+    hook.upsert("books", rows)
+    for number, row in enumerate(rows):
+        plain = {"year": number, "at": float(grid[number, 0] / np.float32(2))}
+        assert local_vectorize.dump("books")[row["id"]] == LocalVectorize.digest(grid[:, number].tolist(), None, plain)

@@ -55,7 +55,7 @@ class Books:
         else:
             objects = [self.file(source)]  # type: ignore[arg-type]
         options.setdefault("limits", Limits(vectors_per_request=per_request))
-        letters = DeadLetters(self.target) if dead_letters else None
+        letters = DeadLetters(self.target, "this run") if dead_letters else None
         with client_of(self.local, **(client or {})) as one:
             return run(
                 one,

@@ -17,14 +17,13 @@ from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import (
     AuthError,
     BadRowError,
-    ConfigError,
     IndexDeletedError,
     InvalidRequestError,
     NoAnswerError,
     SourceError,
 )
 from airflow_provider_vectorize.load.lines import Readable, Text
-from tests.support import FileObject, MemoryStore, client_of, make_rows, ndjson, truth
+from tests.support import FileObject, MemoryStore, client_of, make_rows, truth
 
 from .conftest import Books
 
@@ -264,12 +263,3 @@ def test_dead_letters_that_can_no_longer_be_written_fail_the_load_and_none_is_th
     assert [one["line"] for one in books.target.letters()] == [6, 56]
     assert receipt.rejected == 2
     assert books.dump() == truth(row for row in rows if len(row["values"]) > 1)
-
-
-def test_a_dead_letter_file_among_the_sources_is_refused(books: Books) -> None:
-    books.target.path = books.folder / "source.ndjson"
-    books.target.uri = books.file(make_rows(5)).uri
-    with pytest.raises(ConfigError, match="is one of the objects to be loaded"):
-        books.load(make_rows(5), dead_letters=True)
-    assert FileObject(books.folder / "source.ndjson").version
-    assert (books.folder / "source.ndjson").read_bytes() == ndjson(make_rows(5))

@@ -66,6 +66,7 @@ def test_a_list_of_ids_is_deleted_100_a_request(run: Run, shelf: LocalVectorize)
         "samples": [{"id": f"v{n}", "digest": "", "new": True} for n in (221, 222, 223)],
         "sealed": True,
         "created_on": receipt["created_on"],
+        "existing_of_first": {"ids": 20, "existing": 20},
     }
     assert receipt["accepted_at"].endswith("+00:00")
     assert receipt["sent_after"] <= receipt["accepted_at"]
@@ -128,6 +129,108 @@ def test_a_line_without_an_id_fails_the_task_and_is_named(
     assert len(lines[caught.value.line - 1]) > 0
     assert caught.value.offset == sum(len(line) + 1 for line in lines[: caught.value.line - 1])
     assert "Nothing was acknowledged before." in str(caught.value)
+
+
+NOT_BARE_IDS: list[tuple[bytes, int, str]] = [
+    (b'"v0"\n"v1"\n', 1, "it begins with a quote"),
+    ("“v0”\n".encode(), 1, "it begins with a quote"),
+    (b"v0\n'v1'\n", 2, "it begins with a quote"),
+    (b'["v0", "v1"]\n', 1, "it begins with a bracket"),
+    (b'[\n  "v0",\n  "v1"\n]\n', 1, "it begins with a bracket"),
+    (b'v0\n{"id": "v1"}\n', 2, "set source_lines_are='vectors'"),
+    (b"v0,v1,v2\n", 1, "it holds a comma"),
+    (b"v0\nv1,\n", 2, "it holds a comma"),
+    (b"v0,the title\n", 1, "it holds a comma"),
+    (b"v0;the title\n", 1, "it holds a semicolon"),
+    (b"v0\tthe title\n", 1, "it holds a tab"),
+    (b"id\nv0\n", 1, "it is the heading of a column"),
+    (b"\n\nVector_ID\r\nv0\r\n", 3, "it is the heading of a column"),
+    (b"v0\rv1\rv2\r", 1, "it holds a carriage return"),
+    (b"v0\rv1" * 400_000, 1, "it holds a carriage return"),
+    ("v0\nv1\n".encode("utf-16"), 1, "UTF-16"),
+    ("v0\nv1\n".encode("utf-16-le"), 1, "UTF-16"),
+    ("v0\nv1\n".encode("utf-16-be"), 1, "UTF-16"),
+    ("v0\n".encode("utf-32"), 1, "UTF-16 or UTF-32"),
+    ("漢\n漢".encode("utf-16"), 1, "UTF-16"),
+    (b"v0\nv\x001\n", 2, "binary"),
+    (b"v0\n\xef\xbb\xbfv1\n", 2, "byte order mark"),
+    (b"v0\nv1\x1a\n", 2, "a control character"),
+    (b"v\xff0\n", 1, "not UTF-8, at byte 1 of the line"),
+]
+
+
+@pytest.mark.parametrize(("content", "line", "said"), NOT_BARE_IDS, ids=[repr(one[0][:20]) for one in NOT_BARE_IDS])
+def test_what_is_not_one_bare_id_a_line_deletes_nothing_and_is_named(
+    run: Run, shelf: LocalVectorize, tmp_path: Path, content: bytes, line: int, said: str
+) -> None:
+    (tmp_path / "ids.txt").write_bytes(content)
+    with pytest.raises(e.BadRowError, match=rf"^Line {line} of .*ids\.txt \(byte \d+\) holds no id: ") as caught:
+        delete(run, source=str(tmp_path / "ids.txt"), source_lines_are="ids")
+    assert said in str(caught.value)
+    assert shelf.count("books") == 250
+    assert shelf.requests("delete_by_ids") == []
+
+
+ODD_IDS = [
+    "a b",
+    "ä/ö",
+    "it's",
+    '5"',
+    "x=1&y=2",
+    "a|b",
+    "#1",
+    "(id)",
+    "https://example.com/?a=b",
+    "id",
+    "-",
+    "漢字",
+    "a\\b",
+]
+
+
+def test_ids_with_unusual_characters_are_deleted(run: Run, books: VectorizeHook, write: Write) -> None:
+    books.upsert("books", [vector(vector_id, 1) for vector_id in [*ODD_IDS, "kept"]])
+    receipt = delete(run, source=write("ids.txt", "v0\n" + "\n".join(ODD_IDS)), source_lines_are="ids")
+    assert receipt["existing_of_first"] == {"ids": len(ODD_IDS) + 1, "existing": len(ODD_IDS)}
+    assert [*books.list_vectors("books")] == ["kept"]
+
+
+def test_ids_that_a_bare_line_cannot_hold_are_deleted_as_json(run: Run, books: VectorizeHook, write: Write) -> None:
+    ids = ['"quoted"', "a,b", "a;b", "tab\t", "[1]", "\r", "\u0000"]
+    books.upsert("books", [vector(vector_id, 1) for vector_id in [*ids, "kept"]])
+    text = "\n".join(json.dumps({"id": vector_id}) for vector_id in ids)
+    assert delete(run, source=write("ids.ndjson", text), source_lines_are="vectors")["vectors"] == len(ids)
+    assert [*books.list_vectors("books")] == ["kept"]
+
+
+@pytest.mark.parametrize("separator", [" ", "  ", "|", " | "])
+def test_a_second_column_after_a_space_is_told_by_the_index(
+    run: Run, shelf: LocalVectorize, write: Write, separator: str
+) -> None:
+    source = write("ids.txt", "".join(f"v{n}{separator}A title\n" for n in range(30)))
+    with pytest.raises(
+        e.ConfigError, match=r"second column: none of the first 20 exists in index \"books\", but for 20"
+    ):
+        delete(run, source=source, source_lines_are="ids")
+    assert shelf.count("books") == 250
+
+
+def test_ids_that_do_not_exist_are_counted_and_warned_of(
+    run: Run, shelf: LocalVectorize, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO")
+    receipt = delete(run, ids=[f"V{n} x" for n in range(30)])
+    assert receipt["existing_of_first"] == {"ids": 20, "existing": 0}
+    (warning,) = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert warning.getMessage().startswith('None of the first 20 ids exists in index "books": ')
+    text = capsys.readouterr().out + caplog.text  # Airflow 3's tasks log to standard output
+    assert 'acknowledged the deletion of 30 ids from index "books" in 1 request; ' in text
+    assert "Of the first 20 ids, 0 existed." in text
+    assert "ids deleted" not in text
+
+    caplog.clear()
+    assert delete(run, ids=["v0", "V0", "v0"])["existing_of_first"] == {"ids": 2, "existing": 1}
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
 
 
 def test_a_line_that_is_no_utf_8_is_named(run: Run, shelf: LocalVectorize, tmp_path: Path) -> None:

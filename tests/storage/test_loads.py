@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,19 +114,124 @@ def test_bad_rows_are_written_to_the_same_storage(place: Place, load: Load) -> N
     assert all(letter["reason"] for letter in letters)
 
 
-def test_bad_rows_of_an_earlier_load_are_replaced(place: Place, load: Load) -> None:
+def test_bad_rows_of_another_run_are_not_replaced(place: Place, load: Load) -> None:
+    from airflow_provider_vectorize.errors import ConfigError
+
     options = {
         "source_conn_id": place.conn_id,
         "on_bad_row": "dead_letter",
         "dead_letter_path": f"{place.base}/bad.jsonl",
     }
-    place.put("a.ndjson", b"not json\n" * 3 + ndjson(0))
-    load(f"{place.base}/a.ndjson", **options)
+    source = place.put("a.ndjson", b"not json\n" * 3 + ndjson(0))
+    tonight, tomorrow = {"run": "nightly/1/load"}, {"run": "nightly/2/load"}
+    receipt = load(source, **options, identity=tonight)
+    assert receipt["rejected_by_reason"] == {"not a vector in JSON: JSON is malformed: invalid character (byte …)": 3}
+    assert receipt["dead_letter_path"].endswith("/bad.jsonl")
+    letters = written(place, "bad.jsonl")
+
+    said = r"bad\.jsonl holds the dead letters of nightly/1/load, and this load would"
+    for another in ({"identity": tomorrow}, {"identity": {"night": "2"}}, {}):
+        with pytest.raises(ConfigError, match=said):
+            load(source, **options, **another)
+        assert written(place, "bad.jsonl") == letters
+
     place.put("a.ndjson", b"not json\n" + ndjson(0))
-
-    load(f"{place.base}/a.ndjson", **options)
-
+    load(source, **options, identity=tonight)
     assert len(written(place, "bad.jsonl").splitlines()) == 1
+
+    place.put("a.ndjson", ndjson(0))
+    load(source, **options, identity=tonight)
+    load(source, **options, identity=tomorrow)  # there is nothing to lose in an empty file
+    assert written(place, "bad.jsonl") == b""
+
+
+def linked(path: Path) -> str:
+    link = path.parent.with_name("link")
+    if not link.exists():
+        link.symlink_to(path.parent)
+    return f"{link}/{path.name}"
+
+
+def hard_link(path: Path) -> str:
+    link = path.with_name("hard")
+    if not link.exists():
+        os.link(path, link)
+    return str(link)
+
+
+SPELLINGS: dict[str, Callable[[Path], str]] = {
+    "the same": str,
+    "local://": lambda path: f"local://{path}",
+    "file://": lambda path: f"file://{path}",
+    "dots": lambda path: f"{path.parent}/./{path.name}",
+    "up and down": lambda path: f"{path.parent}/../{path.parent.name}/{path.name}",
+    "two slashes": lambda path: f"{path.parent}//{path.name}",
+    "relative": os.path.relpath,
+    "bare": lambda path: path.name,
+    "linked folder": linked,
+    "hard link": hard_link,
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("part", ["", "#bytes=0-{size}"], ids=["whole", "part"])
+def test_a_source_is_never_replaced_by_dead_letters_however_it_is_named(
+    books: LocalVectorize,  # noqa: F811
+    load: Load,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spelling: str,
+    part: str,
+) -> None:
+    from airflow_provider_vectorize.errors import ConfigError
+
+    path = tmp_path / "data" / "a.ndjson"
+    path.parent.mkdir()
+    # A source that could pass for this run's letters, so that only the comparison of the files protects it.
+    content = b'{"run": "1", "id": "book-1", "values": [%b]}\n' % b",".join([b"0.5"] * 32)
+    path.write_bytes(content)
+    monkeypatch.chdir(path.parent)
+    for source, letters in ((str(path), SPELLINGS[spelling](path)), (SPELLINGS[spelling](path), str(path))):
+        with pytest.raises(ConfigError, match="is one of the objects to be loaded"):
+            load(
+                source + part.format(size=len(content)),
+                on_bad_row="dead_letter",
+                dead_letter_path=letters,
+                identity={"run": "1"},
+            )
+    assert path.read_bytes() == content
+    assert not books.requests("upsert")
+
+
+@pytest.mark.parametrize("name", ["bad.ndjson", "deep/er/bad.ndjson"])
+def test_dead_letters_that_the_next_load_would_find_are_refused(place: Place, load: Load, name: str) -> None:
+    from airflow_provider_vectorize.errors import ConfigError
+
+    place.put("a.ndjson", ndjson(0))
+    pattern = "*.ndjson" if "/" not in name else "**/*.ndjson"
+    options = {"source_conn_id": place.conn_id, "on_bad_row": "dead_letter"}
+    with pytest.raises(ConfigError, match="matches the pattern of the source"):
+        load([f"{place.base}/{pattern}"], dead_letter_path=f"{place.base}/{name}", **options)
+    assert load(f"{place.base}/*.ndjson", dead_letter_path=f"{place.base}/deep/{name}", **options)["vectors"] == 1
+
+
+@pytest.mark.parametrize("letters", ["s3://store@", "s3a://store@", "s3://other@", "s3a://other@"])
+def test_an_object_is_not_replaced_through_another_scheme_or_connection(
+    s3: ObjectStore, load: Load, monkeypatch: pytest.MonkeyPatch, letters: str
+) -> None:
+    from airflow_provider_vectorize.errors import ConfigError
+
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", s3.connection)
+    content = b'{"run": "1", "id": "book-1", "values": []}\n'
+    s3.put("a.ndjson", content)
+    with pytest.raises(ConfigError, match="is one of the objects to be loaded"):
+        load(
+            f"s3://store@{BUCKET}/a.ndjson",
+            on_bad_row="dead_letter",
+            dead_letter_path=f"{letters}{BUCKET}/a.ndjson",
+            identity={"run": "1"},
+        )
+    assert s3.client.get_object(Bucket=BUCKET, Key="a.ndjson")["Body"].read() == content
 
 
 def test_bad_rows_that_cannot_be_written_fail_the_load(s3: ObjectStore, load: Load) -> None:

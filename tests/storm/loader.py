@@ -34,7 +34,7 @@ def main(config: dict[str, Any]) -> int:
         timeout=config["timeout"],
     )
     options = LoadOptions(
-        dead_letters=DeadLetters(FileTarget(folder / "bad.ndjson")),
+        dead_letters=DeadLetters(FileTarget(folder / "bad.ndjson"), "storm"),
         limits=Limits(vectors_per_request=config["per_request"]),
         **config["options"],
     )
