@@ -39,7 +39,7 @@ def test_the_counted_rows_and_requests_are_linear_in_the_shards() -> None:
     (head,) = re.findall(r"^\| +\|((?: \d+ shards \|)+)$", PAGE, re.MULTILINE)
     shards = [int(number) for number in re.findall(r"\d+", head)]
     lines = re.findall(r"^\| (?:requests|rows): (\S+)[^|]* \|(.*)\|$", PAGE, re.MULTILINE)
-    assert len(lines) == 8
+    assert len(lines) == 9
     for name, cells in lines:
         counts = [int(cell.replace(",", "")) for cell in cells.split("|")]
         steps = zip(pairwise(counts), pairwise(shards), strict=True)
