@@ -124,6 +124,8 @@ class ApiError(VectorizeError):
     retry_after: float | None = None
     #: Whether an earlier attempt of the same request had no answer: it may have been carried out, unheard.
     maybe_done: bool = False
+    #: Whether something other than Vectorize answered, or no connection was made, and Vectorize never answered before.
+    address_may_be_wrong: bool = False
 
 
 class TerminalApiError(ApiError):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize.api.pages import describe_page
 
 T = TypeVar("T")
 
@@ -69,8 +71,23 @@ BY_CODE: dict[int, tuple[type[e.ApiError], str]] = {
 ROW_CODES = range(40_008, 40_025)
 
 
+#: Statuses with which a page that is not Vectorize's blames the caller, and what to do about them.
+REFUSED_BY_OTHERS = (
+    "Something between this machine and Vectorize refused the request, such as a firewall or a proxy, so the token was "
+    "not checked. Allow the request there, or correct the API base URL of the connection."
+)
+REFUSED_BY_BOT_PROTECTION = (
+    "A Cloudflare firewall or bot protection refused the request before it reached Vectorize, so the token was not "
+    "checked. Allow this machine's address there, or correct the API base URL of the connection."
+)
+PROXY_CREDENTIALS = (
+    "The proxy requires credentials. Put user and password into the URL in the environment variable HTTP_PROXY or "
+    "HTTPS_PROXY."
+)
+
+
 def read_answer(request: Request, status: int, headers: Mapping[str, str], body: bytes, *, write: bool) -> Answer:
-    """The answer's result.
+    """Return the answer's result.
 
     :param request: what was asked.
     :param write: whether a ``mutationId`` is due.
@@ -80,40 +97,42 @@ def read_answer(request: Request, status: int, headers: Mapping[str, str], body:
     if headers.get("cf-ray"):
         facts["ray"] = headers["cf-ray"]
     if 300 <= status < 400:
-        raise e.TerminalApiError(
-            _sentence(
-                facts,
-                "",
-                "Redirects are not followed: the token is for the configured host only. "
-                "Correct the API base URL of the connection.",
-            ),
-            **facts,
-        )
+        raise e.TerminalApiError(_sentence(facts, "", _redirect_advice(headers)), **facts)
     envelope = _envelope(body)
     if 200 <= status < 300 and (envelope is None or envelope.get("success") is not False):
         if status == 204 and not body and not write:
             return Answer(request, None, _date(headers))
         if envelope is None or "result" not in envelope:
-            raise e.MalformedAnswerError(_sentence(facts, "", "The answer is not Vectorize's JSON."), **facts)
+            advice = f"The answer is not Vectorize's JSON, but {describe_page(body)}."
+            raise e.MalformedAnswerError(_sentence(facts, "", advice), address_may_be_wrong=True, **facts)
         result = envelope["result"]
         if write and not (isinstance(result, dict) and isinstance(result.get("mutationId"), str)):
             raise e.MalformedAnswerError(_sentence(facts, "", "The answer has no mutation id."), **facts)
         return Answer(request, result, _date(headers))
+    if envelope is None:
+        raise _error_of_others(facts, status, headers, body)
     raise _error(facts, status, headers, envelope, write)
 
 
+def _redirect_advice(headers: Mapping[str, str]) -> str:
+    target = urlsplit(headers.get("Location", ""))  # its path and query may hold a session
+    where = f" to {target.scheme}://{target.hostname}" if target.scheme and target.hostname else ""
+    return (
+        f"The answer is a redirect{where}. Redirects are not followed: the token is for the configured host only. "
+        "Correct the API base URL of the connection."
+    )
+
+
 def _error(
-    facts: dict[str, Any], status: int, headers: Mapping[str, str], envelope: dict[str, Any] | None, write: bool
+    facts: dict[str, Any], status: int, headers: Mapping[str, str], envelope: dict[str, Any], write: bool
 ) -> e.ApiError:
-    items = [item for item in (envelope or {}).get("errors") or [] if isinstance(item, dict)]
+    errors = envelope.get("errors")
+    items = [item for item in (errors if isinstance(errors, list) else ()) if isinstance(item, dict)]
     codes = [item["code"] for item in items if isinstance(item.get("code"), int)]
     known = next((code for code in codes if code in BY_CODE), None)
     code = known if known is not None else next(iter(codes), None)
     text = "; ".join(str(item.get("message", "")) for item in items)[:1_000]
-    facts |= {"code": code, "api_message": text}
-    retry_after = _seconds(headers.get("Retry-After"))
-    if retry_after is not None:
-        facts["retry_after"] = retry_after
+    facts |= {"code": code, "api_message": text} | _retry_after(headers)
     cls, advice = BY_CODE.get(code or 0, (None, "")) if known is not None else (None, "")
     if status >= 500:
         cls, advice = e.ServerError, "" if text else "Cloudflare failed, and did not say why."
@@ -126,9 +145,31 @@ def _error(
     return cls(_sentence(facts, text, advice), **facts)
 
 
+def _error_of_others(facts: dict[str, Any], status: int, headers: Mapping[str, str], body: bytes) -> e.ApiError:
+    """Return the error for an answer without the API's envelope: a firewall, a proxy, a gateway or another server."""
+    facts |= {"code": None, "api_message": ""} | _retry_after(headers)
+    page = f"The answer is {describe_page(body)}."
+    if status >= 500:
+        return e.ServerError(_sentence(facts, "", f"The server failed. {page}"), **facts)
+    if status in (408, 425):
+        return e.NoAnswerError(_sentence(facts, "", page), **facts)
+    if status == 429:
+        return e.RateLimitedError(_sentence(facts, "", f"There are too many requests. {page}"), **facts)
+    if status == 407:
+        return e.TerminalApiError(_sentence(facts, "", PROXY_CREDENTIALS), **facts)
+    if status in (401, 403):
+        at_cloudflare = "cf-mitigated" in headers or headers.get("Server", "").lower() == "cloudflare"
+        advice = REFUSED_BY_BOT_PROTECTION if at_cloudflare else REFUSED_BY_OTHERS
+        return e.TerminalApiError(_sentence(facts, "", f"{advice} {page}"), **facts)
+    cls, advice = _by_status(status, None, write=False)
+    return cls(_sentence(facts, "", f"{advice} {page}".strip()), **facts)
+
+
 def _by_status(status: int, code: int | None, write: bool) -> tuple[type[e.ApiError], str]:
     if status in (401, 403):
         return e.AuthError, BY_CODE[10000][1]
+    if status == 407:
+        return e.TerminalApiError, PROXY_CREDENTIALS
     if status == 413:
         return e.PayloadTooLargeError, "Lower bytes_per_request of the limits."
     if status in (404, 410):
@@ -148,24 +189,37 @@ def _sentence(facts: Mapping[str, Any], said: str, advice: str) -> str:
 
 
 def _envelope(body: bytes) -> dict[str, Any] | None:
+    """Return the JSON object that Cloudflare's API wraps every answer in, or ``None`` for any other answer."""
     try:
         value = from_json(body)
     except ValueError:
         return None
-    return value if isinstance(value, dict) else None
+    return value if isinstance(value, dict) and not value.keys().isdisjoint(("success", "result", "errors")) else None
 
 
-def _seconds(text: str | None) -> float | None:
+def _retry_after(headers: Mapping[str, str]) -> dict[str, float]:
+    """Return the seconds that ``Retry-After`` asks for, given as a number or as a date."""
+    text = headers.get("Retry-After", "").strip()
     try:
-        return max(0.0, float(text)) if text else None
-    except ValueError:  # the other form, a date, is not what Cloudflare sends
-        return None
+        return {"retry_after": max(0.0, float(text))}
+    except ValueError:
+        until = _http_date(text)
+    if until is None:
+        return {}
+    seconds = (until - (_date(headers) or datetime.now(UTC))).total_seconds()
+    return {"retry_after": seconds} if seconds > 0 else {}
 
 
 def _date(headers: Mapping[str, str]) -> datetime | None:
+    return _http_date(headers.get("Date", ""))
+
+
+def _http_date(text: str) -> datetime | None:
+    """Return a date in UTC. One without a zone is in UTC, too."""
     try:
-        return parsedate_to_datetime(headers["Date"])
-    except (KeyError, ValueError):
+        found = parsedate_to_datetime(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
         return None
 
 

@@ -12,6 +12,8 @@ from requests.auth import AuthBase
 from airflow_provider_vectorize.errors import ConfigError
 
 BASE_URL = "https://api.cloudflare.com/client/v4"
+#: A shorter secret is none, and would take letters out of words.
+LEAST_REDACTED = 8
 _ACCOUNT_ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -72,6 +74,10 @@ class Credentials(AuthBase):
     def account_url(self) -> str:
         """Everything of the account's Vectorize begins with this."""
         return f"{self.base_url}/accounts/{self.account_id}/vectorize/v2"
+
+    def redact(self, text: str) -> str:
+        """Remove the secret from a text that somebody else wrote."""
+        return text.replace(self.secret, "…") if len(self.secret) >= LEAST_REDACTED else text
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         if self.email:

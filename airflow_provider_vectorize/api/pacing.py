@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from airflow_provider_vectorize.api.limits import WINDOW_SECONDS
 from airflow_provider_vectorize.api.retry import QUOTA, Budget
 
 
@@ -50,6 +51,8 @@ class Pacer:
     known of the budget, and requests go one at a time. How much the answers say was spent between this client's own
     requests tells how many others there are; the more, the longer its pauses, so that the budget lasts for the window
     and a worker that begins late does not find it spent.
+
+    If answers do not report the budget, the client counts its own requests against Cloudflare's documented quota.
 
     :param reserve: share of the quota that is left to others, 0 to 1; at least :data:`LEAST_RESERVE`.
     """
@@ -126,6 +129,9 @@ class Pacer:
                 self._window = None
             elif budget is not None:
                 self._learn(budget, now)
+            elif answered and self._window is None:
+                self._quota = QUOTA
+                self._window = Budget(QUOTA - 1 - self._in_flight, now + WINDOW_SECONDS, QUOTA)
 
     def _learn(self, budget: Budget, now: float) -> None:
         if self._window is None or now >= self._window.reset:

@@ -6,10 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from airflow_provider_vectorize.api.limits import WINDOW_SECONDS
 from airflow_provider_vectorize.errors import ApiError, RateLimitedError, TransientApiError
 
 #: Cloudflare's block lasts this long at the most (docs, "Rate limits"); a larger Retry-After is not believed.
 LONGEST_BLOCK = 300.0
+#: A client that Vectorize has never answered retries for this long where the address may be wrong, in seconds.
+FIRST_CONTACT_SECONDS = 60.0
 #: Quota of an account (docs, "Rate limits"), where the answer does not say it.
 QUOTA = 1_200
 
@@ -41,7 +44,8 @@ class RetryPolicy:
         wait = min(self.longest, self.first * 2.0 ** min(attempt - 1, 30)) * (1 - jitter / 2)
         if error.retry_after is not None:
             wait = min(error.retry_after, LONGEST_BLOCK) + min(1.0, wait) * jitter
-        return wait if elapsed + wait <= self.total else None
+        total = min(self.total, FIRST_CONTACT_SECONDS) if error.address_may_be_wrong else self.total
+        return wait if elapsed + wait <= total else None
 
 
 @dataclass(frozen=True)
@@ -72,19 +76,23 @@ class Budget:
         return 0.0 if self.left > self.quota / 2 else self.reset / usable
 
 
-_LEFT = re.compile(r"\br=(\d+)")
-_RESET = re.compile(r"\bt=(\d+(?:\.\d+)?)")
-_QUOTA = re.compile(r"\bq=(\d+)")
+# More digits than these are no number of requests or seconds, and Python reads no more than 4,300 of them.
+_LEFT = re.compile(r"\br=(\d{1,9})(?!\d)")
+_RESET = re.compile(r"\bt=(\d{1,9}(?:\.\d{1,9})?)(?!\d)")
+_QUOTA = re.compile(r"\bq=([1-9]\d{0,8})(?!\d)")
 
 
 def read_budget(headers: Mapping[str, str]) -> Budget | None:
-    """The budget from ``Ratelimit`` and ``Ratelimit-Policy``, or ``None`` where they are missing or unreadable."""
+    """Return the budget from ``Ratelimit`` and ``Ratelimit-Policy``, or ``None`` if they are missing or unreadable.
+
+    A window that is longer than Cloudflare's is taken to be as long as Cloudflare's.
+    """
     limit = headers.get("Ratelimit", "")
     left, reset = _LEFT.search(limit), _RESET.search(limit)
     if left is None or reset is None:
         return None
     quota = _QUOTA.search(headers.get("Ratelimit-Policy", ""))
-    return Budget(int(left[1]), float(reset[1]), int(quota[1]) if quota else QUOTA)
+    return Budget(int(left[1]), min(float(reset[1]), WINDOW_SECONDS), int(quota[1]) if quota else QUOTA)
 
 
 def block_length(error: ApiError, budget: Budget | None) -> float:

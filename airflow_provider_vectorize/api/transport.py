@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import random
-import ssl
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self, runtime_checkable
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, LocationValueError
+from urllib3.exceptions import HTTPError
 
 from airflow_provider_vectorize import __version__
 from airflow_provider_vectorize.api.answers import Answer, Request, read_answer
@@ -21,6 +20,8 @@ from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.pacing import Clock, Pacer
 from airflow_provider_vectorize.api.retry import RetryPolicy, block_length, read_budget
+from airflow_provider_vectorize.api.wire import CONNECT_SECONDS, WireAdapter, WireLimits
+from airflow_provider_vectorize.api.wire_errors import ADVICE, wire_error
 from airflow_provider_vectorize.errors import (
     ApiError,
     ConfigError,
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 #: No answer of the API comes near: 20 vectors of 1,536 dimensions are 0.7 MB, a page of 1,000 ids 0.1 MB.
 ANSWER_BYTES = 64 << 20
+#: A server's clock that is further off than this is not believed. TLS would not work with it.
+LARGEST_CLOCK_SKEW = timedelta(days=1)
 #: A wait longer than this is worth a line in the log, in seconds.
 WORTH_SAYING = 5.0
 
@@ -60,7 +63,8 @@ class Transport:
     :param limits: Cloudflare's limits.
     :param retry: how long to try again.
     :param reserve: share of the account's budget of requests that is left to people and dashboard, 0 to 1.
-    :param timeout: seconds without a byte of an answer after which a request counts as failed.
+    :param timeout: Seconds without progress after which an attempt has failed: the server takes no more of the body,
+        or sends no further byte of its answer. The answer has to be complete after twice that time.
     :param verify: whether the server's certificate is checked, or the path of a bundle of authorities.
     :param clock: replaced by tests.
     """
@@ -84,21 +88,24 @@ class Transport:
         self.retries = 0  #: attempts beyond the first, all requests together
         self.server_time: datetime | None = None  #: the latest ``Date`` of an answer so far
         self._timeout = timeout
+        self._wire = WireLimits(timeout, self.pacer.stopped)
         self._verify = verify
+        self._reached = False  # whether Vectorize has answered this client
         self._session = requests.Session()
         self._session.auth = credentials
         self._session.headers["User-Agent"] = f"airflow-provider-vectorize/{__version__}"
-        self._session.mount("https://", HTTPAdapter(pool_maxsize=32))
-        self._session.mount("http://", HTTPAdapter(pool_maxsize=32))
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, WireAdapter(self._wire, pool_maxsize=32))
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
     def stop(self) -> None:
-        """Let no thread wait any longer, for a block to end or for a retry: their requests end at once.
+        """End all waiting for a turn, a block or a retry, and requests on the wire that only read.
 
-        A request that is on the wire goes on to its answer.
+        A write on the wire continues to its answer, which comes within the time limits of ``timeout``, because
+        nobody would know otherwise whether it was carried out.
         """
         self.pacer.stopped.set()
 
@@ -120,6 +127,9 @@ class Transport:
     ) -> Answer:
         """Send a request until it is answered for good, or the retry policy gives up.
 
+        As long as the client has had no answer from Vectorize, failures that a wrong address would cause are
+        retried for one minute only.
+
         :param path: below the account's Vectorize; its parts are quoted already.
         :param body: a mapping is sent as JSON.
         :param write: whether the answer owes a mutation id.
@@ -135,9 +145,13 @@ class Transport:
                 return self._attempt(request, url, data, params=params, content_type=content_type, write=write)
             except ApiError as error:
                 elapsed = self.clock.now() - begun
+                if self._reached:
+                    error.address_may_be_wrong = False
                 jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
                 wait = self.retry.wait(error, attempt, elapsed, jitter)
                 if wait is None:
+                    if error.address_may_be_wrong or (isinstance(error, NoAnswerError) and not self._reached):
+                        error.message += f" {ADVICE}"
                     if maybe_done:
                         error.maybe_done = error.facts["maybe_done"] = True
                     if attempt > 1:
@@ -171,33 +185,34 @@ class Transport:
                 headers=headers,
                 stream=True,
                 allow_redirects=False,
-                timeout=(30.0, self._timeout),
+                timeout=(CONNECT_SECONDS, self._timeout),
                 verify=self._verify,  # here, not at the session: REQUESTS_CA_BUNDLE would win over that
             ) as response:
                 budget, answered = read_budget(response.headers), True
                 content = _read(response, request)
             answer = read_answer(request, response.status_code, response.headers, content, write=write)
-            if answer.date and (self.server_time is None or answer.date > self.server_time):
-                self.server_time = answer.date
-            return answer
-        except (requests.RequestException, HTTPError) as error:  # requests lets some of urllib3's pass
-            hopeless = _hopeless(error)
-            if hopeless:
-                raise ConfigError(
-                    f"{request.method} {request.path} cannot be sent to {urlsplit(url).netloc}, as "
-                    f"{self.credentials.origin} would have it: {hopeless}."
-                ) from None
-            raise NoAnswerError(
-                f"{request.method} {request.path} at {urlsplit(url).netloc} got no answer: "
-                f"{_cause(error, self._timeout)}.",
-                method=request.method,
-                path=request.path,
+            self._reached = True
+            return self._with_server_time(answer)
+        except (OSError, HTTPError, UnicodeError) as error:  # requests lets some of the others' pass
+            raise wire_error(
+                error, request, url, origin=self.credentials.origin, verify=self._verify, limits=self._wire
             ) from None  # the chain of urllib3 says the same in forty lines
         except ApiError as error:
             blocked = block_length(error, budget)
+            self._reached = self._reached or error.code is not None
+            # A debugging proxy may send the request's headers back.
+            error.message = self.credentials.redact(error.message)
+            error.api_message = error.facts["api_message"] = self.credentials.redact(error.api_message)
             raise
         finally:
             self.pacer.finish(budget, blocked, answered=answered)
+
+    def _with_server_time(self, answer: Answer) -> Answer:
+        if answer.date is None or abs(answer.date - datetime.now(UTC)) > LARGEST_CLOCK_SKEW:
+            return replace(answer, date=None)
+        if self.server_time is None or answer.date > self.server_time:
+            self.server_time = answer.date
+        return answer
 
 
 def as_json(value: Any, **options: Any) -> bytes:
@@ -219,39 +234,6 @@ def _read(response: requests.Response, request: Request) -> bytes:
                 status=response.status_code,
             )
     return bytes(content)
-
-
-def _hopeless(error: Exception) -> str:
-    """What no retry can mend, or nothing."""
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader, LocationValueError)):
-        return "the address or the credentials have characters that cannot be sent"
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
-        return "the server's certificate is not trusted. Correct the address, or the field Verify TLS"
-    return ""
-
-
-def _cause(error: BaseException, timeout: float) -> str:
-    """What went wrong on the wire, without the wrapping: a proxy's address in it could hold a password."""
-    if isinstance(error, requests.ConnectTimeout):
-        return "the connection could not be made in 30 s"
-    if isinstance(error, requests.Timeout):
-        return f"nothing came for {timeout:.0f} s"
-    if isinstance(error, requests.exceptions.SSLError):
-        return "TLS failed"
-    if isinstance(error, requests.exceptions.ProxyError):
-        return "the proxy could not be used"
-    texts = [c.strerror for c in _causes(error) if isinstance(c, OSError) and c.strerror]
-    return texts[-1].lower() if texts else "the connection was cut"
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    seen: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
-        inner = getattr(cause, "reason", None) or next((a for a in cause.args if isinstance(a, BaseException)), None)
-        cause = inner if isinstance(inner, BaseException) else cause.__cause__ or cause.__context__
-    return seen
 
 
 def _say(seconds: float, reason: str) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import pickle
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 
 from airflow_provider_vectorize import errors as e
 from airflow_provider_vectorize.api.answers import BY_CODE, Request, read_answer
+from airflow_provider_vectorize.api.pages import describe_page
 
 REQUEST = Request("POST", "/client/v4/accounts/abc/vectorize/v2/indexes/books/upsert")
 
@@ -95,6 +97,8 @@ def test_the_table_has_every_code_that_the_provider_knows() -> None:
 @pytest.mark.parametrize(("status", "cls"), BY_STATUS)
 def test_without_a_known_code_the_status_decides(status: int, cls: type[e.ApiError], body: bytes) -> None:
     error = failure(status, body)
+    if status in (401, 403) and b"success" not in body:  # nobody has looked at the token
+        cls = e.TerminalApiError
     assert type(error) is cls
     assert error.status == status
     assert "html" not in str(error)
@@ -149,10 +153,145 @@ def test_the_servers_clock_is_read_where_it_is_told() -> None:
     assert read_answer(REQUEST, 200, {"Date": "noon"}, envelope(1), write=False).date is None
 
 
-def test_retry_after_is_carried_where_it_is_seconds() -> None:
-    assert failure(429, b"", Retry_After="17").retry_after == 17
-    assert failure(429, b"", Retry_After="-4").retry_after == 0
-    assert failure(429, b"", Retry_After="Sun, 22 Nov 2026 10:15:30 GMT").retry_after is None
+NOON = "Sun, 22 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("17", 17),
+        (" 1.5 ", 1.5),
+        ("-4", 0),
+        ("Sun, 22 Nov 2026 12:01:30 GMT", 90),
+        ("Sunday, 22-Nov-26 12:01:30 GMT", 90),
+        ("Sun Nov 22 12:01:30 2026", 90),  # without a zone
+        ("Sun, 22 Nov 2026 13:01:30 +0100", 90),
+        ("Sun, 22 Nov 2026 11:59:00 GMT", None),  # in the past: the usual wait
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_retry_after_as_seconds_or_as_a_date_is_carried(text: str, seconds: float | None) -> None:
+    assert failure(429, b"", Retry_After=text, Date=NOON).retry_after == seconds
+
+
+def test_retry_after_as_a_date_without_a_date_of_the_answer_is_measured_by_our_clock() -> None:
+    in_an_hour = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    assert failure(429, b"", Retry_After=in_an_hour).retry_after == pytest.approx(3_600, abs=60)
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        (NOON, datetime(2026, 11, 22, 12, tzinfo=UTC)),
+        ("Sun, 22 Nov 2026 12:00:00", datetime(2026, 11, 22, 12, tzinfo=UTC)),
+        ("Sun, 22 Nov 2026 12:00:00 -0000", datetime(2026, 11, 22, 12, tzinfo=UTC)),
+        ("Sun, 22 Nov 2026 14:00:00 +0200", datetime(2026, 11, 22, 12, tzinfo=UTC)),
+        ("Mon, 01 Jan 1000 00:00:00 +2300", datetime(999, 12, 31, 1, tzinfo=UTC)),  # not believed, but no error
+        ("Fri, 31 Dec 9999 23:59:59 -2300", None),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", None),
+        ("Sun, 99 Nov 2026 12:00:00 GMT", None),
+        ("\x00", None),
+        ("", None),
+    ],
+)
+def test_a_date_is_in_utc_whatever_its_zone_and_an_impossible_one_is_none(text: str, date: datetime | None) -> None:
+    assert read_answer(REQUEST, 200, {"Date": text}, envelope(1), write=False).date == date
+
+
+# ---------------------------------------------------------------- answers of others
+
+LOGIN = b"<!doctype html><html><head><TITLE>\n Sign in &ndash; Example\n</TITLE></head><body>x</body></html>"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    ("body", "headers", "said"),
+    [
+        (LOGIN, {"cf_mitigated": "challenge"}, "A Cloudflare firewall or bot protection refused the request"),
+        (LOGIN, {"Server": "cloudflare"}, "A Cloudflare firewall or bot protection refused the request"),
+        (LOGIN, {}, "such as a firewall or a proxy"),
+        (b"", {}, "such as a firewall or a proxy"),
+        (b'{"message": "Forbidden"}', {}, 'JSON of another kind, which begins "{"message": "Forbidden"}"'),
+        (b"error code: 1020", {"Server": "cloudflare"}, 'text that begins "error code: 1020"'),
+    ],
+)
+def test_a_refusal_that_is_not_the_apis_does_not_blame_the_token(
+    status: int, body: bytes, headers: dict[str, str], said: str
+) -> None:
+    error = failure(status, body, **headers)
+    assert not isinstance(error, e.AuthError)
+    assert said in str(error)
+    assert "the token was not checked" in str(error)
+    assert "Check the API token" not in str(error)
+
+
+def test_a_refusal_of_the_api_blames_the_token_whoever_serves_it() -> None:
+    body = envelope(None, {"code": 10000, "message": "Authentication error"})
+    assert type(failure(403, body, Server="cloudflare")) is e.AuthError
+
+
+def test_a_login_page_is_shown_by_its_title() -> None:
+    error = failure(200, LOGIN)
+    assert type(error) is e.MalformedAnswerError
+    assert error.address_may_be_wrong
+    assert 'not Vectorize\'s JSON, but an HTML page titled "Sign in – Example"' in str(error)
+
+
+@pytest.mark.parametrize("body", [b"", LOGIN], ids=["empty", "page"])
+def test_a_proxy_that_requires_credentials_has_its_own_sentence(body: bytes) -> None:
+    error = failure(407, body)
+    assert type(error) is e.TerminalApiError
+    assert "The proxy requires credentials" in str(error)
+
+
+@pytest.mark.parametrize("status", [400, 404, 429, 500, 502, 511])
+def test_an_answer_of_others_is_described(status: int) -> None:
+    error = failure(status, LOGIN)
+    assert 'The answer is an HTML page titled "Sign in – Example".' in str(error)
+    assert "Cloudflare failed" not in str(error)
+
+
+def test_a_redirect_names_the_host_it_leads_to_and_no_more() -> None:
+    error = failure(302, b"", Location="https://login.example/start?session=s3cret")
+    assert "a redirect to https://login.example." in str(error)
+    assert "s3cret" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "phrase"),
+    [
+        (b" \n", "empty"),
+        (b"gone\x1b[31m fishing", 'text that begins "gone [31m fishing"'),
+        (b"<html><body><script>var x</script><p>Blocked by <b>IT</b></p>", 'an HTML page that begins "Blocked by IT"'),
+        (b"<html><title></title></html>", "an HTML page without text"),
+        (b"\xff\xfe\x00", 'text that begins "'),
+        (b"Authorization: Bearer abcdefgh", 'text that begins "'),
+        (b"[1, 2]", 'JSON of another kind, which begins "[1, 2]"'),
+        (b"x" * 19 + b" " + b"word " * 100, 'text that begins "x'),
+    ],
+)
+def test_a_page_is_described_in_few_words(body: bytes, phrase: str) -> None:
+    found = describe_page(body)
+    assert found.startswith(phrase)
+    assert len(found) < 150
+    assert found.isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer abcdefgh-1234",
+        '{"headers": {"X-Auth-Key": "abcdefgh-1234"}}',
+        "http://user:abcdefgh-1234@proxy.example:3128 refused",
+        "/login?token=abcdefgh-1234&next=/",
+        "sorry abcdefgh-1234_ABCDEFGH-5678",
+        "Cookie=abcdefgh-1234",
+    ],
+)
+def test_what_looks_like_a_secret_is_not_described(text: str) -> None:
+    for body in (text, f"<title>{text}</title>", f"<p>{text}</p>"):
+        assert "abcdefgh-1234" not in describe_page(body.encode())
 
 
 def test_a_very_long_sentence_is_cut() -> None:
