@@ -21,7 +21,7 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.pacing import Clock, Pacer
 from airflow_provider_vectorize.api.retry import RetryPolicy, block_length, read_budget
 from airflow_provider_vectorize.api.wire import CONNECT_SECONDS, WireAdapter, WireLimits
-from airflow_provider_vectorize.api.wire_errors import ADVICE, wire_error
+from airflow_provider_vectorize.api.wire_errors import ADVICE, settings_fault, wire_error
 from airflow_provider_vectorize.errors import (
     ApiError,
     ConfigError,
@@ -138,6 +138,9 @@ class Transport:
         data = as_json(body) if isinstance(body, Mapping) else body
         url = self.credentials.account_url + path
         request = Request(method, urlsplit(url).path)
+        fault = "" if self._reached else settings_fault(url, self._verify)
+        if fault:
+            raise ConfigError(f"Nothing can be sent with the settings of {self.credentials.origin}: {fault}.")
         begun = self.clock.now()
         attempt, maybe_done = 1, False
         while True:

@@ -35,6 +35,10 @@ CHECK_SECONDS = 0.25
 EARLY_ANSWER_SECONDS = 1.0
 
 
+class HandshakeTimeoutError(TimeoutError):
+    """The server accepted the connection and did not answer the TLS handshake."""
+
+
 class StalledUploadError(TimeoutError):
     """The server stopped reading the body."""
 
@@ -79,7 +83,7 @@ class WireAdapter(HTTPAdapter):
 
 def only_reads(method: str, url: str) -> bool:
     """Check whether a request changes nothing."""
-    return method in ("GET", "HEAD") or urlsplit(url).path.endswith(("/query", "/get_by_ids"))
+    return method == "GET" or (method == "POST" and urlsplit(url).path.endswith(("/query", "/get_by_ids")))
 
 
 class _WireConnection(HTTPConnection):
@@ -90,11 +94,17 @@ class _WireConnection(HTTPConnection):
     _may_stop = False
     _send_error: OSError | None = None
 
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except TimeoutError as error:  # urllib3 has an error of its own where no connection is made
+            raise HandshakeTimeoutError("timed out") from error
+
     def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
         if self.sock is None:
             self.connect()
         self._send_error, self._may_stop, self._sending = None, only_reads(method, url), True
-        self.sock.settimeout(self.limits.stall)
+        self.timeout = self.limits.stall  # urllib3 would send within the time for connecting
         try:
             super().request(method, url, *args, **options)
         finally:

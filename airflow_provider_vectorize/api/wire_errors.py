@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from http import HTTPStatus
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +23,13 @@ from urllib3.exceptions import DecodeError, LocationParseError, LocationValueErr
 from urllib3.util import parse_url
 
 from airflow_provider_vectorize.api.answers import Request
-from airflow_provider_vectorize.api.wire import CONNECT_SECONDS, SlowAnswerError, StalledUploadError, WireLimits
+from airflow_provider_vectorize.api.wire import (
+    CONNECT_SECONDS,
+    HandshakeTimeoutError,
+    SlowAnswerError,
+    StalledUploadError,
+    WireLimits,
+)
 from airflow_provider_vectorize.errors import ConfigError, NoAnswerError, TerminalApiError, VectorizeError
 
 #: Appended to the last failure of a client that has not had an answer yet.
@@ -48,12 +55,7 @@ def wire_error(
     host = urlsplit(url).netloc
     what = f"{request.method} {request.path}"
     variable = proxy_variable(url)
-    fault = (
-        _certificate_fault(causes)
-        or _bundle_fault(causes, url, verify)
-        or (_proxy_fault(error, variable) if variable else "")
-        or _address_fault(error)
-    )
+    fault = _certificate_fault(causes) or settings_fault(url, verify) or _address_fault(error)
     if fault:
         return ConfigError(f"{what} cannot be sent to {host} with the settings of {origin}: {fault}.")
     facts = {"method": request.method, "path": request.path}
@@ -67,6 +69,15 @@ def wire_error(
         address_may_be_wrong=_not_connected(error, causes),
         **facts,
     )
+
+
+def settings_fault(url: str, verify: bool | str) -> str:
+    """Return what is wrong with the proxy's address or the file of trusted certificates, or nothing.
+
+    ``requests`` reports these as failures of TLS or of the network, or with errors of its own such as ``TypeError``.
+    """
+    variable = proxy_variable(url)
+    return (_proxy_fault(variable) if variable else "") or _bundle_fault(url, verify)
 
 
 def proxy_variable(url: str) -> str | None:
@@ -102,10 +113,8 @@ def _certificate_fault(causes: Sequence[BaseException]) -> str:
     return ""
 
 
-def _bundle_fault(causes: Sequence[BaseException], url: str, verify: bool | str) -> str:
-    """Check the file of trusted authorities: what is wrong with it looks like a failure of TLS, or of the disk."""
-    handshake_or_disk = any(isinstance(cause, ssl.SSLError) or type(cause) is OSError for cause in causes)
-    if not url.startswith("https:") or verify is False or not handshake_or_disk:
+def _bundle_fault(url: str, verify: bool | str) -> str:
+    if not url.startswith("https:") or verify is False:
         return ""
     if isinstance(verify, str):
         source, path = "the field Verify TLS (verify)", verify
@@ -127,19 +136,20 @@ def _bundle_fault(causes: Sequence[BaseException], url: str, verify: bool | str)
     return f"the file of trusted certificates {path!r}, named by {source}, cannot be used: {reason}"
 
 
-def _proxy_fault(error: Exception, variable: str) -> str:
+def _proxy_fault(variable: str) -> str:
     value = os.environ.get(variable, "")
     try:
         parsed = parse_url(value if "://" in value else f"http://{value}")
-        well_formed = bool(parsed.host) and parsed.scheme in _PROXY_SCHEMES
+        scheme = parsed.scheme or ""
+        well_formed = bool(parsed.host) and scheme in _PROXY_SCHEMES and parsed.path in (None, "", "/")
     except LocationParseError:
-        well_formed = False
+        scheme, well_formed = "", False
     if not well_formed:
         return (
             f"the environment variable {variable} is not the URL of a proxy. It has to look like "
             "http://proxy.example:3128, with special characters of a user or password percent-encoded"
         )
-    if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
+    if scheme.startswith("socks") and find_spec("socks") is None:
         return (
             f"the environment variable {variable} names a SOCKS proxy, and SOCKS support is not installed. "
             "Run pip install 'requests[socks]'"
@@ -187,7 +197,7 @@ def _named(status: int) -> str:
 def _not_connected(error: Exception, causes: Sequence[BaseException]) -> bool:
     """Check whether what answered, if anything, was not Vectorize: another address may be meant."""
     kinds = (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
-    refused = (socket.gaierror, ConnectionRefusedError, ssl.SSLError)
+    refused = (socket.gaierror, ConnectionRefusedError, ssl.SSLError, HandshakeTimeoutError)
     return isinstance(error, kinds) or any(
         isinstance(cause, refused) or type(cause).__name__ in ("NewConnectionError", "NameResolutionError")
         for cause in causes
@@ -209,6 +219,8 @@ def _failure(error: Exception, causes: Sequence[BaseException], limits: WireLimi
         return f"{_proxy(variable)} could not be used: {_proxy_reason(causes)}"
     if isinstance(error, requests.ConnectTimeout):
         return f"the connection could not be made in {CONNECT_SECONDS:.0f} s"
+    if among(HandshakeTimeoutError):
+        return f"the TLS handshake was not answered in {CONNECT_SECONDS:.0f} s"
     if among(StalledUploadError):
         return f"the server took no more of the body for {limits.stall:g} s, the connection's timeout"
     if among(SlowAnswerError):

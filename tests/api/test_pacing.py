@@ -126,3 +126,43 @@ def test_a_throttled_index_is_tried_again_without_a_block_for_all(
     assert client.retries == 3
     assert time.now < 10
     assert client.pacer.due() == 0
+
+
+def test_without_a_word_of_the_budget_the_documented_quota_paces() -> None:
+    time, starts = Time(), []
+    pacer = Pacer(0.2, time.clock)
+    for _ in range(2_001):
+        pacer.start(Said())
+        starts.append(time.now)
+        pacer.finish(None, 0)
+    for first in range(0, 2_001, 100):
+        in_window = [one for one in starts if starts[first] <= one < starts[first] + 300]
+        assert len(in_window) <= 1_200
+    assert 300 < time.now < 1_200
+
+
+def test_without_a_word_of_the_budget_few_requests_start_at_once() -> None:
+    time = Time()
+    pacer = Pacer(0.2, time.clock)
+    for _ in range(500):
+        pacer.start(Said())
+        pacer.finish(None, 0)
+    assert time.waits == []
+
+
+def test_a_budget_that_is_said_later_counts_from_then_on() -> None:
+    time = Time()
+    pacer = Pacer(0.2, time.clock)
+    pacer.start(Said())
+    pacer.finish(None, 0)
+    pacer.start(Said())
+    pacer.finish(Budget(10, 60, quota=1_200), 0)
+    assert pacer.due() == 60
+
+
+def test_an_answer_without_a_budget_does_not_replace_what_is_known() -> None:
+    pacer = Pacer(0.2, Time().clock)
+    pacer.start(Said())
+    pacer.finish(Budget(10, 60, quota=1_200), 0)
+    pacer.finish(None, 0)
+    assert pacer.due() == 60

@@ -50,6 +50,30 @@ def test_the_budget_is_read_from_the_headers() -> None:
     assert read_budget({"Ratelimit": '"default";r=3;t=1.5'}) == Budget(3, 1.5, 1_200)
 
 
+def test_a_window_longer_than_cloudflares_is_not_believed() -> None:
+    assert read_budget({"Ratelimit": '"default";r=0;t=999999999'}) == Budget(0, 300.0, 1_200)
+    assert read_budget({"Ratelimit": '"default";r=7;t=86400.5'}) == Budget(7, 300.0, 1_200)
+
+
+@pytest.mark.parametrize("digits", ["9" * 10, "9" * 400, "9" * 5_000])
+def test_a_number_that_is_none_is_not_read(digits: str) -> None:
+    assert read_budget({"Ratelimit": f'"default";r={digits};t=1'}) is None
+    assert read_budget({"Ratelimit": f'"default";r=1;t={digits}'}) is None
+    policy = {"Ratelimit": '"default";r=1;t=1', "Ratelimit-Policy": f'"default";q={digits};w=300'}
+    assert read_budget(policy) == Budget(1, 1.0, 1_200)
+
+
+def test_a_quota_of_nothing_is_none() -> None:
+    assert read_budget({"Ratelimit": '"default";r=1;t=1', "Ratelimit-Policy": '"default";q=0;w=300'}) == Budget(1, 1.0)
+
+
+def test_where_the_address_may_be_wrong_it_gives_up_after_a_minute() -> None:
+    error = e.NoAnswerError("x", address_may_be_wrong=True)
+    assert POLICY.wait(error, 6, 28, jitter=0) == 32
+    assert POLICY.wait(error, 6, 29, jitter=0) is None
+    assert RetryPolicy(total=10).wait(error, 4, 3, jitter=0) is None
+
+
 @pytest.mark.parametrize("text", ["", "soon", '"default";r=;t=4', '"default";r=4', '"default";t=4'])
 def test_a_budget_that_cannot_be_read_is_none(text: str) -> None:
     assert read_budget({"Ratelimit": text}) is None

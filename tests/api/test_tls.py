@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import socket
 import ssl
 import threading
@@ -11,38 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import ConfigError, NoAnswerError
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID
-
-NOTHING = b'{"success": true, "result": [], "errors": [], "messages": []}'
-
-
-def certificate(path: Path) -> Path:
-    """Of nobody that anybody trusts, with its key, for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509
-        .CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    form, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    private = key.private_bytes(form, serialization.PrivateFormat.PKCS8, plain)
-    path.write_bytes(private + made.public_bytes(form))
-    return path
+from tests.api.servers import NOTHING, certificate
 
 
 @pytest.fixture

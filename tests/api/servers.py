@@ -1,0 +1,126 @@
+"""Servers of a few lines that do what the local Vectorize cannot: break the rules of HTTP and TLS."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.credentials import Credentials
+from airflow_provider_vectorize.api.retry import RetryPolicy
+from airflow_provider_vectorize.local.handle import ACCOUNT_ID
+
+NOTHING = b'{"success": true, "result": [], "errors": [], "messages": []}'
+ACKNOWLEDGED = b'{"success": true, "result": {"mutationId": "m"}, "errors": [], "messages": []}'
+ONCE = RetryPolicy(total=0)
+
+
+def certificate(path: Path) -> Path:
+    """Write a certificate for 127.0.0.1 that no authority has signed, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509
+        .CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    form, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    private = key.private_bytes(form, serialization.PrivateFormat.PKCS8, plain)
+    path.write_bytes(private + made.public_bytes(form))
+    return path
+
+
+def http_answer(status: int = 200, body: bytes = NOTHING, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status} Status", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def refusal(code: int, message: str) -> bytes:
+    errors = [{"code": code, "message": message}]
+    return json.dumps({"success": False, "result": None, "errors": errors, "messages": []}).encode()
+
+
+def read_head(connection: socket.socket) -> bytes:
+    """Read a request up to the end of its headers, and whatever came with them."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = connection.recv(1_024)
+        if not piece:
+            break
+        head += piece
+    return head
+
+
+class Server:
+    """Handles each connection in a thread of its own.
+
+    :param handle: called with the connection; what it raises is the client's doing, and ignored.
+    :param bundle: certificate and key, to speak TLS.
+    """
+
+    def __init__(self, handle: Callable[[Any], None], bundle: Path | None = None) -> None:
+        self.connections = 0
+        self._handle = handle
+        self._context: ssl.SSLContext | None = None
+        if bundle is not None:
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(bundle)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._open: list[Any] = []
+        self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
+        self.base_url = f"{'https' if bundle else 'http'}://{self.address}"
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+            except OSError:  # closed
+                return
+            self.connections += 1
+            # Or else a small answer waits for the acknowledgement of what was sent before, and close() drops it.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: Any) -> None:
+        try:
+            if self._context:
+                connection = self._context.wrap_socket(connection, server_side=True)
+            self._open.append(connection)
+            with connection:
+                self._handle(connection)
+        except (OSError, ValueError):  # ValueError: closed at the end of the test
+            pass
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join(20)
+        for connection in self._open:
+            connection.close()
+
+
+def client_of(base_url: str, *, secret: str = "cfut_do-not-show-this", **options: Any) -> VectorizeClient:
+    credentials = Credentials(ACCOUNT_ID, secret, base_url=base_url, origin='the connection "c"')
+    return VectorizeClient(credentials, **{"retry": ONCE, "timeout": 20} | options)
