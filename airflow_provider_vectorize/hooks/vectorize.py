@@ -13,8 +13,13 @@ from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.durable import run_name
-from airflow_provider_vectorize.errors import AuthError, ConfigError, NoAnswerError, VectorizeError
-from airflow_provider_vectorize.hooks.connection import client_from
+from airflow_provider_vectorize.errors import AuthError, ConfigError, VectorizeError
+from airflow_provider_vectorize.hooks.connection import (
+    client_from,
+    missing_connection,
+    read_connection,
+    variable_fault,
+)
 from airflow_provider_vectorize.hooks.endpoints import Endpoints
 from airflow_provider_vectorize.load.checkpoint import CheckpointStore
 from airflow_provider_vectorize.load.checks import Float32Text, Validation
@@ -80,31 +85,34 @@ class VectorizeHook(Endpoints, BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """List the account's indexes; this proves the permission that everything else needs. Tries once."""
+        notes: tuple[str, ...] = ()
         try:
-            with client_from(self.connection(), retry=RetryPolicy(total=0)) as client:
+            connection = self.connection()
+            notes = read_connection(connection).notes
+            with client_from(connection, retry=RetryPolicy(total=0)) as client:
                 indexes = client.list_indexes()
-        except NoAnswerError as error:
-            return False, f"{error.message} Check the API base URL and the way to it."
         except AuthError as error:
-            return False, f"Cloudflare refuses the credentials. {error.message}"
+            return False, " ".join((f"Cloudflare refuses the credentials. {error.message}", *notes))
         except VectorizeError as error:
-            return False, error.message
+            return False, " ".join((error.message, *notes))
         names = ", ".join(index.name for index in indexes[:5]) + (", …" if len(indexes) > 5 else "")
         count = "1 index" if len(indexes) == 1 else f"{len(indexes)} indexes"
-        return True, f"Connected. The account has {count}{': ' if names else '.'}{names}"
+        text = f"Connected. The account has {count}{': ' if names else '.'}{names}"
+        return True, " ".join((text.rstrip(".") + ".", *notes)) if notes else text
 
     def connection(self) -> Any:
         """The Airflow connection.
 
-        :raises ConfigError: there is none of that id.
+        :raises ConfigError: there is none of that id, or its environment variable cannot be read.
         """
         try:
-            return self.get_connection(self.vectorize_conn_id)
+            found = self.get_connection(self.vectorize_conn_id)
         except AirflowNotFoundException:
-            raise ConfigError(
-                f'There is no connection "{self.vectorize_conn_id}": create it under Admin, Connections, '
-                f'with the type "{self.hook_name}".'
-            ) from None
+            raise missing_connection(self.vectorize_conn_id) from None
+        fault = "" if found.conn_type else variable_fault(self.vectorize_conn_id)
+        if fault:  # Airflow takes any text for a URI
+            raise ConfigError(fault)
+        return found
 
     # ---------------------------------------------------------------- loading
 

@@ -45,6 +45,41 @@ def test_what_is_wrong_is_said_in_one_sentence_without_the_secret(fields: dict[s
         assert secret not in str(caught.value)
 
 
+TOKEN = "cfut_" + "aB3-" * 12
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"secret": "", "email": TOKEN}, 'the field "E-mail" (login) holds no e-mail address. If it holds the token'),
+        ({"secret": "", "account_id": TOKEN}, 'The field "Account ID" seems to hold it.'),
+        ({"secret": "me@corp.example"}, "holds an e-mail address: the token belongs there"),
+        ({"secret": "me@corp.example", "email": TOKEN}, "seem to be swapped: the second holds an e-mail address"),
+        ({"secret": "me@corp.example", "email": "0" * 37}, "seem to be swapped"),
+        ({"secret": ACCOUNT}, "seems to hold an account id."),
+        ({"secret": ACCOUNT, "account_id": TOKEN}, 'It and the field "Account ID" seem to be swapped.'),
+        ({"secret": ACCOUNT, "account_id": ""}, "seems to hold an account id."),
+        ({"secret": TOKEN, "account_id": TOKEN}, "It seems to be an API token."),
+        ({"secret": TOKEN, "account_id": "v1.0-abcdef0123456789"}, "It seems to be an API token."),
+        ({"secret": TOKEN, "account_id": "someone@corporation.example"}, "It is an e-mail address."),
+        (
+            {"secret": TOKEN, "account_id": f"https://dash.cloudflare.com/{ACCOUNT}/workers"},
+            "only the 32 characters after dash.cloudflare.com/",
+        ),
+        ({"secret": TOKEN, "account_id": "a" * 40}, "is not 32 hexadecimal digits. It has 40 characters."),
+        ({"secret": TOKEN, "base_url": f"https://{TOKEN}"}, "seems to hold a token or an account id"),
+        ({"secret": TOKEN, "base_url": f"https://{TOKEN}/client/v4"}, "seems to hold a token or an account id"),
+        ({"secret": TOKEN, "base_url": f"https://{ACCOUNT}/client/v4"}, "seems to hold a token or an account id"),
+    ],
+)
+def test_fields_that_are_mixed_up_are_said_and_not_shown(fields: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Credentials(**{"account_id": ACCOUNT} | fields)
+    assert said in str(caught.value)
+    assert TOKEN not in str(caught.value)
+    assert "@corp" not in str(caught.value)
+
+
 @pytest.mark.parametrize("token", ["a" * 40, "cfut_" + "b" * 48, "cfat_x", "cfk_y", "x"])
 def test_no_length_or_prefix_of_a_token_is_refused(token: str) -> None:
     assert Credentials(ACCOUNT, token).secret == token

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 from collections.abc import Callable
@@ -14,10 +15,11 @@ from airflow.providers.common.compat.sdk import Connection
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.hooks.connection import client_from
+from airflow_provider_vectorize.hooks.connection import client_from, missing_connection, read_connection
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID, LocalVectorize
 
+AIRFLOW_V_3_0_PLUS = importlib.util.find_spec("airflow.sdk") is not None
 TOKEN = "cfut_do-not-show-this"
 CLOUDFLARE = f"https://api.cloudflare.com/client/v4/accounts/{ACCOUNT_ID}/vectorize/v2"
 
@@ -45,6 +47,18 @@ def client(extra: Any = None, **fields: Any) -> VectorizeClient:
         ({"host": "http://127.0.0.1/client/v4", "port": 8787}, "http://127.0.0.1:8787/client/v4"),
         ({"host": "http://127.0.0.1:1/client/v4", "port": 8787}, "http://127.0.0.1:1/client/v4"),
         ({"host": "http://127.0.0.1:1/client/v4", "port": 0}, "http://127.0.0.1:1/client/v4"),
+        ({"host": "api.cloudflare.com"}, CLOUDFLARE),
+        ({"host": "https://API.cloudflare.com"}, CLOUDFLARE.replace("api", "API")),
+        ({"host": "https://api.cloudflare.com/"}, CLOUDFLARE),
+        ({"host": "gateway.example", "schema": "HTTPS"}, "https://gateway.example/client/v4/accounts"),
+        ({"host": "https://gateway.example/"}, "https://gateway.example/accounts"),
+        ({"host": "https://gateway.example/vectorize"}, "https://gateway.example/vectorize/accounts"),
+        ({"host": "::1", "port": 8787, "schema": "http"}, "http://[::1]:8787/client/v4/accounts"),
+        ({"host": "[::1]", "port": 8787, "schema": "http"}, "http://[::1]:8787/client/v4/accounts"),
+        ({"host": "http://[::1]", "port": 8787}, "http://[::1]:8787/client/v4/accounts"),
+        ({"host": "http://[::1]/client/v4", "port": 8787}, "http://[::1]:8787/client/v4/accounts"),
+        ({"host": "http://[::1]:1/client/v4", "port": 8787}, "http://[::1]:1/client/v4/accounts"),
+        ({"host": "http://2001:db8::7/client/v4", "port": 8787}, "http://[2001:db8::7]:8787/client/v4/accounts"),
     ],
 )
 def test_the_base_url_is_read_however_it_is_written(fields: dict[str, Any], url: str) -> None:
@@ -58,6 +72,8 @@ def test_the_base_url_is_read_however_it_is_written(fields: dict[str, Any], url:
         f"vectorize://:{TOKEN}@127.0.0.1:8787/client%2Fv4?account_id={ACCOUNT_ID}",
         f"vectorize://https://:{TOKEN}@127.0.0.1%3A8787%2Fclient%2Fv4/?account_id={ACCOUNT_ID}",
         f"vectorize://:{TOKEN}@https%3A%2F%2F127.0.0.1%3A8787%2Fclient%2Fv4/?account_id={ACCOUNT_ID}",
+        f"vectorize://https://:{TOKEN}@127.0.0.1%3A8787/?account_id={ACCOUNT_ID}",
+        f"vectorize://:{TOKEN}@127.0.0.1:8787/?account_id={ACCOUNT_ID}",
     ],
 )
 def test_a_connection_may_be_given_as_a_uri(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,14 +161,153 @@ def test_a_wrong_field_is_named_in_one_sentence_without_the_secret(fields: dict[
     assert "pw@" not in str(caught.value)
 
 
-def test_extra_that_is_no_json_says_what_is_missing() -> None:
-    with pytest.raises(ConfigError, match=r"account id|not JSON"):
-        client_from(Connection(conn_id="cf", conn_type="vectorize", password=TOKEN, extra="account_id=x"))
+def test_an_ipv6_address_in_a_uri_keeps_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CF", f"vectorize://:{TOKEN}@[::1]:8787/client%2Fv4?account_id={ACCOUNT_ID}")
+    assert VectorizeHook("cf").get_conn().credentials.base_url == "https://[::1]:8787/client/v4"
 
 
-def test_a_connection_that_is_not_there_is_said_with_what_to_create() -> None:
-    with pytest.raises(ConfigError, match='There is no connection "nowhere": create it under Admin, Connections'):
+# ---------------------------------------------------------------- extra fields
+
+
+class Row:
+    """A connection whose extra was never checked, as it comes out of an environment variable or an old database."""
+
+    conn_id, conn_type, host, schema, login, port = "cf", "vectorize", None, None, None, None
+    password = TOKEN
+
+    def __init__(self, extra: Any) -> None:
+        self.extra = extra
+        self.extra_dejson: Any = None
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (f"account_id={ACCOUNT_ID}", "are not JSON: Expecting value at line 1, column 1"),
+        ('{"account_id": "x"', "are not JSON: Expecting ',' delimiter at line 1, column 19"),
+        (json.dumps(json.dumps({"account_id": ACCOUNT_ID})), "are JSON inside a JSON string: remove the outer quotes"),
+        (json.dumps(["account_id", ACCOUNT_ID]), 'have to be a JSON object such as {"account_id": "…"}, not a list'),
+        ("null", "not a null"),
+        ("7", "not a int"),
+        ('"account_id"', "The extra fields"),
+        ("true", "not a bool"),
+    ],
+)
+def test_extra_that_is_no_json_object_is_said(extra: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_connection(Row(extra))
+    assert 'of the connection "cf"' in str(caught.value)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("extra", [None, ""])
+def test_extra_that_is_empty_lacks_the_account(extra: Any) -> None:
+    with pytest.raises(ConfigError, match="There is no account id"):
+        read_connection(Row(extra))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("acount_id", 'Did you mean "account_id"?'),
+        ("accountId", 'Did you mean "account_id"?'),
+        ("extra__vectorize__account_id", 'Did you mean "account_id"?'),
+        ("time-out", 'Did you mean "timeout"?'),
+        ("retry_second", 'Did you mean "retry_seconds"?'),
+        ("Verify", 'Did you mean "verify"?'),
+        ("api_token", 'Did you mean the field "API token" (password)?'),
+        ("base_url", 'Did you mean the field "API base URL" (host)?'),
+        ("colour", "There are account_id, timeout, retry_seconds, budget_reserve, verify."),
+    ],
+)
+def test_an_unknown_extra_field_is_warned_of_once_with_the_nearest_known_one(
+    name: str, hint: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_vectorize.hooks.connection._noted", set())
+    for _ in range(3):
+        client({name: "s3cret-value"})
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [one for one in said if name in one] == [
+        f'The extra field "{name}" of the connection "cf" is not used. {hint}'
+    ]
+    assert "s3cret-value" not in caplog.text
+
+
+def test_known_extra_fields_and_airflows_own_are_not_warned_of() -> None:
+    extra = {"account_id": ACCOUNT_ID, "timeout": 5, "retry_seconds": 5, "verify": True, "__extra__": "{}"}
+    assert read_connection(Row(json.dumps(extra))).notes == ()
+
+
+def test_a_host_without_a_scheme_is_said_to_be_https(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_vectorize.hooks.connection._noted", set())
+    client(host="gateway.example")
+    said = 'The API base URL of the connection "cf" has no scheme: https://gateway.example/client/v4 is used.'
+    assert said in caplog.text
+    for fields in ({"host": "https://gateway.example"}, {"host": "gateway.example", "schema": "http"}, {}):
+        caplog.clear()
+        client(**fields)
+        assert "no scheme" not in caplog.text
+
+
+@pytest.mark.parametrize("value", [True, [1], "1e999", 10**400])
+def test_a_number_of_another_kind_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigError, match="has to be a number"):
+        client({"retry_seconds": value})
+
+
+@pytest.mark.parametrize("value", [["a"], {"a": 1}, 7])
+def test_verify_of_another_kind_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigError, match="has to be true, false, or the path"):
+        client({"verify": value})
+
+
+# ---------------------------------------------------------------- connections that are not found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "it is empty"),
+        ('{"conn_type": "vectorize", "password": }', "its JSON is wrong (Expecting value at line 1, column 40)"),
+        ("{'conn_type': 'vectorize', 'password': 's3cret'}", "its JSON is wrong"),
+        ('["s3cret"]', "its JSON is not an object"),
+        ('"{\\"conn_type\\": \\"vectorize\\"}"', "its JSON is not an object"),
+        ("null", "its JSON is not an object"),
+        ('{"conn_type": "vectorize", "token": "s3cret"}', "there is no field 'token' beside conn_type"),
+        ('{"conn_type": "vectorize", "port": "s3cret"}', "its port is not a number"),
+        ("vectorize", "it is neither a JSON object nor a URI"),
+        ("cfut_s3cret", "it is neither a JSON object nor a URI"),
+        ("vectorize://:s3cret@host:port/client", "its host or port cannot be read"),
+        ("vectorize://:s3c/ret#x@host", "its host or port cannot be read"),
+        ("vectorize://:s3cret@[::1/", "its host or port cannot be read"),
+    ],
+)
+def test_a_variable_that_is_no_connection_is_named_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CX", text)
+    with pytest.raises(ConfigError) as caught:
+        VectorizeHook("cx").list_indexes()
+    assert "The environment variable AIRFLOW_CONN_CX is set, and is not a connection" in str(caught.value)
+    assert said in str(caught.value)
+    assert "s3c" not in str(caught.value)
+
+
+def test_a_connection_that_is_not_there_is_said_with_what_to_do() -> None:
+    with pytest.raises(ConfigError, match='There is no connection "nowhere"') as caught:
         VectorizeHook("nowhere").list_indexes()
+    if AIRFLOW_V_3_0_PLUS:
+        assert "Outside of a task, Airflow 3 does not read connections from its database" in str(caught.value)
+        assert "AIRFLOW_CONN_NOWHERE" in str(caught.value)
+    else:
+        assert "create it under Admin, Connections" in str(caught.value)
+
+
+def test_a_process_of_the_server_is_told_to_create_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+    assert "create it under Admin, Connections" in str(missing_connection("nowhere"))
 
 
 def test_reading_a_connection_logs_no_secret(caplog: pytest.LogCaptureFixture) -> None:

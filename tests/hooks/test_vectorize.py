@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import socket
 from collections.abc import Callable, Iterator
@@ -63,21 +64,26 @@ def test_a_good_connection_is_told_with_its_indexes(connect: Connect) -> None:
         ({"password": ""}, "There is no API token"),
         ({"host": "http://127.0.0.1:{closed}/client/v4"}, "connection refused. Check the API base URL"),
         ({"host": "http://127.0.0.1:{port}/"}, "Check the account id and the API base URL of the connection"),
-        ({"host": "https://127.0.0.1:{port}/client/v4"}, "TLS failed. Check the API base URL"),
-        ({"host": "http://no-such-host.invalid/client/v4"}, "Check the API base URL and the way to it."),
+        ({"host": "https://127.0.0.1:{port}/client/v4"}, "TLS failed (wrong version number). Check the API base URL"),
+        ({"host": "http://no-such-host.invalid/client/v4"}, "does not resolve"),
+        ({"host": "http://no-such-host.invalid"}, "Check the API base URL and network access (DNS, proxy, firewall)."),
+        ({"extra": {"retry_seconds": "soon"}}, "'retry_seconds' of the connection"),
+        ({"extra": {"budget_reserve": 2}}, "'budget_reserve' of the connection"),
+        ({"extra": {"acount_id": "f" * 32, "account_id": ""}}, 'Did you mean "account_id"?'),
+        ({"host": "127.0.0.1:{port}"}, "has no scheme: https://127.0.0.1:{port}/client/v4 is used."),
         ({"host": "http://x..example"}, "the address or the credentials have characters that cannot be sent"),
     ],
 )
 def test_a_bad_connection_is_told_in_words_without_a_secret_and_without_delay(
     connect: Connect, local_vectorize: LocalVectorize, fields: dict[str, Any], said: str
 ) -> None:
-    fields = dict(fields)
+    fields = copy.deepcopy(fields)
     if "host" in fields:
         fields["host"] = fields["host"].format(closed=closed_port(), port=local_vectorize.port)
     conn_id = connect(extra={"retry_seconds": 1_800} | fields.pop("extra", {}), **fields)
     ok, text = VectorizeHook(conn_id).test_connection()
     assert not ok
-    assert said in text
+    assert said.replace("{port}", str(local_vectorize.port)) in text
     assert fields.get("password", local_vectorize.token) not in text or not fields.get("password", "x")
     assert local_vectorize.token not in text
 
@@ -91,6 +97,13 @@ def test_a_server_in_trouble_is_asked_once(connect: Connect, local_vectorize: Lo
     assert text.endswith(".")
     assert "<" not in text
     assert len(local_vectorize.requests()) == 1
+
+
+def test_a_good_connection_with_an_unknown_field_is_told_so(connect: Connect) -> None:
+    ok, text = VectorizeHook(connect(extra={"time_out": 5})).test_connection()
+    assert ok
+    assert text.startswith("Connected. The account has 0 indexes. The extra field \"time_out\" of the connection")
+    assert text.endswith('is not used. Did you mean "timeout"?')
 
 
 def test_a_connection_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
