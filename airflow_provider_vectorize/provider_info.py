@@ -48,22 +48,22 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "timeout": {
         "label": "Timeout (seconds)",
-        "description": "A request that gets no answer for so long has failed. Empty: 60.",
+        "description": "Seconds without progress before a request counts as failed. Empty: 60.",
         "schema": {"type": ["number", "null"], "minimum": 1},
     },
     "retry_seconds": {
         "label": "Retry for (seconds)",
-        "description": "How long a failed request is tried again. Empty: 1800. A rate limit lasts 300.",
+        "description": "How long to keep retrying a failed request. Empty: 1800. A rate limit lasts 300.",
         "schema": {"type": ["number", "null"], "minimum": 0},
     },
     "budget_reserve": {
         "label": "Budget reserve (0 to 0.9)",
-        "description": "Share of the account's 1,200 requests in 5 minutes that is left to others. Empty: 0.2.",
+        "description": "Share of the account's 1,200 requests in 5 minutes to leave for others. Empty: 0.2.",
         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 0.9},
     },
     "verify": {
         "label": "Verify TLS",
-        "description": "Whether the server's certificate is checked.",
+        "description": "Check the server's certificate.",
         "schema": {"type": ["boolean", "null"], "default": True},
     },
 }

@@ -129,7 +129,7 @@ class Uploader:
         threads.append(thread)
 
     def _stop(self) -> None:
-        """Nothing new is read or sent. What is on the wire goes on to its answer."""
+        """Start nothing new. Writes on the wire continue to their answers, reads end."""
         self._stopped.set()
         self._client.stop()
 
