@@ -133,7 +133,7 @@ class _WireConnection(HTTPConnection):
     def response_class(self, sock: Any, *args: Any, **options: Any) -> http.client.HTTPResponse:  # type: ignore[override]
         """Called by ``http.client`` to make the object that reads the answer."""
         response = http.client.HTTPResponse(sock, *args, **options)
-        raw = response.fp.detach()  # type: ignore[attr-defined] # a BufferedReader around a SocketIO
+        raw = response.fp.detach()  # a BufferedReader around a SocketIO
         stalled = isinstance(self._send_error, TimeoutError)
         response.fp = io.BufferedReader(_LimitedReads(raw, sock, self.limits, self._may_stop, stalled))
         return response

@@ -198,10 +198,14 @@ def _not_connected(error: Exception, causes: Sequence[BaseException]) -> bool:
     """Check whether what answered, if anything, was not Vectorize: another address may be meant."""
     kinds = (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
     refused = (socket.gaierror, ConnectionRefusedError, ssl.SSLError, HandshakeTimeoutError)
-    return isinstance(error, kinds) or any(
-        isinstance(cause, refused) or type(cause).__name__ in ("NewConnectionError", "NameResolutionError")
-        for cause in causes
-    ) or _not_http(causes)
+    return (
+        isinstance(error, kinds)
+        or any(
+            isinstance(cause, refused) or type(cause).__name__ in ("NewConnectionError", "NameResolutionError")
+            for cause in causes
+        )
+        or _not_http(causes)
+    )
 
 
 def _not_http(causes: Sequence[BaseException]) -> bool:
@@ -212,32 +216,24 @@ def _not_http(causes: Sequence[BaseException]) -> bool:
 
 
 def _failure(error: Exception, causes: Sequence[BaseException], limits: WireLimits, variable: str | None) -> str:
-    def among(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(cause, kinds) for cause in causes)
-
     if isinstance(error, requests.exceptions.ProxyError):
         return f"{_proxy(variable)} could not be used: {_proxy_reason(causes)}"
-    if isinstance(error, requests.ConnectTimeout):
-        return f"the connection could not be made in {CONNECT_SECONDS:.0f} s"
-    if among(HandshakeTimeoutError):
-        return f"the TLS handshake was not answered in {CONNECT_SECONDS:.0f} s"
-    if among(StalledUploadError):
-        return f"the server took no more of the body for {limits.stall:g} s, the connection's timeout"
-    if among(SlowAnswerError):
-        return f"the answer was not complete after {limits.total:g} s, twice the connection's timeout"
-    if among(requests.Timeout, ReadTimeoutError, TimeoutError):
-        return f"nothing came for {limits.stall:g} s, the connection's timeout"
-    if among(ssl.SSLError):
-        return f"TLS failed{_tls_reason(causes)}"
     if _not_http(causes):
         return "what answered does not speak HTTP"
-    if among(DecodeError):
-        return "the compressed answer is damaged"
-    if among(http.client.IncompleteRead):
-        return "the connection was cut during the answer"
-    if among(socket.gaierror):
-        return f"the host name does not resolve ({_system_reason(causes)})"
-    return _system_reason(causes) or "the connection was cut"
+    stall, total = f"{limits.stall:g} s", f"{limits.total:g} s"
+    sentences: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (  # the first that fits
+        ((requests.ConnectTimeout,), f"the connection could not be made in {CONNECT_SECONDS:.0f} s"),
+        ((HandshakeTimeoutError,), f"the TLS handshake was not answered in {CONNECT_SECONDS:.0f} s"),
+        ((StalledUploadError,), f"the server took no more of the body for {stall}, the connection's timeout"),
+        ((SlowAnswerError,), f"the answer was not complete after {total}, twice the connection's timeout"),
+        ((requests.Timeout, ReadTimeoutError, TimeoutError), f"nothing came for {stall}, the connection's timeout"),
+        ((ssl.SSLError,), f"TLS failed{_tls_reason(causes)}"),
+        ((DecodeError,), "the compressed answer is damaged"),
+        ((http.client.IncompleteRead,), "the connection was cut during the answer"),
+        ((socket.gaierror,), f"the host name does not resolve ({_system_reason(causes)})"),
+    )
+    found = (text for kinds, text in sentences if any(isinstance(cause, kinds) for cause in causes))
+    return next(found, "") or _system_reason(causes) or "the connection was cut"
 
 
 def _proxy_reason(causes: Sequence[BaseException]) -> str:

@@ -214,7 +214,8 @@ def _verify(value: Any, origin: str) -> bool | str:
     if not isinstance(value, str) or not Path(text).exists():
         found = f"; there is no {text!r}" if isinstance(value, str) else ""
         raise ConfigError(
-            f"The extra field 'verify' of {origin} has to be true, false, or the path of a bundle of certificates{found}."
+            f"The extra field 'verify' of {origin} has to be true, false, or the path of a bundle of certificates"
+            f"{found}."
         )
     return text
 
@@ -248,7 +249,7 @@ def variable_fault(conn_id: str) -> str:
     if not reason:
         return ""
     return (
-        f'The environment variable {_variable(conn_id)} is set, and is not a connection: {reason}. Write it as JSON: '
+        f"The environment variable {_variable(conn_id)} is set, and is not a connection: {reason}. Write it as JSON: "
         '{"conn_type": "vectorize", "password": "<token>", "extra": {"account_id": "<account id>"}}.'
     )
 
@@ -261,23 +262,27 @@ def _text_fault(text: str) -> str:
     if not text:
         return "it is empty"
     if text[0] in "{[\"'" or "://" not in text:
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError as error:
-            if text[0] not in "{[\"'":
-                return "it is neither a JSON object nor a URI"
-            return f"its JSON is wrong ({error.msg} at line {error.lineno}, column {error.colno})"
-        if not isinstance(value, dict):
-            return "its JSON is not an object"
-        unknown = [key[:40] for key in value if key not in _KEYS]
-        if unknown:
-            return f"there is no field {unknown[0]!r} beside {', '.join(_KEYS)}"
-        return "" if not value.get("port") or str(value["port"]).isdecimal() else "its port is not a number"
+        return _json_fault(text)
     try:
         urlsplit(text).port  # noqa: B018 - raises for a port that is no number
     except ValueError:
         return "its host or port cannot be read. Percent-encode special characters of a URI"
     return ""
+
+
+def _json_fault(text: str) -> str:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        if text[0] not in "{[\"'":
+            return "it is neither a JSON object nor a URI"
+        return f"its JSON is wrong ({error.msg} at line {error.lineno}, column {error.colno})"
+    if not isinstance(value, dict):
+        return "its JSON is not an object"
+    unknown = [key[:40] for key in value if key not in _KEYS]
+    if unknown:
+        return f"there is no field {unknown[0]!r} beside {', '.join(_KEYS)}"
+    return "" if not value.get("port") or str(value["port"]).isdecimal() else "its port is not a number"
 
 
 def _outside_of_a_task() -> bool:

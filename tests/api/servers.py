@@ -16,7 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.answers import Answer
+from airflow_provider_vectorize.api.client import NDJSON, VectorizeClient
 from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID
@@ -119,6 +120,11 @@ class Server:
         self._thread.join(20)
         for connection in self._open:
             connection.close()
+
+
+def upsert(client: VectorizeClient, body: Any = b"{}\n") -> Answer:
+    """Send one batch, without the request for the index that comes before a client's first write."""
+    return client.send("POST", "/indexes/books/upsert", body, content_type=NDJSON, write=True)
 
 
 def client_of(base_url: str, *, secret: str = "cfut_do-not-show-this", **options: Any) -> VectorizeClient:

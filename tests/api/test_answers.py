@@ -201,7 +201,7 @@ def test_a_date_is_in_utc_whatever_its_zone_and_an_impossible_one_is_none(text: 
 
 # ---------------------------------------------------------------- answers of others
 
-LOGIN = b"<!doctype html><html><head><TITLE>\n Sign in &ndash; Example\n</TITLE></head><body>x</body></html>"
+LOGIN = b"<!doctype html><html><head><TITLE>\n Sign in &amp; Example\n</TITLE></head><body>x</body></html>"
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -235,7 +235,7 @@ def test_a_login_page_is_shown_by_its_title() -> None:
     error = failure(200, LOGIN)
     assert type(error) is e.MalformedAnswerError
     assert error.address_may_be_wrong
-    assert 'not Vectorize\'s JSON, but an HTML page titled "Sign in – Example"' in str(error)
+    assert 'not Vectorize\'s JSON, but an HTML page titled "Sign in & Example"' in str(error)
 
 
 @pytest.mark.parametrize("body", [b"", LOGIN], ids=["empty", "page"])
@@ -248,7 +248,7 @@ def test_a_proxy_that_requires_credentials_has_its_own_sentence(body: bytes) -> 
 @pytest.mark.parametrize("status", [400, 404, 429, 500, 502, 511])
 def test_an_answer_of_others_is_described(status: int) -> None:
     error = failure(status, LOGIN)
-    assert 'The answer is an HTML page titled "Sign in – Example".' in str(error)
+    assert 'The answer is an HTML page titled "Sign in & Example".' in str(error)
     assert "Cloudflare failed" not in str(error)
 
 

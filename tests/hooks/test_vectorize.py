@@ -102,7 +102,7 @@ def test_a_server_in_trouble_is_asked_once(connect: Connect, local_vectorize: Lo
 def test_a_good_connection_with_an_unknown_field_is_told_so(connect: Connect) -> None:
     ok, text = VectorizeHook(connect(extra={"time_out": 5})).test_connection()
     assert ok
-    assert text.startswith("Connected. The account has 0 indexes. The extra field \"time_out\" of the connection")
+    assert text.startswith('Connected. The account has 0 indexes. The extra field "time_out" of the connection')
     assert text.endswith('is not used. Did you mean "timeout"?')
 
 
