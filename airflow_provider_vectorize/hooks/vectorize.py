@@ -14,12 +14,7 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.durable import run_name
 from airflow_provider_vectorize.errors import AuthError, ConfigError, VectorizeError
-from airflow_provider_vectorize.hooks.connection import (
-    client_from,
-    missing_connection,
-    read_connection,
-    variable_fault,
-)
+from airflow_provider_vectorize.hooks.connection import client_from, missing_connection, read_connection, variable_fault
 from airflow_provider_vectorize.hooks.endpoints import Endpoints
 from airflow_provider_vectorize.load.checkpoint import CheckpointStore
 from airflow_provider_vectorize.load.checks import Float32Text, Validation
