@@ -18,6 +18,8 @@ from airflow_provider_vectorize.load.vectors import RowProblem
 
 _SPACE = b" \t\r"
 _NEWLINE = ord("\n")
+#: Bytes of a line that are decoded at a time.
+_DECODED_BYTES = 1 << 20
 
 
 class BadRow(NamedTuple):
@@ -111,12 +113,15 @@ def _look_at_each(block: Block, check: Check) -> Rows:
     # The parser skips what it does not need, and does not look at its encoding.
     ascii_only = data.isascii()
     for raw in raws:
+        if not raw.strip(_SPACE):
+            line += 1
+            offset += len(raw) + 1
+            continue
         try:
             if not ascii_only:
-                raw.decode()
+                check_utf8(raw)
             vector_id, text = check(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RowProblem):
-            # Blank lines come here, too.
             again = _check_again(raw, check, Mark(number, line, offset), bad)
         else:
             again = vector_id, text
@@ -133,12 +138,10 @@ def _look_at_each(block: Block, check: Check) -> Rows:
 
 
 def _check_again(raw: bytes, check: Check, mark: Mark, bad: list[BadRow]) -> tuple[str | None, bytes] | None:
-    """A line that did not pass: a blank one, or one to be written down with what is wrong with it."""
+    """A line that did not pass: perhaps for what stands around it, or to be written down with what is wrong with it."""
     text = raw.strip(_SPACE)
-    if not text:
-        return None
     try:
-        text.decode()
+        check_utf8(text)
         return check(text)
     except RowProblem as error:
         bad.append(BadRow(mark, text, str(error)))
@@ -149,6 +152,23 @@ def _check_again(raw: bytes, check: Check, mark: Mark, bad: list[BadRow]) -> tup
     except RecursionError:
         bad.append(BadRow(mark, text, "not a vector in JSON: nested too deeply", True))
     return None
+
+
+def check_utf8(text: bytes) -> None:
+    """Raise, if these bytes are not UTF-8; in pieces, since as a string a long line can take four times its bytes.
+
+    :raises UnicodeDecodeError: with the place in the whole text.
+    """
+    at = 0
+    while at < len(text):
+        stop = at + _DECODED_BYTES
+        while stop < len(text) and stop > at + _DECODED_BYTES - 3 and text[stop] & 0xC0 == 0x80:
+            stop -= 1  # not inside of a character
+        try:
+            text[at:stop].decode()
+        except UnicodeDecodeError as error:
+            raise UnicodeDecodeError("utf-8", text, at + error.start, at + error.end, error.reason) from None
+        at = stop
 
 
 def without(rows: Rows, done: Done) -> Rows:
