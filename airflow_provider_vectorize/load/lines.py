@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import repeat
 from typing import NamedTuple, Protocol, cast
 
@@ -117,11 +117,11 @@ def read_blocks(stream: Readable, mark: Mark, *, size: int = READ_BYTES, longest
             held, skipping, chunk = 0, False, chunk[first:]
         cut = chunk.rfind(b"\n") + 1
         if cut:
-            data = chunk if again and not pieces else b"".join((*pieces, memoryview(chunk)[:cut]))
-            pieces, held = [], 0
-            for block in _blocks(data, mark):
-                yield block
-                mark = block.end
+            # The lines have no name here: they must not stay in memory while the next ones are read.
+            mark = yield from _blocks(
+                chunk if again and not pieces else b"".join((*pieces, memoryview(chunk)[:cut])), mark, pieces
+            )
+            held = 0
         if cut and again:
             cast(io.FileIO, stream).seek(cut - len(chunk), os.SEEK_CUR)
         elif cut < len(chunk):
@@ -144,15 +144,19 @@ def _begin(pieces: list[bytes]) -> bytes:
     return begin
 
 
-def _blocks(data: bytes, mark: Mark) -> Iterator[Block]:
-    """Cut whole lines into blocks.
+def _blocks(data: bytes, mark: Mark, pieces: list[bytes]) -> Generator[Block, None, Mark]:
+    """Cut whole lines into blocks, and return where they end.
 
     :param data: the lines; what follows the last ``\\n`` does not belong to them.
+    :param pieces: of these lines, which are not needed any more.
     """
+    pieces.clear()
     ends = _newlines(data)
     if len(ends) < BLOCK_LINES:
-        yield Block(data, mark, ends)
-        return
+        block = Block(data, mark, ends)
+        mark = block.end
+        yield block
+        return mark
     at, size = 0, data.rfind(b"\n") + 1
     for stop in (*(gap.start() + 1 for gap in _LONG_GAP.finditer(data, 0, size)), size):
         while at < stop:
@@ -168,6 +172,7 @@ def _blocks(data: bytes, mark: Mark) -> Iterator[Block]:
             at += ends[-1]
             mark = block.end
             yield block
+    return mark
 
 
 def _newlines(data: bytes) -> list[int]:

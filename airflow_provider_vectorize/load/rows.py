@@ -117,17 +117,17 @@ def _look_at_each(block: Block, check: Check) -> Rows:
             line += 1
             offset += len(raw) + 1
             continue
+        found: tuple[str | None, bytes] | None = None
         try:
             if not ascii_only:
                 check_utf8(raw)
-            vector_id, text = check(raw)
+            found = check(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RowProblem):
-            again = _check_again(raw, check, Mark(number, line, offset), bad)
-        else:
-            again = vector_id, text
-        if again is not None:
-            ids.append(again[0])
-            texts.append(again[1])
+            pass  # looked at again below, where the error no longer holds what it was raised for
+        found = found or _check_again(raw, check, Mark(number, line, offset), bad)
+        if found:
+            ids.append(found[0])
+            texts.append(found[1])
             lines.append(line)
             offsets.append(offset)
         line += 1
