@@ -139,7 +139,9 @@ class FullCheck:
         metadata = _decode_metadata(raw)
         for key in metadata or ():
             if not metadata_key_fits(key):
-                raise RowProblem(f'the metadata key {key[:_NAMED_CHARACTERS]!r} is empty, begins with $, or has a "." or a quote')
+                raise RowProblem(
+                    f'the metadata key {key[:_NAMED_CHARACTERS]!r} is empty, begins with $, or has a "." or a quote'
+                )
         if len(memoryview(raw)) > self._limits.metadata_bytes:
             size, most = len(msgspec.json.encode(metadata)), self._limits.metadata_bytes
             if size > most:
