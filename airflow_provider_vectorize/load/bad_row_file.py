@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import IO
 
 from airflow_provider_vectorize.load.files import spooling
 from airflow_provider_vectorize.load.lines import Mark
@@ -24,7 +23,7 @@ class BadRowFile:
     """
 
     def __init__(self) -> None:
-        self._file: IO[bytes] | None = None
+        self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
         self._count = 0
 
     def __len__(self) -> int:
@@ -46,6 +45,8 @@ class BadRowFile:
             for row in rows:
                 # Closed with the object: its batch does not outlive it.
                 self._file = self._file or tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
+                if len(row.text) > MEMORY_BYTES:
+                    self._file.rollover()
                 reason = row.reason.encode("utf-8", "surrogatepass")
                 header = _HEADER.pack(*row.mark, row.unparsable, len(reason), len(row.text))
                 self._file.writelines((header, reason, row.text))

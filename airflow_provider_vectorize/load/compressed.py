@@ -13,7 +13,7 @@ from typing import Any
 from isal import igzip
 from isal.igzip_lib import IsalError
 
-from airflow_provider_vectorize.errors import ConfigError, SourceError
+from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.files import SourceFile
 from airflow_provider_vectorize.load.lines import Readable, Text
 from airflow_provider_vectorize.load.zstd import BadZstdError, ZstdStream, unpack

@@ -115,12 +115,13 @@ class FullCheck:
             if len(memoryview(raw)) > 6 * most + 2:  # quotes, and \u0061 is one byte
                 raise RowProblem(f"the {what} has more than {most} bytes, at most {most} are allowed")
         if len(memoryview(row.values)) > LONG_BYTES:
-            count = bytes(row.values).count(b",") + 1
+            count = _count(row.values, b",") + 1
             if count > self._dimensions:
                 raise RowProblem(f"{count} values, the index has {self._dimensions} dimensions")
-        if len(memoryview(row.metadata)) > max(LONG_BYTES, self._limits.metadata_bytes):
-            metadata, most = bytes(row.metadata), self._limits.metadata_bytes
-            size = len(metadata) - sum(map(metadata.count, (b" ", b"\t", b"\r")))
+        most = self._limits.metadata_bytes
+        size = len(memoryview(row.metadata))
+        if size > max(LONG_BYTES, most):
+            size -= _count(row.metadata, b" \t\r")
             if size > max(LONG_BYTES, most):
                 raise RowProblem(f"the metadata has {size} bytes of compact JSON, at most {most} are allowed")
 
@@ -148,6 +149,13 @@ class FullCheck:
                 raise RowProblem(f"the metadata has {size} bytes of compact JSON, at most {most} are allowed")
 
 
+def _count(raw: msgspec.Raw, characters: bytes) -> int:
+    """How many of a long text's characters are among these."""
+    view = memoryview(raw)
+    pieces = (bytes(view[at : at + LONG_BYTES]) for at in range(0, len(view), LONG_BYTES))
+    return sum(len(piece) - len(piece.translate(None, characters)) for piece in pieces)
+
+
 def _fits(what: str, text: str, most: int) -> None:
     size = len(text.encode())
     if size > most:
@@ -163,8 +171,8 @@ def _float32(values: Sequence[Any]) -> np.ndarray | None:
         return None
 
 
-#: What stands before the values in most rows: one brace, the row's own, and at the end the key "values". Its first quote
-#: follows a comma, a brace or a space: in valid JSON it begins a text, and does not end one, nor stand in one.
+#: What stands before the values in most rows: one brace, the row's own, and at the end the key "values". Its first
+#: quote follows a comma, a brace or a space. So in valid JSON it begins a text: it does not end one, nor stand in one.
 _BEFORE_VALUES = re.compile(rb'[ \t\r]*\{(?:[^{]*,)?[ \t\r]*"values"[ \t\r]*:[ \t\r]*')
 
 

@@ -1,8 +1,8 @@
 """``.zst`` as text, one block at a time, so that a few bytes never become much text at once.
 
-The library returns all the text of the bytes that it is given, and four bytes can stand for 128 KB. It also says nothing
-where the end is missing. Both need no more than the headers of frames and blocks (RFC 8878, section 3.1.1), which hold
-the sizes.
+The library returns all the text of the bytes that it is given, though four bytes can stand for 128 KB, and does not
+report a missing end. To do better takes no more than the headers of frames and blocks, which hold the sizes
+(RFC 8878, section 3.1.1).
 """
 
 from __future__ import annotations

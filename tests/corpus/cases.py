@@ -264,6 +264,14 @@ BROKEN = (
         lambda: zst(MANY),
         error="is compressed with zstd, but its name does not end in .zst",
     ),
+    Case("a gzip in a gzip", "twice.ndjson.gz", lambda: gz(gz(MANY)), error="is compressed twice"),
+    Case("a zst in a gzip", "zst-in.ndjson.gz", lambda: gz(zst(MANY)), error="is compressed twice"),
+    Case(
+        "a zst of `zstd --long=28`",
+        "window.ndjson.zst",
+        lambda: b"\x28\xb5\x2f\xfd\x00\x90" + (len(V1) << 3 | 1).to_bytes(3, "little") + V1,
+        error="was compressed with zstd --long=28",
+    ),
     Case("an empty object", "empty.ndjson", lambda: b"", error="The source is empty"),
     Case("nothing but blank lines", "blank.ndjson", lambda: b"\n \n\r\n", error="The source is empty"),
     Case(
