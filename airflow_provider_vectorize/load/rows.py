@@ -142,6 +142,10 @@ def _look_at_each(block: Block, check: Check) -> Rows:
 def _check_again(raw: bytes, check: Check, mark: Mark, bad: list[BadRow]) -> tuple[str | None, bytes] | None:
     """A line that did not pass: perhaps for what stands around it, or to be written down with what is wrong with it."""
     text = raw.strip(_SPACE)
+    if text.startswith(BOM):
+        reason = "not a vector in JSON: a byte order mark, which may only stand at the beginning of an object"
+        bad.append(BadRow(mark, text, reason, True))
+        return None
     try:
         check_utf8(text)
         return check(text)

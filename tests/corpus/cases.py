@@ -211,7 +211,10 @@ BAD = (
         "Vectorize refuses it",
     ),
     between("nested twenty thousand deep", "deep", raw(b'{"k":' * 20_000 + b"1" + b"}" * 20_000), "nested too deeply"),
-    between("only a byte order mark, in the middle", "bom-in-the-middle", b"\xef\xbb\xbf", "not a vector in JSON"),
+    between("only a byte order mark, in the middle", "bom-in-the-middle", b"\xef\xbb\xbf", "a byte order mark"),
+    between(
+        "a byte order mark before it, in the middle", "bom-before-a-row", b"\xef\xbb\xbf" + V1, "a byte order mark"
+    ),
     Case(
         "a line over 16 MB",
         "long-line.ndjson",
