@@ -12,6 +12,6 @@ import numpy as np
 ROUNDED_TWICE = np.array([0x15AE43FD], np.uint32).view(np.float32)[0]
 
 
-def rounds_twice(values: np.ndarray) -> bool:
+def rounds_twice(values: np.ndarray | np.generic) -> bool:
     """Whether the shortest text of one of these float32 means another float32 to who reads it as a double."""
     return bool((np.abs(values) == ROUNDED_TWICE).any())

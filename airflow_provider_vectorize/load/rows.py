@@ -12,9 +12,9 @@ from airflow_provider_vectorize.load.checkpoint import Done
 from airflow_provider_vectorize.load.checks import Check
 from airflow_provider_vectorize.load.encoding import non_finite_place
 from airflow_provider_vectorize.load.files import SourceFile
-from airflow_provider_vectorize.load.letter_rows import LetterCheck, row_in_letter
+from airflow_provider_vectorize.load.letter_rows import LetterCheck, may_be_letter, row_in_letter
 from airflow_provider_vectorize.load.lines import BOM, KEPT_BYTES, LINE_BYTES, Block, Mark
-from airflow_provider_vectorize.load.vectors import RowProblem
+from airflow_provider_vectorize.load.vectors import LONG_BYTES, RowProblem
 
 _SPACE = b" \t\r"
 _NEWLINE = ord("\n")
@@ -76,7 +76,7 @@ def check_rows(block: Block, check: Check) -> Rows:
         # The block's end is not known yet: the next one begins there.
         return Rows(number, b"", [], [], [], 0, [], [BadRow(block.mark, block.data, reason, True)], block.mark)
     data = block.data
-    if block.ends and row_in_letter(data[: block.ends[0]]):
+    if block.ends and may_be_letter(data, block.ends[0]) and row_in_letter(data[: block.ends[0]]):
         return _look_at_letters(block, check)
     if block.ends and data[block.ends[-1] - 1] == _NEWLINE and not (offset == 0 and data.startswith(BOM)):
         checked = check.block(data, block.ends)
@@ -154,7 +154,8 @@ def _check_again(raw: bytes, check: Check, mark: Mark, bad: list[BadRow]) -> tup
     except UnicodeDecodeError as error:
         bad.append(BadRow(mark, text, f"not UTF-8, at byte {error.start} of the line", True))
     except msgspec.DecodeError as error:
-        bad.append(BadRow(mark, text, f"not a vector in JSON: {non_finite_place(text) or error}", True))
+        place = non_finite_place(text) if len(text) <= LONG_BYTES else None
+        bad.append(BadRow(mark, text, f"not a vector in JSON: {place or error}", True))
     except RecursionError:
         bad.append(BadRow(mark, text, "not a vector in JSON: nested too deeply", True))
     return None

@@ -126,6 +126,7 @@ CASES = {
     "one line of zeros, gz": (".ndjson.gz", lambda: [*[bytes(MB)] * 200, b"\n", GOOD], {}),
     "long bad rows": (".ndjson", lambda: long_lines(b"x" * LONG), {}),
     "a million values": (".ndjson", lambda: long_lines(row_with("values", b"[" + b"0," * (LONG // 2) + b"0]")), {}),
+    "values and NaN": (".ndjson", lambda: long_lines(row_with("values", b"[NaN%s]" % (b",0" * (LONG // 2)))), {}),
     "big metadata": (".ndjson", lambda: long_lines(row_with("metadata", b'{"k":[%s0]}' % (b"{}," * (LONG // 3)))), {}),
     "a long key": (".ndjson", lambda: long_lines(row_with("metadata", b'{"' + b"." * LONG + b'":0}')), {}),
     "a long id": (".ndjson", lambda: long_lines(row_with("id", '"😀'.encode() + b"a" * LONG + b'"')), {}),
