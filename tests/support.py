@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,7 +67,8 @@ class FileTarget:
 
     def write(self, content: Any) -> None:
         beside = self.path.with_suffix(".part")
-        beside.write_bytes(content.read())
+        with beside.open("wb") as stream:
+            shutil.copyfileobj(content, stream)
         beside.replace(self.path)
 
     def letters(self) -> list[Row]:

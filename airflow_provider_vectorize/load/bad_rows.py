@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from airflow_provider_vectorize.errors import BadRowError
 from airflow_provider_vectorize.load.options import LoadOptions
@@ -25,6 +25,14 @@ class BadRows:
         self._uris = uris
         self._count = before
         self._lock = threading.Lock()
+
+    def judge_all(self, rows: Iterable[BadRow]) -> None:
+        """Return if the load may go on without these rows.
+
+        :raises BadRowError: it may not, or no longer.
+        """
+        for row in rows:
+            self.judge(row)
 
     def judge(self, row: BadRow) -> None:
         """Return if the load may go on without this row.

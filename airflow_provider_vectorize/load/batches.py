@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import NamedTuple
 
 from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.load.bad_row_file import BadRowFile
 from airflow_provider_vectorize.load.files import Body, Extent, Holder, Spool, Spools
 from airflow_provider_vectorize.load.lines import Mark
-from airflow_provider_vectorize.load.rows import BadRow, Rows
+from airflow_provider_vectorize.load.rows import Rows
 
 
 class Run(NamedTuple):
@@ -58,7 +59,7 @@ class Batch:
     ends: list[int] = field(default_factory=list)
     ids: list[str | None] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
-    bad: list[BadRow] = field(default_factory=list)
+    bad: BadRowFile = field(default_factory=BadRowFile)
     last: bool = False
     runs: list[Run] = field(default_factory=list)
     spool: Spool | None = None
@@ -139,17 +140,17 @@ def cut(blocks: Iterable[Rows], limits: Limits, start: Mark, spools: Spools | No
             if stop == at:
                 # Bad rows before the row that does not fit belong to the batch: it ends where that row begins.
                 end = rows.mark(at)
-                while bad < len(rows.bad) and rows.bad[bad].mark < end:
-                    batch.bad.append(rows.bad[bad])
-                    bad += 1
+                first, bad = bad, bisect_left(rows.bad, end, bad, key=lambda row: row.mark)
+                batch.bad.add(rows.bad[first:bad])
                 batch.end = end
                 yield batch
                 batch = Batch(end, end, spools)
                 continue
             batch.add(rows, at, stop)
             at = stop
-        batch.bad += rows.bad[bad:]
+        batch.bad.add(rows.bad[bad:])
         batch.end = rows.end
+        del rows  # a long line must not stay in memory while the next one is read
     batch.last = True
     yield batch
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Literal, Protocol, get_args
+
+import msgspec
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import ConfigError
@@ -36,6 +39,13 @@ class Check(Protocol):
 _ID_FIRST = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]*)"')
 
 
+class _Id(msgspec.Struct):
+    id: str
+
+
+_decode_id = msgspec.json.Decoder(_Id).decode
+
+
 class NoCheck:
     """Sends rows as they stand. Looks for the id where it comes first: the order of batches depends on it."""
 
@@ -46,8 +56,7 @@ class NoCheck:
         """
         if not text or text.isspace():
             raise RowProblem("blank")
-        found = _ID_FIRST.match(text)
-        return (found[1].decode("utf-8", "replace") if found else None), text
+        return _id_of(text), text
 
     def block(self, data: bytes, ends: list[int]) -> Checked | None:
         """Look for all ids of a block."""
@@ -58,7 +67,29 @@ class NoCheck:
                 return None
             ids.append(found[1].decode("utf-8", "replace") if found else None)
             start = end
+        known = len(ids) - ids.count(None)
+        if known and (known < len(ids) or _may_have_other_ids(data, known, ends[-1])):
+            ids = [_id_of(data[start:end]) for start, end in pairwise((0, *ends))]
         return Checked(ids, ends)
+
+
+def _id_of(text: bytes) -> str | None:
+    """The id of a row where it comes first; ``None`` where it does not, or the row may have another one."""
+    found = _ID_FIRST.match(text)
+    if not found:
+        return None
+    vector_id = found[1].decode("utf-8", "replace")
+    if not _may_have_other_ids(text, 1, len(text)):
+        return vector_id
+    try:  # it may be one of the metadata, which does not count; of several the last one is found
+        return vector_id if _decode_id(text).id == vector_id else None
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _may_have_other_ids(data: bytes, rows: int, end: int) -> bool:
+    """Whether rows that begin with an id may have further ones, in metadata or at the top, also with escapes."""
+    return data.count(b'"id"', 0, end) > rows or (b"\\" in data and data.find(b"\\u006", 0, end) >= 0)
 
 
 class AutoCheck:

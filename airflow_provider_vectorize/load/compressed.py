@@ -8,20 +8,22 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from isal import igzip
 from isal.igzip_lib import IsalError
 
-from airflow_provider_vectorize.errors import ConfigError, SourceError
+from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.files import SourceFile
 from airflow_provider_vectorize.load.lines import Readable, Text
+from airflow_provider_vectorize.load.zstd import BadZstdError, ZstdStream, unpack
 
 #: Bytes of one read of what is below.
 BUFFER_BYTES = 1 << 20
 #: Smaller files are copied: a batch that is sent from hundreds of them would need as many open at a time.
 KEPT_OPEN_BYTES = 4 << 20
+#: Bytes of gzip data that a survey unpacks at a time: a thousand times as much text may come of them.
+_STEP_BYTES = 1 << 10
 #: What a compressed object begins with, and no line of JSON does.
 _MAGIC = {b"\x1f\x8b": ("gzip", ".gz"), b"\x28\xb5\x2f\xfd": ("zstd", ".zst")}
 
@@ -47,7 +49,8 @@ def text_of(raw: Any, name: str, offset: int) -> Text:
         return Text(buffered)
     if not buffered.peek(1):
         raise EOFError
-    stream: Readable = opener(buffered)
+    stream = opener(buffered, name)
+    refuse_compressed_twice(stream.peek(4)[:4], name)
     while offset > 0:
         piece = stream.read(min(offset, BUFFER_BYTES))
         if not piece:
@@ -82,6 +85,20 @@ def refuse_compressed(begin: bytes, name: str) -> None:
             )
 
 
+def refuse_compressed_twice(begin: bytes, name: str) -> None:
+    """Let no object pass whose text is compressed data.
+
+    :param begin: the text's first bytes.
+    """
+    for magic, (what, _) in _MAGIC.items():
+        if begin.startswith(magic):
+            raise SourceError(
+                f"{name} is compressed twice: what it unpacks to is compressed with {what} again. Unpack it once, and "
+                "load the result.",
+                uri=name,
+            )
+
+
 def begin_of(head: bytes, name: str, most: int) -> tuple[bytes, int]:
     """The text at the beginning of an object, as far as its first bytes tell.
 
@@ -93,22 +110,32 @@ def begin_of(head: bytes, name: str, most: int) -> tuple[bytes, int]:
     """
     if not is_compressed(name):
         return head, len(head)
-    new = partial(zlib.decompressobj, zlib.MAX_WBITS | 16) if name.endswith(".gz") else _zstd_frames()
-    frame, text, at, taken = new(), bytearray(), 0, 0
-    while at < len(head) and len(text) < most:
-        frame = new() if frame.eof else frame
-        piece = head[at : at + _STEPS[0]]
-        try:
-            unpacked = frame.decompress(piece)
-        except zlib.error as error:
-            if text:
-                break  # what follows is the load's to judge
+    raw = io.BytesIO(head)
+    text, taken = bytearray(), 0
+    try:
+        for piece in _gunzip(raw) if name.endswith(".gz") else unpack(raw, name):
+            text += piece
+            taken = raw.tell()
+            if len(text) >= most:
+                break
+    except EOFError:
+        pass  # these are its first bytes only
+    except zlib.error as error:
+        if not text:  # what follows the text is the load's to judge
             raise gzip.BadGzipFile(str(error)) from error
-        at += len(piece) - len(frame.unused_data)
-        if unpacked:
-            text += unpacked
-            taken = at
+    refuse_compressed_twice(bytes(text[:4]), name)
     return bytes(text), taken
+
+
+def _gunzip(raw: Readable) -> Iterator[bytes]:
+    """Yield the text of gzip data, of a few bytes at a time."""
+    frame = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    while piece := raw.read(_STEP_BYTES):
+        while piece:
+            frame = zlib.decompressobj(zlib.MAX_WBITS | 16) if frame.eof else frame
+            if text := frame.decompress(piece):
+                yield text
+            piece = frame.unused_data
 
 
 @contextmanager
@@ -131,7 +158,7 @@ def explained(name: str) -> Iterator[None]:
             "Write it again.",
             uri=name,
         ) from error
-    except (gzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]
+    except (gzip.BadGzipFile, IsalError, BadZstdError) as error:  # type: ignore[misc]
         raise SourceError(f"{name} is damaged, or not compressed as its name says: {error}.", uri=name) from error
     except OSError as error:
         raise SourceError(f"{name} cannot be read: {reason(error)}.", uri=name) from error
@@ -149,57 +176,7 @@ def reason(error: Exception) -> str:
     return text.rstrip(".")
 
 
-def _zstd_frames() -> Callable[[], Any]:
-    """Makes readers of one frame each."""
-    try:
-        import zstandard  # noqa: PLC0415 - only who has .zst objects needs it
-    except ImportError:
-        raise ConfigError(
-            "A .zst object needs the package zstandard: pip install 'airflow-provider-vectorize[zstd]'."
-        ) from None
-    new: Callable[[], Any] = zstandard.ZstdDecompressor().decompressobj
-    return new
-
-
-class _Zstd(io.RawIOBase):
-    """A reader of ``.zst`` that notices a missing end; the library's own returns what there is and says nothing."""
-
-    def __init__(self, raw: io.BufferedReader) -> None:
-        self._raw = raw
-        self._new = _zstd_frames()
-        self._frame = self._new()
-        self._begun = False
-        self._left = b""
-        self._step = _STEPS[0]
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer)
-        while not self._left:
-            chunk = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame, self._begun = self._new(), False
-            # The library gives back all text of a chunk at once: where little makes much, it gets little.
-            chunk = chunk or self._raw.read(self._step)
-            if not chunk:
-                if self._begun:
-                    raise EOFError
-                return 0
-            self._begun = True
-            self._left = self._frame.decompress(chunk)
-            self._step = _STEPS[len(self._left) < 64 * len(chunk)]
-        size = min(len(view), len(self._left))
-        view[:size] = self._left[:size]
-        self._left = self._left[size:]
-        return size
-
-
-#: Bytes of compressed data that are unpacked at once, where they make much text, and where not.
-_STEPS = (1 << 10, 1 << 17)
-
-_OPENERS: dict[str, Callable[[io.BufferedReader], Any]] = {
-    ".gz": lambda raw: igzip.IGzipFile(fileobj=raw),  # type: ignore[no-untyped-call]
-    ".zst": lambda raw: io.BufferedReader(_Zstd(raw), BUFFER_BYTES),
+_OPENERS: dict[str, Callable[[io.BufferedReader, str], Any]] = {
+    ".gz": lambda raw, name: igzip.IGzipFile(fileobj=raw),  # type: ignore[no-untyped-call]
+    ".zst": lambda raw, name: io.BufferedReader(ZstdStream(raw, name), BUFFER_BYTES),
 }

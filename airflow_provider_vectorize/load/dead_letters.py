@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import logging
@@ -16,6 +17,8 @@ from airflow_provider_vectorize.load.rows import BadRow
 
 log = logging.getLogger(__name__)
 
+#: Bytes of a row that are written at a time.
+PIECE_BYTES = 256 << 10
 #: Bytes of an existing file that are read to see which run wrote it.
 _HEAD_BYTES = 16_384
 #: The first key of a letter that a run of a task wrote.
@@ -80,7 +83,7 @@ class DeadLetters:
         :raises SourceError: the file cannot be written, which is better known now than after an hour.
         """
         self._refuse_other_runs()
-        self._write(b"")
+        self._write(())
 
     def restore(self, size: int, digest: str) -> bool:
         """Take up what an earlier attempt wrote, as far as its checkpoint speaks for it.
@@ -102,25 +105,34 @@ class DeadLetters:
         if hashed.hexdigest() != digest:
             return False
         self._hash, self.size = hashed, size
-        self._write(b"")
+        self._write(())
         return True
 
     def add(self, rows: Iterable[tuple[str, BadRow]]) -> None:
         """Write rows down, each with its object's URI. They are safe when this returns, or it raises."""
-        self._write(b"".join(dead_letter(uri, row, self._run) for uri, row in rows))
+        self._write(piece for uri, row in rows for piece in _pieces(uri, row, self._run))
 
-    def _write(self, lines: bytes) -> None:
+    def _write(self, pieces: Iterable[bytes]) -> None:
+        size = self.size
         with spooling():
-            self._file.seek(self.size)
+            self._file.seek(size)
             self._file.truncate()  # an earlier write may have failed half-way
-        self._append(lines)
+        hashed = self._hash.copy()
+        waiting = bytearray()
+        for piece in pieces:
+            size += len(piece)
+            hashed.update(piece)
+            waiting += piece
+            if len(waiting) >= PIECE_BYTES:
+                self._append(waiting)
+                waiting = bytearray()
+        self._append(waiting)
         with spooling():
             self._file.seek(0)
         self.target.write(self._file)
-        self.size += len(lines)
-        self._hash.update(lines)
+        self._hash, self.size = hashed, size
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes | bytearray) -> None:
         view = memoryview(data)
         with spooling():
             while view:
@@ -152,12 +164,29 @@ class DeadLetters:
 
 def dead_letter(uri: str, row: BadRow, run: str = "") -> bytes:
     """One line of the file."""
+    return b"".join(_pieces(uri, row, run))
+
+
+def _pieces(uri: str, row: BadRow, run: str) -> Iterator[bytes]:
+    """One line of the file, in pieces: as JSON a row can take six times its bytes."""
+    text = row.text
+    short = len(text) <= PIECE_BYTES
     letter: dict[str, Any] = {"run": run} if run else {}
     letter |= {
         "object": uri,
         "line": row.mark.line,
         "offset": byte(uri, row.mark.offset),
         "reason": row.reason,
-        "row": row.text.decode("utf-8", "surrogateescape"),
+        "row": text.decode("utf-8", "surrogateescape") if short else "",
     }
-    return json.dumps(letter).encode() + b"\n"
+    line = json.dumps(letter).encode() + b"\n"
+    if short:
+        yield line
+        return
+    end = b'"}\n'
+    yield line.removesuffix(end)
+    decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
+    for at in range(0, len(text), PIECE_BYTES):
+        piece = decode(text[at : at + PIECE_BYTES], final=at + PIECE_BYTES >= len(text))
+        yield json.dumps(piece)[1:-1].encode()
+    yield end

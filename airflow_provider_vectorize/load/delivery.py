@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import Operation
 from airflow_provider_vectorize.errors import ApiError, PayloadTooLargeError, RefusedVectorError
+from airflow_provider_vectorize.load.bad_row_file import BadRowFile
 from airflow_provider_vectorize.load.bad_rows import BadRows
 from airflow_provider_vectorize.load.batches import Batch
 from airflow_provider_vectorize.load.receipt import Sample, digest
@@ -15,6 +16,8 @@ from airflow_provider_vectorize.load.rows import BadRow
 
 #: Vectors that the wait reads back.
 SAMPLES = 3
+#: A longer row is not read back: parsed, it could take many times its bytes.
+SAMPLE_BYTES = 1 << 20
 #: Vectors among which those are chosen: as many as one request reads.
 CANDIDATES = 20
 #: Vectorize's code for a line that it cannot parse.
@@ -48,13 +51,13 @@ class Delivery:
         self._index_name = index_name
         self._bad_rows = bad_rows
 
-    def deliver(self, batch: Batch, acks: list[Ack]) -> list[BadRow]:
+    def deliver(self, batch: Batch, acks: list[Ack]) -> BadRowFile:
         """Send a batch; where Vectorize refuses it, halve it until the row is found that it is refused for.
 
         :param acks: takes each acknowledgement, also where the rest of the batch fails.
-        :return: the rows that are refused.
+        :return: the rows that are refused, in order.
         """
-        refused: list[BadRow] = []
+        refused = BadRowFile()
         known = self._candidates(batch) if batch.last and len(batch) else {}
         todo = [(0, len(batch))] if len(batch) else []
         while todo:
@@ -71,7 +74,7 @@ class Delivery:
                 reason = f"Vectorize refuses it: {error.api_message or error.message} (code {error.code})"
                 row = BadRow(batch.mark(first), batch.text(first), reason, error.code == UNPARSABLE)
                 self._bad_rows.judge(row)
-                refused.append(row)
+                refused.add([row])
             else:
                 accepted_at = mutation.accepted_at.isoformat() if mutation.accepted_at else None
                 samples = [known[row] for row in known if first <= row < stop]
@@ -123,6 +126,8 @@ def sample(batch: Batch, rows: list[int]) -> dict[int, Sample]:
     """Samples of these rows, but of those that could not be compared with what is read back."""
     found = {}
     for row in rows:
+        if len(batch.body(row, row + 1)) > SAMPLE_BYTES:
+            continue
         try:
             vector = json.loads(batch.text(row))
             vector_id, vector_digest = vector["id"], digest(vector["values"], vector.get("metadata"))

@@ -16,6 +16,8 @@ from uuid import UUID
 import numpy as np
 import orjson
 
+from airflow_provider_vectorize.load.float32 import rounds_twice
+
 _NON_FINITE_WORD = re.compile(rb"NaN|Infinity")
 
 
@@ -81,7 +83,7 @@ def request_bodies(rows: Iterable[bytes], most_rows: int, most_bytes: int) -> It
 
 
 def _numpy_text(value: Any) -> orjson.Fragment:
-    """Encode an array or a scalar of finite numbers, the float32 ones as their shortest text.
+    """Encode an array or a scalar of finite numbers, the float32 ones as their shortest text if that brings them back.
 
     :raises TypeError: It is something else, which the slow way converts or names.
     """
@@ -93,6 +95,8 @@ def _numpy_text(value: Any) -> orjson.Fragment:
         value = np.ascontiguousarray(value, value.dtype.newbyteorder("="))
     elif isinstance(value, np.ndarray):
         value = value[()]
+    if value.dtype == np.float32 and rounds_twice(value):
+        value = value.astype(np.float64)
     return orjson.Fragment(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY))
 
 

@@ -25,8 +25,8 @@ def spooling() -> Iterator[None]:
     except OSError as error:
         raise VectorizeError(
             f"The temporary directory {tempfile.gettempdir()} cannot be used: {error.strerror or error}. A load needs "
-            "room for max_in_flight + 2 batches there, up to 100 MB each: free some, point TMPDIR to another disk, or "
-            "lower max_in_flight."
+            "room for max_in_flight + 2 batches there, up to 100 MB each, and for its bad rows: free some, point "
+            "TMPDIR to another disk, or lower max_in_flight."
         ) from error
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from heapq import merge
+from itertools import chain
 
 from airflow_provider_vectorize.api.models import Mutation
+from airflow_provider_vectorize.load.bad_row_file import BadRowFile
 from airflow_provider_vectorize.load.batches import Batch
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, Keeper
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
@@ -43,16 +47,19 @@ class Ledger:
         """What was acknowledged so far."""
         return self.checkpoint.receipt
 
-    def account(self, batch: Batch, acks: Sequence[Ack], refused: Sequence[BadRow]) -> None:
+    def account(self, batch: Batch, acks: Sequence[Ack], refused: BadRowFile) -> None:
         """Enter a batch that is dealt with: its dead letters first, then the checkpoint."""
-        bad = sorted([*batch.bad, *refused], key=lambda row: row.mark)
+        bad = len(batch.bad) + len(refused)
+        rows = self._named(merge(batch.bad, refused, key=lambda row: row.mark))
         if self._letters and bad:
-            self._letters.add((self._uris[row.mark.object], row) for row in bad)
-        self._name(bad, self.receipt.rejected)
+            self._letters.add((self._uris[row.mark.object], row) for row in rows)
+        else:
+            deque(rows, 0)
+        reasons = (row.reason for row in chain(batch.bad, refused))
         receipt = replace(
             self.receipt,
-            rejected=self.receipt.rejected + len(bad),
-            rejected_by_reason=count_reasons(self.receipt.rejected_by_reason, (row.reason for row in bad)),
+            rejected=self.receipt.rejected + bad,
+            rejected_by_reason=count_reasons(self.receipt.rejected_by_reason, reasons),
         )
         if acks:
             receipt = _acknowledged(receipt, acks, sealed=batch.last)
@@ -82,15 +89,17 @@ class Ledger:
         self.checkpoint = replace(self.checkpoint, receipt=receipt)
         self._keeper.save(self.checkpoint)
 
-    def _name(self, bad: Sequence[BadRow], before: int) -> None:
+    def _named(self, bad: Iterable[BadRow]) -> Iterator[BadRow]:
+        """Bad rows on their way, one at a time: name them in the log."""
         where = f"written to {self._letters.target.uri}" if self._letters else "dropped"
-        for count, row in enumerate(bad, before):
+        for count, row in enumerate(bad, self.receipt.rejected):
             # Without a file the log is the only place where a dropped row is written down.
             if count < NAMED_ROWS or not self._letters:
                 label = row_label(self._uris[row.mark.object], row.mark.line)
                 log.warning("%s: %s (%s)", label, row.reason, where)
             elif count == NAMED_ROWS:
                 log.warning("Further bad rows are not named here: see %s", self._letters.target.uri)
+            yield row
 
     def told(self) -> str:
         """What to tell the person who reads of a failure."""

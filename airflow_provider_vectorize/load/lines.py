@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Iterator
+from itertools import repeat
 from typing import NamedTuple, Protocol, cast
 
 from airflow_provider_vectorize.load.files import SourceFile
@@ -16,7 +18,14 @@ READ_BYTES = 512 << 10
 LINE_BYTES = 16 << 20
 #: Bytes that are kept of such a line.
 KEPT_BYTES = 1_000
+#: Lines of one block at most, so that what is kept for each line stays small where lines are shorter than any row.
+BLOCK_LINES = 16_384
 BOM = b"\xef\xbb\xbf"
+
+#: Blank lines, from the beginning of a line on.
+_BLANK_LINES = re.compile(rb"[ \t\r\n]*\n")
+#: The end of a line and so many blank lines after it that skipping them all costs less than reading them one by one.
+_LONG_GAP = re.compile(rb"\n[ \t\r\n]{64,}\n")
 
 
 class Readable(Protocol):
@@ -52,7 +61,7 @@ class Mark(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Whole lines, each with its ``\\n`` but perhaps the last one of the object.
+    """Whole lines, each with its ``\\n`` but perhaps the last one of the object. Without lines it marks a place only.
 
     :param data: their bytes; what follows the last end does not belong to them.
     :param mark: where the first one begins.
@@ -81,7 +90,7 @@ def read_blocks(stream: Readable, mark: Mark, *, size: int = READ_BYTES, longest
     """Cut a stream into blocks, in constant memory. Only ``\\n`` ends a line.
 
     A line that is too long is announced as soon as that is known, by a block of its own, and then skipped: an empty
-    block tells where it ended.
+    block tells where it ended. So it does after blank lines that are skipped in bulk.
 
     :param stream: stands at ``mark``.
     :param size: bytes of one read.
@@ -96,8 +105,9 @@ def read_blocks(stream: Readable, mark: Mark, *, size: int = READ_BYTES, longest
         first = chunk.find(b"\n") + 1
         rest = first - 1 if first else len(chunk)
         if not skipping and held + rest > longest:
-            yield Block(b"".join((*pieces, chunk[:rest]))[:KEPT_BYTES], mark, [], overlong=True)
-            pieces, skipping = [], True
+            begin = _begin([*pieces, chunk[:rest]])
+            pieces, skipping = [], True  # nothing of the line is held while its block is used
+            yield Block(begin, mark, [], overlong=True)
         if skipping:
             if not first:
                 held += len(chunk)
@@ -107,10 +117,11 @@ def read_blocks(stream: Readable, mark: Mark, *, size: int = READ_BYTES, longest
             held, skipping, chunk = 0, False, chunk[first:]
         cut = chunk.rfind(b"\n") + 1
         if cut:
-            data = chunk if again and not pieces else b"".join((*pieces, memoryview(chunk)[:cut]))
-            block = Block(data, mark, _newlines(data))
-            yield block
-            mark, pieces, held = block.end, [], 0
+            # The lines have no name here: they must not stay in memory while the next ones are read.
+            mark = yield from _blocks(
+                chunk if again and not pieces else b"".join((*pieces, memoryview(chunk)[:cut])), mark, pieces
+            )
+            held = 0
         if cut and again:
             cast(io.FileIO, stream).seek(cut - len(chunk), os.SEEK_CUR)
         elif cut < len(chunk):
@@ -123,9 +134,54 @@ def read_blocks(stream: Readable, mark: Mark, *, size: int = READ_BYTES, longest
         yield Block(data, mark, [len(data)])
 
 
+def _begin(pieces: list[bytes]) -> bytes:
+    """What is kept of a line that is too long."""
+    begin = b""
+    for piece in pieces:
+        begin += piece[: KEPT_BYTES - len(begin)]
+        if len(begin) == KEPT_BYTES:
+            break
+    return begin
+
+
+def _blocks(data: bytes, mark: Mark, pieces: list[bytes]) -> Generator[Block, None, Mark]:
+    """Cut whole lines into blocks, and return where they end.
+
+    :param data: the lines; what follows the last ``\\n`` does not belong to them.
+    :param pieces: of these lines, which are not needed any more.
+    """
+    pieces.clear()
+    ends = _newlines(data)
+    if len(ends) < BLOCK_LINES:
+        block = Block(data, mark, ends)
+        mark = block.end
+        yield block
+        return mark
+    at, size = 0, data.rfind(b"\n") + 1
+    for stop in (*(gap.start() + 1 for gap in _LONG_GAP.finditer(data, 0, size)), size):
+        while at < stop:
+            if blank := _BLANK_LINES.match(data, at, size):
+                lines = data.count(b"\n", at, blank.end())
+                mark = Mark(mark.object, mark.line + lines, mark.offset + blank.end() - at)
+                at = blank.end()
+                yield Block(b"", mark, [])
+                continue
+            part = data[at:stop]
+            ends = _newlines(part)
+            block = Block(part[: ends[-1]], mark, ends)
+            at += ends[-1]
+            mark = block.end
+            yield block
+    return mark
+
+
 def _newlines(data: bytes) -> list[int]:
+    """Where the first lines end, at most :data:`BLOCK_LINES` of them."""
     find, at = data.find, 0
     ends: list[int] = []
-    while at := find(b"\n", at) + 1:
+    for _ in repeat(None, BLOCK_LINES):
+        at = find(b"\n", at) + 1
+        if not at:
+            break
         ends.append(at)
     return ends

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load.compressed import BUFFER_BYTES, is_compressed, kept_open, refuse_compressed
-from airflow_provider_vectorize.load.lines import LINE_BYTES, Text
+from airflow_provider_vectorize.load.lines import BOM, LINE_BYTES, Text
 
 _NAMED = re.compile(r"#bytes=([0-9]+)-([0-9]+)$")
 #: Bytes of one read around a cut, which ends a line in nearly all sources.
@@ -106,10 +106,17 @@ class PartStream:
         at = part.start + offset
         if not at:
             refuse_compressed(self._raw.peek(4)[:4], name)
-        elif self._left:
-            self._raw.seek(at - 1)
-            if self._raw.read(1) != b"\n":
-                raise self._changed(f"no line begins at byte {at:,}")
+        elif self._left and not self._begins_line(part.start, at):
+            raise self._changed(f"no line begins at byte {at:,}")
+
+    def _begins_line(self, start: int, at: int) -> bool:
+        """Go to a byte. Return whether a line begins there, or the text of the part behind its byte order mark."""
+        first = max(at - len(BOM) - 1, 0)
+        self._raw.seek(first)
+        before = self._raw.read(at - first)
+        if at - start == len(BOM) and before.endswith(BOM):
+            before, at = before.removesuffix(BOM), start
+        return not at or before.endswith(b"\n")
 
     def read(self, size: int, /) -> bytes:
         """The next bytes, fewer at the end.

@@ -12,12 +12,14 @@ from airflow_provider_vectorize.load.checkpoint import Done
 from airflow_provider_vectorize.load.checks import Check
 from airflow_provider_vectorize.load.encoding import non_finite_place
 from airflow_provider_vectorize.load.files import SourceFile
-from airflow_provider_vectorize.load.letter_rows import LetterCheck, row_in_letter
+from airflow_provider_vectorize.load.letter_rows import LetterCheck, may_be_letter, row_in_letter
 from airflow_provider_vectorize.load.lines import BOM, KEPT_BYTES, LINE_BYTES, Block, Mark
-from airflow_provider_vectorize.load.vectors import RowProblem
+from airflow_provider_vectorize.load.vectors import LONG_BYTES, RowProblem
 
 _SPACE = b" \t\r"
 _NEWLINE = ord("\n")
+#: Bytes of a line that are decoded at a time.
+_DECODED_BYTES = 1 << 20
 
 
 class BadRow(NamedTuple):
@@ -74,7 +76,7 @@ def check_rows(block: Block, check: Check) -> Rows:
         # The block's end is not known yet: the next one begins there.
         return Rows(number, b"", [], [], [], 0, [], [BadRow(block.mark, block.data, reason, True)], block.mark)
     data = block.data
-    if block.ends and row_in_letter(data[: block.ends[0]]):
+    if block.ends and may_be_letter(data, block.ends[0]) and row_in_letter(data[: block.ends[0]]):
         return _look_at_letters(block, check)
     if block.ends and data[block.ends[-1] - 1] == _NEWLINE and not (offset == 0 and data.startswith(BOM)):
         checked = check.block(data, block.ends)
@@ -111,44 +113,69 @@ def _look_at_each(block: Block, check: Check) -> Rows:
     # The parser skips what it does not need, and does not look at its encoding.
     ascii_only = data.isascii()
     for raw in raws:
+        if not raw.strip(_SPACE):
+            line += 1
+            offset += len(raw) + 1
+            continue
+        found: tuple[str | None, bytes] | None = None
         try:
             if not ascii_only:
-                raw.decode()
-            vector_id, text = check(raw)
+                check_utf8(raw)
+            found = check(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RowProblem):
-            # Blank lines come here, too.
-            again = _check_again(raw, check, Mark(number, line, offset), bad)
-        else:
-            again = vector_id, text
-        if again is not None:
-            ids.append(again[0])
-            texts.append(again[1])
+            pass  # looked at again below, where the error no longer holds what it was raised for
+        found = found or _check_again(raw, check, Mark(number, line, offset), bad)
+        if found:
+            ids.append(found[0])
+            texts.append(found[1])
             lines.append(line)
             offsets.append(offset)
         line += 1
         offset += len(raw) + 1
     ends = list(accumulate(len(text) + 1 for text in texts))
     texts.append(b"")
-    return Rows(number, b"\n".join(texts), ends, ids, lines, 0, offsets, bad, block.end)
+    # A text is never longer than its line: where all together are as long, they stand as they are.
+    body = data if ends and ends[-1] == len(data) else b"\n".join(texts)
+    return Rows(number, body, ends, ids, lines, 0, offsets, bad, block.end)
 
 
 def _check_again(raw: bytes, check: Check, mark: Mark, bad: list[BadRow]) -> tuple[str | None, bytes] | None:
-    """A line that did not pass: a blank one, or one to be written down with what is wrong with it."""
+    """A line that did not pass: perhaps for what stands around it, or to be written down with what is wrong with it."""
     text = raw.strip(_SPACE)
-    if not text:
+    if text.startswith(BOM):
+        reason = "not a vector in JSON: a byte order mark, which may only stand at the beginning of an object"
+        bad.append(BadRow(mark, text, reason, True))
         return None
     try:
-        text.decode()
+        check_utf8(text)
         return check(text)
     except RowProblem as error:
         bad.append(BadRow(mark, text, str(error)))
     except UnicodeDecodeError as error:
         bad.append(BadRow(mark, text, f"not UTF-8, at byte {error.start} of the line", True))
     except msgspec.DecodeError as error:
-        bad.append(BadRow(mark, text, f"not a vector in JSON: {non_finite_place(text) or error}", True))
+        place = non_finite_place(text) if len(text) <= LONG_BYTES else None
+        bad.append(BadRow(mark, text, f"not a vector in JSON: {place or error}", True))
     except RecursionError:
         bad.append(BadRow(mark, text, "not a vector in JSON: nested too deeply", True))
     return None
+
+
+def check_utf8(text: bytes) -> None:
+    """Raise, if these bytes are not UTF-8; in pieces, since as a string a long line can take four times its bytes.
+
+    :raises UnicodeDecodeError: with the place in the whole text.
+    """
+    at = 0
+    while at < len(text):
+        stop = at + _DECODED_BYTES
+        while stop < len(text) and stop > at + _DECODED_BYTES - 3 and text[stop] & 0xC0 == 0x80:
+            stop -= 1  # not inside of a character
+        try:
+            text[at:stop].decode()
+        except UnicodeDecodeError as error:
+            raise UnicodeDecodeError("utf-8", text, at + error.start, at + error.end, error.reason) from None
+        at = stop
 
 
 def without(rows: Rows, done: Done) -> Rows:

@@ -64,6 +64,7 @@ def read_rows(objects: Sequence[SourceObject], check: Check, done: Done) -> Iter
                 elif text.file and rows.body is block.data:
                     rows = rows._replace(kept=(text.file, text.start + block.mark.offset))
                 yield rows
+                del block, rows  # a long line must not stay in memory while the next one is read
         if item.current_version() != item.version:
             raise SourceError(
                 f"{item.uri} changed while it was read. Load it again when whoever writes it is done.", uri=item.uri

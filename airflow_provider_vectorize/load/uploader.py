@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.errors import VectorizeError
+from airflow_provider_vectorize.load.bad_row_file import BadRowFile
 from airflow_provider_vectorize.load.bad_rows import BadRows
 from airflow_provider_vectorize.load.batches import Batch, cut
 from airflow_provider_vectorize.load.checkpoint import Done
@@ -32,7 +33,7 @@ from airflow_provider_vectorize.load.ledger import Ledger
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.progress import Observer, Progress, share_done
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.load.rows import BadRow, Rows
+from airflow_provider_vectorize.load.rows import Rows
 from airflow_provider_vectorize.load.source import SourceObject, read_rows
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class _Outcome:
 
     batch: Batch | None
     acks: list[Ack] = field(default_factory=list)
-    refused: list[BadRow] = field(default_factory=list)
+    refused: BadRowFile = field(default_factory=BadRowFile)
     error: BaseException | None = None
 
 
@@ -213,9 +214,9 @@ class Uploader:
         for rows in read_rows(self._objects, self._check, done):
             if self._stopped.is_set():
                 return
-            for row in rows.bad:
-                self._bad_rows.judge(row)
+            self._bad_rows.judge_all(rows.bad)
             yield rows
+            del rows  # a long line must not stay in memory while the next one is read
 
     # ------------------------------------------------------------------ the senders
 

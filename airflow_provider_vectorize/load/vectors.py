@@ -12,7 +12,8 @@ import numpy as np
 import orjson
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
-from airflow_provider_vectorize.load.parsing import RowParser, metadata_key_fits
+from airflow_provider_vectorize.load.float32 import rounds_twice
+from airflow_provider_vectorize.load.parsing import PARSED_BYTES, RowParser, metadata_key_fits
 
 
 class Checked(NamedTuple):
@@ -40,8 +41,24 @@ class Row(msgspec.Struct):
     metadata: msgspec.Raw = _NULL
 
 
+class _LongRow(msgspec.Struct):
+    """A row whose parts stay text."""
+
+    id: msgspec.Raw
+    values: msgspec.Raw
+    namespace: msgspec.Raw = _NULL
+    metadata: msgspec.Raw = _NULL
+
+
 _decode = msgspec.json.Decoder(Row).decode
+_decode_long = msgspec.json.Decoder(_LongRow).decode
+_decode_values = msgspec.json.Decoder(list[float]).decode
 _decode_metadata = msgspec.json.Decoder(dict[str, Any] | None).decode
+
+#: A line longer than this is looked at as text first: parsed, its values or metadata could take twenty times its bytes.
+LONG_BYTES = 1 << 20
+#: Characters of a metadata key that are named.
+_NAMED_CHARACTERS = 64
 
 
 class RowProblem(Exception):  # noqa: N818 - a verdict on a row; nobody outside of a check sees it
@@ -74,13 +91,39 @@ class FullCheck:
         :raises msgspec.DecodeError: it is no vector in JSON.
         :raises RowProblem: it is one that Vectorize refuses.
         """
+        row, _ = self._parse(text)
+        return row.id, text
+
+    def _parse(self, text: bytes) -> tuple[Row, bytes]:
+        """A line that can be sent, and its values as float32."""
+        if len(text) > LONG_BYTES:
+            self._check_long(text)
         row = _decode(text)
         self.check(row, len(row.values))
         try:
-            self._pack(*row.values)
+            return row, self._pack(*row.values)
         except OverflowError:
             raise RowProblem("a value is beyond the range of float32") from None
-        return row.id, text
+
+    def _check_long(self, text: bytes) -> None:
+        """Refuse what is too long to be parsed, by its bytes alone."""
+        row = _decode_long(text)
+        for what, raw, most in (
+            ("id", row.id, self._limits.id_bytes),
+            ("namespace", row.namespace, self._limits.namespace_bytes),
+        ):
+            if len(memoryview(raw)) > 6 * most + 2:  # quotes, and \u0061 is one byte
+                raise RowProblem(f"the {what} has more than {most} bytes, at most {most} are allowed")
+        if len(memoryview(row.values)) > LONG_BYTES:
+            count = _count(row.values, b",") + 1
+            if count > self._dimensions:
+                raise RowProblem(f"{count} values, the index has {self._dimensions} dimensions")
+        most = self._limits.metadata_bytes
+        size = len(memoryview(row.metadata))
+        if size > max(LONG_BYTES, most):
+            size -= _count(row.metadata, b" \t\r")
+            if size > max(LONG_BYTES, most):
+                raise RowProblem(f"the metadata has {size} bytes of compact JSON, at most {most} are allowed")
 
     def check(self, row: Row, dimensions: int) -> None:
         """Everything but the values themselves."""
@@ -97,11 +140,20 @@ class FullCheck:
         metadata = _decode_metadata(raw)
         for key in metadata or ():
             if not metadata_key_fits(key):
-                raise RowProblem(f'the metadata key {key!r} is empty, begins with $, or has a "." or a quote')
+                raise RowProblem(
+                    f'the metadata key {key[:_NAMED_CHARACTERS]!r} is empty, begins with $, or has a "." or a quote'
+                )
         if len(memoryview(raw)) > self._limits.metadata_bytes:
             size, most = len(msgspec.json.encode(metadata)), self._limits.metadata_bytes
             if size > most:
                 raise RowProblem(f"the metadata has {size} bytes of compact JSON, at most {most} are allowed")
+
+
+def _count(raw: msgspec.Raw, characters: bytes) -> int:
+    """How many of a long text's characters are among these."""
+    view = memoryview(raw)
+    pieces = (bytes(view[at : at + LONG_BYTES]) for at in range(0, len(view), LONG_BYTES))
+    return sum(len(piece) - len(piece.translate(None, characters)) for piece in pieces)
 
 
 def _fits(what: str, text: str, most: int) -> None:
@@ -119,8 +171,9 @@ def _float32(values: Sequence[Any]) -> np.ndarray | None:
         return None
 
 
-#: What stands before the values in most rows: no object but the row's own, and the key "values" at the end.
-_BEFORE_VALUES = re.compile(rb'[^{]*\{[^{]*"values"[ \t]*:[ \t]*')
+#: What stands before the values in most rows: one brace, the row's own, and at the end the key "values". Its first
+#: quote follows a comma, a brace or a space. So in valid JSON it begins a text: it does not end one, nor stand in one.
+_BEFORE_VALUES = re.compile(rb'[ \t\r]*\{(?:[^{]*,)?[ \t\r]*"values"[ \t\r]*:[ \t\r]*')
 
 
 def _values_in(data: bytes, ends: list[int]) -> Iterator[tuple[int, int, int, int]]:
@@ -146,7 +199,7 @@ class Float32Check(FullCheck):
         """Parse all rows of a block, and write them anew."""
         parsed = self._parser.parse(data, ends)
         values = _float32(parsed.values) if parsed else None
-        if parsed is None or values is None:
+        if parsed is None or values is None or rounds_twice(values):
             return None
         texts = orjson.dumps(values.reshape(len(ends), -1), option=orjson.OPT_SERIALIZE_NUMPY)
         pieces: list[bytes] = []
@@ -166,20 +219,25 @@ class Float32Check(FullCheck):
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
         """Check one line, and give it back shorter."""
-        row = _decode(text)
-        self.check(row, len(row.values))
-        try:
-            values = self._pack(*row.values)
-        except OverflowError:
-            raise RowProblem("a value is beyond the range of float32") from None
+        row, packed = self._parse(text)
         first = text.find(b"[")
         if not _BEFORE_VALUES.fullmatch(text, 0, first):
             return row.id, text  # an unusual order of keys: sent as it stands
         last = text.find(b"]", first)
-        short = orjson.dumps(np.frombuffer(values, np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
+        values = np.frombuffer(packed, np.float32)
+        if rounds_twice(values) or not _are_the_values(text, first, last, row.values):
+            return row.id, text
+        short = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
         if len(short) > last - first:  # whole numbers, for instance, are shorter as they stand
             return row.id, text
         return row.id, b"%b%b%b" % (text[:first], short, text[last + 1 :])
+
+
+def _are_the_values(text: bytes, first: int, last: int, values: list[float]) -> bool:
+    """Whether an array in a row is the one that was parsed: a key may come twice, or be written with escapes."""
+    if text.count(b'"values"') == 1 and b"\\" not in text:
+        return True
+    return _decode_values(text[first : last + 1]) == values
 
 
 class LightCheck(FullCheck):
@@ -192,7 +250,7 @@ class LightCheck(FullCheck):
     def block(self, data: bytes, ends: list[int]) -> Checked | None:
         """Parse what is left of a block's rows without their values."""
         # The parser sees the rest only. A cut copies the block, so what is usual comes first.
-        if self._dimensions < 2 or not (data.isascii() or _utf8(data[: ends[-1]])):
+        if self._dimensions < 2 or ends[-1] > PARSED_BYTES or not (data.isascii() or _utf8(data[: ends[-1]])):
             return None
         commas = np.frombuffer(data, np.uint8) == ord(",")
         pieces: list[bytes] = []
@@ -209,6 +267,8 @@ class LightCheck(FullCheck):
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
         """Check one line."""
+        if len(text) > LONG_BYTES:
+            self._check_long(text)
         first = text.find(b"[")
         if not _BEFORE_VALUES.fullmatch(text, 0, first):
             return super().__call__(text)

@@ -211,7 +211,10 @@ BAD = (
         "Vectorize refuses it",
     ),
     between("nested twenty thousand deep", "deep", raw(b'{"k":' * 20_000 + b"1" + b"}" * 20_000), "nested too deeply"),
-    between("only a byte order mark, in the middle", "bom-in-the-middle", b"\xef\xbb\xbf", "not a vector in JSON"),
+    between("only a byte order mark, in the middle", "bom-in-the-middle", b"\xef\xbb\xbf", "a byte order mark"),
+    between(
+        "a byte order mark before it, in the middle", "bom-before-a-row", b"\xef\xbb\xbf" + V1, "a byte order mark"
+    ),
     Case(
         "a line over 16 MB",
         "long-line.ndjson",
@@ -263,6 +266,14 @@ BROKEN = (
         "zst.ndjson",
         lambda: zst(MANY),
         error="is compressed with zstd, but its name does not end in .zst",
+    ),
+    Case("a gzip in a gzip", "twice.ndjson.gz", lambda: gz(gz(MANY)), error="is compressed twice"),
+    Case("a zst in a gzip", "zst-in.ndjson.gz", lambda: gz(zst(MANY)), error="is compressed twice"),
+    Case(
+        "a zst of `zstd --long=28`",
+        "window.ndjson.zst",
+        lambda: b"\x28\xb5\x2f\xfd\x00\x90" + (len(V1) << 3 | 1).to_bytes(3, "little") + V1,
+        error="was compressed with zstd --long=28",
     ),
     Case("an empty object", "empty.ndjson", lambda: b"", error="The source is empty"),
     Case("nothing but blank lines", "blank.ndjson", lambda: b"\n \n\r\n", error="The source is empty"),

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from airflow_provider_vectorize.load.encoding import EncodingError, encode_row, non_finite_place, request_bodies
+from airflow_provider_vectorize.load.float32 import ROUNDED_TWICE
 
 
 class Subclass(np.ndarray):
@@ -24,6 +25,20 @@ class Subclass(np.ndarray):
 
 GRID = np.arange(6, dtype=np.float32).reshape(2, 3) + np.float32(0.1)
 PLAIN = GRID.tolist()
+
+
+#: Its shortest text is another float32 to who reads it as a double: see `load/float32.py`.
+TWICE = np.array([1, ROUNDED_TWICE, -ROUNDED_TWICE], np.float32)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [TWICE, list(TWICE), TWICE[::-1], TWICE.astype(">f4"), TWICE.astype(np.float64), TWICE.tolist(), [TWICE[1]] * 3],
+    ids=["array", "scalars", "reversed", "big-endian", "float64", "floats", "one"],
+)
+def test_encode_row_float32_that_its_shortest_text_does_not_bring_back_arrives(values: Any) -> None:
+    sent = json.loads(encode_row({"id": "a", "values": values}))["values"]
+    assert np.array(sent, np.float64).astype(np.float32).tobytes() == np.array(values, np.float32).tobytes()
 
 
 class Tensor:

@@ -62,6 +62,25 @@ def test_ids_that_are_spelt_otherwise_are_the_same_ids(books: Books) -> None:
         assert books.dump() == truth(rows)
 
 
+@pytest.mark.parametrize("validation", ["full", "light", "off"])
+@pytest.mark.parametrize("again", ['"id"', '"\\u0069d"', '"i\\u0064"'])
+def test_the_order_is_kept_where_a_row_has_its_id_twice(books: Books, validation: str, again: str) -> None:
+    """The last one counts in JSON. The first row is slow, so the second would overtake it."""
+    rows = make_rows(3)
+    texts = [json.dumps(row).encode() for row in rows]
+    texts[0] = texts[0].removesuffix(b"}") + b", " + again.encode() + b': "v1"}'
+    books.local.fail("delay", operation="upsert", seconds=0.3, times=1)
+    books.load(b"\n".join(texts), per_request=1, validation=validation, max_in_flight=4)
+    assert books.dump() == truth(rows[1:])
+
+
+def test_ids_in_metadata_do_not_keep_batches_apart(books: Books) -> None:
+    books.local.fail("delay", operation="upsert", seconds=0.2, times=None)
+    books.load(make_rows(80, metadata={"id": "x", "text": "\u0069d"}), validation="off", max_in_flight=4)
+    writes = books.writes()
+    assert max(sum(a.started <= b.started < a.ended for a in writes) for b in writes) == 4  # type: ignore[operator]
+
+
 def test_batches_that_share_no_id_do_travel_at_the_same_time(books: Books) -> None:
     books.local.fail("delay", operation="upsert", seconds=0.2, times=None)
     books.load(make_rows(80), max_in_flight=4)

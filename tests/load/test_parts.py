@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load import parts
-from airflow_provider_vectorize.load.lines import Mark, read_blocks
+from airflow_provider_vectorize.load.lines import BOM, Mark, read_blocks
 from airflow_provider_vectorize.load.parts import Part, PartStream
 
 TEXT = b"one\ntwo\nthree\nfour"
@@ -80,6 +80,34 @@ def test_reading_goes_on_at_a_line_of_the_part() -> None:
     assert read(TEXT, Part(4, 14), 4) == b"three\n"
     assert read(TEXT, Part(4, 14), 10) == b""
     assert read(TEXT, Part(14, 18), 4) == b"", "the last line of an object may lack its end"
+
+
+MARKED = BOM + b"one\n" + BOM + b"two\nthree\n"
+
+
+@pytest.mark.parametrize(
+    ("part", "offset", "rest"),
+    [
+        (Part(0, 14), 0, MARKED[:14]),
+        (Part(0, 14), 3, MARKED[3:14]),
+        (Part(0, 14), 7, MARKED[7:14]),
+        (Part(7, 20), 3, MARKED[10:]),
+        (Part(7, 20), 7, b"three\n"),
+        (Part(0, 3), 3, b""),
+    ],
+)
+def test_reading_goes_on_behind_the_byte_order_mark_of_a_part(part: Part, offset: int, rest: bytes) -> None:
+    """There the first row begins, so there a batch that stands before it ends."""
+    assert read(MARKED, part, offset) == rest
+
+
+@pytest.mark.parametrize(
+    ("content", "part", "offset"),
+    [(b"one two\n", Part(0, 8), 3), (MARKED, Part(0, 14), 10), (b"x" + BOM + b"one\n", Part(1, 8), 3)],
+)
+def test_reading_goes_on_nowhere_else(content: bytes, part: Part, offset: int) -> None:
+    with pytest.raises(SourceError, match="no line begins at byte"):
+        read(content, part, offset)
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_vectorize.errors import ServerError
+from airflow_provider_vectorize.load import parts
+from airflow_provider_vectorize.load.compressed import explained
+from airflow_provider_vectorize.load.lines import BOM, Text
 from airflow_provider_vectorize.load.receipt import Receipt
-from tests.support import FileObject, MemoryStore, client_of, create, make_rows, truth
+from tests.support import FileObject, MemoryStore, client_of, create, make_rows, ndjson, truth
 
 from .conftest import Books
 
@@ -151,6 +155,47 @@ def test_an_empty_dead_letter_file_of_an_interrupted_load_goes_on(books: Books) 
     receipt = once_more(books, store, source, dead_letters=True)
     assert (receipt.vectors, receipt.rejected) == (100, 0)
     assert books.target.read() == b""
+
+
+class PartOfFile(FileObject):
+    """A part of a file, as a plan names it."""
+
+    def __init__(self, path: Path, part: parts.Part) -> None:
+        super().__init__(path)
+        self._part = part
+        self.uri = parts.join(self.uri, part)
+        self.size = part.end - part.start
+
+    @contextmanager
+    def open(self, offset: int) -> Iterator[Text]:
+        with explained(self.uri), open(self._path, "rb", buffering=0) as raw:
+            yield parts.part_of(raw, self.uri, self._part, offset)
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("kind", ["part", ".ndjson", ".ndjson.gz", ".ndjson.zst"])
+def test_a_shard_goes_on_before_within_and_after_an_object_with_a_byte_order_mark(
+    books: Books, kind: str, after: int
+) -> None:
+    """Batches end where the first object does, so a checkpoint stands right behind the second one's mark."""
+    rows, store = make_rows(60), MemoryStore()
+    marked = BOM + ndjson(rows[20:40])
+    second = books.file(marked + ndjson(make_rows(9, first=900)), f"second{kind.removeprefix('part')}")
+    if kind == "part":
+        second = PartOfFile(books.folder / "second", parts.Part(0, len(marked)))
+    else:
+        second = books.file(marked, f"second{kind}")
+    shard = [books.file(rows[:20], "first.ndjson"), second, books.file(BOM + ndjson(rows[40:]), "third.ndjson")]
+    books.local.fail("http_500", operation="upsert", after=after, times=None)
+    with pytest.raises(ServerError):
+        once_more(books, store, shard)  # type: ignore[arg-type]
+    books.local.clear_faults()
+
+    receipt = once_more(books, store, shard)  # type: ignore[arg-type]
+
+    assert receipt.vectors == 60
+    assert sum(one.vectors for one in books.acknowledged()) == 60
+    assert books.dump() == truth(rows)
 
 
 def test_several_objects_are_gone_through_from_the_one_that_was_being_read(books: Books) -> None:

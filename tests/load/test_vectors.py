@@ -117,6 +117,14 @@ def test_writing_values_anew_never_makes_a_row_longer_and_touches_nothing_else(
         b'{"id":"[","values":[0.12345678901234567,2]}',
         b'{"id":"{","values":[0.12345678901234567,2]}',
         b'{"id":"a","values" :\t[ 0.12345678901234567 , 2 ] , "metadata" : null }',
+        b'{"id":"a","x\\"values":[9.123456789012345,8],"values":[0.12345678901234567,2]}',
+        b'{"id":"a","\\"values":[9.123456789012345,8],"values":[0.12345678901234567,2]}',
+        b'{"id":"a",",\\"values":[9.123456789012345,8],"values":[0.12345678901234567,2]}',
+        b'{"id":"a","x values":[9.123456789012345,8],"values":[0.12345678901234567,2]}',
+        b'{"id":"a","values":[9.123456789012345,8],"values":[0.12345678901234567,2]}',
+        b'{"id":"a","\\u0076alues":[9.123456789012345,8],"values":[0.12345678901234567,2]}',
+        b'{"id":"a","values":[9.123456789012345,8],"\\u0076alues":[0.12345678901234567,2]}',
+        b'{"id":"a","x":"\\\\","values":[0.12345678901234567,2]}',
     ],
 )
 def test_brackets_and_words_in_other_places_are_not_taken_for_the_values(text: bytes) -> None:

@@ -1,0 +1,59 @@
+"""Bad rows that wait for their batch: on disk, so that neither their number nor their size takes memory."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator
+
+from airflow_provider_vectorize.load.files import spooling
+from airflow_provider_vectorize.load.lines import Mark
+from airflow_provider_vectorize.load.rows import BadRow
+
+#: Bytes of bad rows that stay in memory.
+MEMORY_BYTES = 256 << 10
+#: Before each row: its mark, whether it is unparsable, the length of its reason and of its text.
+_HEADER = struct.Struct("<QQQ?QQ")
+
+
+class BadRowFile:
+    """Keeps bad rows in a temporary file, and gives them back in the order in which they were added.
+
+    One thread at a time may use it. It is written first, and read then, as often as needed.
+    """
+
+    def __init__(self) -> None:
+        self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[BadRow]:
+        with spooling():
+            if self._file:
+                self._file.seek(0)
+            for _ in range(self._count):
+                yield self._read()
+
+    def add(self, rows: Iterable[BadRow]) -> None:
+        """Append rows.
+
+        :raises VectorizeError: the temporary directory cannot be used.
+        """
+        with spooling():
+            for row in rows:
+                # Closed with the object: its batch does not outlive it.
+                self._file = self._file or tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
+                if len(row.text) > MEMORY_BYTES:
+                    self._file.rollover()
+                reason = row.reason.encode("utf-8", "surrogatepass")
+                header = _HEADER.pack(*row.mark, row.unparsable, len(reason), len(row.text))
+                self._file.writelines((header, reason, row.text))
+                self._count += 1
+
+    def _read(self) -> BadRow:
+        assert self._file
+        *mark, unparsable, reason_bytes, text_bytes = _HEADER.unpack(self._file.read(_HEADER.size))
+        reason = self._file.read(reason_bytes).decode("utf-8", "surrogatepass")
+        return BadRow(Mark(*mark), self._file.read(text_bytes), reason, unparsable)
