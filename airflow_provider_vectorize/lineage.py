@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
 from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
 from airflow_provider_vectorize import assets
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.spool import is_spooled
+from airflow_provider_vectorize.storage.names import Location, visible
+
+log = logging.getLogger(__name__)
+
+
+class Read(NamedTuple):
+    """An object that was read.
+
+    :param location: where it is.
+    :param size: its bytes as stored, or those of the part that was read, where the store tells.
+    """
+
+    location: Location
+    size: int | None
 
 
 @dataclass(frozen=True)
@@ -21,7 +35,7 @@ class Loaded:
     :param account_id: of the index.
     :param dimensions: of the index.
     :param metric: of the index.
-    :param objects: URI and size of each object that was read.
+    :param read: each object, or part of one, that was read.
     :param dead_letters: the file of bad rows, where there were any.
     :param receipt: what was acknowledged.
     """
@@ -29,14 +43,19 @@ class Loaded:
     account_id: str
     dimensions: int
     metric: str
-    objects: Sequence[tuple[str, int | None]]
-    dead_letters: str | None
+    read: Sequence[Read]
+    dead_letters: Location | None
     receipt: Receipt
 
     @property
-    def inputs(self) -> Sequence[tuple[str, int | None]]:
+    def objects(self) -> Sequence[tuple[str, int | None]]:
+        """Name and size of each object, for people."""
+        return [(location.uri, size) for location, size in self.read]
+
+    @property
+    def inputs(self) -> Sequence[Read]:
         """The objects that others can see, too."""
-        return [(uri, size) for uri, size in self.objects if not is_spooled(uri)]
+        return [one for one in self.read if not (one.location.is_local and is_spooled(one.location.key))]
 
     @property
     def asset_uri(self) -> str:
@@ -47,8 +66,11 @@ class Loaded:
 def collect(hook: Any, loaded: Loaded) -> None:
     """Hook lineage: once for each object and the index. Airflow itself keeps the first hundred."""
     collector = get_hook_lineage_collector()
-    for uri, _ in loaded.inputs:
-        collector.add_input_asset(context=hook, uri=uri)
+    for uri in dict.fromkeys(one.location.asset_uri for one in loaded.inputs):
+        try:
+            collector.add_input_asset(context=hook, uri=uri)
+        except ValueError as error:  # Airflow takes assets of up to 1,500 characters
+            log.warning("Airflow takes no lineage of %s: %s", uri, error)
     collector.add_output_asset(
         context=hook,
         scheme=assets.SCHEME,
@@ -88,7 +110,7 @@ def operator_lineage(loaded: Loaded) -> Any:
     schema = SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(name="id", type="string"), values])
     statistics = OutputStatisticsOutputDatasetFacet(rowCount=receipt.vectors, size=receipt.bytes_sent)
     return OperatorLineage(
-        inputs=[_input(uri, size) for uri, size in loaded.inputs],
+        inputs=[_input(one) for one in loaded.inputs],
         outputs=[
             OutputDataset(
                 namespace=f"{assets.SCHEME}://{loaded.account_id}",
@@ -100,15 +122,15 @@ def operator_lineage(loaded: Loaded) -> Any:
     )
 
 
-def _input(uri: str, size: int | None) -> Any:
+def _input(read: Read) -> Any:
     from airflow.providers.common.compat.openlineage.facet import InputDataset  # noqa: PLC0415
     from openlineage.client.generated.input_statistics_input_dataset import (  # noqa: PLC0415
         InputStatisticsInputDatasetFacet,
     )
 
-    parts = urlsplit(uri)
-    namespace, name = (f"{parts.scheme}://{parts.netloc}" if parts.netloc else "file"), parts.path
-    facet = InputStatisticsInputDatasetFacet(size=size)
+    location = read.location
     return InputDataset(
-        namespace=namespace, name=name.lstrip("/") if parts.netloc else name, inputFacets={"inputStatistics": facet}
+        namespace="file" if location.is_local else f"{location.scheme}://{location.bucket}",
+        name=visible(location.key),
+        inputFacets={"inputStatistics": InputStatisticsInputDatasetFacet(size=read.size)},
     )

@@ -59,6 +59,7 @@ class FunctionRows:
     def __init__(self, file: SourceObject, function: str) -> None:
         self._file = file
         self.uri = function_uri(function)
+        self.key, self.encoding, self.identity = file.key, file.encoding, file.identity
         self.size = file.size
         self.version = file.version
 

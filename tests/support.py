@@ -34,7 +34,8 @@ class FileObject:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.uri = path.as_uri()
+        self.uri = self.key = self.identity = path.as_uri()
+        self.encoding = ""
         self.version = self.current_version()
         self.size = path.stat().st_size if path.exists() else None
 

@@ -21,7 +21,6 @@ from airflow_provider_vectorize.load.checks import Float32Text, Validation
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.load.parts import whole
 from airflow_provider_vectorize.load.plan import Plan, counted, plan
 from airflow_provider_vectorize.load.reasons import summary
 from airflow_provider_vectorize.load.source import SourceObject
@@ -195,8 +194,8 @@ class VectorizeHook(Endpoints, BaseHook):
             account_id=client.credentials.account_id,
             dimensions=index.config.dimensions,
             metric=index.config.metric,
-            objects=[(whole(item.uri), item.size) for item in objects],
-            dead_letters=letters.target.uri if letters and receipt.rejected else None,
+            read=[lineage.Read(item.location, item.size) for item in found],
+            dead_letters=target.location if target and receipt.rejected else None,
             receipt=receipt,
         )
         lineage.collect(self, self.loaded)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, TaskInstanceKey, XCom
+
+from airflow_provider_vectorize.storage.names import Location, parse
 
 #: Keys of the addresses in XCom.
 INDEX_LINK = "vectorize_index_link"
@@ -37,12 +39,15 @@ def dashboard_url(account_id: str, index_name: str) -> str:
     return f"https://dash.cloudflare.com/{quote(account_id)}/ai/vectorize/{quote(index_name)}"
 
 
-def object_url(uri: str) -> str:
-    """Where a browser finds an object: the store's console, where it has one; Airflow shows no links but of the web."""
-    parts = urlsplit(uri)
-    bucket, key = parts.netloc.rpartition("@")[2], quote(parts.path.lstrip("/"))
-    if parts.scheme in ("s3", "s3a", "s3n"):
+def object_url(place: Location | str) -> str:
+    """Where a browser finds an object: the store's console, where it has one; Airflow shows no links but of the web.
+
+    :param place: the object, or its name.
+    """
+    location = parse(place).location if isinstance(place, str) else place
+    bucket, key = quote(location.bucket), quote(location.key)
+    if location.scheme == "s3":
         return f"https://s3.console.aws.amazon.com/s3/object/{bucket}?prefix={key}"
-    if parts.scheme in ("gs", "gcs"):
+    if location.scheme == "gs":
         return f"https://console.cloud.google.com/storage/browser/_details/{bucket}/{key}"
     return ""

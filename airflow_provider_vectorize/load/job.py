@@ -105,5 +105,5 @@ def _nothing(objects: Sequence[SourceObject], receipt: Receipt) -> SourceError:
 
 
 def _fingerprint(objects: Sequence[SourceObject]) -> str:
-    parts = "\n".join(f"{item.uri}\t{item.version}" for item in objects)
+    parts = "\n".join(f"{item.identity}\t{item.version}" for item in objects)
     return hashlib.sha256(parts.encode()).hexdigest()[:16]

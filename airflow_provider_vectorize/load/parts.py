@@ -43,20 +43,34 @@ def split(name: str) -> tuple[str, Part | None]:
     return whole, part
 
 
-def join(name: str, part: Part | None) -> str:
-    """The other way round."""
-    return f"{name}#bytes={part.start}-{part.end}" if part else name
+class PartText(str):
+    """The name of a part for people, which knows what it is a part of. It is never parsed.
+
+    :param whole: the object's name.
+    :param part: which part.
+    """
+
+    whole: str
+    start: int
+
+    def __new__(cls, whole: str, part: Part) -> PartText:
+        text = super().__new__(cls, f"{whole}#bytes={part.start}-{part.end}")
+        text.whole, text.start = whole, part.start
+        return text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        part = Part(self.start, int(self.rpartition("-")[2]))
+        return PartText, (self.whole, part)
 
 
 def whole(name: str) -> str:
     """The object that a name means."""
-    return _NAMED.sub("", name)
+    return name.whole if isinstance(name, PartText) else name
 
 
 def byte(name: str, offset: int) -> int:
     """The byte of the object at which an offset stands, which counts from where the part begins."""
-    found = _NAMED.search(name)
-    return offset + (int(found[1]) if found else 0)
+    return offset + (name.start if isinstance(name, PartText) else 0)
 
 
 def end_of_line(read: Callable[[int, int], bytes], near: int, size: int) -> int:

@@ -112,10 +112,8 @@ def plan(
         raise ConfigError(f"mb_per_second has to be more than 0, not {mb_per_second}.")
     if odd := [item.uri for item in objects if parts.whole(item.uri) != item.uri]:
         raise ConfigError(f"{odd[0]} is named like a part of an object: only whole objects can be planned.")
-    items = [
-        Item(math.ceil((item.size or 0) * ratio), not is_compressed(item.uri))
-        for item, ratio in zip(objects, seen.ratios, strict=True)
-    ]
+    sizes_of_text = [math.ceil((item.size or 0) * ratio) for item, ratio in zip(objects, seen.ratios, strict=True)]
+    items, shared_out = _deal(objects, sizes_of_text, shards)
     text_bytes = sum(item.size for item in items)
     vectors = round(text_bytes / seen.row_bytes)
     new = round(vectors * share_new)
@@ -125,7 +123,7 @@ def plan(
             f"to the index, which has room for {room:,} of {limits.vectors_per_index:,}. Delete what has gone or load "
             "less; or, where your account's limit is another, pass limits=Limits(vectors_per_index=...)."
         )
-    dealt = _at_ends_of_lines(objects, deal(items, shards))
+    dealt = _at_ends_of_lines(objects, shared_out)
     sizes = [sum(piece.end - piece.start for piece in shard) for shard in dealt]
     row_bytes = seen.row_bytes * seen.share_sent
     batches = sum(_batches(round(size / seen.row_bytes), row_bytes, limits) for size in sizes)
@@ -152,6 +150,21 @@ def plan(
     )
 
 
+def _deal(
+    objects: Sequence[Surveyed], sizes: Sequence[int], shards: int
+) -> tuple[list[Item], Sequence[Sequence[Piece]]]:
+    """Share out, and cut nothing that is compressed. A store is asked for the encoding of what would be cut only."""
+    whole = {number for number, item in enumerate(objects) if is_compressed(item.key)}
+    while True:
+        items = [Item(size, number not in whole) for number, size in enumerate(sizes)]
+        dealt = deal(items, shards)
+        cut = {p.item for shard in dealt for p in shard if (p.start, p.end) != (0, items[p.item].size)} - whole
+        encoded = {number for number in cut if is_compressed(objects[number].key, objects[number].encoding)}
+        if not encoded:
+            return items, dealt
+        whole |= encoded
+
+
 def _at_ends_of_lines(objects: Sequence[Surveyed], dealt: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
     """The same shards, each cut moved on to the next line. What is empty then is no piece."""
     cuts: dict[tuple[int, int], int] = {}
@@ -176,7 +189,7 @@ def _at_ends_of_lines(objects: Sequence[Surveyed], dealt: Sequence[Sequence[Piec
 def _name(item: Surveyed, known: Item, piece: Piece) -> str:
     """The object's name, or the part's."""
     uncut = not piece.start and piece.end == known.size
-    return item.name if uncut else parts.join(item.name, parts.Part(piece.start, piece.end))
+    return item.name if uncut else item.name_of_part(parts.Part(piece.start, piece.end))
 
 
 def _batches(vectors: int, row_bytes: float, limits: Limits) -> int:

@@ -72,7 +72,8 @@ def share_done(objects: Sequence[SourceObject], upto: Mark) -> float | None:
     if len(known) < len(sizes) or not sum(known):
         return None
     done = sum(known[: upto.object])
-    if upto.object < len(objects) and not is_compressed(objects[upto.object].uri):
+    current = objects[upto.object] if upto.object < len(objects) else None
+    if current and not is_compressed(current.key, current.encoding):
         done += min(upto.offset, known[upto.object])
     return done / sum(known)
 

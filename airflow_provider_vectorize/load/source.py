@@ -31,6 +31,21 @@ class SourceObject(Protocol):
         ...
 
     @property
+    def key(self) -> str:
+        """Its key, whose end says how it is compressed."""
+        ...
+
+    @property
+    def encoding(self) -> str:
+        """The content encoding in the store's metadata, or nothing. May ask the store, once."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What tells it from every other object, whichever store and connection it is of."""
+        ...
+
+    @property
     def version(self) -> str:
         """Changes whenever the content does: size and ETag or time of modification."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -12,6 +12,7 @@ import orjson
 
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.compressed import begin_of, explained, is_compressed, refuse_compressed
+from airflow_provider_vectorize.load.parts import Part
 
 #: Places of the source that are looked at, and bytes that are read at each.
 PLACES = 16
@@ -31,8 +32,22 @@ class Surveyed(Protocol):
     def uri(self) -> str: ...
 
     @property
+    def key(self) -> str:
+        """Its key, whose end says how it is compressed."""
+        ...
+
+    @property
+    def encoding(self) -> str:
+        """The content encoding in the store's metadata, or nothing. May ask the store, once."""
+        ...
+
+    @property
     def name(self) -> str:
         """What finds it again, with its connection."""
+        ...
+
+    def name_of_part(self, part: Part) -> str:
+        """What finds a part of it again, as long as it is the same version."""
         ...
 
     @property
@@ -81,7 +96,7 @@ def survey(objects: Sequence[Surveyed]) -> Survey:
     rows: list[bytes] = []
     text_bytes = 0
     ratios: dict[int, float] = {}
-    for number, at in _places([(item.size or 0, not is_compressed(item.uri)) for item in objects]):
+    for number, at in _places([(item.size or 0, not is_compressed(item.key)) for item in objects]):
         lines, ratios[number] = _look(objects[number], at)
         rows += [line for line in lines.split(b"\n") if line.strip()]
         text_bytes += len(lines)
@@ -91,12 +106,11 @@ def survey(objects: Sequence[Surveyed]) -> Survey:
             f"The source is empty, or no ndjson: {names} has no rows where it was looked into. Nothing was planned.",
             uri=objects[0].uri,
         )
-    usual = [ratio for number, ratio in ratios.items() if is_compressed(objects[number].uri)] or [1.0]
-    mean = sum(usual) / len(usual)
+    mean = {compressed: _mean_ratio(objects, ratios, compressed) for compressed in (False, True)}
     return Survey(
         tuple(rows),
         text_bytes / len(rows),
-        tuple(ratios.get(number, mean if is_compressed(item.uri) else 1.0) for number, item in enumerate(objects)),
+        tuple(ratios.get(number, mean[is_compressed(item.key)]) for number, item in enumerate(objects)),
     )
 
 
@@ -117,14 +131,22 @@ def _places(objects: Sequence[tuple[int, bool]]) -> list[tuple[int, int]]:
     return list(dict.fromkeys(places))
 
 
+def _mean_ratio(objects: Sequence[Surveyed], ratios: Mapping[int, float], compressed: bool) -> float:
+    """The usual ratio of objects whose keys say, or do not say, that they are compressed."""
+    usual = [ratio for number, ratio in ratios.items() if is_compressed(objects[number].key) == compressed]
+    return sum(usual) / len(usual) if usual else 1.0
+
+
 def _look(item: Surveyed, at: int) -> tuple[bytes, float]:
     """The whole lines after a byte of an object, and its bytes of text for one as stored."""
-    end = min(at + (PACKED_BYTES if is_compressed(item.uri) else PLACE_BYTES), item.size or 0)
+    compressed = is_compressed(item.key, item.encoding)
+    at = 0 if compressed else at
+    end = min(at + (PACKED_BYTES if compressed else PLACE_BYTES), item.size or 0)
     with explained(item.uri):
         head = item.read(at, end)
-        if not at and not is_compressed(item.uri):
+        if not at and not compressed:
             refuse_compressed(head[:4], item.uri)
-        text, taken = begin_of(head, item.uri, TEXT_BYTES)
+        text, taken = begin_of(head, item.key, TEXT_BYTES, encoding=item.encoding)
     first = (text.find(b"\n") + 1 or len(text)) if at else 0
     # The last line may go on, but not where the object ends.
     last = len(text) if end == item.size else text.rfind(b"\n") + 1

@@ -1,62 +1,81 @@
-"""Upstream storage: the only place that opens it. Names become objects, objects become streams of text."""
+"""Objects of a store as values, found by their names, and their text."""
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any, cast
-from urllib.parse import urlsplit
-
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
+from typing import Any
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load import parts
-from airflow_provider_vectorize.load.compressed import explained, reason, text_of
+from airflow_provider_vectorize.load.compressed import explained as explained_damage
+from airflow_provider_vectorize.load.compressed import is_compressed, text_of
 from airflow_provider_vectorize.load.lines import Text
+from airflow_provider_vectorize.storage.errors import explained, said
+from airflow_provider_vectorize.storage.names import Location, Name, parse
+from airflow_provider_vectorize.storage.patterns import expand
+from airflow_provider_vectorize.storage.stores import Entry, Store, check_connection, open_store
+from airflow_provider_vectorize.storage.streams import ObjectStream
 
-#: Bytes of one request to an object store. fsspec's own default for S3 re-reads 50 MB a line.
-BLOCK_BYTES = 8 << 20
-_GLOB = frozenset("*?[")
-_LOCAL = ("file", "local", "")
+log = logging.getLogger(__name__)
+
+#: Content encodings of HTTP that nothing here unpacks.
+_UNREADABLE = ("br", "deflate", "compress")
 
 
 class StoredObject:
     """An object, or a part of one, as it was when it was found.
 
-    :param path: where it is; holds the connection's id, never a secret.
-    :param conn_id: that connection's id; not every version of Airflow tells it.
+    :param store: the one that it is in.
+    :param location: where it is there.
+    :param entry: what the store said of it.
     :param part: which part of it.
     """
 
-    def __init__(self, path: ObjectStoragePath, conn_id: str | None = None, part: parts.Part | None = None) -> None:
-        self._path = path
-        self._conn_id = conn_id
+    def __init__(self, store: Store, location: Location, entry: Entry, part: parts.Part | None = None) -> None:
+        self._store = store
+        self._entry = entry
         self._part = part
-        self.uri = parts.join(_uri(path), part)
-        info = path.fs.info(path.path)
-        if info.get("type") == "directory":
-            raise SourceError(
-                f"{self.uri} is a folder: name the objects in it, for instance with {self.uri.rstrip('/')}/*.ndjson.",
-                uri=self.uri,
-            )
-        self.size = int(info["size"]) if info.get("size") is not None else None
-        if part:
-            self.size = part.end - part.start
-        self.version = _version(info)  # of the whole object, whichever part this is
+        self.location = location
+        self.key = location.key
+        self.uri: str = parts.PartText(location.uri, part) if part else location.uri
+        self.size = part.end - part.start if part else entry.size
+        self.version = entry.version  # of the whole object, whichever part this is
+        self._encoding = entry.encoding
+        if part and is_compressed(self.key, self.encoding):
+            raise ConfigError(f"{self.uri} is no part that can be read alone: compressed objects are read whole.")
+
+    @property
+    def identity(self) -> str:
+        """What tells it from every other object and part."""
+        return f"{self.location.identity}{list(self._part) if self._part else ''}"
 
     @property
     def name(self) -> str:
-        """What finds it again, without another connection's name: ``s3://conn@bucket/key``."""
-        scheme, _, path = self.uri.partition("://")
-        return f"{scheme}://{self._conn_id}@{path}" if self._conn_id and scheme not in _LOCAL else self.uri
+        """What finds exactly this again, in another task, too."""
+        return self.location.source(self._part, self._digest if self._part else "")
+
+    def name_of_part(self, part: parts.Part) -> str:
+        """What finds a part of it again, as long as the object is of this version."""
+        return self.location.source(part, self._digest)
+
+    @property
+    def encoding(self) -> str:
+        """The content encoding in the store's metadata. A listing may not tell it: then the store is asked."""
+        if self._encoding is None:
+            with explained(self.location.uri):
+                entry = self._store.stat(self.location.bucket, self.key, self.location.version)
+            self._encoding = (entry.encoding if entry else "") or ""
+        return self._encoding
 
     def current_version(self) -> str:
-        """The version now: neither fsspec's cache of listings nor this object is believed."""
-        self._path.fs.invalidate_cache(self._path.path)
-        try:
-            return _version(self._path.fs.info(self._path.path))
-        except FileNotFoundError:
-            return "gone"
+        """The version now: the store is asked."""
+        with explained(self.location.uri):
+            entry = self._store.stat(self.location.bucket, self.key, self.location.version)
+        return entry.version if entry else "gone"
 
     @contextmanager
     def open(self, offset: int) -> Iterator[Text]:
@@ -64,133 +83,151 @@ class StoredObject:
 
         :raises SourceError: it is cut off, damaged, gone, or may not be read.
         """
-        with _told(self.uri), self._opened() as raw:
+        if self._encoding in _UNREADABLE:
+            raise SourceError(
+                f"{self.uri} is stored with the content encoding {self._encoding}, which is not read: store it as "
+                ".gz, .zst or plain text.",
+                uri=self.uri,
+            )
+        with explained_damage(self.uri), self._opened() as raw:
             if self._part:
                 yield parts.part_of(raw, self.uri, self._part, offset)
             else:
-                yield text_of(raw, self.uri, offset)
+                yield text_of(raw, self.uri, offset, key=self.key, encoding=lambda: self.encoding)
 
     def read(self, start: int, end: int) -> bytes:
-        """A few of the whole object's bytes as stored, from the first to before the last, by one request.
+        """A few of the whole object's bytes as stored, from the first to before the last.
 
         :raises SourceError: as :meth:`open`.
         """
-        with _told(self.uri):
-            return cast(bytes, self._path.fs.cat_file(self._path.path, start=start, end=end))
+        stream = ObjectStream(lambda at, to: self._fetch(at, min(to, end)), self.uri)
+        stream.seek(start)
+        pieces: list[bytes] = []
+        while start < end and (piece := stream.read(end - start)):
+            pieces.append(piece)
+            start += len(piece)
+        return b"".join(pieces)
 
-    def _opened(self) -> IO[bytes]:
-        if _is_local(self._path):
-            return open(self._path.path, "rb", buffering=0)
-        # S3's file objects read a whole block for each line, and again for the next: see to large reads.
-        return cast(IO[bytes], self._path.fs.open(self._path.path, "rb", block_size=BLOCK_BYTES))
+    @property
+    def _digest(self) -> str:
+        return hashlib.sha256(self.version.encode()).hexdigest()[:16]
+
+    def _opened(self) -> Any:
+        if self.location.is_local:
+            return open(self.key, "rb", buffering=0)
+        return ObjectStream(self._fetch, self.uri)
+
+    def _fetch(self, start: int, end: int) -> Any:
+        return self._store.fetch(self.location, self._entry, start, end)
 
 
 def find(source: str | Sequence[str], conn_id: str | None = None) -> list[StoredObject]:
-    """The objects that a source names, in the order of the list, those of a glob by name, each once.
+    """The objects that a source names, in the order of the list, those of a pattern by name, each once.
 
-    :param source: a URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them. A name
-        that ends in ``#bytes=START-END`` is a part of a plain object, END exclusive.
-    :param conn_id: the storage's connection, unless the URI names one (``s3://conn@bucket/key``).
-    :raises SourceError: there is no such object, or nothing matches.
-    :raises ConfigError: the connection is not there, or nothing can open such a URI.
+    :param source: a URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a pattern, or a list of them. An
+        object of exactly this key comes first. Only if there is none, a name that ends in ``#bytes=START-END`` is a
+        part of a plain object (END exclusive), one that ends in a version is that version, and ``*``, ``?`` and
+        ``[...]`` make a pattern.
+    :param conn_id: the storage's connection, unless the name holds one (``s3://conn@bucket/key``), which then counts.
+    :raises SourceError: there is no such object, or nothing matches, or a part's object is another version.
+    :raises ConfigError: the connection does not exist, or nothing can open such a URI.
     """
     names = [source] if isinstance(source, str) else list(source)
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise ConfigError(f"The source is empty: name an object, a glob or a list of them, not {source!r}.")
-    paths: dict[str, tuple[ObjectStoragePath, str | None, parts.Part | None]] = {}
+    if conn_id:
+        check_connection(conn_id, "the source")
+    found: dict[object, StoredObject] = {}
     for name in names:
-        whole, part = parts.split(name)
-        for path in [_path(whole, conn_id)] if part else _expand(whole, conn_id):
-            # By URI, since a plain path and what a glob makes of it are the same file.
-            paths.setdefault(parts.join(_uri(path), part), (path, conn_id or _conn_id_in(whole), part))
-    found = []
-    for uri, known in paths.items():
-        with _told(uri):
-            found.append(StoredObject(*known))
-    return found
+        parsed = parse(name, conn_id)
+        store = open_store(parsed.location)
+        with explained(parsed.location.uri):
+            for item in _resolve(store, parsed):
+                found.setdefault((_leads_to(item.location), item._part), item)
+    return list(found.values())
 
 
-def _expand(name: str, conn_id: str | None) -> list[ObjectStoragePath]:
-    path = _path(name, conn_id)
-    with _told(name):
-        fs = path.fs
-        fs.invalidate_cache()
-        if not _GLOB & set(path.path) or fs.exists(path.path):
-            return [path]
-        # fsspec's own glob, not the path's: it lists once instead of walking folder by folder.
-        found = fs.glob(path.path, detail=True)
-    keys = sorted(key for key, info in found.items() if info.get("type") != "directory")
-    if not keys:
-        raise SourceError(f"Nothing matches {name}: no object was found, so there is nothing to load.", uri=name)
-    return [ObjectStoragePath(f"{_scheme(path)}://{key}", conn_id=conn_id or _conn_id_in(name)) for key in keys]
+def _leads_to(location: Location) -> object:
+    """What a location means in the end: two names of one file are the same."""
+    return os.path.realpath(location.key) if location.is_local else location
 
 
-def _path(name: str, conn_id: str | None) -> ObjectStoragePath:
-    used = conn_id or _conn_id_in(name)
-    if used:
-        # S3's file system quietly takes the machine's own credentials for a connection that is not there.
-        try:
-            BaseHook.get_connection(used)
-        except AirflowNotFoundException:
-            raise ConfigError(
-                f'There is no connection "{used}" for the storage of {name}: create it under Admin, Connections.'
-            ) from None
+def _resolve(store: Store, name: Name) -> Iterator[StoredObject]:
+    """What a name means: the first of its meanings for which there is an object."""
+    location = name.location
+    entry = _probe(store, location, tolerant=name.is_pattern)
+    if entry and not entry.is_folder:
+        yield _object(store, location, entry, name)
+    elif name.exact:
+        raise _missing(store, location, entry)
+    elif part := name.as_part:
+        yield from _resolve(store, part)
+    elif version := name.as_version:
+        yield _version(store, name, version)
+    elif name.part or not name.is_pattern:
+        raise _missing(store, location, entry)
+    else:
+        yield from _matching(store, location)
+
+
+def _version(store: Store, name: Name, location: Location) -> StoredObject:
+    """The version that a name asks for."""
+    found = _probe(store, location)
+    if not found:
+        raise SourceError(f"There is no such version of the object {location.uri}.", uri=location.uri)
+    return _object(store, location, found, name)
+
+
+def _object(store: Store, location: Location, entry: Entry, name: Name) -> StoredObject:
+    if entry.problem:
+        raise SourceError(f"{location.uri} {entry.problem}.", uri=location.uri)
+    item = StoredObject(store, location, entry, name.part)
+    if name.digest and item._digest != name.digest:
+        raise SourceError(
+            f"{item.uri} is no part of the object as it is now: the object is another version, so it changed since the "
+            "load was planned. Plan and load again when whoever writes it is done.",
+            uri=item.uri,
+        )
+    return item
+
+
+def _probe(store: Store, location: Location, *, tolerant: bool = False) -> Entry | None:
     try:
-        path = ObjectStoragePath(name, conn_id=used) if used else ObjectStoragePath(name)
-        path.fs  # noqa: B018 - opens the file system, which is where a missing package shows
-    except (ValueError, ImportError) as error:
-        raise ConfigError(
-            f"Nothing here can open {name}: {error}. Install the storage's provider, for instance "
-            "apache-airflow-providers-amazon[s3fs], -google or -microsoft-azure."
-        ) from error
-    return path
+        return store.stat(location.bucket, location.key, location.version)
+    except Exception as error:
+        if tolerant and (isinstance(error, PermissionError) or said(error).status == 403):
+            return None  # who may list, perhaps may not look at an object that does not exist
+        raise
 
 
-def _uri(path: ObjectStoragePath) -> str:
-    """A name for people, without the connection. ``as_uri()`` is missing before Airflow 3.2, and quotes plain paths."""
-    return f"{_scheme(path)}://{path.path}"
+def _matching(store: Store, location: Location) -> Iterator[StoredObject]:
+    entries = sorted(expand(store, location.bucket, location.key), key=lambda entry: entry.key)
+    if folders := [entry for entry in entries if entry.is_folder]:
+        log.info("%s matches %d folders, too, which are not loaded.", location.uri, len(folders))
+    if len(folders) == len(entries):
+        hint = f" {len(folders)} folders match: add /* to name what is in them." if folders else ""
+        raise SourceError(
+            f"Nothing matches {location.uri}: no object was found, so there is nothing to load.{hint}", uri=location.uri
+        )
+    for entry in entries:
+        if not entry.is_folder:
+            at = Location(location.scheme, location.conn_id, location.bucket, entry.key)
+            yield _object(store, at, entry, Name(at))
 
 
-def _is_local(path: ObjectStoragePath) -> bool:
-    return path.protocol in _LOCAL
+def _missing(store: Store, location: Location, entry: Entry | None) -> SourceError:
+    """Why there is nothing to read: it is a folder, or nothing at all."""
+    if (entry and entry.is_folder) or _has_objects_below(store, location):
+        uri = location.uri.rstrip("/")
+        return SourceError(
+            f"{location.uri} is a folder: name the objects in it, for instance with {uri}/*.ndjson.", uri=location.uri
+        )
+    spaces = " Its name begins or ends with a space or a line break." if location.key != location.key.strip() else ""
+    return SourceError(f"There is no object {location.uri}.{spaces}", uri=location.uri)
 
 
-def _scheme(path: ObjectStoragePath) -> str:
-    scheme = path.protocol if isinstance(path.protocol, str) else path.protocol[0]
-    return scheme or "file"
-
-
-def _conn_id_in(name: str) -> str | None:
-    """The connection in ``s3://conn@bucket/key``."""
-    parts = urlsplit(name)
-    return parts.username if parts.scheme else None
-
-
-def _version(info: dict[str, Any]) -> str:
-    """Size and ETag, or the time of modification, whatever the store calls them."""
-    stamp = next(
-        (
-            info[key]
-            for key in ("ETag", "etag", "content_md5", "LastModified", "last_modified", "updated", "mtime")
-            if info.get(key)
-        ),
-        "",
-    )
-    return f"{info.get('size')}:{stamp}"
-
-
-@contextmanager
-def _told(uri: str) -> Iterator[None]:
-    """Turn what storage raises into one sentence that names the object."""
-    with explained(uri):
-        try:
-            yield
-        except Exception as error:
-            if type(error).__name__ == "FileExpired":  # s3fs asks for each block of the version that it opened
-                raise SourceError(
-                    f"{uri} changed while it was read. Load it again when whoever writes it is done.", uri=uri
-                ) from error
-            # The libraries of the stores have errors of their own, outside of OSError.
-            if type(error).__module__.split(".")[0] in ("botocore", "aiobotocore", "google", "azure", "gcsfs"):
-                raise SourceError(f"{uri} cannot be read: {reason(error)}.", uri=uri) from error
-            raise
+def _has_objects_below(store: Store, location: Location) -> bool:
+    try:
+        return any(True for _ in store.level(location.bucket, f"{location.key.rstrip('/')}/", ""))
+    except Exception:  # noqa: BLE001 - it only makes another sentence of an error that is known already
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -25,8 +26,13 @@ def read(content: bytes, part: Part, offset: int = 0, size: int = 1 << 20) -> by
 
 def test_a_name_with_bytes_at_its_end_is_a_part_of_what_stands_before() -> None:
     assert parts.split("s3://b/a.ndjson#bytes=10-25") == ("s3://b/a.ndjson", Part(10, 25))
-    assert parts.join("s3://b/a.ndjson", Part(10, 25)) == "s3://b/a.ndjson#bytes=10-25"
-    assert parts.byte("s3://b/a.ndjson#bytes=10-25", 3) == 13
+
+
+def test_the_text_of_a_part_knows_its_object_also_after_a_pickle() -> None:
+    text = pickle.loads(pickle.dumps(parts.PartText("s3://b/a.ndjson", Part(10, 25))))
+    assert text == "s3://b/a.ndjson#bytes=10-25"
+    assert parts.whole(text) == "s3://b/a.ndjson"
+    assert parts.byte(text, 3) == 13
 
 
 @pytest.mark.parametrize("name", ["a.ndjson", "a#b.ndjson", "a#bytes=1", "a#bytes=-5-1", "a#bytes=1-2.ndjson", "a#1-2"])

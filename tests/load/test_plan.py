@@ -30,9 +30,18 @@ class Stored:
     content: bytes
     asked: list[int] = field(default_factory=list)
 
+    encoding: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.uri
+
     @property
     def name(self) -> str:
         return self.uri.replace("s3://", "s3://store@")
+
+    def name_of_part(self, part: parts.Part) -> str:
+        return f"{self.name}#bytes={part.start}-{part.end}"
 
     @property
     def size(self) -> int:
@@ -190,7 +199,7 @@ def test_a_damaged_object_is_named() -> None:
 
 def test_parts_are_not_planned_again() -> None:
     with pytest.raises(ConfigError, match="only whole objects"):
-        planned([packed("s3://b/a.ndjson#bytes=0-100", rows_of(10))])
+        planned([Stored(parts.PartText("s3://b/a.ndjson", parts.Part(0, 100)), rows_of(10))])
 
 
 @pytest.mark.parametrize("options", [{"shards": 0}, {"mb_per_second": 0.0}])

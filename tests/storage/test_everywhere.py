@@ -176,12 +176,12 @@ def test_a_folder_is_refused_with_an_example(place: Place, name: str) -> None:
         place.find(name)
 
 
-def test_an_object_that_is_gone_when_it_is_opened_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_that_is_gone_when_it_is_opened_is_named(place: Place) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     place.put("a.ndjson", TEXT)
     (item,) = place.find("a.ndjson")
-    item._path.fs.rm(item._path.path)
+    place.delete("a.ndjson")
 
     with pytest.raises(SourceError, match=r"There is no object .*a\.ndjson"):
         read(item)

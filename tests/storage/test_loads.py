@@ -246,12 +246,4 @@ def test_bad_rows_that_cannot_be_written_fail_the_load(s3: ObjectStore, load: Lo
 
 def written(place: Place, name: str) -> bytes:
     """What the provider wrote, read past it."""
-    import fsspec
-
-    from airflow_provider_vectorize import storage
-
-    path = storage._path(f"{place.base}/{name}", place.conn_id)
-    assert isinstance(path.fs, fsspec.AbstractFileSystem)
-    path.fs.invalidate_cache()
-    content: bytes = path.fs.cat_file(path.path)
-    return content
+    return place.get(name)
