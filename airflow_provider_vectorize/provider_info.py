@@ -48,7 +48,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "timeout": {
         "label": "Timeout (seconds)",
-        "description": "A request that gets no answer for so long has failed. Empty: 60.",
+        "description": "A request that gets no answer for so long has failed. Empty: 110.",
         "schema": {"type": ["number", "null"], "minimum": 1},
     },
     "retry_seconds": {
