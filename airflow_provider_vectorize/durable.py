@@ -1,4 +1,7 @@
-"""Durable execution: checkpoints in Airflow's task state store, where there is one (3.3 and newer)."""
+"""Durable execution: checkpoints in Airflow's task state store, where there is one (3.3 and newer).
+
+Also what a task knows of its earlier attempts.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +48,12 @@ def checkpoints(context: Mapping[str, Any]) -> TaskStateCheckpoints | None:
 def attempt_identity(context: Mapping[str, Any]) -> dict[str, str]:
     """What tells a retry, which goes on, from a cleared task, which starts over.
 
-    The store survives a clear. But each clear raises ``max_tries``, and a retry does not.
+    The store survives a clear (in Airflow 3.4, a clear that keeps the state, or one of the whole run). Each clear
+    raises the run's ``clear_number``, and sets the task's ``max_tries``, which comes to the same number as before if
+    ``retries`` was lowered. A retry changes neither.
     """
-    return {"max_tries, which a clear raises": str(getattr(context["ti"], "max_tries", ""))}
+    facts = (getattr(context["ti"], "max_tries", ""), getattr(context.get("dag_run"), "clear_number", ""))
+    return {"number of clears": ", ".join(map(str, facts))}
 
 
 #: The key of a load's identity that names the run of the task.
@@ -77,6 +83,15 @@ def run_name(identity: Mapping[str, str] | None) -> str:
     identity = identity or {}
     named = identity.get(RUN) or run_identity(_current_context()).get(RUN)
     return named or ", ".join(f"{key}={identity[key]}" for key in sorted(identity))
+
+
+def is_retry(context: Mapping[str, Any] | None = None) -> bool:
+    """Check whether the task ran before, and may have left requests that Vectorize still carries out.
+
+    :param context: The task's. ``None``: the current one, if a task is running.
+    """
+    number = getattr((_current_context() if context is None else context).get("ti"), "try_number", 1)
+    return isinstance(number, int) and number > 1
 
 
 def _current_context() -> Mapping[str, Any]:

@@ -48,7 +48,7 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "timeout": {
         "label": "Timeout (seconds)",
-        "description": "Seconds without progress before a request counts as failed. Empty: 60.",
+        "description": "Seconds without progress before a request counts as failed. Empty: 110.",
         "schema": {"type": ["number", "null"], "minimum": 1},
     },
     "retry_seconds": {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
 from airflow_provider_vectorize.api import arguments
@@ -14,6 +15,7 @@ from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.answers import result_as
 from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.filters import explain_no_match
+from airflow_provider_vectorize.api.late import Change
 from airflow_provider_vectorize.api.listing import every_id
 from airflow_provider_vectorize.api.markers import marker_id
 from airflow_provider_vectorize.api.retry import RetryPolicy
@@ -29,6 +31,20 @@ from airflow_provider_vectorize.errors import (
 NDJSON = "application/x-ndjson"
 #: Servers' clocks are taken to agree this well; ``Date`` has whole seconds besides.
 CLOCKS_AGREE = timedelta(seconds=2)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _settles(method: Callable[Concatenate[VectorizeClient, P], T]) -> Callable[Concatenate[VectorizeClient, P], T]:
+    """Let a method return, or fail, only when none of its requests can be carried out any more."""
+
+    @wraps(method)
+    def settled(self: VectorizeClient, /, *args: P.args, **options: P.kwargs) -> T:
+        with self.late.settling():
+            return method(self, *args, **options)
+
+    return settled
 
 
 class VectorizeClient(Transport):
@@ -47,6 +63,7 @@ class VectorizeClient(Transport):
         """The indexes of the account."""
         return result_as(list[m.Index], self.send("GET", "/indexes"))
 
+    @_settles
     def create_index(
         self,
         name: str,
@@ -67,10 +84,12 @@ class VectorizeClient(Transport):
         body = arguments.new_index(
             self.limits, name, dimensions=dimensions, metric=metric, preset=preset, description=description
         )
+        change = Change(name)
+        self.late.wait_for(change)
         begun = self.clock.now()
         self._created_on.pop(name, None)
         try:
-            return result_as(m.Index, self.send("POST", "/indexes", body))
+            return result_as(m.Index, self.send("POST", "/indexes", body, change=change))
         except IndexExistsError as error:
             if not error.maybe_done:
                 raise
@@ -120,6 +139,7 @@ class VectorizeClient(Transport):
         self._created_on[name] = index.created_on
         return index
 
+    @_settles
     def delete_index(self, name: str) -> None:
         """Delete an index and all its vectors.
 
@@ -127,7 +147,7 @@ class VectorizeClient(Transport):
         """
         self._created_on.pop(name, None)
         try:
-            self.send("DELETE", self._at(name))
+            self.send("DELETE", self._at(name), change=Change(name))
         except IndexNotFoundError as error:
             if not error.maybe_done:  # else an attempt whose answer was lost has deleted it
                 raise
@@ -139,6 +159,7 @@ class VectorizeClient(Transport):
 
     # ---------------------------------------------------------------- vectors
 
+    @_settles
     def insert(
         self, name: str, body: bytes | Body, *, unparsable_behavior: m.UnparsableBehavior = "error"
     ) -> m.Mutation:
@@ -149,6 +170,7 @@ class VectorizeClient(Transport):
         """
         return self.write("insert", name, body, unparsable_behavior=unparsable_behavior)
 
+    @_settles
     def upsert(
         self, name: str, body: bytes | Body, *, unparsable_behavior: m.UnparsableBehavior = "error"
     ) -> m.Mutation:
@@ -162,10 +184,14 @@ class VectorizeClient(Transport):
         body: bytes | Body,
         *,
         unparsable_behavior: m.UnparsableBehavior = "error",
+        ids: Sequence[str | None] | None = None,
     ) -> m.Mutation:
-        """Insert or upsert, by name."""
+        """Insert or upsert, by name. Call ``late.settle()`` after the last one.
+
+        :param ids: Ids of the vectors. A request waits for late ones that share an id with it; without ids, for all.
+        """
         params = {"unparsable-behavior": unparsable_behavior}
-        return self._write(operation, name, f"/{operation}", body, params=params, content_type=NDJSON)
+        return self._write(operation, name, f"/{operation}", body, ids, params=params, content_type=NDJSON)
 
     def query(
         self,
@@ -214,15 +240,20 @@ class VectorizeClient(Transport):
             found += result_as(list[m.Vector], self.send("POST", self._at(name, "/get_by_ids"), {"ids": part}))
         return found
 
+    @_settles
     def delete_by_ids(self, name: str, ids: Iterable[str]) -> list[m.Mutation]:
         """Delete the vectors with these ids, 100 a request. Ids that are not there do not matter.
 
         :return: one mutation a request, in order.
         """
-        return [
-            self._write("delete", name, "/delete_by_ids", {"ids": part})
-            for part in arguments.parts(ids, self.limits.ids_per_delete)
-        ]
+        return [self.delete_page(name, part) for part in arguments.parts(ids, self.limits.ids_per_delete)]
+
+    def delete_page(self, name: str, ids: Sequence[str]) -> m.Mutation:
+        """Delete the vectors with these ids in one request. Call ``late.settle()`` after the last one.
+
+        :param ids: at most 100.
+        """
+        return self._write("delete", name, "/delete_by_ids", {"ids": ids}, ids)
 
     def send_marker(self, name: str) -> m.Mutation:
         """Delete an id that no vector has. Its mutation stands behind all that was acknowledged before."""
@@ -250,11 +281,13 @@ class VectorizeClient(Transport):
 
     # ---------------------------------------------------------------- metadata indexes
 
+    @_settles
     def create_metadata_index(self, name: str, property_name: str, index_type: m.MetadataIndexType) -> m.Mutation:
         """Make a property filterable, for vectors written after the index is visible. Once more is no error."""
         body = {"propertyName": property_name, "indexType": index_type}
         return self._write("create_metadata_index", name, "/metadata_index/create", body)
 
+    @_settles
     def delete_metadata_index(self, name: str, property_name: str) -> m.Mutation:
         """Stop filtering by a property."""
         body = {"propertyName": property_name}
@@ -272,11 +305,17 @@ class VectorizeClient(Transport):
         return self._created_on.get(name)
 
     def _write(
-        self, operation: str, name: str, path: str, body: Mapping[str, Any] | bytes | Body, **options: Any
+        self,
+        operation: str,
+        name: str,
+        path: str,
+        body: Mapping[str, Any] | bytes | Body,
+        ids: Sequence[str | None] | None = None,
+        **options: Any,
     ) -> m.Mutation:
         """Send a write. The incarnation of the index is read before the first one, so that the mutation names it."""
         self.created_on(name)
-        return self._send_write(operation, name, path, body, **options)
+        return self._send_write(operation, name, path, body, change=Change(name, ids), **options)
 
     def _send_write(
         self, operation: str, name: str, path: str, body: Mapping[str, Any] | bytes | Body, **options: Any

@@ -27,6 +27,8 @@ class Limits:
     :param filter_key_characters: characters of one key of a filter (docs, "Metadata filtering").
     :param index_name_pattern: regular expression for the name of a new index (an older OpenAPI description, so it may
         have changed: names of existing indexes are not checked against it).
+    :param late_seconds: Seconds for which Vectorize may still carry out a write whose attempt got no answer. This is
+        our own assumption: Cloudflare publishes no such limit. 0 turns the waiting for such requests off.
     """
 
     vectors_per_request: int = 5_000
@@ -46,6 +48,7 @@ class Limits:
     filter_bytes: int = 2_048
     filter_key_characters: int = 512
     index_name_pattern: str = r"[a-z][a-z0-9_-]*[a-z0-9]"
+    late_seconds: float = 120.0
 
 
 LIMITS = Limits()

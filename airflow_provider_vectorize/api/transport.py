@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError
 from airflow_provider_vectorize import __version__
 from airflow_provider_vectorize.api.answers import Answer, Request, read_answer
 from airflow_provider_vectorize.api.credentials import Credentials
+from airflow_provider_vectorize.api.late import Change, LateRequests, TrackedBody, may_be_carried_out
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.pacing import Clock, Pacer
 from airflow_provider_vectorize.api.retry import RetryPolicy, block_length, read_budget
@@ -65,6 +66,8 @@ class Transport:
     :param reserve: share of the account's budget of requests that is left to people and dashboard, 0 to 1.
     :param timeout: Seconds without progress after which an attempt has failed: the server takes no more of the body,
         or sends no further byte of its answer. The answer has to be complete after twice that time.
+        The default is over the 100 seconds after which Cloudflare's edge answers 524 itself, so that few writes are
+        given up whose outcome is unknown.
     :param verify: whether the server's certificate is checked, or the path of a bundle of authorities.
     :param clock: replaced by tests.
     """
@@ -76,7 +79,7 @@ class Transport:
         limits: Limits = LIMITS,
         retry: RetryPolicy | None = None,
         reserve: float = 0.2,
-        timeout: float = 60.0,
+        timeout: float = 110.0,
         verify: bool | str = True,
         clock: Clock | None = None,
     ) -> None:
@@ -85,6 +88,7 @@ class Transport:
         self.retry = retry or RetryPolicy()
         self.clock = clock or Clock()
         self.pacer = Pacer(reserve, self.clock)
+        self.late = LateRequests(limits.late_seconds, self.clock, self.pacer.stopped)
         self.retries = 0  #: attempts beyond the first, all requests together
         self.server_time: datetime | None = None  #: the latest ``Date`` of an answer so far
         self._timeout = timeout
@@ -108,6 +112,7 @@ class Transport:
         nobody would know otherwise whether it was carried out.
         """
         self.pacer.stopped.set()
+        self.late.stopped.set()
 
     def __enter__(self) -> Self:
         return self
@@ -124,6 +129,7 @@ class Transport:
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
         write: bool = False,
+        change: Change | None = None,
     ) -> Answer:
         """Send a request until it is answered for good, or the retry policy gives up.
 
@@ -133,9 +139,14 @@ class Transport:
         :param path: below the account's Vectorize; its parts are quoted already.
         :param body: a mapping is sent as JSON.
         :param write: whether the answer owes a mutation id.
+        :param change: what the request writes to. It is first sent when no request that was given up before can change
+            the same. Whoever writes next is safe from this one after ``late.settle()``.
         :raises ApiError: terminal ones at once, transient ones when time is up.
         """
         data = as_json(body) if isinstance(body, Mapping) else body
+        tracked = TrackedBody(data) if change and data else None
+        if change:
+            self.late.wait_for(change)
         url = self.credentials.account_url + path
         request = Request(method, urlsplit(url).path)
         fault = "" if self._reached else settings_fault(url, self._verify)
@@ -145,8 +156,12 @@ class Transport:
         attempt, maybe_done = 1, False
         while True:
             try:
-                return self._attempt(request, url, data, params=params, content_type=content_type, write=write)
+                return self._attempt(
+                    request, url, tracked or data, params=params, content_type=content_type, write=write
+                )
             except ApiError as error:
+                if change and may_be_carried_out(error, tracked):
+                    self.late.give_up(change)
                 elapsed = self.clock.now() - begun
                 if self._reached:
                     error.address_may_be_wrong = False

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -79,9 +79,10 @@ def monitor_from(connection: Any, index_name: str) -> IndexMonitor:
     """Return a monitor of an index, for whoever waits.
 
     Each request is tried once, since the next check is the retry, and may use the whole budget, since waiting is what
-    its reserve is for.
+    its reserve is for. A marker that was given up can do no harm, because its id is never used again.
     """
-    return IndexMonitor(client_from(connection, retry=RetryPolicy(total=0), reserve=0), index_name)
+    limits = replace(LIMITS, late_seconds=0)
+    return IndexMonitor(client_from(connection, limits=limits, retry=RetryPolicy(total=0), reserve=0), index_name)
 
 
 def read_connection(connection: Any) -> ConnectionSettings:
@@ -109,7 +110,7 @@ def read_connection(connection: Any) -> ConnectionSettings:
         credentials,
         retry=RetryPolicy(total=_number(extra, "retry_seconds", 1_800.0, origin, most=604_800)),
         reserve=_number(extra, "budget_reserve", 0.2, origin, most=0.9),
-        timeout=_number(extra, "timeout", 60.0, origin, least=1, most=3_600),
+        timeout=_number(extra, "timeout", 110.0, origin, least=1, most=3_600),
         verify=_verify(extra.get("verify"), origin),
         notes=(*unknown, assumed) if assumed else unknown,
     )

@@ -12,7 +12,7 @@ from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
-from airflow_provider_vectorize.durable import run_name
+from airflow_provider_vectorize.durable import is_retry, run_name
 from airflow_provider_vectorize.errors import AuthError, ConfigError, VectorizeError
 from airflow_provider_vectorize.hooks.connection import client_from, missing_connection, read_connection, variable_fault
 from airflow_provider_vectorize.hooks.endpoints import Endpoints
@@ -38,6 +38,8 @@ class VectorizeHook(Endpoints, BaseHook):
         Global API key, with the e-mail as login), ``account_id`` among the extra fields, and as host the API's
         base URL, where it is another than Cloudflare's.
     :param limits: Cloudflare's limits, where your account's differ.
+    :param context: The running task's, as operators have it. By default Airflow is asked for it. From the second
+        attempt of a task on, the first write waits for ``limits.late_seconds``.
     """
 
     conn_name_attr: ClassVar[str] = "vectorize_conn_id"
@@ -45,8 +47,15 @@ class VectorizeHook(Endpoints, BaseHook):
     conn_type: ClassVar[str] = provider_info.CONNECTION_TYPE
     hook_name: ClassVar[str] = provider_info.HOOK_NAME
 
-    def __init__(self, vectorize_conn_id: str = default_conn_name, *, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self,
+        vectorize_conn_id: str = default_conn_name,
+        *,
+        limits: Limits = LIMITS,
+        context: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
+        self._context = context
         self.vectorize_conn_id = vectorize_conn_id
         self.limits = limits
         #: The last :meth:`load` that ended well, for lineage.
@@ -75,7 +84,10 @@ class VectorizeHook(Endpoints, BaseHook):
 
     def get_conn(self) -> VectorizeClient:
         """A client of its own; close it, or use it with ``with``."""
-        return client_from(self.connection(), limits=self.limits)
+        client = client_from(self.connection(), limits=self.limits)
+        if is_retry(self._context):
+            client.late.give_up()
+        return client
 
     def test_connection(self) -> tuple[bool, str]:
         """List the account's indexes; this proves the permission that everything else needs. Tries once."""
@@ -179,7 +191,7 @@ class VectorizeHook(Endpoints, BaseHook):
             max_in_flight=max_in_flight,
             limits=self.limits,
         )
-        with self.get_conn() as client:
+        with client_from(self.connection(), limits=self.limits) as client:
             self._loading = client
             found = storage.find(source, source_conn_id)
             if target:
@@ -188,7 +200,15 @@ class VectorizeHook(Endpoints, BaseHook):
             self.log.info("Index %s, %s of %s.", index_name, operation, _described(objects))
             index = client.get_index(index_name)
             receipt = run(
-                client, operation, index, objects, options, checkpoints, identity or {}, LoadMetrics(index_name)
+                client,
+                operation,
+                index,
+                objects,
+                options,
+                checkpoints,
+                identity or {},
+                LoadMetrics(index_name),
+                earlier_attempt=is_retry(self._context),
             )
         self.loaded = lineage.Loaded(
             account_id=client.credentials.account_id,

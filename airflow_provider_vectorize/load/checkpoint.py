@@ -71,6 +71,7 @@ class Checkpoint:
     :param receipt: what was acknowledged so far.
     :param dead_letter_bytes: length of the dead-letter file that belongs to it.
     :param dead_letter_digest: identifies what the file holds.
+    :param settled: Whether no request of the load can be carried out any more. A process that dies leaves it unset.
     """
 
     identity: Mapping[str, str]
@@ -78,6 +79,7 @@ class Checkpoint:
     receipt: Receipt
     dead_letter_bytes: int = 0
     dead_letter_digest: str = ""
+    settled: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-plain."""
@@ -88,6 +90,7 @@ class Checkpoint:
             "receipt": self.receipt.to_dict(),
             "dead_letter_bytes": self.dead_letter_bytes,
             "dead_letter_digest": self.dead_letter_digest,
+            "settled": self.settled,
         }
 
     @classmethod
@@ -153,6 +156,17 @@ def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def may_have_left_requests(kept: Any, *, earlier_attempt: bool) -> bool:
+    """Check whether a process that is gone may have left requests that are still carried out.
+
+    :param kept: The checkpoint that it kept, or ``None``.
+    :param earlier_attempt: Whether there was such a process, where there is no checkpoint to tell.
+    """
+    if kept is None:
+        return earlier_attempt
+    return not (isinstance(kept, Mapping) and kept.get("settled") is True)
+
+
 def resume(kept: Any, identity: Mapping[str, str], uris: Sequence[str]) -> tuple[Checkpoint | None, str]:
     """The checkpoint to go on from, or ``None``; and what to say of it.
 
@@ -163,6 +177,8 @@ def resume(kept: Any, identity: Mapping[str, str], uris: Sequence[str]) -> tuple
     checkpoint = Checkpoint.from_dict(kept)
     if checkpoint is None:
         return None, "The checkpoint is of another version of the provider: starting over."
+    if not checkpoint.done.ranges:
+        return None, ""
     changed = _changed(checkpoint.identity, identity)
     if changed:
         return None, f"The checkpoint is of another load ({', '.join(changed)} changed): starting over."

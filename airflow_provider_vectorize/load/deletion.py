@@ -35,6 +35,8 @@ class _Row(msgspec.Struct):
 def delete(client: VectorizeClient, index_name: str, ids: Iterable[str]) -> dict[str, Any]:
     """Delete the vectors with these ids, a page at a time, in constant memory.
 
+    Returns, or fails, when none of its requests can be carried out any more.
+
     :return: what was acknowledged, JSON-plain.
     :raises VectorizeError: its text tells what was acknowledged before.
     """
@@ -43,15 +45,16 @@ def delete(client: VectorizeClient, index_name: str, ids: Iterable[str]) -> dict
     samples: list[Sample] = []
     before = None
     try:
-        for page, last_page in _pages(ids, client.limits.ids_per_delete):
-            if existing is None:
-                existing = _existing(client, index_name, page[: client.limits.ids_per_get])
-            if last_page:
-                samples = _samples(client, index_name, page)
-            before = client.server_time
-            (last,) = client.delete_by_ids(index_name, page)
-            kept.append(last.mutation_id)
-            sent, batches = sent + len(page), batches + 1
+        with client.late.settling():
+            for page, last_page in _pages(ids, client.limits.ids_per_delete):
+                if existing is None:
+                    existing = _existing(client, index_name, page[: client.limits.ids_per_get])
+                if last_page:
+                    samples = _samples(client, index_name, page)
+                before = client.server_time
+                last = client.delete_page(index_name, page)
+                kept.append(last.mutation_id)
+                sent, batches = sent + len(page), batches + 1
     except StoppedError:
         raise VectorizeError(f"The deletion was stopped. {_progress(sent, batches)}") from None
     except VectorizeError as error:

@@ -65,7 +65,7 @@ class Delivery:
             body = batch.body(first, stop)
             before = self._client.server_time
             try:
-                mutation = self._client.write(self._operation, self._index_name, body)
+                mutation = self._client.write(self._operation, self._index_name, body, ids=batch.ids[first:stop])
             except (RefusedVectorError, PayloadTooLargeError) as error:
                 if stop - first > 1:
                     middle = (first + stop) // 2

@@ -5,12 +5,21 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import Index, Operation
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.bad_rows import BadRows
-from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointStore, Done, Keeper, resume
+from airflow_provider_vectorize.load.checkpoint import (
+    Checkpoint,
+    CheckpointStore,
+    Done,
+    Keeper,
+    may_have_left_requests,
+    resume,
+)
 from airflow_provider_vectorize.load.checks import choose_check
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Delivery
@@ -33,6 +42,8 @@ def run(
     store: CheckpointStore | None = None,
     identity: Mapping[str, str] | None = None,
     tell: Observer = lambda progress: None,
+    *,
+    earlier_attempt: bool = False,
 ) -> Receipt:
     """Load the objects, going on from the store's checkpoint where it is of the same load.
 
@@ -40,12 +51,19 @@ def run(
     :param identity: what else makes it this load, by name. With it the checkpoint of a finished load stays in the
         store, so that a task that is lost before it can hand on its receipt need not load again.
     :param tell: of the load's progress, every few seconds and at its end.
+    :param earlier_attempt: Whether another process may have begun this load before. Unless the store's checkpoint says
+        that it left nothing behind, the first write waits for ``late_seconds`` of the limits.
     :raises VectorizeError: with what was acknowledged before.
     """
     uris = [item.uri for item in objects]
     letters = options.dead_letters
     keeper = Keeper(store)
+    kept = keeper.load()
+    left_requests = may_have_left_requests(kept, earlier_attempt=earlier_attempt)
+    if left_requests:
+        client.late.give_up()
     begun = _begin(
+        kept,
         Checkpoint(
             {
                 **(identity or {}),
@@ -64,10 +82,11 @@ def run(
                 dead_letter_path=letters.target.uri if letters else None,
             ),
         ),
-        keeper,
         letters,
         uris,
     )
+    if kept is not None and not left_requests:
+        keeper.save(begun)  # or the checkpoint would say that this attempt, too, left nothing behind
     check = choose_check(index.config.dimensions, options.limits, options.validation, options.float32_text)
     ledger = Ledger(begun, keeper, letters, uris)
     bad_rows = BadRows(options, uris, begun.receipt.rejected)
@@ -80,15 +99,15 @@ def run(
     return receipt
 
 
-def _begin(fresh: Checkpoint, keeper: Keeper, letters: DeadLetters | None, uris: Sequence[str]) -> Checkpoint:
+def _begin(kept: Any, fresh: Checkpoint, letters: DeadLetters | None, uris: Sequence[str]) -> Checkpoint:
     """The checkpoint to go on from, or the fresh one; and the dead-letter file as it belongs to it."""
-    begun, say = resume(keeper.load(), fresh.identity, uris)
+    begun, say = resume(kept, fresh.identity, uris)
     if begun and letters and not letters.restore(begun.dead_letter_bytes, begun.dead_letter_digest):
         begun, say = None, f"The dead-letter file {letters.target.uri} is not what it was: starting over."
     if say:
         log.info("%s", say)
     if begun:
-        return begun
+        return replace(begun, settled=False)
     if letters:
         letters.begin()
     return fresh

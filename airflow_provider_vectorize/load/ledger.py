@@ -69,7 +69,13 @@ class Ledger:
             receipt=receipt,
             dead_letter_bytes=self._letters.size if self._letters else 0,
             dead_letter_digest=self._letters.digest if self._letters else "",
+            settled=False,
         )
+        self._keeper.save(self.checkpoint)
+
+    def settle(self) -> None:
+        """Enter that no request of the load can be carried out any more."""
+        self.checkpoint = replace(self.checkpoint, settled=True)
         self._keeper.save(self.checkpoint)
 
     def fail(self, acks: Sequence[Ack]) -> None:

@@ -3,9 +3,8 @@
 Three kinds of thread talk by one queue of events, and only the caller's thread decides:
 a reader makes batches, senders deliver them, the caller launches, counts, writes checkpoints and fails.
 
-One thing cannot be guarded from here: Vectorize may carry out a request after it was given up, for a timeout or with a
-killed process. The same rows are sent again, so nothing is lost; but where the source holds an id twice, such a late
-request could bring back the older row.
+Vectorize may carry out a request after it was given up. The client holds a batch back while such a request could write
+one of its ids, and a load ends only when none of its requests can be carried out any more.
 """
 
 from __future__ import annotations
@@ -132,7 +131,7 @@ class Uploader:
     def _stop(self) -> None:
         """Start nothing new. Writes on the wire continue to their answers, reads end."""
         self._stopped.set()
-        self._client.stop()
+        self._client.pacer.stopped.set()  # not stop(): a load that fails still waits for late requests
 
     # ------------------------------------------------------------------ the caller's thread
 
@@ -164,9 +163,15 @@ class Uploader:
                 self._stop()
             if self._reporter.due():
                 self._reporter.say(len(in_flight))
-        if failure:
-            raise failure
-        self._seal()
+        late = self._client.late
+        try:
+            with late.settling():
+                if failure:
+                    raise failure
+                self._seal()
+        finally:
+            if late.settled:
+                self._ledger.settle()
 
     def _seal(self) -> None:
         """Make the last mutation stand for all. Where the last batch was empty or refused, it does not yet."""

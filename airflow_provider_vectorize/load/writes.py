@@ -35,9 +35,10 @@ def write_vectors(
     acknowledged = requests = 0
     mutation: m.Mutation | None = None
     try:
-        for body, count in request_bodies(rows, limits.vectors_per_request, limits.bytes_per_request):
-            mutation = client.write(operation, index_name, body, unparsable_behavior=unparsable_behavior)
-            acknowledged, requests = acknowledged + count, requests + 1
+        with client.late.settling():
+            for body, count in request_bodies(rows, limits.vectors_per_request, limits.bytes_per_request):
+                mutation = client.write(operation, index_name, body, unparsable_behavior=unparsable_behavior)
+                acknowledged, requests = acknowledged + count, requests + 1
     except VectorizeError as error:
         if requests:
             error.progress = f"Before that, {acknowledged:,} vectors in {requests} requests were acknowledged."

@@ -21,6 +21,7 @@ from .clock import Clock
 from .engine import Engine
 from .faults import Faults
 from .handlers import Handlers
+from .late import LateRequests
 from .problems import MalformedAuthorization, MethodNotAllowed, NoRoute, Problem, RateLimited
 from .recorder import Recorder
 from .routes import ROUTES, WRITES
@@ -40,6 +41,7 @@ class Parts:
     guard: Guard
     faults: Faults
     recorder: Recorder
+    late: LateRequests
 
 
 class Api:
@@ -122,6 +124,10 @@ class Api:
         parts.guard.admit(call.request.headers, account, writes=recorded.operation in WRITES)
         if (call.meets("cut_during_body") or call.meets("cut_before_apply")) and not call.request.can_read_body:
             raise Cut  # there is no body that the handler could be cut in
+        if call.rule is not None and call.rule.fault == "late":
+            await call.keep_body()
+            parts.late.add(call, handler, call.rule.options.get("seconds", 60.0))
+            return sabotage.instead_of_late(call.rule)
         result = await handler(call)
         return _json({"success": True, "result": result, "errors": [], "messages": []}, 200)
 

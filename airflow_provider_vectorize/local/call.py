@@ -25,6 +25,7 @@ class Call:
     rule: Rule | None
     body_limit: int
     mutation: Mutation | None = None
+    kept: bytearray | None = None
 
     @property
     def account(self) -> str:
@@ -37,7 +38,13 @@ class Call:
     def meets(self, fault: str) -> bool:
         return self.rule is not None and self.rule.fault == fault
 
+    async def keep_body(self) -> None:
+        """Read the body now, for when the connection is gone."""
+        self.kept = await bodies.read(self.request, self.body_limit + bodies.MULTIPART_EXTRA, self._on_bytes)
+
     async def body(self, most: int | None = None) -> bytearray:
+        if self.kept is not None:
+            return self.kept
         body = await bodies.read(self.request, most or self.body_limit, self._on_bytes)
         if self.meets("cut_before_apply") or self.meets("cut_during_body"):
             raise Cut

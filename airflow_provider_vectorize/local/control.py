@@ -78,6 +78,7 @@ class Control:
                 "blocks": budget.blocks,
                 "arrived_during_block": budget.arrived_during_block,
             },
+            "late_requests": len(self._parts.late),
             "indexes": await asyncio.to_thread(self._indexes),
             **self._parts.faults.describe(),
         }
@@ -118,6 +119,7 @@ class Control:
     async def reset(self, body: Json) -> Json:
         parts = self._parts
         parts.faults.clear()
+        parts.late.clear()
         parts.clock.shift = 0.0
         parts.budget.reset()
         await asyncio.to_thread(self._engine.reset)
@@ -159,6 +161,7 @@ class Control:
     async def clock(self, body: Json) -> Json:
         self._parts.clock.shift = checked(body, {"shift": CLOCK_SHIFT}, "shift")["shift"]
         self._engine.folder.wake()
+        await self._parts.late.carry_out()
         return {}
 
     async def budget(self, body: Json) -> Json:

@@ -40,6 +40,8 @@ FAULTS: dict[str, dict[str, Field]] = {
     # While it is read, and when it has been read but not applied
     "cut_during_body": {"after_bytes": COUNT},
     "cut_before_apply": {},
+    # When it has been read; applied later
+    "late": {"seconds": SECONDS, "status": STATUS},
     # When the operation is done
     "cut_after_body": {},
     "cut_during_answer": {},

@@ -43,6 +43,14 @@ async def before(rule: Rule) -> web.Response | None:
     return None
 
 
+def instead_of_late(rule: Rule) -> web.Response:
+    """What is answered to a request that is carried out later: nothing, or an error."""
+    status = rule.options.get("status")
+    if status is None:
+        raise Cut
+    return web.Response(status=status, text=GATEWAY_PAGE.format(status=status), content_type="text/html")
+
+
 def _given(rule: Rule) -> web.Response:
     options = rule.options
     status, headers = options.get("status", 500), options.get("headers")

@@ -29,6 +29,7 @@ from .control import PREFIX, Control
 from .control_values import BUDGET, SECONDS, TIMES, BadValue, Field, Whole
 from .engine import Engine
 from .faults import Faults, Rule
+from .late import LateRequests
 from .limits import Limits
 from .origins import is_loopback, refusal
 from .page import Page
@@ -149,6 +150,7 @@ async def _serve(options: argparse.Namespace, data: Path) -> int:
         Guard(options.account_id, options.token, options.read_only_token),
         Faults(),
         Recorder(),
+        LateRequests(clock),
     )
     for rule in options.fault:
         parts.faults.add(rule)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from airflow.providers.common.compat.sdk import BaseOperator, Context
+from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Metric
 from airflow_provider_vectorize.errors import ConfigError, IndexNotFoundError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.operators.writing import WritingOperator
 
 
-class VectorizeCreateIndexOperator(BaseOperator):
+class VectorizeCreateIndexOperator(WritingOperator):
     """Create an index, from a preset or from dimensions and a metric, unless one that agrees is there.
 
     A run every night ends well: an index that is there, with the same dimensions and metric, is left as it is. One
@@ -31,6 +33,8 @@ class VectorizeCreateIndexOperator(BaseOperator):
         ``@cf/baai/bge-base-en-v1.5``. (templated)
     :param description: what the index is for. It is not compared with that of an index that is there. (templated)
     :param if_exists: ``skip`` the creation if the index that is there agrees, or ``fail`` whatever is there.
+    :param limits: Cloudflare's limits, where your account's differ. For its ``late_seconds`` a second attempt waits
+        before it writes, and a task whose request got no answer waits before it finishes.
     :param vectorize_conn_id: the connection to Vectorize. (templated)
     :raises InvalidIndexConfigError: an index of that name has other dimensions or another metric; or Vectorize
         refuses the ones given.
@@ -49,6 +53,7 @@ class VectorizeCreateIndexOperator(BaseOperator):
         preset: str | None = None,
         description: str | None = None,
         if_exists: Literal["skip", "fail"] = "skip",
+        limits: Limits = LIMITS,
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -60,6 +65,7 @@ class VectorizeCreateIndexOperator(BaseOperator):
         self.preset = preset
         self.description = description
         self.if_exists = if_exists
+        self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -67,7 +73,7 @@ class VectorizeCreateIndexOperator(BaseOperator):
         if self.if_exists not in ("skip", "fail"):
             raise ConfigError(f"if_exists has to be 'skip' or 'fail', not {self.if_exists!r}.")
         shape: dict[str, Any] = {"dimensions": self.dimensions, "metric": self.metric, "preset": self.preset}
-        with VectorizeHook(self.vectorize_conn_id).get_conn() as client:
+        with self.open_client(context) as client:
             if self.if_exists == "skip":
                 index, created = client.ensure_index(self.index_name, **shape, description=self.description)
             else:
@@ -77,7 +83,7 @@ class VectorizeCreateIndexOperator(BaseOperator):
         return {"index_name": index.name, **index.config.model_dump(), "created": created}
 
 
-class VectorizeDeleteIndexOperator(BaseOperator):
+class VectorizeDeleteIndexOperator(WritingOperator):
     """Delete an index with all its vectors. This cannot be undone; the name is free at once.
 
     A retry ends well, also where the first attempt deleted the index and never heard of it.
@@ -87,6 +93,8 @@ class VectorizeDeleteIndexOperator(BaseOperator):
     :param index_name: its name. (templated)
     :param if_missing: ``skip``: an index that is gone is what was wanted, and says so in the log. ``fail`` if
         there has to be one; then a retry after a killed attempt may fail for a deletion that went well.
+    :param limits: Cloudflare's limits, where your account's differ. For its ``late_seconds`` a second attempt waits
+        before it writes, and a task whose request got no answer waits before it finishes.
     :param vectorize_conn_id: the connection to Vectorize. (templated)
     :raises IndexNotFoundError: there is none, and ``if_missing`` is ``fail``.
     """
@@ -99,6 +107,7 @@ class VectorizeDeleteIndexOperator(BaseOperator):
         *,
         index_name: str,
         if_missing: Literal["skip", "fail"] = "skip",
+        limits: Limits = LIMITS,
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -106,13 +115,14 @@ class VectorizeDeleteIndexOperator(BaseOperator):
         super().__init__(**kwargs)
         self.index_name = index_name
         self.if_missing = if_missing
+        self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete it, or see that it is gone."""
         if self.if_missing not in ("skip", "fail"):
             raise ConfigError(f"if_missing has to be 'skip' or 'fail', not {self.if_missing!r}.")
-        with VectorizeHook(self.vectorize_conn_id).get_conn() as client:
+        with self.open_client(context) as client:
             try:
                 client.delete_index(self.index_name)
             except IndexNotFoundError as error:

@@ -114,7 +114,7 @@ class VectorizeUpsertOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Load, and return the receipt."""
-        self._hook = VectorizeHook(self.vectorize_conn_id, limits=self.limits)
+        self._hook = VectorizeHook(self.vectorize_conn_id, limits=self.limits, context=context)
         receipt = self._hook.load(
             self.index_name,
             self.source if isinstance(self.source, str) else list(self.source),

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from airflow.providers.common.compat.sdk import BaseOperator, Context
+from airflow.providers.common.compat.sdk import Context
 
+from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import MetadataIndexType, Mutation
 from airflow_provider_vectorize.errors import ConfigError, MetadataIndexNotFoundError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.operators.writing import WritingOperator
 
 
-class VectorizeCreateMetadataIndexOperator(BaseOperator):
+class VectorizeCreateMetadataIndexOperator(WritingOperator):
     """Make a metadata property filterable, for vectors that are written once the metadata index is visible.
 
     Vectors that were there before are *not* found by a filter on it: create it first, wait for it with a
@@ -26,6 +28,8 @@ class VectorizeCreateMetadataIndexOperator(BaseOperator):
     :param index_name: the index. (templated)
     :param property_name: the property; a dot leads into nested metadata. (templated)
     :param index_type: ``string`` (its first 64 bytes count), ``number`` or ``boolean``.
+    :param limits: Cloudflare's limits, where your account's differ. For its ``late_seconds`` a second attempt waits
+        before it writes, and a task whose request got no answer waits before it finishes.
     :param vectorize_conn_id: the connection to Vectorize. (templated)
     """
 
@@ -38,6 +42,7 @@ class VectorizeCreateMetadataIndexOperator(BaseOperator):
         index_name: str,
         property_name: str,
         index_type: MetadataIndexType,
+        limits: Limits = LIMITS,
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -46,17 +51,18 @@ class VectorizeCreateMetadataIndexOperator(BaseOperator):
         self.index_name = index_name
         self.property_name = property_name
         self.index_type = index_type
+        self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Create it."""
-        with VectorizeHook(self.vectorize_conn_id).get_conn() as client:
+        with self.open_client(context) as client:
             mutation = client.create_metadata_index(self.index_name, self.property_name, self.index_type)
         self.log.info('Metadata index on "%s" of index "%s" is accepted.', self.property_name, self.index_name)
         return _receipt("create_metadata_index", self.index_name, mutation)
 
 
-class VectorizeDeleteMetadataIndexOperator(BaseOperator):
+class VectorizeDeleteMetadataIndexOperator(WritingOperator):
     """Stop filtering by a metadata property. From then on a filter on it matches nothing, without an error.
 
     A retry ends well, also where the first attempt deleted it and never heard of it.
@@ -69,6 +75,8 @@ class VectorizeDeleteMetadataIndexOperator(BaseOperator):
     :param property_name: the property. (templated)
     :param if_missing: ``skip``: a metadata index that is gone is what was wanted, and says so in the log. ``fail`` if
         there has to be one; then a retry after a killed attempt may fail for a deletion that went well.
+    :param limits: Cloudflare's limits, where your account's differ. For its ``late_seconds`` a second attempt waits
+        before it writes, and a task whose request got no answer waits before it finishes.
     :param vectorize_conn_id: the connection to Vectorize. (templated)
     :raises MetadataIndexNotFoundError: there is none, and ``if_missing`` is ``fail``.
     """
@@ -82,6 +90,7 @@ class VectorizeDeleteMetadataIndexOperator(BaseOperator):
         index_name: str,
         property_name: str,
         if_missing: Literal["skip", "fail"] = "skip",
+        limits: Limits = LIMITS,
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -90,13 +99,14 @@ class VectorizeDeleteMetadataIndexOperator(BaseOperator):
         self.index_name = index_name
         self.property_name = property_name
         self.if_missing = if_missing
+        self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete it, or see that it is gone."""
         if self.if_missing not in ("skip", "fail"):
             raise ConfigError(f"if_missing has to be 'skip' or 'fail', not {self.if_missing!r}.")
-        with VectorizeHook(self.vectorize_conn_id).get_conn() as client:
+        with self.open_client(context) as client:
             try:
                 mutation = client.delete_metadata_index(self.index_name, self.property_name)
             except MetadataIndexNotFoundError as error:

@@ -8,14 +8,15 @@ from typing import Any, Literal
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider_vectorize import storage
-from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import ConfigError, VectorsNotFoundError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.load.deletion import LinesAre, delete, read_ids
 from airflow_provider_vectorize.load.plan import counted
+from airflow_provider_vectorize.operators.writing import WritingOperator
 
 
-class VectorizeDeleteVectorsOperator(BaseOperator):
+class VectorizeDeleteVectorsOperator(WritingOperator):
     """Delete vectors by their ids: a list of them, or a source that is streamed, 100 ids a request.
 
     When the task is green, Vectorize has acknowledged every id; ids that are not there do not matter. The vectors
@@ -40,6 +41,8 @@ class VectorizeDeleteVectorsOperator(BaseOperator):
         bare id has no quotes or brackets around it, and no comma, semicolon, tab or other control character in
         it, so that no list, table or other encoding passes for ids: write other ids as ``{"id": "…"}``.
     :param source_conn_id: the storage's connection. (templated)
+    :param limits: Cloudflare's limits, where your account's differ. For its ``late_seconds`` a second attempt waits
+        before it writes, and a task whose request got no answer waits before it finishes.
     :param vectorize_conn_id: the connection to Vectorize. (templated)
     :raises BadRowError: a line of the source holds no id; with object, line and byte.
     :raises SourceError: an object is missing, cut off or changed, or nothing matches.
@@ -57,6 +60,7 @@ class VectorizeDeleteVectorsOperator(BaseOperator):
         source: str | Sequence[str] | None = None,
         source_lines_are: LinesAre | None = None,
         source_conn_id: str | None = None,
+        limits: Limits = LIMITS,
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -67,13 +71,13 @@ class VectorizeDeleteVectorsOperator(BaseOperator):
         self.source = source
         self.source_lines_are = source_lines_are
         self.source_conn_id = source_conn_id
+        self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
-        self._client: VectorizeClient | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Delete them, and return what was acknowledged."""
-        with VectorizeHook(self.vectorize_conn_id).get_conn() as self._client:
-            receipt = delete(self._client, self.index_name, self._ids())
+        with self.open_client(context) as client:
+            receipt = delete(client, self.index_name, self._ids())
         sample = receipt["existing_of_first"]
         self.log.info(
             'Vectorize acknowledged the deletion of %s from index "%s" in %s; last mutation %s. Of the first %s, %d '
@@ -98,11 +102,6 @@ class VectorizeDeleteVectorsOperator(BaseOperator):
                 f"not {self.source_lines_are!r}."
             )
         return read_ids(storage.find(self.source, self.source_conn_id), self.source_lines_are)
-
-    def on_kill(self) -> None:
-        """Send nothing more."""
-        if self._client is not None:
-            self._client.stop()
 
 
 class VectorizeGetVectorsOperator(BaseOperator):

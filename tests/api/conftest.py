@@ -23,15 +23,15 @@ class Time:
     def __init__(self, local: LocalVectorize | None = None) -> None:
         self.now = 0.0
         self.waits: list[float] = []
-        self._local = local
+        self.local = local
         self._lock = threading.Lock()
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         with self._lock:
             self.waits.append(seconds)
             self.now += seconds
-            if self._local is not None:
-                self._local.shift_clock(self.now)
+            if self.local is not None:
+                self.local.shift_clock(self.now)
         return event.is_set()
 
     @property

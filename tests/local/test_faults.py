@@ -46,6 +46,63 @@ def test_an_answer_in_place_of_the_api_changes_nothing(
     assert [(one.status, one.fault) for one in http.local.requests("upsert")] == [(status, fault), (200, None)]
 
 
+def test_a_late_request_is_cut_and_carried_out_when_its_time_has_come(http: Http) -> None:
+    http.create()
+    http.local.fail("late", operation="upsert", seconds=50)
+    with pytest.raises(requests.ConnectionError):
+        http.upsert(vector("a", 1))
+    http.upsert(vector("a", 2))
+    http.local.shift_clock(49)
+    assert http.get("a")[0]["values"][0] == 2
+    assert http.local.status()["late_requests"] == 1
+    http.local.shift_clock(51)
+    assert http.get("a")[0]["values"][0] == 1
+    assert http.local.status()["late_requests"] == 0
+
+
+@pytest.mark.parametrize("status", [500, 524])
+def test_a_late_request_may_be_answered_with_an_error(http: Http, status: int) -> None:
+    http.create()
+    http.local.fail("late", operation="delete_by_ids", seconds=5, status=status)
+    http.upsert(vector("a", 1))
+    assert http.send("POST", "/books/delete_by_ids", json={"ids": ["a"]}).status_code == status
+    assert len(http.get("a")) == 1
+    http.local.shift_clock(6)
+    assert http.get("a") == []
+
+
+def test_a_late_request_comes_without_a_shift_of_the_clock(http: Http) -> None:
+    http.create()
+    http.local.fail("late", operation="upsert", seconds=0.05)
+    with pytest.raises(requests.ConnectionError):
+        http.upsert(vector("a", 1))
+    while not http.local.requests("upsert")[0].mutation_id:
+        time.sleep(0.01)
+    assert len(http.get("a")) == 1
+
+
+def test_late_requests_are_carried_out_in_the_order_of_their_times(http: Http) -> None:
+    http.create()
+    http.create("films")
+    for name, seconds in (("books", 20), ("films", 10)):
+        http.local.fail("late", path_contains=f"/{name}", method="DELETE", seconds=seconds, status=500)
+        assert http.send("DELETE", f"/{name}").status_code == 500
+    http.local.shift_clock(15)
+    assert [one["name"] for one in http.ok("GET", "")] == ["books"]
+    http.local.shift_clock(25)
+    assert http.ok("GET", "") == []
+
+
+def test_a_reset_forgets_late_requests(http: Http) -> None:
+    http.create()
+    http.local.fail("late", operation="upsert", seconds=5, status=500)
+    send_upsert(http)
+    http.local.reset()
+    http.create()
+    http.local.shift_clock(6)
+    assert http.info()["vectorCount"] == 0
+
+
 @pytest.mark.parametrize(
     ("fault", "applied"),
     [
