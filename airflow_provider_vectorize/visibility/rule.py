@@ -262,7 +262,15 @@ def vectors_shown(memory: Memory, vector_ids: Set[str]) -> Memory:
 
 def hopes_on_incarnation(memory: Memory) -> bool:
     """Whether ``created_on`` has to be read now: a mutation is proved if the index is still the same one."""
-    return any(not state.proof and _proof_if_same(memory, wait, state) for wait, state in memory.waits.items())
+    return any(
+        not state.proof and not _shown_since(memory, wait, state) and _proof_if_same(memory, wait, state)
+        for wait, state in memory.waits.items()
+    )
+
+
+def _shown_since(memory: Memory, wait: Wait, state: WaitState) -> bool:
+    """Whether the watermark was this mutation since the wait began, so that its incarnation was there to show it."""
+    return wait.sealed and memory.shown.get(wait.mutation_id, 0) >= state.began
 
 
 def _proof_if_same(memory: Memory, wait: Wait, state: WaitState) -> str:
@@ -292,7 +300,7 @@ def prove(memory: Memory, created_on: str | None) -> Memory:
     for wait, state in memory.waits.items():
         if state.proof:
             continue
-        if wait.sealed and memory.shown.get(wait.mutation_id, 0) >= state.began:
+        if _shown_since(memory, wait, state):
             waits[wait] = replace(state, proof=BY_WATERMARK)
         elif created_on and state.created_on and (proof := _proof_if_same(memory, wait, state)):
             if created_on == state.created_on:

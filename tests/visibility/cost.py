@@ -1,0 +1,301 @@
+"""What waiting costs: a few fixed cases, with the markers, requests and seconds that they may take."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from airflow_provider_vectorize.api.retry import RetryPolicy
+from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
+from airflow_provider_vectorize.visibility.rule import MarkerKind
+from airflow_provider_vectorize.visibility.verdict import Verdict
+from airflow_provider_vectorize.visibility.waits import waits_for
+from tests.support import make_rows, ndjson
+
+from .world import World
+
+CHECK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one case took.
+
+    :param checks: Checks until all sensors were green, after the moment that the case names.
+    :param markers: Markers that were sent.
+    :param other: Requests of the monitor besides markers and one for each check.
+    """
+
+    checks: int
+    markers: int
+    other: int
+
+
+class Waiting:
+    """A monitor, and the sensors that share it, in one world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.client = world.client("monitor", retry=RetryPolicy(total=0), reserve=0)
+        self._monitor = IndexMonitor(self.client, "docs")
+        self.requests: dict[str, Request] = {}
+        self.verdicts: dict[str, Verdict] = {}
+        self.checks = 0
+
+    def wait(self, name: str, mutation: Any, marker: MarkerKind = "delete") -> None:
+        """Begin to wait, as a sensor."""
+        self.requests[name] = Request(tuple(waits_for(mutation, "docs")), marker)
+
+    def check(self, times: int = 1) -> None:
+        """Check, and forget the sensors that are green. Fails where one fails."""
+        for _ in range(times):
+            self.checks += 1
+            self.world.advance(CHECK_SECONDS)
+            self.verdicts, _ = self._monitor.check(self.requests)
+            assert not any(verdict.failure for verdict in self.verdicts.values())
+            for name, verdict in self.verdicts.items():
+                if verdict.visible:
+                    del self.requests[name]
+
+    def until_green(self, limit: int = 100) -> int:
+        """Check until all sensors are green. Returns how many checks that took, at most ``limit``."""
+        for count in range(limit):
+            if not self.requests:
+                return count
+            self.check()
+        return limit
+
+    @property
+    def markers(self) -> list[float]:
+        """When each marker was sent."""
+        sent = [one.begun_at for one in self.world.sent if one.client == "monitor" and one.write]
+        return sent
+
+    def cost(self, checks: int) -> Cost:
+        """Return what was spent so far."""
+        sent = [one for one in self.world.sent if one.client == "monitor"]
+        return Cost(checks, len(self.markers), len(sent) - len(self.markers) - self.checks)
+
+
+def receipt(ids: Sequence[str], world: World) -> dict[str, Any]:
+    """A receipt of a load with these mutations."""
+    return {"index_name": "docs", "mutation_id": ids[-1], "mutation_ids": list(ids), "operation": "upsert", "sealed": True,
+            "created_on": world.created_on("docs").isoformat(), "accepted_at": None}  # fmt: skip
+
+
+def write(world: World, writer: str, batches: int) -> dict[str, Any]:
+    """Load some batches, and return the receipt."""
+    client = world.client(writer)
+    found = [client.upsert("docs", ndjson(make_rows(1, first=number))) for number in range(batches)]
+    return receipt([one.mutation_id for one in found], world) | {"accepted_at": found[-1]["accepted_at"]}
+
+
+# ---------------------------------------------------------------- the cases
+
+
+def single_writer(world: World) -> Cost:
+    """One writer, whose batches are folded by several jobs."""
+    waiting = Waiting(world)
+    waiting.wait("sensor", write(world, "loader", 8))
+    for _ in range(4):
+        waiting.check(4)
+        world.fold("docs", 2)
+    return waiting.cost(waiting.until_green())
+
+
+def pages_of_the_hook(world: World) -> Cost:
+    """A list of mutations that one call of the hook returned, folded by several jobs."""
+    waiting = Waiting(world)
+    mutations = world.client("hook").delete_by_ids("docs", [f"v{number}" for number in range(400)])
+    waiting.wait("sensor", mutations)
+    for _ in range(4):
+        waiting.check(4)
+        world.fold("docs", 1)
+    return waiting.cost(waiting.until_green())
+
+
+def unchanged_data(world: World) -> Cost:
+    """The same vectors a second time. Counts from the moment at which the mutation is shown."""
+    write(world, "yesterday", 3)
+    world.fold("docs")
+    world.advance(60)
+    waiting = Waiting(world)
+    waiting.wait("sensor", write(world, "today", 3))
+    waiting.check(10)
+    world.fold("docs")
+    return waiting.cost(waiting.until_green())
+
+
+def bare_id(world: World) -> Cost:
+    """A bare id, which is shown. Counts from that moment."""
+    waiting = Waiting(world)
+    waiting.wait("sensor", write(world, "loader", 3)["mutation_id"])
+    waiting.check(2)
+    world.fold("docs")
+    return waiting.cost(waiting.until_green())
+
+
+def bare_id_hidden(world: World) -> Cost:
+    """A bare id that another writer hides. Counts from the moment at which the marker is shown."""
+    waiting = Waiting(world)
+    waiting.wait("sensor", write(world, "loader", 3)["mutation_id"])
+    world.foreign_mutation("docs")
+    world.fold("docs")
+    waiting.check(4)
+    world.fold("docs")
+    return waiting.cost(waiting.until_green())
+
+
+def mapped(world: World) -> Cost:
+    """Four receipts of mapped loads, folded by one job. Counts from the moment at which the marker is shown."""
+    waiting = Waiting(world)
+    waiting.wait("sensor", [write(world, f"loader-{number}", 2) for number in range(4)])
+    waiting.check(3)
+    world.fold("docs")
+    waiting.check(2)
+    world.fold("docs")
+    return waiting.cost(waiting.until_green())
+
+
+def hidden(world: World) -> Cost:
+    """A receipt that another writer hides on an index that is quiet then. Counts from the job's end."""
+    waiting = Waiting(world)
+    waiting.wait("sensor", write(world, "loader", 2))
+    world.foreign_mutation("docs")
+    waiting.check(2)
+    world.fold("docs")
+    waiting.check(4)
+    world.fold("docs")
+    return waiting.cost(4 + waiting.until_green())
+
+
+def seen_before(world: World) -> Cost:
+    """A sensor that begins when its mutation was shown already, to another sensor's check."""
+    waiting = Waiting(world)
+    mine = write(world, "mine", 1)
+    other = write(world, "other", 1)
+    waiting.wait("other", other, "none")
+    world.fold("docs", 1)
+    waiting.check()
+    world.foreign_mutation("docs")
+    world.fold("docs")
+    waiting.check()
+    waiting.requests.pop("other")
+    waiting.wait("another", write(world, "another", 1), "none")
+    waiting.check()
+    waiting.wait("mine", mine)
+    waiting.check()
+    waiting.requests.pop("another")
+    return waiting.cost(1 if "mine" not in waiting.requests else 1 + waiting.until_green())
+
+
+def old_marker(world: World) -> Cost:
+    """The first marker is shown when the second was sent already. Counts from that moment."""
+    waiting = Waiting(world)
+    waiting.wait("sensor", write(world, "loader", 2))
+    world.foreign_mutation("docs")
+    world.fold("docs")
+    while len(waiting.markers) < 2:
+        waiting.check()
+    world.fold("docs", 1)
+    return waiting.cost(waiting.until_green())
+
+
+def stall(world: World) -> Cost:
+    """Jobs stall for an hour. Counts from their next end."""
+    waiting = Waiting(world)
+    waiting.wait("sensor", write(world, "loader", 2))
+    world.foreign_mutation("docs")
+    world.fold("docs", 1)
+    waiting.check(720)
+    world.fold("docs")
+    return waiting.cost(waiting.until_green())
+
+
+def late_clock(world: World) -> Cost:
+    """The watermark's clock is half a minute slow, and another writer hides the mutation. Counts from the job's end."""
+    waiting = Waiting(world)
+    waiting.wait("sensor", write(world, "loader", 2))
+    world.foreign_mutation("docs")
+    world.fold("docs")
+    for checks in range(200):
+        if waiting.markers:
+            break
+        waiting.check()
+    world.fold("docs")
+    return waiting.cost(checks + waiting.until_green())
+
+
+def busy(world: World, sensors: int = 1, seed: int = 0, seconds: float = 3_600.0) -> Cost:
+    """Another writer writes every two seconds, and a job of 20 seconds takes what was there when it began."""
+    r = random.Random(seed)
+    random.seed(seed)
+    waiting = Waiting(world)
+
+    def write_as_another() -> None:
+        world.foreign_mutation("docs")
+        world.schedule(r.expovariate(0.5), write_as_another)
+
+    def begin_job() -> None:
+        taken = len(world.pending("docs"))
+        world.schedule(20, lambda: (world.fold("docs", taken) if taken else None, begin_job()))
+
+    write_as_another()
+    begin_job()
+    client = world.client("loader")
+    for number in range(sensors):
+        waiting.wait(f"sensor-{number}", [client.upsert("docs", ndjson(make_rows(1, first=number)))])
+    return waiting.cost(waiting.until_green(int(seconds / CHECK_SECONDS)))
+
+
+#: By case: its function, and the most checks, markers and other requests that it may take.
+CASES: dict[str, tuple[Callable[[World], Cost], Cost]] = {
+    "single writer": (single_writer, Cost(1, 0, 0)),
+    "pages of the hook": (pages_of_the_hook, Cost(1, 0, 0)),
+    "unchanged data": (unchanged_data, Cost(2, 0, 0)),
+    "bare id": (bare_id, Cost(2, 0, 3)),
+    "bare id, hidden": (bare_id_hidden, Cost(2, 1, 6)),
+    "mapped loads": (mapped, Cost(2, 1, 3)),
+    "hidden by another writer": (hidden, Cost(5, 1, 3)),
+    "seen before": (seen_before, Cost(1, 0, 3)),
+    "old marker": (old_marker, Cost(1, 2, 3)),
+    "stall": (stall, Cost(1, 3, 3)),
+    "late clock": (late_clock, Cost(26, 1, 3)),
+}
+
+
+def exceeded(cost: Cost, most: Cost) -> str:
+    """Say what is more than it may be, or return an empty text."""
+    found = [
+        f"{value} {name} instead of {allowed}"
+        for name, value, allowed in (
+            ("checks", cost.checks, most.checks),
+            ("markers", cost.markers, most.markers),
+            ("other requests", cost.other, most.other),
+        )
+        if value > allowed
+    ]
+    return ", ".join(found)
+
+
+def run_case(name: str) -> tuple[Cost, str]:
+    """Run one case in a world of its own. Returns its cost, and what is more than it may be."""
+    case, most = CASES[name]
+    with World(watermark_skew=-30.0 if case is late_clock else 0.0) as world:
+        world.create_index("docs")
+        world.advance(60)
+        cost = case(world)
+        return cost, exceeded(cost, most)
+
+
+def run_busy(sensors: int, runs: int) -> list[tuple[Cost, list[float]]]:
+    """Run the busy index with several seeds. Returns cost, and when markers were sent."""
+    found = []
+    for seed in range(runs):
+        with World() as world:
+            world.create_index("docs")
+            cost = busy(world, sensors, seed)
+            found.append((cost, [one.begun_at for one in world.sent if one.client == "monitor" and one.write]))
+    return found
