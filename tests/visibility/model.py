@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import random
 import sys
@@ -14,19 +15,25 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from airflow_provider_vectorize.load import uploader
 
 from .actors import ActorWorld
+from .cost import CASES, run_case
 from .sensors import Implementation, Sensor, Sensors, Triggerer
 from .service import INDEXES, Conditions, Service
+from .switches import SWITCHES, without
 from .writers import Writers, Written
 
 #: Seconds within which every sensor has to end once nobody writes any more and everything is applied.
 PATIENCE = 900.0
+_UNIT_TESTS = [Path(__file__).with_name(f"test_{name}.py") for name in ("rule", "waits", "monitor")]
 
 
 @dataclass
@@ -82,8 +89,9 @@ def run(seed: int, implementation: Implementation, figures: Figures) -> None:
 
         sensors = Sensors(world, service, implementation, note)
         tasks = _Tasks(world, sensors, Writers(world, r, Path(folder)), r)
-        for _ in range(r.choice([1, 2, 3, 5])):
-            world.start(tasks.run, r.uniform(0, 120))
+        crowd = r.random() < 0.3  # many small tasks whose sensors share a triggerer
+        for _ in range(20 if crowd else r.choice([1, 2, 3, 5])):
+            world.start(tasks.run_small if crowd else tasks.run, r.uniform(0, 200 if crowd else 120))
         world.advance(conditions.quiet_after)
         world.advance(3_000, lambda: not (tasks.running or any(map(world.pending, filter(world.exists, INDEXES)))))
         world.advance(PATIENCE, lambda: all(_unprovable(world, sensor) for sensor in sensors.open))
@@ -100,7 +108,9 @@ def _unprovable(world: ActorWorld, sensor: Sensor) -> bool:
     if sensor.marker != "none":
         return False
     marks = {world.applied(name)[-1:][0] if world.applied(name) else None for name in INDEXES}
-    return not all(one.expected[-1] in marks for one in sensor.written)
+    mutations = [one.mutation for one in sensor.written]
+    alone = all(isinstance(one, str) or (isinstance(one, dict) and one.get("sealed", True)) for one in mutations)
+    return not (alone and all(one.expected[-1] in marks for one in sensor.written))
 
 
 class _Tasks:
@@ -120,10 +130,18 @@ class _Tasks:
         """Write, hand on what was written, and wait for it."""
         self.running += 1
         written = self._write()
-        self._world.advance(self._r.choice([0.5, 2.0, 15.0, 60.0]))
+        self._world.advance(self._r.choice([0.5, 2.0, 15.0, 40.0]))
         if written:
             for part in self._r.choice([[written], [written], [[one] for one in written]]):
                 self._wait(part)
+        self.running -= 1
+
+    def run_small(self) -> None:
+        """Write once by the hook, and defer."""
+        self.running += 1
+        written = self._writers.write("docs", ["hook", "metadata_index"])
+        if written:
+            self._triggerer.defer(self._sensors.sensor([written], "delete"))
         self.running -= 1
 
     def _write(self) -> list[Written]:
@@ -196,15 +214,41 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--without", choices=SWITCHES, metavar="LINE", help="switch one line of the rule off")
+    parser.add_argument("--list", action="store_true", help="name the lines of the rule")
     options = parser.parse_args()
+    if options.list:
+        print("\n".join(f"{name:20s} {text}" for name, (text, _) in SWITCHES.items()))
+        return 0
     logging.disable(logging.CRITICAL)
     begun = time.monotonic()
-    figures = run_all(range(options.seed, options.seed + options.runs))
+    with without(options.without):
+        figures = run_all(range(options.seed, options.seed + options.runs))
+        costs = {name: run_case(name)[1] for name in CASES}
+        failed = _failed_tests() if options.without else []
     print(figures)
     for seed, result in list(dict.fromkeys(figures.faults))[:20]:
         print(f"seed {seed}: {result}")
+    for name, exceeded in costs.items():
+        print(f"cost of {name!r}: {exceeded or 'as allowed'}")
+    for name in failed:
+        print(f"failed: {name}")
     print(f"{time.monotonic() - begun:.0f} s")
-    return 1 if figures.faults else 0
+    return 1 if figures.faults or any(costs.values()) or failed else 0
+
+
+def _failed_tests() -> list[str]:
+    """Run the tests of the rule in this process, where a line of it is switched off."""
+    failed: list[str] = []
+
+    class Plugin:
+        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            if report.failed:
+                failed.append(report.nodeid)
+
+    with redirect_stdout(io.StringIO()):
+        pytest.main(["-q", "-n", "0", "-p", "no:cacheprovider", *map(str, _UNIT_TESTS)], plugins=[Plugin()])
+    return failed
 
 
 if __name__ == "__main__":

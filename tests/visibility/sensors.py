@@ -148,7 +148,9 @@ class Sensors:
     def _failed(self, sensor: Sensor) -> str:
         found = {self._state(one, mutation, sensor) for one in sensor.written for mutation in one.expected}
         if found <= {"applied", "pending"} and all(self._world.exists(one.index_name) for one in sensor.written):
-            return "failed: WRONGLY"
+            current = {self._world.created_on(one.index_name).isoformat() for one in sensor.written}
+            lagging = any(created_on not in str([one.mutation for one in sensor.written]) for created_on in current)
+            return "failed: created_on was read from a lagging replica" if lagging else "failed: WRONGLY"
         return "failed: rightly"
 
     def _state(self, written: Written, mutation: str, sensor: Sensor) -> str:
@@ -196,7 +198,9 @@ class Triggerer:
     def _run(self, name: str) -> None:
         checker, starts = self._sensors.checker(name), self._starts
         while True:
-            waiting = [sensor for sensor in self._waiting[name] if name in sensor.requests and sensor in self._sensors.open]
+            waiting = [
+                sensor for sensor in self._waiting[name] if name in sensor.requests and sensor in self._sensors.open
+            ]
             pause = self._sensors.check(checker, name, waiting)
             if starts != self._starts:
                 checker, starts = self._sensors.checker(name), self._starts

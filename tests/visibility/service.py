@@ -57,10 +57,10 @@ class Conditions:
             folded=r.choice([2, 4, 10, 1_000]),
             lagging=r.choice([0.0, 0.3, 0.6]),
             lag=r.choice([3.0, 8.0, MOST_LAG]),
-            trouble=r.choice([0.0, 0.1, 0.25]),
-            foreign=r.choice([0.0, 0.0, 0.02, 0.1, 0.4]),
+            trouble=r.choice([0.0, 0.1, 0.3]),
+            foreign=r.choice([0.0, 0.05, 0.1, 0.3]),
             stall=(begin, begin + r.uniform(60, 250)) if r.random() < 0.2 else None,
-            recreated=(r.uniform(5, 200), r.uniform(0.2, 40)) if r.random() < 0.3 else None,
+            recreated=(r.uniform(5, 200), r.choice([0.1, 1.0, r.uniform(1, 40)])) if r.random() < 0.3 else None,
             watermark_skew=r.choice([0.0, 0.0, -3.0, -30.0, 30.0]),
             date_skews=r.choice([(0.0,), (0.0, None), tuple([*skews, None])]),
         )

@@ -73,7 +73,7 @@ def _agreeing_reads() -> list[Any]:
 def _shown_before() -> list[Any]:
     def change(original: Any, memory: Memory, created_on: str | None) -> Memory:
         proved = original(
-            replace(memory, waits={wait: replace(state, began=0) for wait, state in memory.waits.items() }), created_on
+            replace(memory, waits={wait: replace(state, began=1) for wait, state in memory.waits.items()}), created_on
         )
         began = {wait: replace(state, began=memory.waits[wait].began) for wait, state in proved.waits.items()}
         return replace(proved, waits=began)
@@ -225,4 +225,6 @@ def _siblings() -> list[Any]:
 
 @_switch("set_hint", "a set of receipts of which one is shown makes no marker due")
 def _set_hint() -> list[Any]:
-    return [_around("needs_marker", lambda original, memory, group, now: original(replace(memory, shown={}), group, now))]
+    return [
+        _around("needs_marker", lambda original, memory, group, now: original(replace(memory, shown={}), group, now))
+    ]
