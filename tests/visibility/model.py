@@ -48,7 +48,6 @@ class Figures:
     results: Counter[str] = field(default_factory=Counter)
     faults: list[tuple[int, str]] = field(default_factory=list)
     markers: int = 0
-    checks: int = 0
     requests: int = 0
     seconds: list[float] = field(default_factory=list)
 
@@ -62,8 +61,8 @@ class Figures:
         shares = ", ".join(f"p{share} {waited[len(waited) * share // 100]:.0f} s" for share in (50, 90, 99))
         sensors = max(1, sum(self.results.values()))
         return "\n".join([
-            f"{self.worlds:,} worlds, {sensors:,} sensors, {self.requests:,} requests, of these {self.markers:,} markers; "
-            f"waited {shares}",
+            f"{self.worlds:,} worlds, {sensors:,} sensors, which waited {shares}",
+            f"{self.requests:,} requests, of these {self.markers:,} writes of monitors",
             f"{self.count('FALSE'):7,d}  false greens",
             f"{self.count('HANG'):7,d}  hangs",
             *lines,

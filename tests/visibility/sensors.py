@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -76,7 +75,6 @@ class Sensors:
         self._note = note
         self.open: list[Sensor] = []
         self.seconds: list[float] = []
-        self.checks: Counter[str] = Counter()
         self._monitors = 0
 
     def sensor(self, written: list[Written], marker: str) -> Sensor:
@@ -165,7 +163,7 @@ class Sensors:
             if position >= one.applied:
                 return "lost with its index" if one.deleted else "pending"
             if one.deleted:
-                since = sensor.seen[written.index_name] if written.index_name in sensor.seen else self._world.now
+                since = sensor.seen.get(written.index_name, self._world.now)
                 if self._service.deleted_at[written.index_name, number] < since - MOST_LAG:
                     return "of a deleted index"
                 return "of an index deleted a moment ago"

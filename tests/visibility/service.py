@@ -50,7 +50,7 @@ class Conditions:
     @classmethod
     def random(cls, r: Random) -> Self:
         """Draw the conditions of a world."""
-        skews: list[float | None] = [r.uniform(-10, 10) for _ in range(2)]
+        skews = r.uniform(-10, 10), r.uniform(-10, 10)
         begin = r.uniform(20, 150)
         return cls(
             jobs=r.choice([(1.0, 5.0), (5.0, 30.0), (20.0, 60.0)]),
@@ -62,7 +62,7 @@ class Conditions:
             stall=(begin, begin + r.uniform(60, 250)) if r.random() < 0.2 else None,
             recreated=(r.uniform(5, 200), r.choice([0.1, 1.0, r.uniform(1, 40)])) if r.random() < 0.3 else None,
             watermark_skew=r.choice([0.0, 0.0, -3.0, -30.0, 30.0]),
-            date_skews=r.choice([(0.0,), (0.0, None), tuple([*skews, None])]),
+            date_skews=r.choice([(0.0,), (0.0, None), (*skews, None)]),
         )
 
 
