@@ -7,7 +7,7 @@ PYTEST := pytest -n 2 --dist loadfile
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 
 .PHONY: help setup test test-all test-2.11 test-3.1 test-python test-quick test-ui test-wheel test-celery lint format \
-  demo demo-ui storm bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
+  demo demo-ui storm model bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
 
 help: ## show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ $(READY): pyproject.toml constraints.txt
 
 test: $(READY) ## all tests but test-ui: units, the API over a socket, real clients, real Airflow, real S3 protocol
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(PYTEST) -m "not ui"
+
+model: $(READY) ## 2,000 random worlds in which the real code writes and waits on virtual time: false greens, hangs, cost
+	$(BIN)/python -m tests.visibility.model --runs 2000 --seed 1
 
 test-all: test test-3.1 test-2.11 test-python ## make test; then Airflow 3.1 and 2.11, and other Pythons, each in a .venv of its own
 

@@ -179,7 +179,10 @@ class IndexMonitor:
             and any(sample.new for sample in wait.samples)
         ]
         for wait in candidates:
-            reads = [self._vectors([sample.id for sample in wait.samples]) for _ in range(AGREEING_READS)]
+            try:
+                reads = [self._vectors([sample.id for sample in wait.samples]) for _ in range(AGREEING_READS)]
+            except IndexNotFoundError:
+                break  # a replica that does not know the index is no evidence, and does not end the wait either
             if not all(_reads_as_sent(wait, read) for read in reads):
                 break  # the others were written later; reading on would cost requests at every check
             self._memory = rule.read_back(self._memory, [wait])

@@ -3,7 +3,8 @@
 Mutation ids have no order, there is no endpoint for the status of one, and of all mutations that a job of Vectorize
 processes together the index shows only the last one (the watermark). What proves that a mutation is visible:
 
-1. The watermark was this mutation, at a check since the wait began.
+1. The watermark was this mutation, at a check since the wait began. Where the mutation stands for others, such as the
+   batches of a load, the index also has to be the one that they were written to.
 2. The watermark was a *marker*: a write of this process without effect, sent while the mutation was already waited
    for and therefore behind it in the index's log; and the index is still the one that the mutation was written to.
 
@@ -262,15 +263,25 @@ def vectors_shown(memory: Memory, vector_ids: Set[str]) -> Memory:
 
 def hopes_on_incarnation(memory: Memory) -> bool:
     """Whether ``created_on`` has to be read now: a mutation is proved if the index is still the same one."""
-    return any(not state.proof and _proof_if_same(memory, wait, state) for wait, state in memory.waits.items())
+    return any(
+        not state.proof and not _proved_alone(memory, wait, state) and _proof_if_same(memory, wait, state)
+        for wait, state in memory.waits.items()
+    )
+
+
+def _proved_alone(memory: Memory, wait: Wait, state: WaitState) -> bool:
+    """Whether the watermark alone is proof: it was this mutation since the wait began, and the mutation stands only
+    for itself. Others may have been written to an earlier incarnation, and be gone with it."""
+    return wait.sealed and not wait.several and memory.shown.get(wait.mutation_id, 0) >= state.began
 
 
 def _proof_if_same(memory: Memory, wait: Wait, state: WaitState) -> str:
     """The proof that holds if the index is still the one that the wait belongs to, or an empty text."""
     if state.covered_from is not None and state.covered_from <= _covered_until(memory):
         return BY_MARKER
+    # Shown before this wait began, or standing for other mutations: an earlier incarnation may have been concerned.
     seen = memory.shown.get(wait.mutation_id)
-    if wait.sealed and seen is not None and seen < state.began:  # so perhaps by an earlier incarnation
+    if wait.sealed and seen is not None:
         bare = wait.created_on is None
         if not bare or (memory.incarnation and memory.incarnation[1] <= seen):
             return BY_WATERMARK
@@ -292,7 +303,7 @@ def prove(memory: Memory, created_on: str | None) -> Memory:
     for wait, state in memory.waits.items():
         if state.proof:
             continue
-        if wait.sealed and memory.shown.get(wait.mutation_id, 0) >= state.began:
+        if _proved_alone(memory, wait, state):
             waits[wait] = replace(state, proof=BY_WATERMARK)
         elif created_on and state.created_on and (proof := _proof_if_same(memory, wait, state)):
             if created_on == state.created_on:

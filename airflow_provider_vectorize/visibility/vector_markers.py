@@ -16,7 +16,7 @@ from dataclasses import replace
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.markers import marker_id
 from airflow_provider_vectorize.api.models import Mutation
-from airflow_provider_vectorize.errors import VectorizeError
+from airflow_provider_vectorize.errors import IndexNotFoundError, VectorizeError
 from airflow_provider_vectorize.visibility.rule import Memory
 
 log = logging.getLogger(__name__)
@@ -43,14 +43,20 @@ def send(client: VectorizeClient, index_name: str) -> tuple[str, Mutation]:
 
 
 def shown(client: VectorizeClient, index_name: str, memory: Memory) -> Set[str]:
-    """The ids of the markers that several reads in a row find."""
+    """Return the ids of the markers that several reads in a row find.
+
+    A replica that does not know the index shows none. Whether the index is gone is decided by the checks of its state.
+    """
     ids = [marker.vector_id for marker in memory.markers if marker.vector_id]
     ids = ids[-client.limits.ids_per_get :]
     found = set(ids)
     for _ in range(_AGREEING_READS):
         if not found:
             break
-        found &= {vector.id for vector in client.get_by_ids(index_name, ids)}
+        try:
+            found &= {vector.id for vector in client.get_by_ids(index_name, ids)}
+        except IndexNotFoundError:
+            return set()
     return found
 
 

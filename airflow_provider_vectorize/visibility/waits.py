@@ -47,6 +47,11 @@ class Wait:
     vectors: int | None = None
     samples: tuple[Sample, ...] = ()
 
+    @property
+    def several(self) -> bool:
+        """Whether it stands for more than one mutation."""
+        return " " in self.own
+
     def owns(self, mutation_id: str) -> bool:
         """Whether a mutation belongs to the same write. May answer yes for another one, once in four billion."""
         return mutation_id == self.mutation_id or mutation_id[:_PREFIX] in self.own
@@ -162,17 +167,17 @@ def _without_earlier(found: Sequence[tuple[Wait, Mapping[str, Any]]]) -> list[Wa
     the index's log, so its mutation is visible only when the other is.
     """
     latest: dict[tuple[str, str | None, Any], int] = {}
+    own: dict[Any, list[str]] = {}
     for wait, plain in found:
         if plain.get("writer") and isinstance(plain.get("begun"), int):
             writer = (wait.index_name, wait.created_on, plain["writer"])
             latest[writer] = max(latest.get(writer, -1), plain["begun"])
+            own.setdefault(writer, []).append(wait.mutation_id[:_PREFIX])
     kept: dict[Wait, None] = {}
-    own: dict[Any, list[str]] = {}
     for wait, plain in found:
         writer = (wait.index_name, wait.created_on, plain.get("writer"))
         acknowledged = plain.get("acknowledged")
         if writer in latest:
-            own.setdefault(writer, []).append(wait.mutation_id[:_PREFIX])
             if isinstance(acknowledged, int) and acknowledged < latest[writer]:
                 continue
             wait = replace(wait, own=" ".join(own[writer]))  # noqa: PLW2901 - the same wait, which knows its siblings

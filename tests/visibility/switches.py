@@ -1,0 +1,230 @@
+"""Lines of the visibility rule that can be switched off, to show that the model test or the test of cost fails then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from airflow_provider_vectorize.errors import TransientApiError
+from airflow_provider_vectorize.load.uploader import Uploader
+from airflow_provider_vectorize.visibility import monitor, rule, waits
+from airflow_provider_vectorize.visibility.rule import Marker, Memory
+
+UNKNOWN = "a marker without an answer"
+#: By the name of a line: what is different without it, and the patches that make it so.
+SWITCHES: dict[str, tuple[str, Callable[[], list[Any]]]] = {}
+
+
+def _switch(name: str, text: str) -> Callable[[Callable[[], list[Any]]], Callable[[], list[Any]]]:
+    def register(patches: Callable[[], list[Any]]) -> Callable[[], list[Any]]:
+        SWITCHES[name] = text, patches
+        return patches
+
+    return register
+
+
+@contextmanager
+def without(name: str | None) -> Iterator[None]:
+    """Switch one line of the rule off."""
+    with ExitStack() as stack:
+        for one in SWITCHES[name][1]() if name else ():
+            stack.enter_context(one)
+        yield
+
+
+def _around(name: str, change: Callable[..., Any]) -> Any:
+    """Replace a function of the rule by one that is given the original as its first argument."""
+    original = getattr(rule, name)
+    return patch.object(rule, name, lambda *args, **kwargs: change(original, *args, **kwargs))
+
+
+class _Any(str):
+    """Equals every time of creation."""
+
+    __slots__ = ()
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+
+# ---------------------------------------------------------------- what makes a proof sound
+
+
+@_switch("snapshot", "a marker covers waits that began after it was sent")
+def _snapshot() -> list[Any]:
+    return [_around("_covered_until", lambda original, memory: 10**9 if original(memory) else 0)]
+
+
+@_switch("created_on", "the incarnation of the index is not compared")
+def _created_on() -> list[Any]:
+    return [patch.object(monitor.IndexMonitor, "_incarnation", lambda self: _Any("any"))]
+
+
+@_switch("agreeing_reads", "one read of created_on is enough")
+def _agreeing_reads() -> list[Any]:
+    return [patch.object(monitor, "AGREEING_READS", 1)]
+
+
+@_switch("shown_before", "an id that was shown before the wait began counts without created_on")
+def _shown_before() -> list[Any]:
+    def change(original: Any, memory: Memory, created_on: str | None) -> Memory:
+        proved = original(
+            replace(memory, waits={wait: replace(state, began=1) for wait, state in memory.waits.items()}), created_on
+        )
+        began = {wait: replace(state, began=memory.waits[wait].began) for wait, state in proved.waits.items()}
+        return replace(proved, waits=began)
+
+    return [_around("prove", change)]
+
+
+@_switch("sealed", "every receipt counts as sealed")
+def _sealed() -> list[Any]:
+    original = waits._from_receipt
+    return [patch.object(waits, "_from_receipt", lambda *args: replace(original(*args), sealed=True))]
+
+
+@_switch("load_seals", "a load whose last batch is refused sends no marker, and counts as sealed")
+def _load_seals() -> list[Any]:
+    def claim(self: Any) -> None:
+        ledger = self._ledger
+        ledger.checkpoint = replace(ledger.checkpoint, receipt=replace(ledger.receipt, sealed=True))
+
+    return [patch.object(Uploader, "_seal", claim)]
+
+
+@_switch("last_batch_alone", "the last batch of a load does not wait for the others")
+def _last_batch_alone() -> list[Any]:
+    original = Uploader._may_start
+
+    def may_start(self: Any, batch: Any, in_flight: Any) -> Any:
+        was, batch.last = batch.last, False
+        try:
+            return original(self, batch, in_flight)
+        finally:
+            batch.last = was
+
+    return [patch.object(Uploader, "_may_start", may_start)]
+
+
+@_switch("unanswered", "a marker without an answer counts once the watermark has changed")
+def _unanswered() -> list[Any]:
+    original = monitor.IndexMonitor._delete_marker
+
+    def send(self: Any) -> Marker:
+        try:
+            return original(self)
+        except TransientApiError:
+            return Marker(UNKNOWN, self._memory.checks, self._memory.watermark)
+
+    def change(with_info: Any, memory: Memory, info: Any) -> Memory:
+        memory = with_info(memory, info)
+        changed = any(m.mutation_id == UNKNOWN and m.watermark_before != memory.watermark for m in memory.markers)
+        return replace(memory, shown={**memory.shown, UNKNOWN: memory.checks}) if changed else memory
+
+    return [patch.object(monitor.IndexMonitor, "_delete_marker", send), _around("with_info", change)]
+
+
+@_switch("client_order", "a later write of a client stands for all its earlier ones, acknowledged or not")
+def _client_order() -> list[Any]:
+    original = waits._without_earlier
+
+    def change(found: Any) -> Any:
+        return original([(wait, {**plain, "acknowledged": plain["begun"]} if "begun" in plain else plain)
+                         for wait, plain in found])  # fmt: skip
+
+    return [patch.object(waits, "_without_earlier", change)]
+
+
+@_switch("agreeing_checks", "one check without the index, or with another one, is enough to fail")
+def _agreeing_checks() -> list[Any]:
+    return [patch.object(rule, "AGREEING_CHECKS", 1)]
+
+
+# ---------------------------------------------------------------- what ends a wait, at an acceptable cost
+
+
+@_switch("own_id", "the mutation's own id as the watermark is no proof")
+def _own_id() -> list[Any]:
+    def hide(original: Any, memory: Memory, *args: Any) -> Any:
+        own = {wait.mutation_id for wait in memory.waits}
+        result = original(replace(memory, shown={k: v for k, v in memory.shown.items() if k not in own}), *args)
+        return replace(result, shown=memory.shown) if isinstance(result, Memory) else result
+
+    return [_around("prove", hide), _around("hopes_on_incarnation", hide)]
+
+
+@_switch("seen_once", "a watermark that was seen is forgotten when another one is shown")
+def _seen_once() -> list[Any]:
+    def change(original: Any, memory: Memory, info: Any) -> Memory:
+        memory = original(memory, info)
+        return replace(memory, shown={memory.watermark: memory.checks} if memory.watermark else {})
+
+    return [_around("with_info", change)]
+
+
+@_switch("join", "each write of one client is waited for")
+def _join() -> list[Any]:
+    return [patch.object(waits, "_without_earlier", lambda found: list(dict.fromkeys(wait for wait, _ in found)))]
+
+
+@_switch("markers_kept", "only the newest marker is remembered")
+def _markers_kept() -> list[Any]:
+    def change(original: Any, *args: Any) -> Memory:
+        memory = original(*args)
+        return replace(memory, markers=memory.markers[-1:])
+
+    return [_around("marker_sent", change)]
+
+
+@_switch("by_the_clock", "markers follow the changes of the watermark")
+def _by_the_clock() -> list[Any]:
+    def change(original: Any, memory: Memory, groups: Any, now: float) -> bool:
+        still = memory.markers and memory.markers[-1].watermark_before == memory.watermark
+        return not still and original(replace(memory, next_marker_at=0.0), groups, now)
+
+    return [_around("marker_due", change)]
+
+
+@_switch("every_20_s", "a marker is sent at every check")
+def _every_20_s() -> list[Any]:
+    return [patch.object(rule, "MARKER_EVERY_SECONDS", 0.0), patch.object(rule, "MARKER_JITTER_SECONDS", 0.0)]
+
+
+@_switch("while_still", "markers are sent however long the watermark stands still")
+def _while_still() -> list[Any]:
+    return [patch.object(rule, "MARKERS_WHILE_STILL", 10**9)]
+
+
+@_switch("after_120_s", "no marker is due only because time has passed")
+def _after_120_s() -> list[Any]:
+    return [patch.object(rule, "MARKER_AFTER_SECONDS", float("inf"))]
+
+
+@_switch("foreign_hint", "watermarks of other writers do not make a marker due")
+def _foreign_hint() -> list[Any]:
+    return [_around("_with_hint", lambda original, memory, group, state, info: state)]
+
+
+@_switch("three_checks", "one watermark of another writer makes a marker due")
+def _three_checks() -> list[Any]:
+    def change(original: Any, memory: Memory, group: Any, state: Any, info: Any) -> Any:
+        after = original(memory, group, state, info)
+        return replace(after, foreign=after.foreign + 2) if after != state else state
+
+    return [_around("_with_hint", change)]
+
+
+@_switch("siblings", "watermarks of the same write count as those of another writer")
+def _siblings() -> list[Any]:
+    return [patch.object(waits.Wait, "owns", lambda self, mutation_id: mutation_id == self.mutation_id)]
+
+
+@_switch("set_hint", "a set of receipts of which one is shown makes no marker due")
+def _set_hint() -> list[Any]:
+    return [
+        _around("needs_marker", lambda original, memory, group, now: original(replace(memory, shown={}), group, now))
+    ]

@@ -1,0 +1,139 @@
+"""The monitor's requests, where replicas disagree. Each case was found by the model test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_vectorize.api.retry import RetryPolicy
+from airflow_provider_vectorize.load.deletion import delete
+from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
+from airflow_provider_vectorize.visibility.rule import MarkerKind
+from airflow_provider_vectorize.visibility.verdict import Verdict
+from airflow_provider_vectorize.visibility.waits import waits_for
+from tests.support import make_rows, ndjson
+
+from .fate import Fate, Sent
+from .world import World
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World() as world:
+        world.create_index("books")
+        world.advance(60)
+        yield world
+
+
+class Sensor:
+    """A sensor in poke mode that waits for one mutation."""
+
+    def __init__(self, world: World, mutation: object, marker: MarkerKind = "delete", proof: str = "log") -> None:
+        self.checks = 0
+        self._world = world
+        client = world.client("monitor", retry=RetryPolicy(total=0), reserve=0)
+        self._monitor = IndexMonitor(client, "books")
+        self._request = Request(tuple(waits_for(mutation, "books")), marker, "read_back" if proof != "log" else "log")
+
+    def check(self) -> Verdict:
+        self.checks += 1
+        self._world.advance(5)
+        return self._monitor.check({0: self._request})[0][0]
+
+
+@pytest.mark.parametrize("operation", ["get_by_ids", "query"])
+def test_monitor_replica_without_the_index_answers_a_read_of_vectors_keeps_waiting(
+    world: World, operation: str
+) -> None:
+    mutation = world.client().upsert("books", ndjson(make_rows(1)))
+    sensor = Sensor(world, mutation, "vector")
+    world.foreign_mutation("books")
+    world.fold("books")
+    world.choose_fate = lambda sent: Fate(lag=10_000.0) if sent.operation == operation else Fate()
+    for _ in range(10):
+        verdict = sensor.check()
+        assert not verdict.failure
+    assert not verdict.visible
+    world.choose_fate = lambda sent: Fate()
+    world.fold("books")
+    world.foreign_mutation("books")
+    world.fold("books")
+    assert sensor.check().visible
+
+
+def test_monitor_replica_without_the_index_is_no_evidence_for_a_deletion(world: World) -> None:
+    client = world.client()
+    client.upsert("books", ndjson(make_rows(1)))
+    world.fold("books")
+    mutation = client.delete_by_ids("books", ["v0"])[0]
+    receipt = {**mutation, "samples": [{"id": "v0", "digest": "", "new": True}], "accepted_at": None}
+    receipt["accepted_at"] = world.created_on("books").isoformat()
+    sensor = Sensor(world, receipt, proof="read_back")
+    world.choose_fate = lambda sent: Fate(lag=10_000.0) if sent.operation == "get_by_ids" else Fate()
+    for _ in range(4):
+        verdict = sensor.check()
+        assert not verdict.visible
+        assert not verdict.failure
+
+
+def recreate(world: World) -> None:
+    world.delete_index("books")
+    world.create_index("books")
+    world.advance(60)
+
+
+def test_monitor_index_recreated_between_two_writes_of_a_client_fails(world: World) -> None:
+    """The later write stands for the earlier one only in one incarnation of the index."""
+    client = world.client()
+    first = client.upsert("books", ndjson(make_rows(1)))
+    recreate(world)
+    second = client.upsert("books", ndjson(make_rows(1, first=1)))
+    sensor = Sensor(world, [first, second])
+    world.fold("books")
+    verdicts = [sensor.check() for _ in range(4)]
+    assert not any(verdict.visible for verdict in verdicts)
+    assert "deleted and created again" in verdicts[-1].failure
+
+
+def test_monitor_index_recreated_between_two_pages_of_a_deletion_fails(world: World) -> None:
+    client = world.client()
+    count = iter(range(100))
+    world.choose_fate = lambda sent: (recreate(world) if sent.write and next(count) == 1 else None) or Fate()
+    receipt = delete(client, "books", [f"v{number}" for number in range(200)])
+    world.choose_fate = lambda sent: Fate()
+    assert receipt["batches"] == 2
+    sensor = Sensor(world, receipt)
+    world.fold("books")
+    verdicts = [sensor.check() for _ in range(4)]
+    assert not any(verdict.visible for verdict in verdicts)
+    assert "deleted and created again" in verdicts[-1].failure
+
+
+def test_monitor_one_read_of_the_earlier_incarnation_proves_nothing(world: World) -> None:
+    """A marker that the new incarnation shows, and a replica that still answers from the old one."""
+    client = world.client()
+    mutation = client.upsert("books", ndjson(make_rows(1)))
+    sensor = Sensor(world, mutation)
+    world.foreign_mutation("books")
+    world.fold("books")
+    sensor.check()
+    recreated = world.now
+    world.delete_index("books")
+    world.create_index("books")
+    count = iter(range(1_000))
+
+    def one_of_three_lags(sent: Sent) -> Fate:
+        stale = sent.operation == "get_index" and next(count) % 3 == 0
+        return Fate(lag=world.now - recreated + 1) if stale else Fate()
+
+    world.choose_fate = one_of_three_lags
+    for _ in range(60):
+        if sensor.checks % 4:
+            world.fold("books")
+        else:
+            world.foreign_mutation("books")
+        assert not sensor.check().visible
+    world.choose_fate = lambda sent: Fate()
+    verdicts = [sensor.check() for _ in range(3)]
+    assert "deleted and created again" in verdicts[-1].failure
