@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from airflow_provider_vectorize.errors import ConfigError
+from airflow_provider_vectorize.quantities import counted, size
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def spooled(rows: Any, origin: str) -> Iterator[str]:
             except TypeError as error:
                 raise ConfigError(f"Row {count} of {origin} cannot be written as JSON: {error}.") from None
         file.flush()
-        log.info("%s yielded %s rows, %.1f MB.", origin, f"{count:,}", os.path.getsize(file.name) / 1e6)
+        log.info("%s yielded %s, %s.", origin, counted(count, "row"), size(os.path.getsize(file.name)))
         yield file.name
 
 
