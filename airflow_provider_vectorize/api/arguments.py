@@ -49,13 +49,17 @@ def new_index_name(limits: Limits, name: str) -> str:
 
 
 def _index_name(limits: Limits, name: str, pattern: re.Pattern[str]) -> str:
+    rules = (
+        "A name has lower-case letters, digits, - and _, starts with a letter, ends with a letter or a digit, and has 2 "
+        f"to {limits.index_name_bytes} characters."
+    )
     if name != "":
-        parameters.text("index_name", name)
+        try:
+            parameters.text("index_name", name)
+        except ConfigError as error:
+            raise ConfigError(f"{error.message} {rules}") from None
     if not pattern.fullmatch(name) or len(name.encode()) > limits.index_name_bytes:
-        raise ConfigError(
-            f"{name!r} cannot be the name of an index. A name has lower-case letters, digits, - and _, starts with a "
-            f"letter, ends with a letter or a digit, and has 2 to {limits.index_name_bytes} characters."
-        )
+        raise ConfigError(f"{name!r} cannot be the name of an index. {rules}")
     return name
 
 
