@@ -44,6 +44,8 @@ class VectorizeError(Exception):
 
     #: What a load had sent and seen acknowledged before it failed; empty outside of loads.
     progress: str = ""
+    #: Whether trying again cannot help until somebody changes something. Tasks fail at once then, without retries.
+    permanent: bool = False
 
     def __init__(self, message: str, **facts: Any) -> None:
         super().__init__(message)
@@ -68,6 +70,8 @@ def _rebuild(cls: type[VectorizeError], message: str, facts: dict[str, Any], pro
 class ConfigError(VectorizeError):
     """A connection or a parameter is wrong, found before anything was sent."""
 
+    permanent = True
+
 
 class SourceError(VectorizeError):
     """The source is missing, empty, cut off, unreadable, or changed while it was read.
@@ -90,6 +94,7 @@ class BadRowError(SourceError):
     line: int = 0
     offset: int = 0
     reason: str = ""
+    permanent = True
 
 
 class VectorsNotFoundError(VectorizeError):
@@ -130,6 +135,8 @@ class ApiError(VectorizeError):
 
 class TerminalApiError(ApiError):
     """Sending the same request again cannot help."""
+
+    permanent = True
 
 
 class AuthError(TerminalApiError):

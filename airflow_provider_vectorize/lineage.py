@@ -79,17 +79,10 @@ def collect(hook: Any, loaded: Loaded) -> None:
 
 
 def tell_outlets(outlets: Sequence[Any], outlet_events: Any, loaded: Loaded) -> None:
-    """Put the load's figures on the event of each outlet that is the loaded index."""
-    receipt = loaded.receipt
+    """Put the whole receipt on the event of each outlet that is the loaded index."""
     for outlet in outlets:
         if getattr(outlet, "uri", None) == loaded.asset_uri:
-            outlet_events[outlet].extra = {
-                "mutation_id": receipt.mutation_id,
-                "vectors": receipt.vectors,
-                "rejected": receipt.rejected,
-                "batches": receipt.batches,
-                "accepted_at": receipt.accepted_at,
-            }
+            outlet_events[outlet].extra = loaded.receipt.to_dict()
 
 
 def operator_lineage(loaded: Loaded) -> Any:

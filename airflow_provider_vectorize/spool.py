@@ -15,6 +15,7 @@ from airflow_provider_vectorize.load.encoding import EncodingError, encode_row
 from airflow_provider_vectorize.load.lines import Text
 from airflow_provider_vectorize.load.places import function_uri, is_function, row_place
 from airflow_provider_vectorize.load.source import SourceObject
+from airflow_provider_vectorize.quantities import counted, size
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def spooled(rows: Any, function: str) -> Iterator[str]:
             except EncodingError as error:
                 raise ConfigError(f"{row_place(uri, count)} cannot be written as JSON: {error}.") from None
         file.flush()
-        log.info("`%s` yielded %s rows (%s bytes of JSON).", uri, f"{count:,}", f"{os.path.getsize(file.name):,}")
+        log.info("`%s` yielded %s, %s.", uri, counted(count, "row"), size(os.path.getsize(file.name)))
         yield file.name
 
 

@@ -32,8 +32,6 @@ with DAG(
         task_id="load",
         index_name=INDEX,
         max_active_tis_per_dagrun=4,
-        # A shard's first object or part, and how many it has: big.ndjson#bytes=0-64000000 (1)
-        map_index_template="{{ task.source[0].rpartition('/')[2] }} ({{ task.source | length }})",
     ).expand_kwargs(plan.output)
 
     VectorizeMutationSensor(task_id="wait", mutation=load.output, deferrable=True)

@@ -5,13 +5,29 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
+from airflow_provider_vectorize import parameters
 from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.filters import check_filter
 from airflow_provider_vectorize.api.limits import PRESETS, Limits
 from airflow_provider_vectorize.errors import ConfigError, InvalidQueryError
 
+#: Checks of the words and numbers that callers give.
+INDEX_CHECKS: dict[str, parameters.Check] = {
+    "dimensions": parameters.optional(parameters.whole_number(1)),
+    "metric": parameters.optional(parameters.one_of(*get_args(m.Metric))),
+    "preset": parameters.optional(parameters.text),
+    "description": parameters.optional(parameters.any_text),
+}
+QUERY_CHECKS: Mapping[str, parameters.Check] = {
+    "top_k": parameters.whole_number(),
+    "return_values": parameters.flag,
+    "return_metadata": parameters.one_of(*get_args(m.ReturnMetadata)),
+}
+METADATA_INDEX_CHECKS: dict[str, parameters.Check] = {
+    "index_type": parameters.one_of(*get_args(m.MetadataIndexType)),
+}
 #: What can stand in a URL as the name of an index. An existing index may have a name that a new one cannot have.
 _ANY_INDEX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -33,11 +49,17 @@ def new_index_name(limits: Limits, name: str) -> str:
 
 
 def _index_name(limits: Limits, name: str, pattern: re.Pattern[str]) -> str:
-    if not isinstance(name, str) or not pattern.fullmatch(name) or len(name.encode()) > limits.index_name_bytes:
-        raise ConfigError(
-            f"{name!r} cannot be the name of an index. A name has lower-case letters, digits, - and _, starts with a "
-            f"letter, ends with a letter or a digit, and has 2 to {limits.index_name_bytes} characters."
-        )
+    rules = (
+        "A name has lower-case letters, digits, - and _, starts with a letter, ends with a letter or a digit, and has "
+        f"2 to {limits.index_name_bytes} characters."
+    )
+    if name != "":
+        try:
+            parameters.text("index_name", name)
+        except ConfigError as error:
+            raise ConfigError(f"{error.message} {rules}") from None
+    if not pattern.fullmatch(name) or len(name.encode()) > limits.index_name_bytes:
+        raise ConfigError(f"{name!r} cannot be the name of an index. {rules}")
     return name
 
 
@@ -54,6 +76,10 @@ def new_index(
 
     :raises ConfigError: neither or both ways were given, or no index can have the name.
     """
+    given = parameters.checked(
+        INDEX_CHECKS, dimensions=dimensions, metric=metric, preset=preset, description=description
+    )
+    dimensions = given["dimensions"]
     if (preset is None) == (dimensions is None and metric is None):
         raise ConfigError("An index is created either from a preset or from dimensions and a metric.")
     if preset is None and (dimensions is None or metric is None):
@@ -63,6 +89,15 @@ def new_index(
     if description is not None:
         body["description"] = description
     return body
+
+
+def dimensions_given(dimensions: Any) -> int | None:
+    """The number of dimensions, also from text.
+
+    :raises ConfigError: it is none.
+    """
+    checked: int | None = INDEX_CHECKS["dimensions"]("dimensions", dimensions)
+    return checked
 
 
 def difference(index: m.Index, dimensions: int | None, metric: str | None, preset: str | None) -> str:
@@ -94,6 +129,8 @@ def query(
     """
     if (vector is None) == (vector_id is None):
         raise ConfigError("A query needs either a vector or a vector_id, and not both.")
+    given = parameters.checked(QUERY_CHECKS, top_k=top_k, return_values=return_values, return_metadata=return_metadata)
+    top_k, return_values, return_metadata = given.values()
     cap = limits.top_k_full if return_values or return_metadata == "all" else limits.top_k
     if not 1 <= top_k <= cap:
         raise InvalidQueryError(
@@ -101,10 +138,15 @@ def query(
             f"and {limits.top_k_full} with return_values or return_metadata='all'."
         )
     body: dict[str, Any] = {"topK": top_k, "returnValues": return_values, "returnMetadata": return_metadata}
-    body |= {"vector": _floats(vector)} if vector is not None else {"vectorId": vector_id}
+    if vector is not None:
+        body["vector"] = _floats(vector)
+    else:
+        body["vectorId"] = parameters.vector_id("vector_id", vector_id)
     if namespace is not None:
-        body["namespace"] = namespace
+        body["namespace"] = parameters.any_text("namespace", namespace)
     if filter is not None:
+        if isinstance(filter, str):
+            parameters.refuse_text_of_a_value("filter", filter)
         check_filter(filter, limits)
         if filter:  # an empty one is the same as none
             body["filter"] = filter
@@ -112,6 +154,8 @@ def query(
 
 
 def _floats(vector: Sequence[float]) -> list[float]:
+    if isinstance(vector, str):
+        parameters.refuse_text_of_a_value("vector", vector)
     try:
         values = [float(value) for value in vector]  # numpy's numbers, too, which JSON would not take
     except (TypeError, ValueError):
@@ -121,16 +165,27 @@ def _floats(vector: Sequence[float]) -> list[float]:
     return values
 
 
+def metadata_index(property_name: str, index_type: m.MetadataIndexType) -> dict[str, Any]:
+    """The body that creates a metadata index.
+
+    :raises ConfigError: no property has such a name, or there is no such type.
+    """
+    return {
+        "propertyName": parameters.text("property_name", property_name),
+        "indexType": METADATA_INDEX_CHECKS["index_type"]("index_type", index_type),
+    }
+
+
 def parts(ids: Iterable[str], size: int) -> Iterator[list[str]]:
     """The ids in lists of so many.
 
-    :raises ConfigError: they are one string.
+    :raises ConfigError: they are no ids. Of a list all are checked before the first request.
     """
-    if isinstance(ids, str):
-        raise ConfigError(f"The ids are a list of strings; for one, write [{ids!r}].")
+    if not isinstance(ids, Iterator):
+        ids = parameters.ids("ids", ids)
     part: list[str] = []
-    for vector_id in ids:
-        part.append(vector_id)
+    for number, vector_id in enumerate(ids, 1):
+        part.append(parameters.vector_id(f"Item {number} of ids", vector_id))
         if len(part) == size:
             yield part
             part = []

@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
+from airflow_provider_vectorize import parameters
 from airflow_provider_vectorize.api import arguments
 from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.answers import result_as
@@ -81,6 +82,7 @@ class VectorizeClient(Transport):
         :raises IndexExistsError: there is one of that name.
         :raises ConfigError: neither or both ways were given.
         """
+        dimensions = arguments.dimensions_given(dimensions)
         body = arguments.new_index(
             self.limits, name, dimensions=dimensions, metric=metric, preset=preset, description=description
         )
@@ -118,6 +120,7 @@ class VectorizeClient(Transport):
         :return: the index, and whether it was created.
         :raises InvalidIndexConfigError: the one that is there has other dimensions or another metric.
         """
+        dimensions = arguments.dimensions_given(dimensions)
         try:
             return self.create_index(
                 name, dimensions=dimensions, metric=metric, preset=preset, description=description
@@ -284,13 +287,13 @@ class VectorizeClient(Transport):
     @_settles
     def create_metadata_index(self, name: str, property_name: str, index_type: m.MetadataIndexType) -> m.Mutation:
         """Make a property filterable, for vectors written after the index is visible. Once more is no error."""
-        body = {"propertyName": property_name, "indexType": index_type}
+        body = arguments.metadata_index(property_name, index_type)
         return self._write("create_metadata_index", name, "/metadata_index/create", body)
 
     @_settles
     def delete_metadata_index(self, name: str, property_name: str) -> m.Mutation:
         """Stop filtering by a property."""
-        body = {"propertyName": property_name}
+        body = {"propertyName": parameters.text("property_name", property_name)}
         return self._write("delete_metadata_index", name, "/metadata_index/delete", body)
 
     def list_metadata_indexes(self, name: str) -> list[m.MetadataIndex]:

@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
 from airflow_provider_vectorize.spool import spooled
+from airflow_provider_vectorize.tasks import fail_at_once
 
 _UPSERT_FIELDS = tuple(name for name in VectorizeUpsertOperator.template_fields if not name.startswith("source"))
 
@@ -63,8 +64,9 @@ class VectorizeUpsertDecoratedOperator(DecoratedOperator, VectorizeUpsertOperato
         """Call the function, write its rows down, load them, and return the receipt."""
         context_merge(context, self.op_kwargs)
         arguments = determine_kwargs(self.python_callable, self.op_args, context)
-        rows = self.python_callable(*self.op_args, **arguments)
-        with spooled(rows, self.python_callable.__name__) as self.source:
+        with self.on_index(context):  # wrong settings show before the function runs
+            rows = self.python_callable(*self.op_args, **arguments)
+        with fail_at_once(), spooled(rows, self.python_callable.__name__) as self.source:
             # Not DecoratedOperator's, which would call the function once more.
             return VectorizeUpsertOperator.execute(self, context)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_vectorize import lineage, provider_info, spool, storage
+from airflow_provider_vectorize import lineage, parameters, provider_info, spool, storage
 from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
@@ -17,15 +17,17 @@ from airflow_provider_vectorize.errors import AuthError, ConfigError, VectorizeE
 from airflow_provider_vectorize.hooks.connection import client_from, missing_connection, read_connection, variable_fault
 from airflow_provider_vectorize.hooks.endpoints import Endpoints
 from airflow_provider_vectorize.load.checkpoint import CheckpointStore
-from airflow_provider_vectorize.load.checks import Float32Text, Validation
+from airflow_provider_vectorize.load.checks import Float32Text, Validation, check_settings
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
-from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.load.plan import Plan, counted, plan
+from airflow_provider_vectorize.load.options import LOAD_CHECKS, PLAN_CHECKS, LoadOptions, OnBadRow
+from airflow_provider_vectorize.load.plan import Plan, plan, refuse_parts
+from airflow_provider_vectorize.load.progress import Observer, Progress
 from airflow_provider_vectorize.load.reasons import summary
 from airflow_provider_vectorize.load.source import SourceObject
 from airflow_provider_vectorize.load.survey import survey
 from airflow_provider_vectorize.metrics import LoadMetrics
+from airflow_provider_vectorize.quantities import counted, size
 
 
 class VectorizeHook(Endpoints, BaseHook):
@@ -132,7 +134,7 @@ class VectorizeHook(Endpoints, BaseHook):
         validation: Validation = "full",
         float32_text: Float32Text = "auto",
         unparsable_behavior: m.UnparsableBehavior = "error",
-        on_bad_row: Literal["fail", "dead_letter"] = "fail",
+        on_bad_row: OnBadRow = "fail",
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,
         max_in_flight: int = 4,
@@ -172,33 +174,37 @@ class VectorizeHook(Endpoints, BaseHook):
         :raises BadRowError: a bad row, with its object, line and byte.
         :raises ApiError: what Vectorize said; :attr:`progress` tells what it had accepted before.
         """
-        if max_in_flight < 1:
-            raise ConfigError(f"max_in_flight has to be 1 or more, not {max_in_flight}.")
-        if on_bad_row not in ("fail", "dead_letter"):
-            raise ConfigError(f"on_bad_row has to be 'fail' or 'dead_letter', not {on_bad_row!r}.")
-        if unparsable_behavior not in ("error", "discard"):
-            raise ConfigError(f"unparsable_behavior has to be 'error' or 'discard', not {unparsable_behavior!r}.")
-        if (on_bad_row == "dead_letter") != bool(dead_letter_path):
-            raise ConfigError("on_bad_row='dead_letter' and a dead_letter_path go together: give both or neither.")
-        target = storage.StoredFile(dead_letter_path, source_conn_id) if dead_letter_path else None
-        letters = DeadLetters(target, run_name(identity)) if target else None
-        options = LoadOptions(
+        index_name = parameters.text("index_name", index_name)
+        source = parameters.paths("source", source)
+        source_conn_id = parameters.optional(parameters.text, empty_is_none=True)("source_conn_id", source_conn_id)
+        dead_letter_path = parameters.optional(parameters.path)("dead_letter_path", dead_letter_path)
+        given = parameters.checked(
+            LOAD_CHECKS,
+            operation=operation,
             validation=validation,
             float32_text=float32_text,
             unparsable_behavior=unparsable_behavior,
-            dead_letters=letters,
+            on_bad_row=on_bad_row,
             max_bad_rows=max_bad_rows,
             max_in_flight=max_in_flight,
             limits=self.limits,
         )
+        check_settings(given["validation"], given["float32_text"])
+        if (given.pop("on_bad_row") == "dead_letter") != bool(dead_letter_path):
+            raise ConfigError("on_bad_row='dead_letter' and a dead_letter_path go together: give both or neither.")
+        operation = given.pop("operation")
+        target = storage.StoredFile(dead_letter_path, source_conn_id) if dead_letter_path else None
+        letters = DeadLetters(target, run_name(identity)) if target else None
+        options = LoadOptions(**given, dead_letters=letters)
         with client_from(self.connection(), limits=self.limits) as client:
             self._loading = client
             found = storage.find(source, source_conn_id)
             if target:
                 _refuse_overlap(target, found, source, source_conn_id)
             objects = spool.named(found)
-            self.log.info("Index %s, %s of %s.", index_name, operation, _described(objects))
+            self.log.info("%s", _beginning(index_name, operation, objects))
             index = client.get_index(index_name)
+            observer = _LastProgress(LoadMetrics(index_name))
             receipt = run(
                 client,
                 operation,
@@ -207,7 +213,7 @@ class VectorizeHook(Endpoints, BaseHook):
                 options,
                 checkpoints,
                 identity or {},
-                LoadMetrics(index_name),
+                observer,
                 earlier_attempt=is_retry(self._context),
             )
         self.loaded = lineage.Loaded(
@@ -219,14 +225,7 @@ class VectorizeHook(Endpoints, BaseHook):
             receipt=receipt,
         )
         lineage.collect(self, self.loaded)
-        self.log.info(
-            "%s vectors acknowledged, batches: %d (%.1f MB), rows rejected: %d, last mutation: %s",
-            f"{receipt.vectors:,}",
-            receipt.batches,
-            receipt.bytes_sent / 1e6,
-            receipt.rejected,
-            receipt.mutation_id,
-        )
+        self.log.info("%s", observer.last.summary() if observer.last else "")
         if receipt.rejected:
             where = f"written to {receipt.dead_letter_path}" if receipt.dead_letter_path else "named above"
             self.log.warning(
@@ -261,8 +260,13 @@ class VectorizeHook(Endpoints, BaseHook):
         :raises ConfigError: the load cannot fit into the index.
         :raises SourceError: an object is missing, nothing matches, or there are no rows.
         """
+        index_name = parameters.text("index_name", index_name)
+        source = parameters.paths("source", source)
+        source_conn_id = parameters.optional(parameters.text, empty_is_none=True)("source_conn_id", source_conn_id)
+        given = parameters.checked(PLAN_CHECKS, shards=shards, mb_per_second=mb_per_second, limits=self.limits)
         with self.get_conn() as client:
             objects = storage.find(source, source_conn_id)
+            refuse_parts(objects)
             seen = survey(objects)
             info = client.get_index_info(index_name)
             ids = seen.ids(self.limits.ids_per_get)
@@ -270,15 +274,13 @@ class VectorizeHook(Endpoints, BaseHook):
             found = plan(
                 objects,
                 seen,
-                shards=shards,
+                **given,
                 room=max(0, self.limits.vectors_per_index - info.vector_count),
                 share_new=1 - len(there) / len(ids) if ids else 1.0,
                 quota=client.pacer.quota,
                 reserve=client.pacer.reserve,
-                mb_per_second=mb_per_second,
-                limits=self.limits,
             )
-        self.log.info("Plan for index %s: %s", index_name, found.told())
+        self.log.info('Planned a load of index "%s": %s', index_name, found.told())
         return found
 
     def stop(self) -> None:
@@ -309,6 +311,19 @@ def _refuse_overlap(
         )
 
 
-def _described(objects: Sequence[SourceObject]) -> str:
-    count, size = counted(len(objects), "object"), sum(item.size or 0 for item in objects) / 1e6
-    return f"{count}, {size:,.1f} MB as stored, {'the first ' if len(objects) > 1 else ''}{objects[0].uri}"
+class _LastProgress:
+    """Keeps the last progress of a load, for the line at its end, and passes each on."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.last: Progress | None = None
+        self._observer = observer
+
+    def __call__(self, progress: Progress) -> None:
+        self.last = progress
+        self._observer(progress)
+
+
+def _beginning(index_name: str, operation: str, objects: Sequence[SourceObject]) -> str:
+    what = f"{counted(len(objects), 'object')} ({size(sum(item.size or 0 for item in objects))} as stored)"
+    first = ", the first is" if len(objects) > 1 else ":"
+    return f'Loading {what} into index "{index_name}" by {operation}{first} {objects[0].uri}'

@@ -1,9 +1,9 @@
-"""Links on a load's task page. The task leaves their addresses in XCom while it runs."""
+"""Links on the pages of tasks. The task leaves their addresses in XCom while it runs."""
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, TaskInstanceKey, XCom
 
@@ -15,27 +15,37 @@ DEAD_LETTER_LINK = "vectorize_dead_letter_link"
 
 
 class VectorizeIndexLink(BaseOperatorLink):
-    """To the index in Cloudflare's dashboard."""
+    """Links to the index in Cloudflare's dashboard, or to the page of the local Vectorize."""
 
     name = "Vectorize index"
+    #: Airflow 3 reads the address where the task leaves it when it starts, not only after the task has ended.
+    xcom_key = INDEX_LINK
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
-        """The address, or nothing where the task did not come so far."""
+        """Return the address, or nothing if the task has not left one."""
         return XCom.get_value(key=INDEX_LINK, ti_key=ti_key) or ""
 
 
 class VectorizeDeadLetterLink(BaseOperatorLink):
-    """To the file of dead letters, where there is one."""
+    """Links to the file of dead letters, if there is one."""
 
     name = "Dead letters"
+    xcom_key = DEAD_LETTER_LINK
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
-        """The address, or nothing where no row was bad."""
+        """Return the address, or nothing if no row was bad."""
         return XCom.get_value(key=DEAD_LETTER_LINK, ti_key=ti_key) or ""
 
 
-def dashboard_url(account_id: str, index_name: str) -> str:
-    """Where Cloudflare's dashboard shows an index."""
+def index_url(base_url: str, account_id: str, index_name: str) -> str:
+    """Return the address of the page that shows an index.
+
+    :param base_url: The API's base URL. Cloudflare's API, and whatever stands before it, speaks HTTPS. The local
+        Vectorize speaks plain HTTP, and its page lists all its indexes.
+    """
+    address = urlsplit(base_url)
+    if address.scheme == "http":
+        return f"http://{address.netloc}/"
     return f"https://dash.cloudflare.com/{quote(account_id)}/ai/vectorize/{quote(index_name)}"
 
 

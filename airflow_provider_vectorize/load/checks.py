@@ -11,9 +11,12 @@ import msgspec
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.load.vectors import Checked, Float32Check, FullCheck, LightCheck, RowProblem
+from airflow_provider_vectorize.parameters import one_of
 
 Validation = Literal["full", "light", "off"]
 Float32Text = Literal["auto", "always", "never"]
+VALIDATION = one_of(*get_args(Validation))
+FLOAT32_TEXT = one_of(*get_args(Float32Text))
 
 
 class Check(Protocol):
@@ -124,6 +127,17 @@ class AutoCheck:
                 self._check = self._plain
 
 
+def check_settings(validation: Validation, float32_text: Float32Text) -> None:
+    """Check the two settings, alone and together.
+
+    :raises ConfigError: one has no meaning, or values are to be rewritten but not parsed.
+    """
+    VALIDATION("validation", validation)
+    FLOAT32_TEXT("float32_text", float32_text)
+    if validation != "full" and float32_text == "always":
+        raise ConfigError("float32_text='always' needs validation='full': what is not parsed cannot be rewritten.")
+
+
 def choose_check(dimensions: int, limits: Limits, validation: Validation, float32_text: Float32Text) -> Check:
     """The check that the settings ask for.
 
@@ -133,12 +147,7 @@ def choose_check(dimensions: int, limits: Limits, validation: Validation, float3
         float32; this needs ``full``. ``always`` and ``never`` mean what they say.
     :raises ConfigError: the two do not go together.
     """
-    if validation not in get_args(Validation):
-        raise ConfigError(f"validation has to be 'full', 'light' or 'off', not {validation!r}.")
-    if float32_text not in get_args(Float32Text):
-        raise ConfigError(f"float32_text has to be 'auto', 'always' or 'never', not {float32_text!r}.")
-    if validation != "full" and float32_text == "always":
-        raise ConfigError("float32_text='always' needs validation='full': what is not parsed cannot be rewritten.")
+    check_settings(validation, float32_text)
     if validation == "off":
         return NoCheck()
     if validation == "light":

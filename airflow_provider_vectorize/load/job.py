@@ -117,8 +117,9 @@ def _nothing(objects: Sequence[SourceObject], receipt: Receipt) -> SourceError:
     names = objects[0].uri + (f" and {len(objects) - 1} more" if len(objects) > 1 else "")
     if receipt.rejected:
         return SourceError(
-            f"All {receipt.rejected} rows of {names} are bad: nothing was loaded. The first ones are named above.",
+            f"All {receipt.rejected:,} rows of {names} are bad: nothing was loaded. The first ones are named above.",
             uri=objects[0].uri,
+            permanent=True,
         )
     return SourceError(f"The source is empty: {names} has no rows, so nothing was loaded.", uri=objects[0].uri)
 

@@ -19,6 +19,7 @@ from airflow_provider_vectorize.load.places import row_label
 from airflow_provider_vectorize.load.reasons import count_reasons
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Receipt
 from airflow_provider_vectorize.load.rows import BadRow
+from airflow_provider_vectorize.quantities import counted
 
 log = logging.getLogger(__name__)
 
@@ -102,20 +103,23 @@ class Ledger:
             # Without a file the log is the only place where a dropped row is written down.
             if count < NAMED_ROWS or not self._letters:
                 label = row_label(self._uris[row.mark.object], row.mark.line)
-                log.warning("%s: %s (%s)", label, row.reason, where)
+                log.warning("Rejected a row: %s (%s, %s)", row.reason, label, where)
             elif count == NAMED_ROWS:
-                log.warning("Further bad rows are not named here: see %s", self._letters.target.uri)
+                log.warning("Further rejected rows are not logged. They are in %s", self._letters.target.uri)
             yield row
 
     def told(self) -> str:
         """What to tell the person who reads of a failure."""
         receipt = self.receipt
-        more = f" {self._halved:,} vectors of a batch that was not finished were written, too." if self._halved else ""
+        more = (
+            f" Another {counted(self._halved, 'vector')} of an unfinished batch were written." if self._halved else ""
+        )
         if not receipt.batches:
             return f"{'No whole batch' if more else 'Nothing'} was acknowledged before that.{more}"
-        again = "goes on after them" if self._keeper.durable else "sends them again, which changes nothing"
+        again = "continues after them" if self._keeper.durable else "sends them again, which changes nothing"
         return (
-            f"Before that, {receipt.vectors:,} vectors in {receipt.batches} batches were acknowledged "
+            f"Before that, {counted(receipt.vectors, 'vector')} in {counted(receipt.batches, 'batch', 'batches')} "
+            f"were acknowledged "
             f"(last mutation {receipt.mutation_id}); a retry {again}.{more}"
         )
 

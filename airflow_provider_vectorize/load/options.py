@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
-from airflow_provider_vectorize.api.models import UnparsableBehavior
-from airflow_provider_vectorize.load.checks import Float32Text, Validation
+from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
+from airflow_provider_vectorize.load.checks import FLOAT32_TEXT, VALIDATION, Float32Text, Validation
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
+from airflow_provider_vectorize.parameters import (
+    Check,
+    flag,
+    instance_of,
+    one_of,
+    optional,
+    positive_number,
+    whole_number,
+)
+
+OnBadRow = Literal["fail", "dead_letter"]
+
+#: Checks of the words and numbers that callers give for a load, and for a plan.
+LOAD_CHECKS: Mapping[str, Check] = {
+    "operation": one_of(*get_args(Operation)),
+    "validation": VALIDATION,
+    "float32_text": FLOAT32_TEXT,
+    "unparsable_behavior": one_of(*get_args(UnparsableBehavior)),
+    "on_bad_row": one_of(*get_args(OnBadRow)),
+    "max_bad_rows": whole_number(0),
+    "max_in_flight": whole_number(1),
+    "durable": flag,
+    "limits": instance_of(Limits),
+}
+PLAN_CHECKS: Mapping[str, Check] = {
+    "shards": whole_number(1),
+    "mb_per_second": optional(positive_number),
+    "limits": instance_of(Limits),
+}
 
 
 @dataclass(frozen=True)

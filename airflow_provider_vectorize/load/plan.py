@@ -12,8 +12,11 @@ from airflow_provider_vectorize.api.retry import QUOTA
 from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.load import parts
 from airflow_provider_vectorize.load.compressed import is_compressed
+from airflow_provider_vectorize.load.options import PLAN_CHECKS
 from airflow_provider_vectorize.load.shards import Item, Piece, deal
 from airflow_provider_vectorize.load.survey import Survey, Surveyed
+from airflow_provider_vectorize.parameters import checked
+from airflow_provider_vectorize.quantities import counted, size
 
 #: Requests of a task beside its batches: what index it is, and the samples before the last batch.
 REQUESTS_A_TASK = 2
@@ -64,21 +67,26 @@ class Plan:
         return asdict(self) | {"shards": len(self.shards)}
 
     def told(self) -> str:
-        """For the log."""
-        way = "at the rate given" if self.minutes_by == "rate" else "at least, by the account's budget"
+        """Return the plan as sentences for the log."""
+        way = "at the given rate" if self.minutes_by == "rate" else "at least, by the account's budget of requests"
+        minutes = f"{self.minutes:,.1f} minutes" if self.minutes else "Less than a minute"
         return (
-            f"{counted(self.objects, 'object')}, {self.stored_bytes / 1e6:,.1f} MB as stored, in "
-            f"{counted(len(self.shards), 'shard')} of at most {self.largest_shard_bytes / 1e6:,.1f} MB of text. About "
+            f"{counted(self.objects, 'object')} ({size(self.stored_bytes)} as stored) in "
+            f"{counted(len(self.shards), 'shard')} of at most {size(self.largest_shard_bytes)} of text. About "
             f"{counted(self.vectors, 'vector')}, {self.new_vectors:,} of them new to the index, which has room for "
-            f"{self.room:,}. About {self.bytes_to_send / 1e6:,.1f} MB to send in {counted(self.requests, 'request')} "
+            f"{self.room:,}. About {size(self.bytes_to_send)} to send in {counted(self.requests, 'request')} "
             f"({self.budget_share:.0%} of the budget of five minutes), "
-            f"{counted(self.processing_jobs, 'processing job')}, {self.minutes:,.1f} minutes {way}."
+            f"{counted(self.processing_jobs, 'processing job')}. {minutes} {way}."
         )
 
 
-def counted(count: int, thing: str) -> str:
-    """A number of things, for a person."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+def refuse_parts(objects: Sequence[Surveyed]) -> None:
+    """Refuse a source that a plan has cut already.
+
+    :raises ConfigError: one of its names is that of a part of an object.
+    """
+    if odd := [item.uri for item in objects if parts.whole(item.uri) != item.uri]:
+        raise ConfigError(f"{odd[0]} is named like a part of an object: only whole objects can be planned.")
 
 
 def plan(
@@ -106,12 +114,8 @@ def plan(
     :raises ConfigError: the index cannot take so many vectors, or a parameter is wrong.
     :raises SourceError: an object cannot be cut, since it has no lines.
     """
-    if shards < 1:
-        raise ConfigError(f"shards has to be 1 or more, not {shards}.")
-    if mb_per_second is not None and not mb_per_second > 0:
-        raise ConfigError(f"mb_per_second has to be more than 0, not {mb_per_second}.")
-    if odd := [item.uri for item in objects if parts.whole(item.uri) != item.uri]:
-        raise ConfigError(f"{odd[0]} is named like a part of an object: only whole objects can be planned.")
+    checked(PLAN_CHECKS, shards=shards, mb_per_second=mb_per_second, limits=limits)
+    refuse_parts(objects)
     sizes_of_text = [math.ceil((item.size or 0) * ratio) for item, ratio in zip(objects, seen.ratios, strict=True)]
     items, shared_out = _deal(objects, sizes_of_text, shards)
     text_bytes = sum(item.size for item in items)

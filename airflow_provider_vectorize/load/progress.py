@@ -9,6 +9,7 @@ from airflow_provider_vectorize.load.compressed import is_compressed
 from airflow_provider_vectorize.load.lines import Mark
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.source import SourceObject
+from airflow_provider_vectorize.quantities import counted, duration, rate, size
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,39 @@ class Progress:
         return (1 - self.share) / new * self.seconds if self.share and new > 0 else None
 
     def __str__(self) -> str:
-        """One line for the log."""
+        """Return one line for the log while the load runs."""
         receipt, new = self.receipt, self.receipt.bytes_sent - self.before.bytes_sent
-        rate = new / 1e6 / self.seconds if self.seconds else 0.0
-        share = "" if self.share is None else f"{self.share:.0%} of the source: "
-        parts = [f"{share}{receipt.vectors:,} vectors, {receipt.bytes_sent / 1e6:,.1f} MB sent, {rate:,.1f} MB/s"]
+        share = "" if self.share is None else f" ({self.share:.0%} of the source)"
+        parts = [
+            f"Uploaded {counted(receipt.vectors, 'vector')}{share}, {size(receipt.bytes_sent)} sent",
+            rate(new, self.seconds),
+        ]
         if self.seconds_left:
-            parts.append(f"about {_duration(self.seconds_left)} left")
+            parts.append(f"about {duration(self.seconds_left)} left")
         if receipt.rejected:
-            parts.append(f"rows rejected: {receipt.rejected:,}")
-        parts.append(f"requests: {self.requests}, in flight: {self.in_flight}, retries: {self.retries}")
-        if self.waited >= 1:
-            parts.append(f"lost to rate limits: {_duration(self.waited)}")
-        return ", ".join(parts)
+            parts.append(f"{counted(receipt.rejected, 'row')} rejected")
+        parts += [counted(self.requests, "request"), f"{self.in_flight:,} in flight"]
+        parts.append(counted(self.retries, "retry", "retries"))
+        return ", ".join(parts) + self._lost
+
+    def summary(self) -> str:
+        """Return one line for the log at the end of the load."""
+        receipt, before = self.receipt, self.before
+        lasted = f"{self.seconds:.1f} s" if self.seconds < 10 else duration(self.seconds)
+        batches, sent = receipt.batches - before.batches, receipt.bytes_sent - before.bytes_sent
+        line = f"Uploaded {counted(receipt.vectors - before.vectors, 'vector')} in {counted(batches, 'request')}"
+        line += f" ({size(sent)}) in {lasted}, {rate(sent, self.seconds)}"
+        if before.vectors:
+            line += f", after {counted(before.vectors, 'vector')} in earlier attempts"
+        if receipt.rejected:
+            line += f", {counted(receipt.rejected, 'row')} rejected"
+        if self.retries:
+            line += f", {counted(self.retries, 'retry', 'retries')}"
+        return f"{line}{self._lost}. Last mutation: {receipt.mutation_id}."
+
+    @property
+    def _lost(self) -> str:
+        return f", {duration(self.waited)} lost to rate limits" if self.waited >= 1 else ""
 
 
 #: Is told of a load's progress every few seconds, and at its end.
@@ -76,11 +97,3 @@ def share_done(objects: Sequence[SourceObject], upto: Mark) -> float | None:
     if current and not is_compressed(current.key, current.encoding):
         done += min(upto.offset, known[upto.object])
     return done / sum(known)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes >= 10 else f"{minutes} min {rest} s" if minutes else f"{rest} s"

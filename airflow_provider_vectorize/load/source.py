@@ -85,4 +85,4 @@ def read_rows(objects: Sequence[SourceObject], check: Check, done: Done) -> Iter
                 f"{item.uri} changed while it was read. Load it again when whoever writes it is done.", uri=item.uri
             )
         if empty:
-            log.warning("%s has no rows.", item.uri)
+            log.warning("Skipped an object without rows: %s", item.uri)

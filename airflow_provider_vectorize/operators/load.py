@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
 from airflow_provider_vectorize.durable import attempt_identity, checkpoints, run_identity
+from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.lineage import operator_lineage, tell_outlets
 from airflow_provider_vectorize.links.load import (
     DEAD_LETTER_LINK,
-    INDEX_LINK,
     VectorizeDeadLetterLink,
     VectorizeIndexLink,
-    dashboard_url,
     object_url,
 )
 from airflow_provider_vectorize.load.checks import Float32Text, Validation
+from airflow_provider_vectorize.load.options import LOAD_CHECKS, OnBadRow
+from airflow_provider_vectorize.parameters import Check, flag, paths
+from airflow_provider_vectorize.tasks import IndexTask
+
+#: Room that Airflow has for the name of a mapped task.
+LABEL_CHARACTERS = 250
 
 
-class VectorizeUpsertOperator(BaseOperator):
+class VectorizeUpsertOperator(IndexTask, BaseOperator):
     """Insert or replace vectors: stream ndjson from upstream storage into an index.
 
     When the task is green, Vectorize has acknowledged every good row and every bad one is accounted for. They can
@@ -48,16 +53,19 @@ class VectorizeUpsertOperator(BaseOperator):
     :param source_conn_id: the storage's connection. (templated)
     :param validation: ``full``: every row is parsed and checked before it is sent. ``light``: values are only counted.
         ``off``: rows are sent as they stand. What is not found here Vectorize finds, and costs more requests.
+        (templated)
     :param float32_text: ``auto``: where it saves a tenth or more, values travel as the shortest text of the same
-        float32, which is what Vectorize stores. ``always``, ``never``. Needs ``validation="full"``.
+        float32, which is what Vectorize stores. ``always``, ``never``. Needs ``validation="full"``. (templated)
     :param unparsable_behavior: ``error``: a line that is no vector in JSON is a bad row like others. ``discard``:
-        it is dropped, counted in ``rejected`` and written to the log or the dead-letter file.
+        it is dropped, counted in ``rejected`` and written to the log or the dead-letter file. (templated)
     :param on_bad_row: ``fail`` the task and name the line, or ``dead_letter``: write the row down and go on.
+        (templated)
     :param dead_letter_path: where to: an ndjson file at the same storage, empty if no row is bad. Each run needs its
         own, so put ``{{ run_id }}`` into its name, and ``{{ ti.map_index }}`` if the task is mapped. A retry or a
         cleared task replaces its own letters; a file that holds anything else fails the task. (templated)
-    :param max_bad_rows: with more than this the task fails all the same.
-    :param max_in_flight: requests under way at a time. Rows with the same id keep their order all the same.
+    :param max_bad_rows: the task fails once more than this many rows are rejected. (templated)
+    :param max_in_flight: maximum number of concurrent requests. Rows that share an id are still written in order.
+        (templated)
     :param durable: keep checkpoints between retries, on Airflow 3.3 and newer. "Clear" starts over.
     :param limits: Cloudflare's limits, where your account's differ.
     :param vectorize_conn_id: the connection to Vectorize. (templated)
@@ -71,11 +79,19 @@ class VectorizeUpsertOperator(BaseOperator):
         "index_name",
         "source",
         "source_conn_id",
+        "validation",
+        "float32_text",
+        "unparsable_behavior",
+        "on_bad_row",
         "dead_letter_path",
+        "max_bad_rows",
+        "max_in_flight",
         "vectorize_conn_id",
     )
+    parameter_checks: ClassVar[Mapping[str, Check]] = LOAD_CHECKS
     ui_color = "#fbe0c6"
     operator_extra_links = (VectorizeIndexLink(), VectorizeDeadLetterLink())
+    default_map_index_template = "{{ task.source_label }}"
 
     def __init__(
         self,
@@ -86,7 +102,7 @@ class VectorizeUpsertOperator(BaseOperator):
         validation: Validation = "full",
         float32_text: Float32Text = "auto",
         unparsable_behavior: UnparsableBehavior = "error",
-        on_bad_row: Literal["fail", "dead_letter"] = "fail",
+        on_bad_row: OnBadRow = "fail",
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,
         max_in_flight: int = 4,
@@ -110,41 +126,49 @@ class VectorizeUpsertOperator(BaseOperator):
         self.durable = durable
         self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
+        self.check_literals()
         self._hook: VectorizeHook | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Load, and return the receipt."""
-        self._hook = VectorizeHook(self.vectorize_conn_id, limits=self.limits, context=context)
-        receipt = self._hook.load(
-            self.index_name,
-            self.source if isinstance(self.source, str) else list(self.source),
-            operation=self.operation,
-            source_conn_id=self.source_conn_id,
-            validation=self.validation,
-            float32_text=self.float32_text,
-            unparsable_behavior=self.unparsable_behavior,
-            on_bad_row=self.on_bad_row,
-            dead_letter_path=self.dead_letter_path,
-            max_bad_rows=self.max_bad_rows,
-            max_in_flight=self.max_in_flight,
-            checkpoints=checkpoints(context) if self.durable else None,
-            identity=attempt_identity(context) | run_identity(context),
-        )
-        self._tell(context)
+        """Load the source, and return the receipt."""
+        run_by_airflow = "ti" in context
+        with self.on_index(context):
+            if self.do_xcom_push and run_by_airflow:
+                # Airflow looks for each link when the task ends, and logs an error for one that is missing.
+                context["ti"].xcom_push(key=DEAD_LETTER_LINK, value="")
+            self._hook = VectorizeHook(self.vectorize_conn_id, limits=self.limits, context=context)
+            receipt = self._hook.load(
+                self.index_name,
+                self.source,
+                operation=self.operation,
+                source_conn_id=self.source_conn_id,
+                validation=self.validation,
+                float32_text=self.float32_text,
+                unparsable_behavior=self.unparsable_behavior,
+                on_bad_row=self.on_bad_row,
+                dead_letter_path=self.dead_letter_path,
+                max_bad_rows=self.max_bad_rows,
+                max_in_flight=self.max_in_flight,
+                checkpoints=checkpoints(context) if run_by_airflow and flag("durable", self.durable) else None,
+                identity=attempt_identity(context) | run_identity(context) if run_by_airflow else None,
+            )
+        self._publish(context)
         return receipt
 
-    def _tell(self, context: Context) -> None:
-        """Leave links for the task's page, and figures on the events of the index's asset."""
+    def _publish(self, context: Context) -> None:
+        """Leave the link to the dead letters, and the receipt on the events of the index's asset."""
         loaded = self._hook.loaded if self._hook else None
         if loaded is None:
             return
-        if self.do_xcom_push:
-            context["ti"].xcom_push(key=INDEX_LINK, value=dashboard_url(loaded.account_id, self.index_name))
-            # Also where there is none: Airflow looks for it in any case, and logs an error for what is missing.
-            letters = object_url(loaded.dead_letters) if loaded.dead_letters else ""
-            context["ti"].xcom_push(key=DEAD_LETTER_LINK, value=letters)
-        if self.outlets:
+        if loaded.dead_letters and self.do_xcom_push and "ti" in context:
+            context["ti"].xcom_push(key=DEAD_LETTER_LINK, value=object_url(loaded.dead_letters))
+        if self.outlets and "outlet_events" in context:
             tell_outlets(self.outlets, context["outlet_events"], loaded)
+
+    @property
+    def source_label(self) -> str:
+        """What this task loads, in a few words: the name of a mapped task in Airflow's pages."""
+        return label(self.source)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """The objects and their sizes; the index, its shape, and the rows written."""
@@ -165,3 +189,15 @@ class VectorizeInsertOperator(VectorizeUpsertOperator):
     """
 
     operation: ClassVar[Operation] = "insert"
+
+
+def label(source: Any) -> str:
+    """Return a short name of a source: the last folder and the name of its first object, and how many more it has."""
+    try:
+        names = paths("source", source)
+    except ConfigError:  # the load itself says what is wrong
+        return ""
+    first = names[0].partition("://")[2] or names[0]
+    short = "/".join(first.rpartition("@")[2].strip("/").split("/")[-2:])
+    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+    return short[-(LABEL_CHARACTERS - len(more)) :] + more

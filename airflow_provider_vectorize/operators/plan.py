@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.load.options import PLAN_CHECKS
+from airflow_provider_vectorize.parameters import Check
+from airflow_provider_vectorize.tasks import IndexTask
 
 #: The key in XCom of what the load will cost.
 SUMMARY = "summary"
 
 
-class VectorizePlanLoadOperator(BaseOperator):
+class VectorizePlanLoadOperator(IndexTask, BaseOperator):
     """Share a large source out among mapped tasks, and say what its load will cost. Nothing is written.
 
     A few small reads of the source and two or three requests to Vectorize, however large it is. Used alone, it tells
@@ -33,17 +36,25 @@ class VectorizePlanLoadOperator(BaseOperator):
     :param index_name: an index that is there. (templated)
     :param source: a URI, a path, a glob, or a list of them, as for the load. (templated)
     :param shards: how many tasks at the most. A large plain object is cut into parts of 16 MB or more, each of whole
-        lines; compressed objects are not cut.
+        lines; compressed objects are not cut. (templated)
     :param source_conn_id: the storage's connection. (templated)
     :param mb_per_second: what all tasks together send, as you measured it. With it, ``minutes`` is how long the load
-        takes; without, the least that the account's budget of requests allows.
+        takes; without, the least that the account's budget of requests allows. (templated)
     :param limits: Cloudflare's limits, where your account's differ.
     :param vectorize_conn_id: the connection to Vectorize. (templated)
     :raises ConfigError: the load cannot fit into the index.
     :raises SourceError: an object is missing, nothing matches, or there are no rows.
     """
 
-    template_fields: Sequence[str] = ("index_name", "source", "source_conn_id", "vectorize_conn_id")
+    template_fields: Sequence[str] = (
+        "index_name",
+        "source",
+        "shards",
+        "source_conn_id",
+        "mb_per_second",
+        "vectorize_conn_id",
+    )
+    parameter_checks: ClassVar[Mapping[str, Check]] = PLAN_CHECKS
     ui_color = "#fbe0c6"
 
     def __init__(
@@ -66,16 +77,18 @@ class VectorizePlanLoadOperator(BaseOperator):
         self.mb_per_second = mb_per_second
         self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
+        self.check_literals()
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Plan, and return what to map over."""
-        plan = VectorizeHook(self.vectorize_conn_id, limits=self.limits).plan(
-            self.index_name,
-            self.source if isinstance(self.source, str) else list(self.source),
-            shards=self.shards,
-            source_conn_id=self.source_conn_id,
-            mb_per_second=self.mb_per_second,
-        )
-        if self.do_xcom_push:
+        """Plan the load, and return what to map over."""
+        with self.on_index(context):
+            plan = VectorizeHook(self.vectorize_conn_id, limits=self.limits).plan(
+                self.index_name,
+                self.source,
+                shards=self.shards,
+                source_conn_id=self.source_conn_id,
+                mb_per_second=self.mb_per_second,
+            )
+        if self.do_xcom_push and "ti" in context:
             context["ti"].xcom_push(key=SUMMARY, value=plan.summary())
         return plan.kwargs()

@@ -183,15 +183,11 @@ def test_the_quickstart_needs_nothing_but_a_connection_and_finds_what_is_near(
     assert "0.63  To clear a task is to make it run again from the start." in airflow.log.text
 
 
-def test_what_starts_after_a_load_takes_the_mutations_from_the_events(airflow: Airflow) -> None:
+def test_what_starts_after_a_load_takes_the_receipts_from_the_events(airflow: Airflow) -> None:
     find = airflow.bag.dags["after_load"].task_dict["loaded"].python_callable
+    events = [SimpleNamespace(extra={"mutation_id": one, "index_name": "docs"}) for one in "ab"]
 
-    assert find({
-        "the asset": [SimpleNamespace(extra={"mutation_id": "a"}), SimpleNamespace(extra={"mutation_id": "b"})]
-    }) == [
-        "a",
-        "b",
-    ]
+    assert find({"the asset": [*events, SimpleNamespace(extra={})]}) == [event.extra for event in events]
 
 
 def test_a_load_whose_index_is_an_asset_runs_and_by_hand_the_other_dag_skips(

@@ -51,8 +51,8 @@ def test_what_was_acknowledged_is_in_the_checkpoint_and_is_not_sent_again(
     acknowledged = {one.mutation_id for one in books.acknowledged()}
     assert set(store.value["receipt"]["mutation_ids"] if store.value else []) == acknowledged
     if after:
-        assert f"Before that, {vectors_in(store)} vectors in {len(acknowledged)} batches" in str(caught.value)
-        assert "a retry goes on after them" in str(caught.value)
+        assert f"Before that, {vectors_in(store)} vectors in {len(acknowledged)} batch" in str(caught.value)
+        assert "a retry continues after them" in str(caught.value)
     else:
         assert in_flight > 1 or "Nothing was acknowledged before that." in str(caught.value)
 

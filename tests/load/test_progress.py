@@ -35,20 +35,45 @@ HALF = Progress(
 
 def test_the_line_says_how_far_how_fast_how_long_and_what_went_wrong() -> None:
     assert str(HALF) == (
-        "50% of the source: 1,250,000 vectors, 12,000.0 MB sent, 60.0 MB/s, about 3 min 20 s left, rows rejected: 3, "
-        "requests: 253, in flight: 4, retries: 3, lost to rate limits: 1 min 15 s"
+        "Uploaded 1,250,000 vectors (50% of the source), 12,000.0 MB sent, 60.0 MB/s, about 3 min 20 s left, "
+        "3 rows rejected, 253 requests, 4 in flight, 3 retries, 1 min 15 s lost to rate limits"
     )
 
 
 def test_what_is_not_known_is_not_said() -> None:
     line = str(replace(HALF, share=None, waited=0.0, receipt=replace(HALF.receipt, rejected=0)))
-    assert line == "1,250,000 vectors, 12,000.0 MB sent, 60.0 MB/s, requests: 253, in flight: 4, retries: 3"
+    assert line == "Uploaded 1,250,000 vectors, 12,000.0 MB sent, 60.0 MB/s, 253 requests, 4 in flight, 3 retries"
     assert replace(HALF, share=0.25).seconds_left is None
 
 
 @pytest.mark.parametrize(("left", "said"), [(4.4, "4 s"), (61, "1 min 1 s"), (1_000, "16 min"), (7_300, "2 h 1 min")])
 def test_times_are_said_as_people_do(left: float, said: str) -> None:
     assert f"about {said} left" in str(replace(HALF, seconds=left / 2))
+
+
+def test_the_last_line_counts_requests_bytes_and_seconds_of_this_attempt() -> None:
+    done = replace(HALF, receipt=replace(HALF.receipt, batches=250, mutation_id="m9"), waited=0.0)
+    assert done.summary() == (
+        "Uploaded 1,250,000 vectors in 250 requests (6,000.0 MB) in 1 min 40 s, 60.0 MB/s, 3 rows rejected, 3 retries. "
+        "Last mutation: m9."
+    )
+
+
+def test_the_last_line_of_a_small_load_has_no_zero_megabytes() -> None:
+    small = replace(NOTHING, vectors=1, batches=1, bytes_sent=312, mutation_id="m1")
+    done = replace(HALF, receipt=small, before=NOTHING, seconds=0.24, retries=0, waited=0.0)
+    assert done.summary() == "Uploaded 1 vector in 1 request (312 bytes) in 0.2 s, 1 KB/s. Last mutation: m1."
+    assert "0.0 MB" not in str(done)
+
+
+def test_the_last_line_of_a_resumed_load_tells_earlier_attempts_apart() -> None:
+    before = replace(NOTHING, vectors=30, batches=3, bytes_sent=3_000, mutation_id="m3")
+    both = replace(before, vectors=100, batches=10, bytes_sent=10_000, mutation_id="m10")
+    done = replace(HALF, receipt=both, before=before, seconds=2.0, retries=1, waited=0.0)
+    assert done.summary() == (
+        "Uploaded 70 vectors in 7 requests (7 KB) in 2.0 s, 4 KB/s, after 30 vectors in earlier attempts, 1 retry. "
+        "Last mutation: m10."
+    )
 
 
 def objects(tmp_path: Path) -> list[FileObject]:
@@ -83,7 +108,7 @@ def test_a_load_says_what_it_has_done_and_tells_it(
     assert told[-1].receipt == receipt
     assert (told[-1].share, told[-1].retries, told[-1].requests) == (1.0, 2, 10 + 2 + 2)  # and the index, and samples
     assert [one.receipt.vectors for one in told] == sorted(one.receipt.vectors for one in told)
-    assert "100% of the source: 100 vectors" in caplog.text
+    assert "Uploaded 100 vectors (100% of the source)" in caplog.text
 
 
 def test_what_earlier_attempts_had_is_known_apart(books: Books) -> None:

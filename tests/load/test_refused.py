@@ -69,8 +69,8 @@ def test_a_load_that_does_not_tolerate_it_fails_and_names_the_row(books: Books) 
     error = caught.value
     assert (error.line, error.uri) == (14, books.file(rows).uri)
     assert error.offset == len(b"".join(books.folder.joinpath("source.ndjson").read_bytes().splitlines(True)[:13]))
-    assert "Before that, 10 vectors in 1 batches were acknowledged" in str(error)
-    assert "3 vectors of a batch that was not finished were written, too" in str(error)
+    assert "Before that, 10 vectors in 1 batch were acknowledged" in str(error)
+    assert "Another 3 vectors of an unfinished batch were written." in str(error)
 
 
 def test_discard_takes_what_vectorize_cannot_parse_and_nothing_else(
@@ -81,7 +81,8 @@ def test_discard_takes_what_vectorize_cannot_parse_and_nothing_else(
     receipt = books.load(rows, validation="light", unparsable_behavior="discard")
     assert books.dump() == truth(without(rows, 3))
     assert receipt.rejected == 1
-    assert "source.ndjson, line 4: Vectorize refuses it: failed to parse upsert vectors" in caplog.text
+    assert "Rejected a row: Vectorize refuses it: failed to parse upsert vectors" in caplog.text
+    assert "source.ndjson, dropped)" in caplog.text
 
     with pytest.raises(BadRowError, match="Line 5 "):
         books.load(poisoned(25, 4), unparsable_behavior="discard")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_vectorize.api.retry import RetryPolicy
+from airflow_provider_vectorize.errors import ConfigError, VectorizeError
 from airflow_provider_vectorize.hooks import connection
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
@@ -60,3 +64,24 @@ def books(hook: VectorizeHook, local_vectorize: LocalVectorize) -> VectorizeHook
     hook.create_index("books", dimensions=32, metric="cosine")
     local_vectorize.clear_requests()
     return hook
+
+
+class Caught:
+    """An error that :func:`fails` caught."""
+
+    value: Any
+
+
+@contextmanager
+def fails(kind: type[VectorizeError], match: str = "") -> Iterator[Caught]:
+    """Expect a task that fails with such an error, at once if retries cannot help."""
+    caught = Caught()
+    with pytest.raises((AirflowFailException, VectorizeError)) as found:
+        yield caught
+    error = found.value
+    caught.value = error.__cause__ if isinstance(error, AirflowFailException) else error
+    assert isinstance(caught.value, kind), repr(caught.value)
+    if not isinstance(error, ConfigError):  # which the constructor raises, too, when the DAG is parsed
+        assert isinstance(error, AirflowFailException) == caught.value.permanent, "it would be retried in vain"
+    assert str(error) == str(caught.value)
+    assert re.search(match, str(error)), str(error)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import pytest
-
 from airflow_provider_vectorize import errors as e
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
@@ -14,7 +12,7 @@ from airflow_provider_vectorize.operators.metadata_index import (
     VectorizeDeleteMetadataIndexOperator,
 )
 from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
-from tests.operators.conftest import Run
+from tests.operators.conftest import Run, fails
 
 YEAR = {"index_name": "books", "property_name": "year"}
 
@@ -42,7 +40,7 @@ def test_a_metadata_index_is_deleted_and_gone_after_a_second_time_too(run: Run, 
     again = run(VectorizeDeleteMetadataIndexOperator, **YEAR)
     assert again["mutation_id"] not in (None, gone["mutation_id"]), "a marker, behind a deletion that was not heard of"
     assert again["created_on"] == gone["created_on"]
-    with pytest.raises(e.MetadataIndexNotFoundError):
+    with fails(e.MetadataIndexNotFoundError):
         run(VectorizeDeleteMetadataIndexOperator, **YEAR, if_missing="fail")
 
 
@@ -57,15 +55,17 @@ def test_a_deletion_that_was_not_heard_of_is_no_failure(
 
 
 def test_an_index_that_is_not_there_is_a_failure_whatever_is_skipped(run: Run, books: VectorizeHook) -> None:
-    with pytest.raises(e.IndexNotFoundError):
+    with fails(e.IndexNotFoundError):
         run(VectorizeDeleteMetadataIndexOperator, index_name="films", property_name="year")
-    with pytest.raises(e.IndexNotFoundError):
+    with fails(e.IndexNotFoundError):
         run(VectorizeCreateMetadataIndexOperator, index_name="films", property_name="year", index_type="number")
 
 
 def test_a_type_that_is_none_is_refused(run: Run, books: VectorizeHook) -> None:
-    with pytest.raises(e.InvalidRequestError):
+    with fails(e.ConfigError, match="'string', 'number' or 'boolean', not 'date'"):
         run(VectorizeCreateMetadataIndexOperator, **YEAR, index_type="date")
+    with fails(e.ConfigError, match="'string', 'number' or 'boolean', not 'date'"):
+        run(VectorizeCreateMetadataIndexOperator, {"type": "date"}, **YEAR, index_type="{{ type }}")
 
 
 def test_the_sensor_can_wait_for_the_result(run: Run, books: VectorizeHook, local_vectorize: LocalVectorize) -> None:

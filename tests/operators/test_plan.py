@@ -15,7 +15,7 @@ from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.load import shards
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.operators.plan import VectorizePlanLoadOperator
-from tests.operators.conftest import Run
+from tests.operators.conftest import Run, fails
 from tests.support import make_rows, ndjson
 
 
@@ -63,7 +63,7 @@ def test_vectors_that_are_there_need_no_room(run: Run, books: VectorizeHook, sou
 def test_what_cannot_fit_fails_before_anything_is_sent(
     run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, source: str
 ) -> None:
-    with pytest.raises(ConfigError, match="cannot fit into the index"):
+    with fails(ConfigError, match="cannot fit into the index"):
         run(
             VectorizePlanLoadOperator, index_name="books", source=source, shards=2, limits=Limits(vectors_per_index=150)
         )
@@ -88,9 +88,9 @@ def test_a_large_object_is_cut_where_lines_end(
 
 
 def test_a_missing_index_and_a_missing_source_fail_as_in_a_load(run: Run, books: VectorizeHook, source: str) -> None:
-    with pytest.raises(IndexNotFoundError):
+    with fails(IndexNotFoundError):
         run(VectorizePlanLoadOperator, index_name="nowhere", source=source, shards=2)
-    with pytest.raises(SourceError, match="Nothing matches"):
+    with fails(SourceError, match="Nothing matches"):
         run(VectorizePlanLoadOperator, index_name="books", source=source.replace("*", "*.none"), shards=2)
 
 

@@ -12,7 +12,7 @@ from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.operators.query import VectorizeQueryOperator
 from tests.api.conftest import values, vector
-from tests.operators.conftest import Run
+from tests.operators.conftest import Run, fails
 
 
 @pytest.fixture
@@ -81,13 +81,13 @@ def test_no_match_is_a_success(run: Run, shelf: VectorizeHook) -> None:
 def test_a_query_over_a_cap_fails_before_the_call(
     run: Run, shelf: VectorizeHook, local_vectorize: LocalVectorize, parameters: dict[str, Any], cls: type[Exception]
 ) -> None:
-    with pytest.raises(cls):
+    with fails(cls):
         run(VectorizeQueryOperator, index_name="books", **parameters)
     assert local_vectorize.requests() == []
 
 
 def test_a_vector_of_another_model_is_refused_with_both_dimensions(run: Run, shelf: VectorizeHook) -> None:
-    with pytest.raises(e.InvalidQueryError, match="expected 32 dimensions, and got 3"):
+    with fails(e.InvalidQueryError, match="expected 32 dimensions, and got 3"):
         run(VectorizeQueryOperator, index_name="books", vector=[1, 2, 3])
 
 

@@ -20,7 +20,7 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsOperator, VectorizeGetVectorsOperator
 from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 from tests.api.conftest import ndjson, numbered, values, vector
-from tests.operators.conftest import Run
+from tests.operators.conftest import Run, fails
 
 Write = Callable[[str, str], str]
 
@@ -121,7 +121,7 @@ def test_a_line_without_an_id_fails_the_task_and_is_named(
     run: Run, shelf: LocalVectorize, write: Write, text: str, lines_are: str, said: str
 ) -> None:
     source = write("source", text)
-    with pytest.raises(e.BadRowError, match="holds no id") as caught:
+    with fails(e.BadRowError, match="holds no id") as caught:
         delete(run, source=source, source_lines_are=lines_are)
     assert said in str(caught.value)
     assert caught.value.uri.endswith("/source")
@@ -235,14 +235,14 @@ def test_ids_that_do_not_exist_are_counted_and_warned_of(
 
 def test_a_line_that_is_no_utf_8_is_named(run: Run, shelf: LocalVectorize, tmp_path: Path) -> None:
     (tmp_path / "ids").write_bytes(b"v0\nv\xff\n")
-    with pytest.raises(e.BadRowError, match=r"Line 2 of .* not UTF-8, at byte 1 of the line"):
+    with fails(e.BadRowError, match=r"Line 2 of .* not UTF-8, at byte 1 of the line"):
         delete(run, source=str(tmp_path / "ids"), source_lines_are="ids")
 
 
 def test_a_failure_half_way_tells_what_was_acknowledged_and_a_retry_ends_well(run: Run, shelf: LocalVectorize) -> None:
     ids = [f"v{n}" for n in range(250)]
     shelf.fail("http_500", operation="delete_by_ids", after=1)
-    with pytest.raises(e.ServerError, match="100 ids were acknowledged before"):
+    with fails(e.ServerError, match="100 ids were acknowledged before"):
         delete(run, ids=ids)
     assert shelf.count("books") == 150
     assert delete(run, ids=ids)["vectors"] == 250
@@ -287,13 +287,13 @@ def test_a_source_of_any_size_is_read_in_the_same_memory(tmp_path: Path) -> None
 def test_a_parameter_that_means_nothing_is_refused_before_anything_is_sent(
     run: Run, shelf: LocalVectorize, parameters: dict[str, Any]
 ) -> None:
-    with pytest.raises(e.ConfigError):
+    with fails(e.ConfigError):
         delete(run, **parameters)
     assert shelf.requests() == []
 
 
 def test_a_source_that_is_not_there_is_named(run: Run, shelf: LocalVectorize, tmp_path: Path) -> None:
-    with pytest.raises(e.SourceError, match="There is no object"):
+    with fails(e.SourceError, match="There is no object"):
         delete(run, source=str(tmp_path / "nothing"), source_lines_are="ids")
 
 
@@ -303,7 +303,7 @@ def test_a_source_that_changes_while_it_is_read_fails_the_task(tmp_path: Path) -
     ids = deletion.read_ids(storage.find(str(path)), "ids")
     assert next(ids) == "a"
     path.write_text("a\nb\nc\n")
-    with pytest.raises(e.SourceError, match="changed while it was read"):
+    with fails(e.SourceError, match="changed while it was read"):
         list(ids)
 
 
@@ -317,7 +317,7 @@ def test_a_killed_task_sends_nothing_more(run: Run, shelf: LocalVectorize) -> No
             yield "v1"
 
     task._ids = StopsAtTheSecondPage  # type: ignore[method-assign]
-    with pytest.raises(e.VectorizeError, match=r"stopped. 100 ids were acknowledged"):
+    with fails(e.VectorizeError, match=r"stopped. 100 ids were acknowledged"):
         task.execute({})  # type: ignore[arg-type]
     assert len(shelf.requests("delete_by_ids")) == 1
 
@@ -347,7 +347,7 @@ def test_vectors_are_returned_in_the_order_asked_for(run: Run, books: VectorizeH
 
 def test_a_missing_vector_fails_the_task_by_name_or_is_skipped(run: Run, shelf: LocalVectorize) -> None:
     ids = ["v1", "gone", *(f"gone-{n}" for n in range(12))]
-    with pytest.raises(e.VectorsNotFoundError, match="13 of 14 ids are not in index") as caught:
+    with fails(e.VectorsNotFoundError, match="13 of 14 ids are not in index") as caught:
         run(VectorizeGetVectorsOperator, index_name="books", ids=ids)
     assert caught.value.ids == tuple(ids[1:])
     assert caught.value.index_name == "books"
@@ -357,7 +357,7 @@ def test_a_missing_vector_fails_the_task_by_name_or_is_skipped(run: Run, shelf: 
 
 def test_get_refuses_what_means_nothing(run: Run, shelf: LocalVectorize) -> None:
     for parameters in ({"ids": ["v1"], "if_missing": "ignore"}, {"ids": "v1"}, {"ids": [1]}):
-        with pytest.raises(e.ConfigError):
+        with fails(e.ConfigError):
             run(VectorizeGetVectorsOperator, index_name="books", **parameters)
     assert shelf.requests() == []
 

@@ -62,13 +62,13 @@ def test_the_run_is_green(page: Page, quickstart: Run, shots: Shots) -> None:
 
 def test_log_and_receipt_say_what_was_loaded(page: Page, quickstart: Run, shots: Shots) -> None:
     quickstart.task("load")
-    log = quickstart.log("rows rejected")
+    log = quickstart.log("Last mutation")
     shots.for_docs(page, "load-log", height=450)
     found = quickstart.xcoms("mutation_id")
     expect(page.locator(".view-lines").first).to_be_visible()
     shots.for_docs(page, "load-xcom", height=1000)
     print(log)
-    assert "40 vectors acknowledged" in log
+    assert "Uploaded 40 vectors in 1 request" in log
     assert found["vectors"] == "40"
 
 
