@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, get_args
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -22,6 +22,8 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_vectorize.errors import ConfigError, TerminalApiError
 from airflow_provider_vectorize.hooks.connection import monitor_from
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.parameters import Check, one_of
+from airflow_provider_vectorize.tasks import IndexTask, fail_at_once, push_index_link
 from airflow_provider_vectorize.triggers.mutation import VectorizeMutationTrigger
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Proof, Request
 from airflow_provider_vectorize.visibility.rule import AGREEING_CHECKS, MarkerKind
@@ -32,7 +34,7 @@ from airflow_provider_vectorize.visibility.waits import Wait, waits_for
 GRACE_SECONDS = 120.0
 
 
-class VectorizeMutationSensor(BaseSensorOperator):
+class VectorizeMutationSensor(IndexTask, BaseSensorOperator):
     """Wait until mutations are visible: until what was written can be queried.
 
     The sensor succeeds only with proof: the index has shown the mutation as the last one that it processed, or it has
@@ -67,6 +69,11 @@ class VectorizeMutationSensor(BaseSensorOperator):
 
     template_fields: Sequence[str] = ("mutation", "index_name", "vectorize_conn_id")
     ui_color = "#fbe0c6"
+    parameter_checks: ClassVar[Mapping[str, Check]] = {
+        "marker": one_of(*get_args(MarkerKind)),
+        "proof": one_of(*get_args(Proof)),
+    }
+    default_map_index_template = "{{ task.mutation_label }}"
 
     def __init__(
         self,
@@ -81,10 +88,6 @@ class VectorizeMutationSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        if marker not in ("delete", "vector", "none"):
-            raise ConfigError(f"marker has to be 'delete', 'vector' or 'none', not {marker!r}.")
-        if proof not in ("log", "read_back"):
-            raise ConfigError(f"proof has to be 'log' or 'read_back', not {proof!r}.")
         self.mutation = _output(mutation)
         self.index_name = index_name
         self.marker = marker
@@ -92,6 +95,7 @@ class VectorizeMutationSensor(BaseSensorOperator):
         self.vectorize_conn_id = vectorize_conn_id
         self.deferrable = deferrable
         self._text = ""
+        self.check_literals()
 
     # ---------------------------------------------------------------- what is waited for
 
@@ -109,6 +113,11 @@ class VectorizeMutationSensor(BaseSensorOperator):
                 "deletions, or use proof='log'."
             )
         return waits
+
+    @property
+    def mutation_label(self) -> str:
+        """Name a mapped sensor in Airflow's pages: by what it waits for."""
+        return f"{_indexes(self._waits)}: {amount(self._waits)}" if self._waits else "nothing"
 
     @property
     def _keeps_nothing(self) -> bool:
@@ -131,13 +140,13 @@ class VectorizeMutationSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait in the triggerer, where one poll serves all sensors of an index; or in this process."""
-        try:
+        with fail_at_once():
             waits = self._waits  # a wrong argument shows here, before any request
-        except ConfigError as error:
-            raise AirflowFailException(str(error)) from error
-        if not waits:
-            self.log.info("Nothing was written, so there is nothing to wait for.")
-            return
+            if not waits:
+                self.log.info("Nothing was written, so there is nothing to wait for.")
+                return
+            if self.do_xcom_push and "ti" in context:
+                push_index_link(context, self.vectorize_conn_id, waits[0].index_name)
         if self.deferrable:
             self._defer(waits)
         self.log.info("Waiting for %s in %s.", amount(waits), _indexes(waits))

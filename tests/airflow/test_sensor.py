@@ -557,3 +557,16 @@ def test_an_unknown_event_of_the_trigger_fails(airflow_home: Airflow) -> None:
     for event in (None, {}, {"status": "surprise"}):
         with pytest.raises(AirflowFailException, match="unknown event"):
             sensor(ID, index_name="books").execute_complete({}, event)
+
+
+def test_mapped_sensor_is_named_by_what_it_waits_for(receipt: dict[str, Any]) -> None:
+    assert sensor(receipt).mutation_label == 'index "books": 10 vectors'
+    assert sensor([]).mutation_label == "nothing"
+
+
+@pytest.mark.parametrize("wrong", [{"marker": "vectors"}, {"proof": "quiet"}])
+def test_wrong_word_is_refused_when_the_dag_is_parsed(airflow_home: Airflow, wrong: dict[str, str]) -> None:
+    from airflow_provider_vectorize.errors import ConfigError
+
+    with pytest.raises(ConfigError):
+        sensor(ID, index_name="books", **wrong)
