@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -74,6 +74,10 @@ def run(seed: int, implementation: Implementation, figures: Figures) -> None:
     r = random.Random(seed)
     random.seed(seed)  # what the code under test draws
     conditions = Conditions.random(r)
+    # Many small tasks whose sensors share a triggerer; or tasks whose own mutations are all that the index shows.
+    kind = r.choice(["crowd", "lone", "mixed", "mixed"])
+    if kind == "lone":
+        conditions = replace(conditions, foreign=0.0, folded=r.choice([1, 2, 3]), jobs=r.choice([(1, 5), (5, 15)]))
     with (
         tempfile.TemporaryDirectory(prefix="model-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder,
         ActorWorld(watermark_skew=conditions.watermark_skew) as world,
@@ -88,9 +92,8 @@ def run(seed: int, implementation: Implementation, figures: Figures) -> None:
 
         sensors = Sensors(world, service, implementation, note)
         tasks = _Tasks(world, sensors, Writers(world, r, Path(folder)), r)
-        crowd = r.random() < 0.3  # many small tasks whose sensors share a triggerer
-        for _ in range(20 if crowd else r.choice([1, 2, 3, 5])):
-            world.start(tasks.run_small if crowd else tasks.run, r.uniform(0, 200 if crowd else 120))
+        for _ in range(20 if kind == "crowd" else r.choice([1, 2, 3, 5])):
+            world.start(partial(tasks.run, kind), r.uniform(0, 200 if kind == "crowd" else 120))
         world.advance(conditions.quiet_after)
         world.advance(3_000, lambda: not (tasks.running or any(map(world.pending, filter(world.exists, INDEXES)))))
         world.advance(PATIENCE, lambda: all(_unprovable(world, sensor) for sensor in sensors.open))
@@ -125,27 +128,28 @@ class _Tasks:
         for _ in range(r.choice([0, 0, 1, 2])):
             world.schedule(r.uniform(20, 250), self._triggerer.start_over)
 
-    def run(self) -> None:
+    def run(self, kind: str) -> None:
         """Write, hand on what was written, and wait for it."""
         self.running += 1
-        written = self._write()
-        self._world.advance(self._r.choice([0.5, 2.0, 15.0, 40.0]))
-        if written:
-            for part in self._r.choice([[written], [written], [[one] for one in written]]):
-                self._wait(part)
+        if kind == "crowd":
+            for one in _some([self._writers.write("docs", ["hook", "metadata_index"])]):
+                self._triggerer.defer(self._sensors.sensor([one], "delete"))
+        else:
+            written = self._write() if kind == "mixed" else self._write_alone()
+            self._world.advance(self._r.choice([0.5, 2.0, 15.0, 40.0]))
+            if written:
+                for part in self._r.choice([[written], [written], [[one] for one in written]]):
+                    self._wait(part)
         self.running -= 1
 
-    def run_small(self) -> None:
-        """Write once by the hook, and defer."""
-        self.running += 1
-        written = self._writers.write("docs", ["hook", "metadata_index"])
-        if written:
-            self._triggerer.defer(self._sensors.sensor([written], "delete"))
-        self.running -= 1
+    def _write_alone(self) -> list[Written]:
+        return _some([
+            self._writers.write("docs", ["unsealed", "unsealed", "at_once", "at_once", "load", "load", "load"])
+        ])
 
     def _write(self) -> list[Written]:
         index_name = "docs" if self._r.random() < 0.9 else "other"
-        pattern = self._r.choice(["one", "one", "mapped", "mapped", "special", "two indexes"])
+        pattern = self._r.choice(["one", "one", "mapped", "special", "special", "two indexes"])
         if pattern == "special":
             kind = self._r.choice(["load_then_delete", "two_upserts", "at_once", "unsealed"])
             return _some([self._writers.write(index_name, [kind])])

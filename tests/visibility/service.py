@@ -54,7 +54,7 @@ class Conditions:
         begin = r.uniform(20, 150)
         return cls(
             jobs=r.choice([(1.0, 5.0), (5.0, 30.0), (20.0, 60.0)]),
-            folded=r.choice([2, 4, 10, 1_000]),
+            folded=r.choice([1, 2, 4, 1_000]),
             lagging=r.choice([0.0, 0.3, 0.6]),
             lag=r.choice([3.0, 8.0, MOST_LAG]),
             trouble=r.choice([0.0, 0.1, 0.3]),
@@ -127,7 +127,8 @@ class Service:
 
     def _fate(self, sent: Sent) -> Fate:
         r, conditions = self._r, self._conditions
-        travel, back = r.uniform(0.02, 1.5), r.uniform(0.02, 0.5)
+        travel = r.uniform(0.02, 1.5)
+        back = r.uniform(3, 9) if sent.write and r.random() < 0.15 else r.uniform(0.02, 0.5)  # some overtake others
         skew = r.choice(conditions.date_skews)
         usual = Fate(travel=travel, answer_travel=back, date_skew=skew)
         happens = r.random() < conditions.trouble

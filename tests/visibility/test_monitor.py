@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
+from airflow_provider_vectorize.load import uploader
+from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.deletion import delete
+from airflow_provider_vectorize.load.job import run
+from airflow_provider_vectorize.load.options import LoadOptions
+from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
 from airflow_provider_vectorize.visibility.rule import MarkerKind
 from airflow_provider_vectorize.visibility.verdict import Verdict
 from airflow_provider_vectorize.visibility.waits import waits_for
-from tests.support import make_rows, ndjson
+from tests.support import FileObject, FileTarget, make_rows, ndjson, write
 
+from .actors import ActorWorld
 from .fate import Fate, Sent
 from .world import World
 
@@ -137,3 +145,33 @@ def test_monitor_one_read_of_the_earlier_incarnation_proves_nothing(world: World
     world.choose_fate = lambda sent: Fate()
     verdicts = [sensor.check() for _ in range(3)]
     assert "deleted and created again" in verdicts[-1].failure
+
+
+def test_load_whose_last_batch_is_refused_is_sealed_by_a_marker(tmp_path: Path) -> None:
+    """The batch that is acknowledged last is the first one in the log, and does not stand for the other."""
+    with ActorWorld() as world, world.concurrent(uploader):
+        world.create_index("books")
+        rows = [*make_rows(4), *({"id": f"bad{number}", "values": [1.0]} for number in range(2))]
+        path = write(tmp_path / "rows.ndjson", ndjson(rows))
+        slow = iter([Fate(answer_travel=5.0)])
+        world.choose_fate = lambda sent: next(slow, Fate()) if sent.operation == "upsert" else Fate(travel=1.0)
+        options = LoadOptions(
+            validation="off",
+            dead_letters=DeadLetters(FileTarget(tmp_path / "letters.ndjson")),
+            max_in_flight=2,
+            limits=Limits(vectors_per_request=2),
+        )
+        receipts: list[Receipt] = []
+
+        def load() -> None:
+            client = world.client()
+            receipts.append(run(client, "upsert", client.get_index("books"), [FileObject(path)], options))
+
+        world.start(load)
+        world.advance(100)
+        sensor = Sensor(world, receipts[0].to_dict())
+        for _ in range(2):
+            world.fold("books", 1)
+            assert not sensor.check().visible
+        world.fold("books", 1)
+        assert sensor.check().visible
