@@ -59,7 +59,7 @@ def of(language: str) -> list[Block]:
 
 
 def test_there_is_no_other_language() -> None:
-    assert {block.language for block in BLOCKS} == {"console", "json", "python", "text"}
+    assert {block.language for block in BLOCKS} == {"console", "json", "mermaid", "python", "text"}
 
 
 def test_every_python_is_run() -> None:
