@@ -5,6 +5,9 @@ READY := .venv/.ready
 # Two at a time: much of a test is waiting. A file's tests stay together, as what they share does.
 PYTEST := pytest -n 2 --dist loadfile
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
+# Draws the diagrams of the documentation. The theme expects this major version.
+MERMAID_VERSION := 11.17.2
+MERMAID := .tools/mermaid/mermaid-$(MERMAID_VERSION).min.js
 
 .PHONY: help setup test test-all test-2.11 test-3.1 test-python test-quick test-ui test-wheel test-celery lint format \
   demo demo-ui storm model bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
@@ -112,11 +115,19 @@ bench-local: $(READY) ## how fast the local Vectorize is
 
 screenshots: test-ui ## the pictures of the quickstart anew, from what make test-ui saw, into docs/images/
 	@command -v pngquant >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q pngquant; }
-	rm -rf docs/images && mkdir docs/images
+	rm -f docs/images/*.png
 	for shot in .ui/docs/*.png; do pngquant --strip --speed 1 64 --output docs/images/$$(basename $$shot) $$shot || exit 1; done
 
-docs: $(READY) ## the documentation's site, into site/
+docs: $(READY) $(MERMAID) ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	cp $(MERMAID) site/assets/javascripts/mermaid.min.js
+
+# The npm package has 150 MB of dependencies. The site needs one file of it, so it is unpacked and not installed.
+$(MERMAID): | $(READY)
+	mkdir -p $(@D)
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm pack --silent --pack-destination $(@D) mermaid@$(MERMAID_VERSION)
+	tar -xzOf $(@D)/mermaid-$(MERMAID_VERSION).tgz package/dist/mermaid.min.js >$@.part
+	rm $(@D)/mermaid-$(MERMAID_VERSION).tgz && mv $@.part $@
 
 build: $(READY) ## wheel and sdist, checked
 	rm -rf dist && $(BIN)/python -m build --installer uv && $(BIN)/twine check --strict dist/*

@@ -20,7 +20,8 @@ PAGE = (Path(__file__).parents[2] / "docs/local-vectorize.md").read_text()
 
 
 def test_its_example_runs(local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    # The examples for other clients are run by tests/clients/test_local_vectorize_page.py.
+    (example,) = re.findall(r"```python\n(import json.*?)```", PAGE, re.DOTALL)
     names: dict[str, Any] = {}
     exec(example, names)
     names["test_a_load_gets_over_a_rate_limit"](local_vectorize, monkeypatch, tmp_path)

@@ -19,7 +19,7 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.ui.pages import DEFAULT_CONNECTION, ROOT, ConnectionForm, Connections, Run, Shots, trigger
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import BrowserContext, Page, Playwright
 
 HERE = Path(__file__).parent
 SCREENSHOTS = ROOT / ".ui"
@@ -107,26 +107,32 @@ def _demo_module(name: str) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def context(tmp_path_factory: pytest.TempPathFactory, airflow: Any) -> Iterator[BrowserContext]:
-    """A browser that nobody used before."""
+def playwright() -> Iterator[Playwright]:
+    """Playwright, which a process can start only once at a time."""
     if not CHROMIUM.exists():
         pytest.fail(f"There is no {CHROMIUM}; make test-ui installs it.")
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("browser"),
-            executable_path=CHROMIUM,
-            headless=True,
-            args=ARGUMENTS,
-            base_url=airflow.url,
-            viewport={"width": 1280, "height": 1000},
-        )
-        browser.set_default_timeout(PATIENCE)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def context(tmp_path_factory: pytest.TempPathFactory, airflow: Any, playwright: Playwright) -> Iterator[BrowserContext]:
+    """A browser that nobody used before."""
+    browser = playwright.chromium.launch_persistent_context(
+        tmp_path_factory.mktemp("browser"),
+        executable_path=CHROMIUM,
+        headless=True,
+        args=ARGUMENTS,
+        base_url=airflow.url,
+        viewport={"width": 1280, "height": 1000},
+    )
+    browser.set_default_timeout(PATIENCE)
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,64 @@
+"""The examples of docs/local-vectorize.md for other clients run as they stand, but for the address."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_vectorize.local.handle import LocalVectorize
+
+from .conftest import ndjson, values
+from .test_wrangler import PATH, executable  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.clients
+PAGE = (Path(__file__).parents[2] / "docs/local-vectorize.md").read_text()
+ADDRESS, ACCOUNT, TOKEN = "http://127.0.0.1:8787/client/v4", "0123456789abcdef0123456789abcdef", "local-token"
+
+
+def example(heading: str, local: LocalVectorize) -> str:
+    """Return the code block below a heading, for the address and the credentials of a local Vectorize."""
+    (text,) = re.findall(rf"^### {heading}\n.*?```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    return str(text).replace(ADDRESS, local.base_url).replace(ACCOUNT, local.account_id).replace(TOKEN, local.token)
+
+
+def run_in_shell(commands: str, folder: Path) -> str:
+    script = "\n".join(["set -e", *(line.removeprefix("$ ") for line in commands.splitlines())])
+    environment = os.environ | {"PATH": PATH, "HOME": str(folder), "WRANGLER_SEND_METRICS": "false", "CI": "1"}
+    done = subprocess.run(
+        ["sh", "-c", script],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_curl_example_creates_fills_and_shows_an_index(local_vectorize: LocalVectorize, tmp_path: Path) -> None:
+    (tmp_path / "films.ndjson").write_bytes(ndjson({"id": "1", "values": values(1)}, {"id": "2", "values": values(2)}))
+    printed = run_in_shell(example("curl", local_vectorize), tmp_path)
+    assert printed.count('"success":true') + printed.count('"success": true') == 3
+    assert local_vectorize.count("films") == 2
+
+
+def test_wrangler_example_creates_and_lists_an_index(
+    local_vectorize: LocalVectorize,
+    executable: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    commands = example("wrangler", local_vectorize).replace("npx wrangler", str(executable))
+    assert "books" in run_in_shell(commands, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("heading", "expected"), [("Cloudflare's SDK for Python", "['songs']"), ("LangChain", "id='1'")]
+)
+def test_python_example_prints_what_it_finds(
+    local_vectorize: LocalVectorize, capsys: pytest.CaptureFixture[str], heading: str, expected: str
+) -> None:
+    names: dict[str, Any] = {}
+    exec(example(heading, local_vectorize), names)
+    assert expected in capsys.readouterr().out
