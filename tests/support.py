@@ -15,6 +15,7 @@ import zstandard
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.credentials import Credentials
+from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.pacing import Clock
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.load.compressed import explained, text_of
@@ -122,8 +123,12 @@ def credentials_of(local: LocalVectorize) -> Credentials:
 IMPATIENT = RetryPolicy(total=60, first=0.01, longest=0.05)
 
 
+#: Does not wait for late requests, which these tests do not have.
+NO_WAIT = Limits(late_seconds=0)
+
+
 def client_of(local: LocalVectorize, **options: Any) -> VectorizeClient:
-    return VectorizeClient(credentials_of(local), **{"retry": IMPATIENT, **options})
+    return VectorizeClient(credentials_of(local), **{"retry": IMPATIENT, "limits": NO_WAIT, **options})
 
 
 class Monitor:

@@ -19,6 +19,7 @@ from airflow_provider_vectorize.api.filters import explain_no_match
 from airflow_provider_vectorize.api.late import Change
 from airflow_provider_vectorize.api.listing import every_id
 from airflow_provider_vectorize.api.markers import marker_id
+from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.api.transport import Body, Transport
 from airflow_provider_vectorize.errors import (
@@ -27,6 +28,7 @@ from airflow_provider_vectorize.errors import (
     IndexExistsError,
     IndexNotFoundError,
     InvalidIndexConfigError,
+    VectorizeError,
 )
 
 NDJSON = "application/x-ndjson"
@@ -42,8 +44,11 @@ def _settles(method: Callable[Concatenate[VectorizeClient, P], T]) -> Callable[C
 
     @wraps(method)
     def settled(self: VectorizeClient, /, *args: P.args, **options: P.kwargs) -> T:
-        with self.late.settling():
-            return method(self, *args, **options)
+        try:
+            with self.late.settling():
+                return method(self, *args, **options)
+        except StoppedError:
+            raise VectorizeError(f"{method.__name__} was stopped. Its request may still be carried out.") from None
 
     return settled
 

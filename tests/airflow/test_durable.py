@@ -188,7 +188,11 @@ def test_without_a_state_store_a_second_try_starts_over_and_nothing_is_lost(
     from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
 
     load = VectorizeUpsertOperator(
-        task_id="load", index_name="books", source=rows(100), limits=Limits(vectors_per_request=10), max_in_flight=1
+        task_id="load",
+        index_name="books",
+        source=rows(100),
+        limits=Limits(vectors_per_request=10, late_seconds=0),
+        max_in_flight=1,
     )
     context: Any = {"ti": SimpleNamespace(max_tries=1, xcom_push=lambda **_: None)}
     books.fail("http_500", operation="upsert", after=5)

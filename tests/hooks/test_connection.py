@@ -114,7 +114,7 @@ def test_the_extra_fields_reach_the_client() -> None:
 def test_without_extra_fields_the_defaults_stand() -> None:
     for made in (client(), client({"timeout": "", "retry_seconds": None, "budget_reserve": None, "verify": None})):
         assert made.retry == RetryPolicy(total=1_800)
-        assert (made._timeout, made._verify, made.pacer.reserve) == (60, True, 0.2)
+        assert (made._timeout, made._verify, made.pacer.reserve) == (110, True, 0.2)
 
 
 @pytest.mark.parametrize(("value", "meant"), [(True, True), ("true", True), ("False", False), ("0", False), ("", True)])

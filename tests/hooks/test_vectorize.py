@@ -20,6 +20,7 @@ from airflow_provider_vectorize.api.models import Vector
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.api.conftest import ndjson, values, vector
+from tests.support import NO_WAIT
 
 Connect = Callable[..., str]
 
@@ -27,7 +28,7 @@ Connect = Callable[..., str]
 @pytest.fixture
 def hook(connect: Connect) -> Iterator[VectorizeHook]:
     """With an index "books" of 32 dimensions by cosine."""
-    hook = VectorizeHook(connect())
+    hook = VectorizeHook(connect(), limits=NO_WAIT)
     hook.create_index("books", dimensions=32, metric="cosine")
     yield hook
     hook.client.close()

@@ -45,6 +45,7 @@ class Books:
         identity: Mapping[str, str] | None = None,
         client: Mapping[str, Any] | None = None,
         tell: Observer = lambda progress: None,
+        earlier_attempt: bool = False,
         **options: Any,
     ) -> Receipt:
         """Load in small batches."""
@@ -66,6 +67,7 @@ class Books:
                 store,
                 identity,
                 tell,
+                earlier_attempt=earlier_attempt,
             )
 
     def dump(self) -> dict[str, str]:

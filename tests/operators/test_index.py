@@ -12,6 +12,7 @@ from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.operators.index import VectorizeCreateIndexOperator, VectorizeDeleteIndexOperator
 from tests.operators.conftest import Run, fails
+from tests.support import NO_WAIT
 
 COSINE = {"index_name": "books", "dimensions": 32, "metric": "cosine"}
 
@@ -53,7 +54,8 @@ def test_a_fresh_index_whose_creation_was_not_heard_of_is_no_old_one(
     run: Run, local_vectorize: LocalVectorize, patient: None
 ) -> None:
     local_vectorize.fail("not_json", operation="create_index")
-    assert run(VectorizeCreateIndexOperator, **COSINE, if_exists="fail") == COSINE | {"created": True}
+    made = run(VectorizeCreateIndexOperator, **COSINE, if_exists="fail", limits=NO_WAIT)
+    assert made == COSINE | {"created": True}
 
 
 def test_an_index_is_deleted_and_gone_after_a_second_time_too(run: Run, books: VectorizeHook) -> None:

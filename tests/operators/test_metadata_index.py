@@ -13,6 +13,7 @@ from airflow_provider_vectorize.operators.metadata_index import (
 )
 from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 from tests.operators.conftest import Run, fails
+from tests.support import NO_WAIT
 
 YEAR = {"index_name": "books", "property_name": "year"}
 
@@ -49,7 +50,7 @@ def test_a_deletion_that_was_not_heard_of_is_no_failure(
 ) -> None:
     books.create_metadata_index("books", "year", "number")
     local_vectorize.fail("cut_after_body", operation="delete_metadata_index")
-    gone = run(VectorizeDeleteMetadataIndexOperator, **YEAR, if_missing="fail")
+    gone = run(VectorizeDeleteMetadataIndexOperator, **YEAR, if_missing="fail", limits=NO_WAIT)
     assert gone["mutation_id"] == local_vectorize.requests("delete_by_ids")[-1].mutation_id, "a marker"
     assert names(books) == []
 

@@ -21,6 +21,7 @@ from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsO
 from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 from tests.api.conftest import ndjson, numbered, values, vector
 from tests.operators.conftest import Run, fails
+from tests.support import NO_WAIT
 
 Write = Callable[[str, str], str]
 
@@ -243,7 +244,7 @@ def test_a_failure_half_way_tells_what_was_acknowledged_and_a_retry_ends_well(ru
     ids = [f"v{n}" for n in range(250)]
     shelf.fail("http_500", operation="delete_by_ids", after=1)
     with fails(e.ServerError, match="100 ids were acknowledged before"):
-        delete(run, ids=ids)
+        delete(run, ids=ids, limits=NO_WAIT)
     assert shelf.count("books") == 150
     assert delete(run, ids=ids)["vectors"] == 250
     assert shelf.count("books") == 0

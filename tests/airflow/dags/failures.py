@@ -26,7 +26,7 @@ for in_flight in (1, 4):
                 source=SOURCE,
                 max_in_flight=in_flight,
                 durable=durable,
-                limits=Limits(vectors_per_request=10),
+                limits=Limits(vectors_per_request=10, late_seconds=0),
                 **AGAIN,
             )
 

@@ -29,7 +29,7 @@ for durable in (True, False):
             source=SOURCE,
             durable=durable,
             max_in_flight=1,
-            limits=Limits(vectors_per_request=10),
+            limits=Limits(vectors_per_request=10, late_seconds=0),
             **LETTERS,
         )
 

@@ -19,7 +19,7 @@ with DAG("shards", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
         task_id="load",
         index_name="books",
         max_in_flight=1,
-        limits=Limits(vectors_per_request=10),
+        limits=Limits(vectors_per_request=10, late_seconds=0),
         retries=1,
         retry_delay=timedelta(0),
         map_index_template="{{ task.source[0].rpartition('/')[2] }} ({{ task.source | length }})",
