@@ -196,6 +196,7 @@ def test_max_bad_rows_as_text_counts_bad_rows(run: Run, books: VectorizeHook, tm
     letters = {"on_bad_row": "dead_letter", "dead_letter_path": tmp_path / "bad.ndjson"}
     assert run(VectorizeUpsertOperator, index_name="books", source=source, max_bad_rows="3", **letters)["rejected"] == 3
     with fails(e.BadRowError, match="max_bad_rows=2"):
+        letters["dead_letter_path"] = tmp_path / "bad-again.ndjson"
         run(VectorizeUpsertOperator, index_name="books", source=source, max_bad_rows="2", **letters)
 
 

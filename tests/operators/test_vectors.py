@@ -165,7 +165,7 @@ def test_what_is_not_one_bare_id_a_line_deletes_nothing_and_is_named(
     run: Run, shelf: LocalVectorize, tmp_path: Path, content: bytes, line: int, said: str
 ) -> None:
     (tmp_path / "ids.txt").write_bytes(content)
-    with pytest.raises(e.BadRowError, match=rf"^Line {line} of .*ids\.txt \(byte \d+\) holds no id: ") as caught:
+    with fails(e.BadRowError, match=rf"^Line {line} of .*ids\.txt \(byte \d+\) holds no id: ") as caught:
         delete(run, source=str(tmp_path / "ids.txt"), source_lines_are="ids")
     assert said in str(caught.value)
     assert shelf.count("books") == 250
