@@ -100,9 +100,9 @@ def _existing(client: VectorizeClient, index_name: str, first: Sequence[str]) ->
     :raises ConfigError: the lines have a second column: only what stands before it exists.
     """
     try:
-        found = len(client.get_by_ids(index_name, dict.fromkeys(first)))
+        found = len(client.get_by_ids(index_name, list(dict.fromkeys(first))))
         columns = [column for column in map(first_column, first) if column]
-        in_columns = client.get_by_ids(index_name, dict.fromkeys(columns)) if columns and not found else ()
+        in_columns = client.get_by_ids(index_name, list(dict.fromkeys(columns))) if columns and not found else ()
     except ApiError:
         return {"ids": 0, "existing": 0}  # what is wrong the deletion itself tells better
     ids = len(dict.fromkeys(first))
