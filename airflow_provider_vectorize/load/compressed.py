@@ -227,6 +227,7 @@ def reason(error: Exception) -> str:
 
 
 _OPENERS: dict[str, Callable[[io.BufferedReader, str], Any]] = {
-    ".gz": lambda raw, name: igzip.IGzipFile(fileobj=raw),  # type: ignore[no-untyped-call]
+    # With its mode: that of a gzip file below is a number, which the library takes for text.
+    ".gz": lambda raw, name: igzip.IGzipFile(fileobj=raw, mode="rb"),  # type: ignore[no-untyped-call]
     ".zst": lambda raw, name: io.BufferedReader(ZstdStream(raw, name), BUFFER_BYTES),
 }
