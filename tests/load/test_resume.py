@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.errors import ServerError
 from airflow_provider_vectorize.load import parts
 from airflow_provider_vectorize.load.compressed import explained
@@ -39,7 +40,9 @@ def once_more(books: Books, store: MemoryStore, source: FileObject, **options: A
     from airflow_provider_vectorize.api.retry import RetryPolicy
 
     options = {"identity": {"number of clears": "0"}, "max_in_flight": 1, **options}
-    return books.load(source, store=store, client={"retry": RetryPolicy(**GIVES_UP)}, **options)
+    # Requests that were given up are the matter of other tests: here nobody waits for them.
+    client = {"retry": RetryPolicy(**GIVES_UP), "limits": Limits(late_seconds=0)}
+    return books.load(source, store=store, client=client, **options)
 
 
 Interrupted = tuple[Books, MemoryStore, FileObject]
@@ -163,7 +166,7 @@ class PartOfFile(FileObject):
     def __init__(self, path: Path, part: parts.Part) -> None:
         super().__init__(path)
         self._part = part
-        self.uri = parts.join(self.uri, part)
+        self.uri = parts.PartText(self.uri, part)
         self.size = part.end - part.start
 
     @contextmanager
