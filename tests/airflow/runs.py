@@ -126,6 +126,15 @@ class Airflow:
             found = session.query(TaskInstance).filter_by(dag_id=run.dag_id, run_id=run.run_id).all()
             clear_task_instances(found, session)
 
+    def set_max_tries(self, run: Run, max_tries: int) -> None:
+        """Undo what a clear did to the number of tries, as a DAG with fewer retries does."""
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            for instance in session.query(TaskInstance).filter_by(dag_id=run.dag_id, run_id=run.run_id):
+                instance.max_tries = max_tries
+
     def again(self, run: Run, task_id: str) -> None:
         """Run a task once more, as ``dag.test()`` does."""
         from airflow.models.taskinstance import TaskInstance

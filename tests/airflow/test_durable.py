@@ -127,7 +127,7 @@ def test_clear_starts_over_and_says_so(airflow: Airflow, books: LocalVectorize, 
 
     assert run.states() == {"load": "success"}
     assert acknowledged(books) == [10] * 10
-    assert f"max_tries, which a clear raises changed): {OVER}" in airflow.log.text
+    assert f"number of clears changed): {OVER}" in airflow.log.text
     assert run.xcom("load", "batches") == 10
 
 
@@ -140,6 +140,49 @@ def test_clear_of_a_green_load_loads_everything_again(airflow: Airflow, books: L
     airflow.again(run, "load")
 
     assert acknowledged(books) == [10] * 10
+
+
+@needs_store
+def test_clear_after_retries_were_lowered_loads_everything_again(
+    airflow: Airflow, books: LocalVectorize, rows: Rows
+) -> None:
+    """The first try of two, then one retry fewer: a clear sets max_tries to the same number as before."""
+    run = airflow.run("load_durable_1", {"source": rows(100)})
+    before = query("select max_tries from task_instance where dag_id = ? and run_id = ?", run.dag_id, run.run_id)
+    books.clear_requests()
+
+    airflow.clear(run)
+    airflow.set_max_tries(run, before[0][0])
+    airflow.again(run, "load")
+
+    assert acknowledged(books) == [10] * 10
+    assert f"number of clears changed): {OVER}" in airflow.log.text
+
+
+@pytest.mark.parametrize("dag_id", ["late_durable", "late_forgetful", "late_deletion", "late_function"])
+def test_the_second_try_of_a_killed_task_begins_with_the_wait(
+    airflow: Airflow, books: LocalVectorize, rows: Rows, monkeypatch: pytest.MonkeyPatch, dag_id: str
+) -> None:
+    from airflow_provider_vectorize.api import transport
+
+    class Killed(BaseException):
+        """Nothing of what a failing task does at its end comes to pass."""
+
+    real, attempts = transport.Transport.send, []
+
+    def send(self: Any, *args: Any, **options: Any) -> Any:
+        if options.get("change") and not attempts:
+            attempts.append(self)
+            raise Killed
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(transport.Transport, "send", send)
+
+    run = airflow.run(dag_id, {"source": rows(10)})
+
+    assert run.state == "success"
+    assert run.tries("write") == 2
+    assert airflow.log.text.count('s before writing to index "books": an earlier request got no answer') == 1
 
 
 @needs_store

@@ -111,6 +111,9 @@ def _config(local: LocalVectorize, folder: Path, number: int, rows: list[dict[st
         "per_request": 1,
         "retry_seconds": 600,
         "timeout": 30.0,
+        "late_seconds": 120,
+        "attempt": 1,
+        "clears": 0,
         "options": {"max_in_flight": threads},
     }
     path = own / "config.json"

@@ -28,22 +28,31 @@ DONE, FAILED = 0, 3
 def main(config: dict[str, Any]) -> int:
     compressed.KEPT_OPEN_BYTES = 0  # its files are small, and rows are to be sent from where they stand all the same
     folder = Path(config["folder"])
+    limits = Limits(vectors_per_request=config["per_request"], late_seconds=config["late_seconds"])
     client = VectorizeClient(
         Credentials(config["account_id"], config["token"], base_url=config["base_url"]),
+        limits=limits,
         retry=RetryPolicy(total=config["retry_seconds"], first=0.01, longest=0.2),
         timeout=config["timeout"],
     )
     options = LoadOptions(
         dead_letters=DeadLetters(FileTarget(folder / "bad.ndjson"), "storm"),
-        limits=Limits(vectors_per_request=config["per_request"]),
+        limits=limits,
         **config["options"],
     )
     objects = [FileObject(Path(path)) for path in config["objects"]]
-    store, identity = FileStore(folder / "checkpoint.json"), {"run": "storm"}
+    store, identity = FileStore(folder / "checkpoint.json"), {"run": "storm", "number of clears": str(config["clears"])}
     try:
         with client:
             receipt = run(
-                client, config["operation"], client.get_index(config["index"]), objects, options, store, identity
+                client,
+                config["operation"],
+                client.get_index(config["index"]),
+                objects,
+                options,
+                store,
+                identity,
+                earlier_attempt=config["attempt"] > 1,
             )
     except VectorizeError:
         log.exception("the attempt failed")

@@ -13,6 +13,8 @@ from tests.support import Row, make_rows
 
 #: Seconds after which the loading process takes a request for lost.
 TIMEOUT = 1.0
+#: Seconds for which the load takes a request that was given up to be carried out still.
+LATE_SECONDS = 1.5
 #: What is applied though the client hears nothing good of it, so that it is sent again.
 APPLIED = ("cut_after_body", "cut_during_answer", "not_json", "no_mutation_id")
 FAULTS = (
@@ -26,6 +28,7 @@ FAULTS = (
     "cut_during_body",
     "cut_before_apply",
     *APPLIED,
+    "late",
     "delay",
 )
 
@@ -40,6 +43,8 @@ class Plan:
     :param good: the good rows, in order.
     :param bad: object and line of each bad one.
     :param before: what the index holds already.
+    :param changes: what happens between two attempts: the task is cleared, or the source is written anew.
+    :param cleared: whether the task is cleared once more when it has succeeded.
     """
 
     seed: int
@@ -60,6 +65,8 @@ class Plan:
     bad: list[tuple[int, int]] = field(default_factory=list)
     before: list[Row] = field(default_factory=list)
     duplicates: bool = False
+    changes: list[str] = field(default_factory=list)
+    cleared: bool = False
 
     @property
     def index(self) -> str:
@@ -83,7 +90,7 @@ def plan(seed: int) -> Plan:
         lag=rng.choice([0.0, 0.1, 0.4]),
         flaps=rng.random() < 0.5,
         budget=rng.choice(["100000/300"] * 5 + ["60/2"]),
-        faults=list(_faults(rng, duplicates)),
+        faults=list(_faults(rng)),
         disasters=[
             (rng.choice(["kill", "kill", "crash"]), rng.choice([0, 1, 2, 5, 10, 15]))
             for _ in range(rng.choice([0, 1, 1, 2, 3, 4]))
@@ -91,25 +98,28 @@ def plan(seed: int) -> Plan:
         duplicates=duplicates,
     )
     _fill(made, rng)
+    made.changes = [rng.choice(["", "", "clear", "rewrite"]) for _ in made.disasters]
+    made.cleared = rng.random() < 0.2
     return made
 
 
-def _faults(rng: random.Random, duplicates: bool) -> Iterator[dict[str, Any]]:
+def _faults(rng: random.Random) -> Iterator[dict[str, Any]]:
     """Some kinds, or all; together they leave every other request alone at least."""
     kinds = rng.sample(FAULTS, rng.choice([0, 1, 2, 3, 5, 8, len(FAULTS)]))
     for fault in kinds:
         probability = min(rng.choice([0.02, 0.08, 0.2]), 0.5 / len(kinds))
         rule: dict[str, Any] = {"fault": fault, "probability": probability, "seed": rng.randrange(10**6)}
-        if fault in APPLIED or fault == "delay" or rng.random() < 0.7:
+        if fault in APPLIED or fault in ("delay", "late") or rng.random() < 0.7:
             rule["operation"] = "write"
         if fault == "rate_limit":
             rule["retry_after"] = rng.choice([0, 1])
         elif fault == "answer":
             rule |= {"status": rng.choice([502, 503, 408, 425]), "text": "<html>not now</html>"}
         elif fault == "delay":
-            # A request that was given up may still be applied later; the API has no way to take it back. So only
-            # where no two rows share an id do delays outlast the client's patience.
-            rule["seconds"] = rng.choice([0.02, 0.1] if duplicates else [0.02, 0.1, TIMEOUT + 0.3])
+            rule["seconds"] = rng.choice([0.02, 0.1, TIMEOUT + 0.3])
+        elif fault == "late":
+            rule |= rng.choice([{}, {"status": 500}, {"status": 524}])
+            rule["seconds"] = rng.choice([0.05, 0.3, 0.5])
         yield rule
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import struct
@@ -23,7 +24,7 @@ from tests.support import DIMENSIONS, FileTarget, Monitor, client_of, ndjson, tr
 
 from .loader import DONE, FAILED
 from .outcome import Outcome
-from .plan import APPLIED, TIMEOUT, Plan
+from .plan import APPLIED, LATE_SECONDS, TIMEOUT, Plan
 
 ROOT = Path(__file__).parents[2]
 MOST_ATTEMPTS = 30
@@ -112,6 +113,7 @@ class Storm:
             "per_request": made.per_request,
             "retry_seconds": self._rng.choice([2, 20]),
             "timeout": TIMEOUT,
+            "late_seconds": LATE_SECONDS,
             "options": {
                 "validation": made.validation,
                 "float32_text": made.float32_text,
@@ -124,12 +126,14 @@ class Storm:
     # ------------------------------------------------------------------ the load
 
     def _load(self, config: Path) -> None:
-        outcome, disasters = self._outcome, list(self._plan.disasters)
+        outcome, disasters, changes = self._outcome, list(self._plan.disasters), list(self._plan.changes)
+        again = self._plan.cleared
         with open(self._folder / "log.txt", "ab") as log:
             while True:
                 outcome.attempts += 1
                 if outcome.attempts > MOST_ATTEMPTS:
                     raise WrongError(f"no end after {MOST_ATTEMPTS} attempts")
+                self._attempt(config)
                 process = subprocess.Popen(
                     [sys.executable, "-m", "tests.storm.loader", str(config)], cwd=ROOT, stdout=log, stderr=log
                 )
@@ -140,10 +144,29 @@ class Storm:
                 finally:
                     process.kill()
                     process.wait()
-                if code == DONE:
+                if code == DONE and not again:
                     return
-                if code not in (FAILED, -signal.SIGKILL):
+                if code == DONE:
+                    again, changes = False, ["clear"]
+                elif code not in (FAILED, -signal.SIGKILL):
                     raise WrongError(f"the loading process ended with {code}: see {self._folder / 'log.txt'}")
+                if changes:
+                    self._change(changes.pop(0), config)
+
+    def _attempt(self, config: Path) -> None:
+        """Tell the load which attempt it is."""
+        given = json.loads(config.read_text())
+        config.write_text(json.dumps(given | {"attempt": self._outcome.attempts, "clears": self._outcome.clears}))
+
+    def _change(self, change: str, config: Path) -> None:
+        """What somebody does between two attempts: the next one starts over, with the same rows."""
+        if change == "clear":
+            self._outcome.clears += 1
+        elif change == "rewrite":
+            self._outcome.rewrites += 1
+            for name in json.loads(config.read_text())["objects"]:
+                path = Path(name)
+                os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 10**9))
 
     def _strike(self, process: subprocess.Popen[bytes], disaster: str, after: int) -> None:
         """Wait for a moment of the load, and let something happen."""
@@ -188,11 +211,13 @@ class Storm:
             raise WrongError("the receipt names mutations that never were")
         outcome.bytes_sent = receipt.bytes_sent
         outcome.bytes_twice = sum(one.body_bytes for one in applied) - receipt.bytes_sent
-        if outcome.crashes:  # what was in flight then is in no record
+        if outcome.crashes or outcome.clears or outcome.rewrites:  # not all of it is on record, or all is sent again
             outcome.bytes_twice = max(0, outcome.bytes_twice)
             return
         again = sum(
-            one.body_bytes for one in applied if one.fault in APPLIED or (one.ended or 0) - one.started > TIMEOUT
+            one.body_bytes
+            for one in applied
+            if one.fault in (*APPLIED, "late") or (one.ended or 0) - one.started > TIMEOUT
         )
         largest = max(one.body_bytes for one in applied)
         # A try that gave up, too, leaves some in flight.
@@ -220,6 +245,7 @@ class Storm:
         expected = truth(made.good, made.operation, truth(made.before))
         local.clear_faults()
         local.set_budget(PLENTY)
+        local.shift_clock(100)  # what is carried out late has been by now: nothing may change any more
         if made.flaps:
             local.flap(made.index, probability=0.4, seed=made.seed)
         with closing(Monitor(local, receipt)) as monitor:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
+from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsOperator
 from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 
 SOURCE = "{{ dag_run.conf['source'] }}"
@@ -29,6 +31,27 @@ for in_flight in (1, 4):
                 limits=Limits(vectors_per_request=10, late_seconds=0),
                 **AGAIN,
             )
+
+LATE = Limits(late_seconds=1.5)
+for durable in (True, False):
+    with DAG(
+        f"late_{'durable' if durable else 'forgetful'}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)
+    ):
+        VectorizeUpsertOperator(
+            task_id="write", index_name="books", source=SOURCE, durable=durable, limits=LATE, **AGAIN
+        )
+
+with DAG("late_deletion", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+    VectorizeDeleteVectorsOperator(task_id="write", index_name="books", ids=["book-1"], limits=LATE, **AGAIN)
+
+with DAG("late_function", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+
+    @task(task_id="write", **AGAIN)
+    def write() -> None:
+        """Writes by the hook, which is not told of the task."""
+        VectorizeHook(limits=LATE).delete_by_ids("books", ["book-1"])
+
+    write()
 
 for name, soft in (("wait_in_vain", {}), ("wait_softly", {"soft_fail": True})):
     for way in ("poke", "deferrable"):
