@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from airflow_provider_vectorize.api.client import VectorizeClient
-from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.visibility import monitor as monitors
 from airflow_provider_vectorize.visibility import waits as wait_module
@@ -92,9 +91,7 @@ class Sensors:
     def checker(self, index_name: str, *, read_only: bool = False) -> Checker:
         """Return a monitor with a client of its own."""
         self._monitors += 1
-        client = self._world.client(
-            f"monitor-{self._monitors}", retry=RetryPolicy(total=0), reserve=0, timeout=TIMEOUT, read_only=read_only
-        )
+        client = self._world.monitor_client(f"monitor-{self._monitors}", timeout=TIMEOUT, read_only=read_only)
         return self._implementation.checker(client, index_name)
 
     def poke(self, sensor: Sensor, interval: float, *, read_only: bool = False) -> None:
@@ -146,8 +143,9 @@ class Sensors:
     def _failed(self, sensor: Sensor) -> str:
         found = {self._state(one, mutation, sensor) for one in sensor.written for mutation in one.expected}
         if found <= {"applied", "pending"} and all(self._world.exists(one.index_name) for one in sensor.written):
-            current = {self._world.created_on(one.index_name).isoformat() for one in sensor.written}
-            lagging = any(created_on not in str([one.mutation for one in sensor.written]) for created_on in current)
+            lagging = any(
+                self._world.created_on(one.index_name).isoformat() not in str(one.mutation) for one in sensor.written
+            )
             return "failed: created_on was read from a lagging replica" if lagging else "failed: WRONGLY"
         return "failed: rightly"
 

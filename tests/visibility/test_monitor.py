@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_vectorize.api.limits import Limits
-from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.load import uploader
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.deletion import delete
@@ -40,7 +39,7 @@ class Sensor:
     def __init__(self, world: World, mutation: object, marker: MarkerKind = "delete", proof: str = "log") -> None:
         self.checks = 0
         self._world = world
-        client = world.client("monitor", retry=RetryPolicy(total=0), reserve=0)
+        client = world.monitor_client()
         self._monitor = IndexMonitor(client, "books")
         self._request = Request(tuple(waits_for(mutation, "books")), marker, "read_back" if proof != "log" else "log")
 

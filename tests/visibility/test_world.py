@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.models import Vector
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import (
@@ -25,6 +26,8 @@ from tests.support import make_rows, ndjson
 from .world import ANSWER_LOST, LOST, START, Fate, Sent, World
 
 ONCE = RetryPolicy(total=0)
+#: A client that does not wait for requests that it gave up.
+NO_LATE_REQUESTS = Limits(late_seconds=0)
 
 
 @pytest.fixture
@@ -129,7 +132,7 @@ def test_write_is_never_carried_out_by_a_replica(world: World) -> None:
 def test_lost_request_is_not_carried_out(world: World) -> None:
     meets(world, LOST)
     with pytest.raises(NoAnswerError):
-        upsert(world.client(retry=ONCE, timeout=110.0))
+        upsert(world.client(retry=ONCE, timeout=110.0, limits=NO_LATE_REQUESTS))
     assert world.now == pytest.approx(START + 110, abs=1)
     assert world.log("books") == writes(world)[0].mutation_ids == []
 
@@ -144,7 +147,7 @@ def test_lost_answer_leaves_the_mutation_in_the_log(world: World, fate: Fate) ->
 
 def test_late_request_is_carried_out_after_its_resend(world: World) -> None:
     meets(world, Fate(carried_out=(200.0,), answer="timeout"))
-    acknowledged = upsert(world.client(retry=RetryPolicy(total=600, first=1, longest=1)))
+    acknowledged = upsert(world.client(retry=RetryPolicy(total=600, first=1, longest=1), limits=NO_LATE_REQUESTS))
     assert world.log("books") == [acknowledged]
     world.advance(200)
     late, resent = writes(world)
@@ -164,7 +167,7 @@ def test_request_may_be_carried_out_twice(world: World) -> None:
 def test_late_request_meets_the_index_that_then_has_the_name(world: World) -> None:
     meets(world, Fate(carried_out=(20.0,), answer="cut"))
     with pytest.raises(NoAnswerError):
-        upsert(world.client(retry=ONCE))
+        upsert(world.client(retry=ONCE, limits=NO_LATE_REQUESTS))
     world.delete_index("books")
     world.create_index("books")
     world.advance(30)

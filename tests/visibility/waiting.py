@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
 from airflow_provider_vectorize.visibility.rule import MarkerKind
 from airflow_provider_vectorize.visibility.verdict import Verdict
@@ -37,7 +36,7 @@ class Waiting:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.client = world.client("monitor", retry=RetryPolicy(total=0), reserve=0)
+        self.client = world.monitor_client()
         self._monitor = IndexMonitor(self.client, "docs")
         self.requests: dict[str, Request] = {}
         self.verdicts: dict[str, Verdict] = {}

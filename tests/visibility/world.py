@@ -22,6 +22,7 @@ import itertools
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -37,7 +38,9 @@ from urllib3 import HTTPHeaderDict
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.credentials import Credentials
+from airflow_provider_vectorize.api.limits import Limits as ClientLimits
 from airflow_provider_vectorize.api.pacing import Clock as ClientClock
+from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.local.app import Parts
 from airflow_provider_vectorize.local.auth import Guard
 from airflow_provider_vectorize.local.budget import Allowance, Budget
@@ -45,6 +48,7 @@ from airflow_provider_vectorize.local.clock import microseconds
 from airflow_provider_vectorize.local.digest import digest
 from airflow_provider_vectorize.local.faults import Faults
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID, TOKEN
+from airflow_provider_vectorize.local.late import LateRequests
 from airflow_provider_vectorize.local.limits import Limits
 from airflow_provider_vectorize.local.problems import Problem
 from airflow_provider_vectorize.local.recorder import Recorder
@@ -61,7 +65,7 @@ __all__ = ["ANSWER_LOST", "LOST", "START", "Fate", "Sent", "World"]
 
 HOST = "127.0.0.1:8787"
 READ_ONLY_TOKEN = "read-only-token"
-START = 1_800_000_000.0
+START = float(int(time.time()))  # clients compare the server's clock with their own
 _OPERATIONS = [
     (method, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), operation) for method, path, operation in ROUTES
 ]
@@ -91,7 +95,7 @@ class World:
         self._engine = HistoryEngine(Path(self._directory.name), all_limits, clock)
         budget_ = Budget(Allowance.parse(budget), VirtualClock(lambda: self.now))
         guard = Guard(ACCOUNT_ID, TOKEN, READ_ONLY_TOKEN)
-        self._parts = Parts(self._engine, clock, budget_, guard, Faults(), Recorder())
+        self._parts = Parts(self._engine, clock, budget_, guard, Faults(), Recorder(), LateRequests(clock))
         self._server = InProcessServer(application(self._parts, lambda: f"http://{HOST}/client/v4"))
 
     def close(self) -> None:
@@ -155,6 +159,11 @@ class World:
         """Let the requests of a session go through this world."""
         session.trust_env = False  # looking for proxies would take half of the time of a request
         session.mount("http://", _Adapter(partial(self._exchange, name)))
+
+    def monitor_client(self, name: str = "monitor", **options: Any) -> VectorizeClient:
+        """Return a client as monitors use it: each request is tried once, and waits for none that was given up."""
+        limits = ClientLimits(late_seconds=0)
+        return self.client(name, retry=RetryPolicy(total=0), reserve=0, limits=limits, **options)
 
     # One request
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -75,7 +75,8 @@ class Writers:
         """Run one task with a client of its own, and note what was acknowledged to it."""
         self._count += 1
         name = f"writer-{self._count}"
-        client = self._world.client(name, retry=RETRY, timeout=TIMEOUT, limits=LIMITS)
+        limits = replace(LIMITS, late_seconds=self._r.choice([0, 120]))
+        client = self._world.client(name, retry=RETRY, timeout=TIMEOUT, limits=limits)
         try:
             mutation = task(client, index_name)
         except VectorizeError:
