@@ -209,9 +209,7 @@ def test_a_second_column_after_a_space_is_told_by_the_index(
     run: Run, shelf: LocalVectorize, write: Write, separator: str
 ) -> None:
     source = write("ids.txt", "".join(f"v{n}{separator}A title\n" for n in range(30)))
-    with fails(
-        e.ConfigError, match=r"second column: none of the first 20 exists in index \"books\", but for 20"
-    ):
+    with fails(e.ConfigError, match=r"second column: none of the first 20 exists in index \"books\", but for 20"):
         delete(run, source=source, source_lines_are="ids")
     assert shelf.count("books") == 250
 
