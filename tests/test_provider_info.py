@@ -102,8 +102,8 @@ def test_a_connection_makes_the_hook(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hook.vectorize_conn_id == "mine"
 
 
-#: No hook and no trigger, but what they are made of.
-INSIDE = ("hooks.connection", "hooks.endpoints", "triggers.poll", "triggers.watch")
+#: No hooks, operators or triggers, but what they are made of.
+INSIDE = ("hooks.connection", "hooks.endpoints", "operators.writing", "triggers.poll", "triggers.watch")
 
 
 @pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers"])

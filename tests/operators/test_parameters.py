@@ -193,11 +193,12 @@ def test_numbers_as_text_do_what_the_numbers_do(
 def test_max_bad_rows_as_text_counts_bad_rows(run: Run, books: VectorizeHook, tmp_path: Path) -> None:
     source = source_of(tmp_path)
     source.write_bytes(source.read_bytes() + b"no row\n" * 3)
-    letters = {"on_bad_row": "dead_letter", "dead_letter_path": tmp_path / "bad.ndjson"}
-    assert run(VectorizeUpsertOperator, index_name="books", source=source, max_bad_rows="3", **letters)["rejected"] == 3
+    load = {"index_name": "books", "source": source, "on_bad_row": "dead_letter"}
+    assert (
+        run(VectorizeUpsertOperator, **load, dead_letter_path=tmp_path / "3.ndjson", max_bad_rows="3")["rejected"] == 3
+    )
     with fails(e.BadRowError, match="max_bad_rows=2"):
-        letters["dead_letter_path"] = tmp_path / "bad-again.ndjson"
-        run(VectorizeUpsertOperator, index_name="books", source=source, max_bad_rows="2", **letters)
+        run(VectorizeUpsertOperator, **load, dead_letter_path=tmp_path / "2.ndjson", max_bad_rows="2")
 
 
 def test_the_hook_refuses_what_the_operators_refuse(books: VectorizeHook, local_vectorize: LocalVectorize) -> None:
