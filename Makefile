@@ -88,7 +88,7 @@ demo: $(READY) ## the nightly load on real text, real Airflow and the local Vect
 demo-ui: $(READY) ## the same, and leave Airflow's UI and the local Vectorize running
 	$(BIN)/python demo/run.py --ui
 
-storm: $(READY) ## 100 seeded loads through faults, kills and crashes; a line each, and what was lost at the end (STORM_RUNS, STORM_SEED)
+storm: $(READY) ## 100 seeded loads through faults, late requests, kills, crashes and clears; a line each, and what was lost at the end (STORM_RUNS, STORM_SEED)
 	$(BIN)/python -m tests.storm
 
 bench: $(READY) ## measure side by side with the peers, on an otherwise idle machine; writes benchmarks/results.md

@@ -28,5 +28,5 @@ def row_place(uri: str, line: int, offset: int = 0) -> str:
 
 
 def row_label(uri: str, line: int) -> str:
-    """Name a row before a colon."""
-    return f"Row {line} that `{uri}` yielded" if is_function(uri) else f"{uri}, line {line}"
+    """Name a row within a sentence."""
+    return f"row {line} that `{uri}` yielded" if is_function(uri) else f"line {line} of {uri}"

@@ -42,8 +42,8 @@ class VectorizeMutationSensor(IndexTask, BaseSensorOperator):
     other writers hide the mutation: the first after about three checks, then at most one every 20 seconds for all
     sensors of a triggerer that wait for the same index by the same connection. A single writer needs none.
 
-    While it waits, the sensor logs what it sees, what is missing and which option helps. Nothing goes to XCom. A retry
-    starts the wait again. After ``timeout`` it fails without retries, as sensors do.
+    While it waits, the sensor logs what it sees, what is missing and which option helps. Only the address of the
+    task's link goes to XCom. A retry starts the wait again. After ``timeout`` it fails without retries, as sensors do.
 
     ``soft_fail`` skips the task after a timeout. A wrong token, a missing index or a wrong argument fails it even so.
 

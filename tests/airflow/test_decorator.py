@@ -102,7 +102,8 @@ def test_dead_letters_and_log_name_the_function(airflow: Airflow, books: LocalVe
     assert [(one["object"], one["line"]) for one in letters] == [("embed()", 2), ("embed()", 3)]
     assert letters[1]["reason"] == 'not a vector in JSON: metadata["price"]["net"] is infinite'
     text = airflow.log.text
-    assert "Row 3 that `embed()` yielded: not a vector in JSON" in text
+    assert "Rejected a row: not a vector in JSON" in text
+    assert "(row 3 that `embed()` yielded, written to file://" in text
     assert "vectorize-rows-" not in text
 
 
