@@ -22,6 +22,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_vectorize.errors import ConfigError, TerminalApiError
 from airflow_provider_vectorize.hooks.connection import monitor_from
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.links.load import INDEX_LINK
 from airflow_provider_vectorize.parameters import Check, one_of
 from airflow_provider_vectorize.tasks import IndexTask, fail_at_once, push_index_link
 from airflow_provider_vectorize.triggers.mutation import VectorizeMutationTrigger
@@ -140,12 +141,16 @@ class VectorizeMutationSensor(IndexTask, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait in the triggerer, where one poll serves all sensors of an index; or in this process."""
+        has_link = self.do_xcom_push and "ti" in context
+        if has_link:
+            # Airflow looks for the link when the task ends, and logs an error if it is missing.
+            context["ti"].xcom_push(key=INDEX_LINK, value="")
         with fail_at_once():
             waits = self._waits  # a wrong argument shows here, before any request
             if not waits:
                 self.log.info("Nothing was written, so there is nothing to wait for.")
                 return
-            if self.do_xcom_push and "ti" in context:
+            if has_link:
                 push_index_link(context, self.vectorize_conn_id, waits[0].index_name)
         if self.deferrable:
             self._defer(waits)

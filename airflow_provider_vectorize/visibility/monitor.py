@@ -19,7 +19,8 @@ from airflow_provider_vectorize.errors import (
 )
 from airflow_provider_vectorize.load.receipt import digest
 from airflow_provider_vectorize.visibility import rule, vector_markers
-from airflow_provider_vectorize.visibility.rule import Group, Marker, MarkerKind, Memory
+from airflow_provider_vectorize.visibility.memory import Group, Marker, Memory
+from airflow_provider_vectorize.visibility.rule import MarkerKind
 from airflow_provider_vectorize.visibility.verdict import Verdict, unanswered, verdict_of
 from airflow_provider_vectorize.visibility.waits import Wait
 

@@ -17,7 +17,7 @@ from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.markers import marker_id
 from airflow_provider_vectorize.api.models import Mutation
 from airflow_provider_vectorize.errors import IndexNotFoundError, VectorizeError
-from airflow_provider_vectorize.visibility.rule import Memory
+from airflow_provider_vectorize.visibility.memory import Memory
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from airflow_provider_vectorize.api.models import IndexInfo
 from airflow_provider_vectorize.visibility import rule
-from airflow_provider_vectorize.visibility.rule import Group, MarkerKind, Memory
+from airflow_provider_vectorize.visibility.memory import Group, Memory
+from airflow_provider_vectorize.visibility.rule import MarkerKind
 from airflow_provider_vectorize.visibility.waits import Wait
 
 _NOUNS = {"insert": "vectors", "upsert": "vectors", "delete": "deletions"}
