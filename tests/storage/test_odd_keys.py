@@ -71,7 +71,8 @@ def shop(request: pytest.FixtureRequest, airflow_home: Any, tmp_path: Path, monk
         clear()
         return Shop(f"abfs://{BUCKET}", "azure", upload, clear, _azurite_takes)
     connection, client = request.getfixturevalue("s3rver")
-    monkeypatch.setenv("AIRFLOW_CONN_OTHER", connection)
+    # An id of its own: Airflow keeps the file system of a connection for as long as the process lives.
+    monkeypatch.setenv("AIRFLOW_CONN_S3RVER", connection)
 
     def write(key: str, content: bytes) -> None:
         client.put_object(Bucket=BUCKET, Key=key, Body=content)
@@ -81,7 +82,7 @@ def shop(request: pytest.FixtureRequest, airflow_home: Any, tmp_path: Path, monk
             client.delete_object(Bucket=BUCKET, Key=one["Key"])
 
     delete()
-    return Shop(f"s3://{BUCKET}", "other", write, delete, _s3rver_takes)
+    return Shop(f"s3://{BUCKET}", "s3rver", write, delete, _s3rver_takes)
 
 
 @pytest.fixture
