@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,6 +23,8 @@ def say(text: str) -> None:
 
 
 def main() -> int:
+    # Parts are opened by Airflow's storage, which writes its settings into its home.
+    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="storm-airflow-"))
     runs, first = int(os.environ.get("STORM_RUNS", "100")), int(os.environ.get("STORM_SEED", "0"))
     begun = time.monotonic()
     outcomes: list[Outcome] = []

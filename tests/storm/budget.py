@@ -108,6 +108,7 @@ def _config(local: LocalVectorize, folder: Path, number: int, rows: list[dict[st
         "index": _index(number),
         "operation": "upsert",
         "objects": [str(source)],
+        "parts": False,
         "per_request": 1,
         "retry_seconds": 600,
         "timeout": 30.0,

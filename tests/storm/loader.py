@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from airflow_provider_vectorize.load import compressed
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
+from airflow_provider_vectorize.load.source import SourceObject
 from tests.support import FileObject, FileStore, FileTarget
 
 log = logging.getLogger("storm")
@@ -40,10 +42,10 @@ def main(config: dict[str, Any]) -> int:
         limits=limits,
         **config["options"],
     )
-    objects = [FileObject(Path(path)) for path in config["objects"]]
     store, identity = FileStore(folder / "checkpoint.json"), {"run": "storm", "number of clears": str(config["clears"])}
     try:
         with client:
+            objects = _objects(config)
             receipt = run(
                 client,
                 config["operation"],
@@ -61,6 +63,15 @@ def main(config: dict[str, Any]) -> int:
     beside.write_text(json.dumps(receipt.to_dict()))
     beside.replace(folder / "receipt.json")
     return DONE
+
+
+def _objects(config: dict[str, Any]) -> Sequence[SourceObject]:
+    """The source: files, or parts of them by the names that a plan gave to them."""
+    if not config["parts"]:
+        return [FileObject(Path(path)) for path in config["objects"]]
+    from airflow_provider_vectorize import storage  # imports Airflow, which takes a while
+
+    return storage.find(config["objects"])
 
 
 if __name__ == "__main__":

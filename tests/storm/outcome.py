@@ -20,6 +20,7 @@ class Outcome:
     attempts: int = 0
     clears: int = 0
     rewrites: int = 0
+    moves: int = 0
     bytes_sent: int = 0
     bytes_twice: int = 0
     most_twice: int | None = None
@@ -33,7 +34,8 @@ class Outcome:
         return (
             f"seed {made.seed}: {made.operation} of {self.rows} rows{made.suffix} in {len(made.texts)} objects, "
             f"{len(made.bad)} bad, {made.in_flight} in flight; faults {faults}; {self.kills} kills, "
-            f"{self.crashes} crashes, {self.clears} clears, {self.rewrites} rewrites, {self.attempts} attempts; "
+            f"{self.crashes} crashes, {self.clears} clears, {self.rewrites} rewrites, {self.moves} moved parts, "
+            f"{self.attempts} attempts; "
             f"{self.bytes_twice:,} of {self.bytes_sent:,} bytes sent twice; visible after {self.looks} looks "
             f"({self.proof}); {self.seconds:.1f} s"
         )
@@ -50,7 +52,8 @@ def summary(outcomes: list[Outcome], broken: list[int], seconds: float) -> str:
         f"  {sum(one.rows for one in outcomes):,} rows; {faults.total():,} faults of {len(faults)} kinds; "
         f"{sum(one.kills for one in outcomes)} kills of the load, {sum(one.crashes for one in outcomes)} crashes of "
         f"Vectorize; {sum(one.clears for one in outcomes)} clears, {sum(one.rewrites for one in outcomes)} sources "
-        f"written anew; {sum(one.attempts for one in outcomes)} attempts",
+        f"written anew, {sum(one.moves for one in outcomes)} times parts that moved; "
+        f"{sum(one.attempts for one in outcomes)} attempts",
         f"  {twice:,} of {sent:,} bytes were sent twice ({100 * twice / max(1, sent):.1f} %); in the "
         f"{sum(one.most_twice is not None for one in outcomes)} runs without a crash, of which all is on record, never "
         "more than was in flight or unanswered",

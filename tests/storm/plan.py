@@ -45,6 +45,8 @@ class Plan:
     :param before: what the index holds already.
     :param changes: what happens between two attempts: the task is cleared, or the source is written anew.
     :param cleared: whether the task is cleared once more when it has succeeded.
+    :param parts: whether the source is given as parts of its objects, as a plan of shards does, and the objects are
+        sorted anew between the plan and the load. Then no row is bad and no id comes twice, so that order is no matter.
     """
 
     seed: int
@@ -67,6 +69,7 @@ class Plan:
     duplicates: bool = False
     changes: list[str] = field(default_factory=list)
     cleared: bool = False
+    parts: bool = False
 
     @property
     def index(self) -> str:
@@ -100,7 +103,16 @@ def plan(seed: int) -> Plan:
     _fill(made, rng)
     made.changes = [rng.choice(["", "", "clear", "rewrite"]) for _ in made.disasters]
     made.cleared = rng.random() < 0.2
+    _cut(made)
     return made
+
+
+def _cut(made: Plan) -> None:
+    """Decide whether the source is given as parts. By luck of its own, so that all else of a seed stays as it is."""
+    rng = random.Random(f"parts {made.seed}")
+    made.parts = made.suffix == "" and not made.bad and not made.duplicates and rng.random() < 0.7
+    if made.parts:
+        made.changes = ["move" if rng.random() < 0.5 else change for change in ["", *made.changes]]
 
 
 def _faults(rng: random.Random) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Storm:
         self._records: list[RecordedRequest] = []
         self._rng = random.Random(f"weather {made.seed}")
         self._outcome = Outcome(made, rows=sum(map(len, made.texts)))
+        self._moved = False  # whether the objects are others than those that the parts were cut from
 
     def run(self) -> Outcome:
         """All of it.
@@ -109,7 +111,9 @@ class Storm:
             "base_url": local.base_url,
             "index": made.index,
             "operation": made.operation,
-            "objects": [str(one) for one in objects],
+            "objects": self._names(objects),
+            "paths": [str(one) for one in objects],
+            "parts": made.parts,
             "per_request": made.per_request,
             "retry_seconds": self._rng.choice([2, 20]),
             "timeout": TIMEOUT,
@@ -123,12 +127,29 @@ class Storm:
         path.write_text(json.dumps(config))
         return path
 
+    def _names(self, objects: list[Path]) -> list[str]:
+        """The source: files, or the parts that a plan cuts them into, at the beginnings of lines."""
+        if not self._plan.parts:
+            return [str(one) for one in objects]
+        from airflow_provider_vectorize import storage
+        from airflow_provider_vectorize.load.parts import Part
+
+        self._moved = False
+        names = []
+        for path, found in zip(objects, storage.find([str(one) for one in objects]), strict=True):
+            ends = [at + 1 for at, byte in enumerate(path.read_bytes()) if byte == ord("\n")]
+            cuts = sorted({0, ends[-1], *self._rng.sample(ends, min(2, len(ends)))})
+            names += [found.name_of_part(Part(first, stop)) for first, stop in pairwise(cuts)]
+        return names
+
     # ------------------------------------------------------------------ the load
 
     def _load(self, config: Path) -> None:
         outcome, disasters, changes = self._outcome, list(self._plan.disasters), list(self._plan.changes)
         again = self._plan.cleared
         with open(self._folder / "log.txt", "ab") as log:
+            if self._plan.parts and changes:
+                self._change(changes.pop(0), config)  # between the plan and the load
             while True:
                 outcome.attempts += 1
                 if outcome.attempts > MOST_ATTEMPTS:
@@ -144,6 +165,13 @@ class Storm:
                 finally:
                     process.kill()
                     process.wait()
+                if code == DONE and self._moved:
+                    raise WrongError("a load of parts succeeded, and its objects were others than the plan's")
+                if code == FAILED and self._moved:  # it says so, and somebody plans again
+                    given = json.loads(config.read_text())
+                    config.write_text(
+                        json.dumps(given | {"objects": self._names([Path(one) for one in given["paths"]])})
+                    )
                 if code == DONE and not again:
                     return
                 if code == DONE:
@@ -164,9 +192,21 @@ class Storm:
             self._outcome.clears += 1
         elif change == "rewrite":
             self._outcome.rewrites += 1
-            for name in json.loads(config.read_text())["objects"]:
+            for name in json.loads(config.read_text())["paths"]:
                 path = Path(name)
+                self._moved = self._plan.parts
                 os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 10**9))
+
+        elif change == "move":
+            self._outcome.moves += 1
+            self._moved = True
+            for name in json.loads(config.read_text())["paths"]:
+                path = Path(name)
+                lines = path.read_bytes().splitlines(keepends=True)
+                self._rng.shuffle(lines)
+                beside = path.with_suffix(".new")
+                beside.write_bytes(b"".join(lines))
+                beside.replace(path)
 
     def _strike(self, process: subprocess.Popen[bytes], disaster: str, after: int) -> None:
         """Wait for a moment of the load, and let something happen."""
@@ -211,7 +251,9 @@ class Storm:
             raise WrongError("the receipt names mutations that never were")
         outcome.bytes_sent = receipt.bytes_sent
         outcome.bytes_twice = sum(one.body_bytes for one in applied) - receipt.bytes_sent
-        if outcome.crashes or outcome.clears or outcome.rewrites:  # not all of it is on record, or all is sent again
+        if (
+            outcome.crashes or outcome.clears or outcome.rewrites or outcome.moves
+        ):  # not all of it is on record, or all is sent again
             outcome.bytes_twice = max(0, outcome.bytes_twice)
             return
         again = sum(
