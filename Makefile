@@ -2,8 +2,8 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
-# Two at a time: much of a test is waiting. A file's tests stay together, as what they share does.
-PYTEST := pytest -n 2 --dist loadfile
+# Three at a time: much of a test is waiting. A file's tests stay together, as what they share does.
+PYTEST := pytest -n 3 --dist loadfile
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
 # Draws the diagrams of the documentation. The theme expects this major version.
 MERMAID_VERSION := 11.17.2

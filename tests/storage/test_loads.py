@@ -14,6 +14,7 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.conftest import books, row, vectorize  # noqa: F401 - fixtures
 from tests.storage.conftest import Place, packed
 from tests.storage.object_store import BUCKET, ObjectStore
+from tests.support import NO_WAIT
 
 Load = Callable[..., dict[str, Any]]
 
@@ -23,7 +24,7 @@ def load(books: LocalVectorize) -> Load:  # noqa: F811
     """The hook's, into the index ``books``."""
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
-    return lambda source, **options: VectorizeHook().load("books", source, **options)
+    return lambda source, **options: VectorizeHook(limits=NO_WAIT).load("books", source, **options)
 
 
 def ndjson(*numbers: int, **more: Any) -> bytes:

@@ -12,6 +12,7 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.conftest import books, connect, row, vectorize  # noqa: F401 - fixtures
 from tests.storage.conftest import Place, packed, read
 from tests.storage.object_store import BUCKET, ObjectStore
+from tests.support import NO_WAIT
 
 LINES = [b'{"id": "%d", "values": [1.0]}\n' % number for number in range(1_000)]
 TEXT = b"".join(LINES)
@@ -99,7 +100,7 @@ Load = Callable[..., dict[str, Any]]
 def load(books: LocalVectorize) -> Load:  # noqa: F811
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
-    return lambda source, **options: VectorizeHook().load("books", source, **options)
+    return lambda source, **options: VectorizeHook(limits=NO_WAIT).load("books", source, **options)
 
 
 def test_a_load_of_parts_loads_their_rows(place: Place, books: LocalVectorize, load: Load) -> None:  # noqa: F811

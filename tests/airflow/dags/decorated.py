@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from airflow.providers.common.compat.sdk import DAG, task
 
+from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 
 
@@ -28,7 +29,7 @@ with DAG("decorated_mapped", schedule=None):
 
 with DAG("decorated_fails_at_first", schedule=None):
 
-    @task.vectorize_upsert(index_name="books", retries=1, retry_delay=timedelta(0))
+    @task.vectorize_upsert(index_name="books", limits=Limits(late_seconds=0), retries=1, retry_delay=timedelta(0))
     def interrupted(ti: Any = None) -> Iterator[dict[str, Any]]:
         """The model is away when the first half is done."""
         for number in range(20):
