@@ -50,7 +50,7 @@ def test_the_form_says_what_goes_where_and_insists_on_what_is_needed(
     expect(form.extra_group("account_id")).to_contain_text("Account ID")
     expect(form.extra_group("account_id")).to_contain_text("dash.cloudflare.com/<account id>")
     for name, label, default in (
-        ("timeout", "Timeout (seconds)", "Empty: 60."),
+        ("timeout", "Timeout (seconds)", "Empty: 110."),
         ("retry_seconds", "Retry for (seconds)", "Empty: 1800."),
         ("budget_reserve", "Budget reserve (0 to 0.9)", "Empty: 0.2."),
     ):
