@@ -57,6 +57,7 @@ def test_the_letters_of_another_run_stay(
     assert Path(conf["letters"]).read_bytes() == letters
     assert not books.requests("upsert")
 
+    pytest.importorskip("airflow.sdk")  # Airflow 2 is cleared in another way
     airflow.again(first, "load")  # cleared, it starts over
     assert len(Path(conf["letters"]).read_text().splitlines()) == 2
 

@@ -233,11 +233,12 @@ def test_the_log_of_the_wait_says_by_which_proof_the_load_is_visible(
     page: Page, nightly_run: Run, shots: Shots
 ) -> None:
     nightly_run.task("wait")
-    log = nightly_run.log('Index "docs"')
+    log = nightly_run.log('in index "docs"')
 
     shots.take(page, "wait-log")
     print(log)
-    assert "visible" in log
+    assert "Visible in index" in log
+    assert "Proof:" in log
 
 
 def test_the_link_leads_to_the_page_of_the_local_vectorize(
