@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 from uuid import uuid4
 
 from airflow_provider_vectorize import parameters
@@ -16,44 +14,21 @@ from airflow_provider_vectorize.api import models as m
 from airflow_provider_vectorize.api.answers import result_as
 from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.filters import explain_no_match
+from airflow_provider_vectorize.api.indexes import IndexEndpoints, settles
 from airflow_provider_vectorize.api.late import Change
 from airflow_provider_vectorize.api.listing import every_id
 from airflow_provider_vectorize.api.markers import marker_id
-from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.api.retry import RetryPolicy
-from airflow_provider_vectorize.api.transport import Body, Transport
+from airflow_provider_vectorize.api.transport import Body
 from airflow_provider_vectorize.errors import (
     ApiError,
     CursorExpiredError,
-    IndexExistsError,
-    IndexNotFoundError,
-    InvalidIndexConfigError,
-    VectorizeError,
 )
 
 NDJSON = "application/x-ndjson"
-#: Servers' clocks are taken to agree this well; ``Date`` has whole seconds besides.
-CLOCKS_AGREE = timedelta(seconds=2)
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
-def _settles(method: Callable[Concatenate[VectorizeClient, P], T]) -> Callable[Concatenate[VectorizeClient, P], T]:
-    """Let a method return, or fail, only when none of its requests can be carried out any more."""
-
-    @wraps(method)
-    def settled(self: VectorizeClient, /, *args: P.args, **options: P.kwargs) -> T:
-        try:
-            with self.late.settling():
-                return method(self, *args, **options)
-        except StoppedError:
-            raise VectorizeError(f"{method.__name__} was stopped. Its request may still be carried out.") from None
-
-    return settled
-
-
-class VectorizeClient(Transport):
+class VectorizeClient(IndexEndpoints):
     """Talks to Vectorize: one method an endpoint. The parameters are those of :class:`~.transport.Transport`."""
 
     def __init__(self, credentials: Credentials, **options: Any) -> None:
@@ -61,113 +36,10 @@ class VectorizeClient(Transport):
         #: Names this client in its mutations. Two of them with one name were written by one process, in order.
         self.writer = uuid4().hex
         self._counter = itertools.count(1)  # of beginnings and acknowledgements; its next() is atomic
-        self._created_on: dict[str, datetime | None] = {}
-
-    # ---------------------------------------------------------------- indexes
-
-    def list_indexes(self) -> list[m.Index]:
-        """The indexes of the account."""
-        return result_as(list[m.Index], self.send("GET", "/indexes"))
-
-    @_settles
-    def create_index(
-        self,
-        name: str,
-        *,
-        dimensions: int | None = None,
-        metric: m.Metric | None = None,
-        preset: str | None = None,
-        description: str | None = None,
-    ) -> m.Index:
-        """Create an index, from a preset or from dimensions and a metric.
-
-        Where the answer to an attempt is lost, the next one finds the index there: if it is as wanted and was
-        created meanwhile, it is this call's.
-
-        :raises IndexExistsError: there is one of that name.
-        :raises ConfigError: neither or both ways were given.
-        """
-        dimensions = arguments.dimensions_given(dimensions)
-        body = arguments.new_index(
-            self.limits, name, dimensions=dimensions, metric=metric, preset=preset, description=description
-        )
-        change = Change(name)
-        self.late.wait_for(change)
-        begun = self.clock.now()
-        self._created_on.pop(name, None)
-        try:
-            return result_as(m.Index, self.send("POST", "/indexes", body, change=change))
-        except IndexExistsError as error:
-            if not error.maybe_done:
-                raise
-            answer = self.send("GET", self._at(name))
-            index = result_as(m.Index, answer)
-            lasted = timedelta(seconds=self.clock.now() - begun) + CLOCKS_AGREE
-            if not answer.date or not index.created_on or index.created_on < answer.date - lasted:
-                raise
-            if arguments.difference(index, dimensions, metric, preset):
-                raise
-            return index
-
-    def ensure_index(
-        self,
-        name: str,
-        *,
-        dimensions: int | None = None,
-        metric: m.Metric | None = None,
-        preset: str | None = None,
-        description: str | None = None,
-    ) -> tuple[m.Index, bool]:
-        """Create an index unless one that agrees is there.
-
-        Of a preset only the dimensions are compared: Cloudflare does not publish its presets' metrics.
-
-        :return: the index, and whether it was created.
-        :raises InvalidIndexConfigError: the one that is there has other dimensions or another metric.
-        """
-        dimensions = arguments.dimensions_given(dimensions)
-        try:
-            return self.create_index(
-                name, dimensions=dimensions, metric=metric, preset=preset, description=description
-            ), True
-        except IndexExistsError as error:
-            index = self.get_index(name)
-            difference = arguments.difference(index, dimensions, metric, preset)
-            if difference:
-                raise InvalidIndexConfigError(
-                    f'Index "{name}" is there already, with {index.config.dimensions} dimensions and the metric '
-                    f"{index.config.metric}, {difference}.",
-                    **error.facts,
-                ) from error
-            return index, False
-
-    def get_index(self, name: str) -> m.Index:
-        """One index."""
-        index = result_as(m.Index, self.send("GET", self._at(name)))
-        self._created_on[name] = index.created_on
-        return index
-
-    @_settles
-    def delete_index(self, name: str) -> None:
-        """Delete an index and all its vectors.
-
-        :raises IndexNotFoundError: there is none of that name.
-        """
-        self._created_on.pop(name, None)
-        try:
-            self.send("DELETE", self._at(name), change=Change(name))
-        except IndexNotFoundError as error:
-            if not error.maybe_done:  # else an attempt whose answer was lost has deleted it
-                raise
-
-    def get_index_info(self, name: str) -> m.IndexInfo:
-        """Dimensions, number of vectors and watermark of an index."""
-        answer = self.send("GET", self._at(name, "/info"))
-        return result_as(m.IndexInfo, answer).model_copy(update={"answered_at": answer.date})
 
     # ---------------------------------------------------------------- vectors
 
-    @_settles
+    @settles
     def insert(
         self, name: str, body: bytes | Body, *, unparsable_behavior: m.UnparsableBehavior = "error"
     ) -> m.Mutation:
@@ -178,7 +50,7 @@ class VectorizeClient(Transport):
         """
         return self.write("insert", name, body, unparsable_behavior=unparsable_behavior)
 
-    @_settles
+    @settles
     def upsert(
         self, name: str, body: bytes | Body, *, unparsable_behavior: m.UnparsableBehavior = "error"
     ) -> m.Mutation:
@@ -248,7 +120,7 @@ class VectorizeClient(Transport):
             found += result_as(list[m.Vector], self.send("POST", self._at(name, "/get_by_ids"), {"ids": part}))
         return found
 
-    @_settles
+    @settles
     def delete_by_ids(self, name: str, ids: Iterable[str]) -> list[m.Mutation]:
         """Delete the vectors with these ids, 100 a request. Ids that are not there do not matter.
 
@@ -289,13 +161,13 @@ class VectorizeClient(Transport):
 
     # ---------------------------------------------------------------- metadata indexes
 
-    @_settles
+    @settles
     def create_metadata_index(self, name: str, property_name: str, index_type: m.MetadataIndexType) -> m.Mutation:
         """Make a property filterable, for vectors written after the index is visible. Once more is no error."""
         body = arguments.metadata_index(property_name, index_type)
         return self._write("create_metadata_index", name, "/metadata_index/create", body)
 
-    @_settles
+    @settles
     def delete_metadata_index(self, name: str, property_name: str) -> m.Mutation:
         """Stop filtering by a property."""
         body = {"propertyName": parameters.text("property_name", property_name)}
@@ -305,12 +177,6 @@ class VectorizeClient(Transport):
         """The metadata indexes of an index. Eventually consistent."""
         answer = self.send("GET", self._at(name, "/metadata_index/list"))
         return result_as(m.MetadataIndexes, answer).metadata_indexes
-
-    def created_on(self, name: str) -> datetime | None:
-        """Return when this incarnation of an index was created: one request for each index and client."""
-        if name not in self._created_on:
-            self.get_index(name)
-        return self._created_on.get(name)
 
     def _write(
         self,
@@ -335,11 +201,8 @@ class VectorizeClient(Transport):
             index_name=name,
             mutation_id=answer.result["mutationId"],
             accepted_at=answer.date,
-            created_on=self._created_on.get(name),
+            created_on=self.known_incarnation(name),
             writer=self.writer,
             begun=begun,
             acknowledged=next(self._counter),
         )
-
-    def _at(self, name: str, rest: str = "") -> str:
-        return f"/indexes/{arguments.index_name(self.limits, name)}{rest}"

@@ -22,7 +22,7 @@ from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LOAD_CHECKS, PLAN_CHECKS, LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.plan import Plan, plan, refuse_parts
-from airflow_provider_vectorize.load.progress import Observer, Progress
+from airflow_provider_vectorize.load.progress import LastProgress
 from airflow_provider_vectorize.load.reasons import summary
 from airflow_provider_vectorize.load.source import SourceObject
 from airflow_provider_vectorize.load.survey import survey
@@ -200,11 +200,11 @@ class VectorizeHook(Endpoints, BaseHook):
             self._loading = client
             found = storage.find(source, source_conn_id)
             if target:
-                _refuse_overlap(target, found, source, source_conn_id)
+                target.refuse_source(found, source, source_conn_id)
             objects = spool.named(found)
             self.log.info("%s", _beginning(index_name, operation, objects))
             index = client.get_index(index_name)
-            observer = _LastProgress(LoadMetrics(index_name))
+            observer = LastProgress(LoadMetrics(index_name))
             receipt = run(
                 client,
                 operation,
@@ -288,39 +288,6 @@ class VectorizeHook(Endpoints, BaseHook):
         client: VectorizeClient | None = getattr(self, "_loading", None)
         if client is not None:
             client.stop()
-
-
-def _refuse_overlap(
-    target: storage.StoredFile,
-    objects: Sequence[storage.StoredObject],
-    source: str | Sequence[str],
-    conn_id: str | None,
-) -> None:
-    """Refuse to write dead letters over the source, now or by the next load of it.
-
-    :raises ConfigError: the file is one of the objects, or will be.
-    """
-    if target.is_one_of(objects):
-        raise ConfigError(
-            f"The dead-letter file {target.uri} is one of the objects to be loaded: write it to another place."
-        )
-    if target.is_found_by(source, conn_id):
-        raise ConfigError(
-            f"The dead-letter file {target.uri} matches the pattern of the source, so the next load would take it for "
-            "a part of the source: write it to another folder."
-        )
-
-
-class _LastProgress:
-    """Keeps the last progress of a load, for the line at its end, and passes each on."""
-
-    def __init__(self, observer: Observer) -> None:
-        self.last: Progress | None = None
-        self._observer = observer
-
-    def __call__(self, progress: Progress) -> None:
-        self.last = progress
-        self._observer(progress)
 
 
 def _beginning(index_name: str, operation: str, objects: Sequence[SourceObject]) -> str:

@@ -83,6 +83,18 @@ class Progress:
 Observer = Callable[[Progress], None]
 
 
+class LastProgress:
+    """Keeps the last progress of a load, for the line at its end, and passes each on."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.last: Progress | None = None
+        self._observer = observer
+
+    def __call__(self, progress: Progress) -> None:
+        self.last = progress
+        self._observer(progress)
+
+
 def share_done(objects: Sequence[SourceObject], upto: Mark) -> float | None:
     """The share of the source's stored bytes before a mark, or ``None`` where a size is not known.
 

@@ -9,8 +9,8 @@ from fsspec.asyn import sync
 
 from airflow_provider_vectorize.storage.errors import said
 from airflow_provider_vectorize.storage.names import Location
-from airflow_provider_vectorize.storage.stores import Answer, Changed, Entry, Missing
-from airflow_provider_vectorize.storage.streams import patiently
+from airflow_provider_vectorize.storage.stores import Answer, Entry
+from airflow_provider_vectorize.storage.streams import answer_of_refusal, patiently
 
 
 class AzureStore:
@@ -69,15 +69,8 @@ class AzureStore:
             async with self._blob(location.bucket, location.key) as blob:
                 stream = await blob.download_blob(offset=start, length=end - start, decompress=False, **asked)
                 return Answer(await stream.readall(), stream.properties.size)
-        except Exception as error:
-            answer = said(error)
-            if answer.is_past_the_end:
-                return Answer(b"", start)
-            if answer.is_changed:
-                raise Changed from error
-            if answer.is_missing:
-                raise Missing from error
-            raise
+        except Exception as error:  # noqa: BLE001 - raised again, as what it means
+            return answer_of_refusal(error, start)
 
     def _blob(self, bucket: str, key: str) -> Any:
         return self._fs.service_client.get_blob_client(container=bucket, blob=key)

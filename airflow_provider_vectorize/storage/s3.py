@@ -9,8 +9,8 @@ from fsspec.asyn import sync
 
 from airflow_provider_vectorize.storage.errors import said
 from airflow_provider_vectorize.storage.names import Location
-from airflow_provider_vectorize.storage.stores import Answer, Changed, Entry, Missing
-from airflow_provider_vectorize.storage.streams import patiently
+from airflow_provider_vectorize.storage.stores import Answer, Entry
+from airflow_provider_vectorize.storage.streams import answer_of_refusal, patiently
 
 
 class S3Store:
@@ -73,15 +73,8 @@ class S3Store:
             found = self._fs.call_s3(
                 "get_object", Bucket=location.bucket, Key=location.key, Range=f"bytes={start}-{end - 1}", **conditions
             )
-        except Exception as error:
-            answer = said(error)
-            if answer.is_past_the_end:
-                return Answer(b"", start)
-            if answer.is_changed:
-                raise Changed from error
-            if answer.is_missing:
-                raise Missing from error
-            raise
+        except Exception as error:  # noqa: BLE001 - raised again, as what it means
+            return answer_of_refusal(error, start)
         body = found["Body"]
 
         def read(size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""An object of a store as a binary file: read in blocks, to its real end, whatever size the store told before."""
+"""An object of a store as a binary file: read in blocks, to its real end, whatever size the store reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import IO, Any, TypeVar
 
 from airflow_provider_vectorize.storage.errors import explained, said
-from airflow_provider_vectorize.storage.stores import BLOCK_BYTES, Answer
+from airflow_provider_vectorize.storage.stores import BLOCK_BYTES, Answer, Changed, Missing
 
 T = TypeVar("T")
 #: Seconds to wait before each further attempt at a request whose answer was cut.
@@ -116,3 +116,21 @@ def _is_cut(error: Exception) -> bool:
     if answer.status or answer.code:
         return answer.status in (408, 429, 500, 502, 503, 504) or answer.code == "SlowDown"
     return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__name__ in _CUT
+
+
+def answer_of_refusal(error: Exception, start: int) -> Answer:
+    """Return the answer for a range that begins behind the end, or raise what the store's refusal means.
+
+    :param error: What the store's library raised for a range.
+    :param start: The first byte of the range.
+    :raises Changed: The object is of another version now.
+    :raises Missing: The object does not exist.
+    """
+    answer = said(error)
+    if answer.is_past_the_end:
+        return Answer(b"", start)
+    if answer.is_changed:
+        raise Changed from error
+    if answer.is_missing:
+        raise Missing from error
+    raise error

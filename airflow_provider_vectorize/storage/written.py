@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, cast
 
-from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load.compressed import reason
 from airflow_provider_vectorize.storage.errors import explained
 from airflow_provider_vectorize.storage.names import Location, parse
@@ -50,6 +50,21 @@ class StoredFile:
         names = [parse(name, conn_id) for name in ([source] if isinstance(source, str) else source)]
         return any(self._is_found_by(name.location) for name in names if name.is_pattern)
 
+    def refuse_source(self, objects: Iterable[StoredObject], source: str | Sequence[str], conn_id: str | None) -> None:
+        """Refuse to be written over the source of a load, or into what its pattern finds the next time.
+
+        :raises ConfigError: it is one of the objects, or will be.
+        """
+        if self.is_one_of(objects):
+            raise ConfigError(
+                f"The dead-letter file {self.uri} is one of the objects to be loaded: write it to another place."
+            )
+        if self.is_found_by(source, conn_id):
+            raise ConfigError(
+                f"The dead-letter file {self.uri} matches the pattern of the source, so the next load would take it "
+                "for a part of the source: write it to another folder."
+            )
+
     def pieces(self, size: int | None = None) -> Iterator[bytes]:
         """Read it from the beginning, a piece at a time; nothing if it does not exist.
 
@@ -74,7 +89,7 @@ class StoredFile:
         return b"".join(self.pieces())
 
     def write(self, content: IO[bytes]) -> None:
-        """Replace it. Whoever reads it, and whatever happens to this process, finds the old or the new one, whole.
+        """Replace it atomically: a reader finds the old or the new content, complete, even if this process is killed.
 
         :raises ConfigError: it is not a regular file.
         :raises SourceError: it cannot be written, or somebody else did since this last did.

@@ -11,8 +11,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from contextvars import Context
-from dataclasses import dataclass, field
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
 
@@ -20,51 +18,15 @@ from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_vectorize.errors import ConfigError
+from airflow_provider_vectorize.triggers.view import View
 
 if TYPE_CHECKING:
     from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
-    from airflow_provider_vectorize.visibility.verdict import Verdict
 
 #: A look that is this many seconds old, or an interval if that is shorter, is as good as a new one.
 FRESH = 5.0
 #: So many are woken at once, and the next ones after so many seconds: a thousand together would hold up the loop.
 AT_ONCE, APART = 20, 0.005
-
-
-@dataclass(frozen=True)
-class View:
-    """What a check showed to one waiting task: a verdict, or the error that ends its wait.
-
-    :param visible: all its mutations of this index are visible.
-    :param failure: why they never will be, or empty.
-    :param text: what is seen, for the log.
-    :param missing: ids of the mutations that are not proved yet.
-    :param answered: whether Vectorize answered the check.
-    :param error: why nothing can be seen, for good.
-    """
-
-    visible: bool = False
-    failure: str = ""
-    text: str = ""
-    missing: tuple[str, ...] = ()
-    answered: bool = True
-    error: BaseException | None = None
-    traceback: TracebackType | None = field(default=None, compare=False)
-
-    @classmethod
-    def of(cls, verdict: Verdict) -> View:
-        """Return what a verdict shows."""
-        return cls(verdict.visible, verdict.failure, verdict.text, verdict.missing, verdict.answered)
-
-    @property
-    def news(self) -> tuple[object, ...]:
-        """What is worth a log line when it changes."""
-        return self.missing, self.answered
-
-    def check(self) -> None:
-        """Raise the error, if there is one. Every waiter raises it with its original traceback."""
-        if self.error:
-            raise self.error.with_traceback(self.traceback)
 
 
 class Waiter:
