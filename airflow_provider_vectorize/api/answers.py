@@ -215,7 +215,7 @@ def _date(headers: Mapping[str, str]) -> datetime | None:
 
 
 def _http_date(text: str) -> datetime | None:
-    """Return a date in UTC. One without a zone is in UTC, too."""
+    """Return a date in UTC. A date without a zone is taken as UTC."""
     try:
         found = parsedate_to_datetime(text)
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Writes that were given up, and may still be carried out: whoever writes the same vectors next has to wait.
+"""Writes that were given up and may still be carried out: the next write of the same vectors has to wait.
 
 An attempt without an answer (a timeout, a status of 5xx, a connection that was cut after the whole request had been
 sent) may be waiting somewhere in Cloudflare. Its retry is acknowledged, and then the first one is carried out as well,
@@ -64,7 +64,7 @@ class LateRequests:
     """
 
     def __init__(self, seconds: float, clock: Clock, sending_stopped: threading.Event) -> None:
-        self.stopped = threading.Event()  #: when set, nobody waits any longer, not even at the end of a task
+        self.stopped = threading.Event()  #: ends all waiting, also at the end of a task
         self._seconds = seconds
         self._clock = clock
         self._sending_stopped = sending_stopped
@@ -105,7 +105,7 @@ class LateRequests:
     def settle(self) -> None:
         """Wait until no request that was given up can be carried out any more.
 
-        A task does so at its end, so that whoever writes after it is safe.
+        A task does so at its end, so that the next writer is safe.
 
         :raises StoppedError: The client was stopped.
         """

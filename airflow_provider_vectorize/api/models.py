@@ -124,7 +124,7 @@ class Mutation(dict[str, Any]):
     """An acknowledged write: it is in Vectorize's log and becomes visible later.
 
     A dict of plain values, so that a task may return it, alone or in a list, and a ``VectorizeMutationSensor`` may
-    wait for it. Each key is an attribute, too.
+    wait for it. Each key is also an attribute.
 
     :param operation: ``insert``, ``upsert``, ``delete``, ``create_metadata_index`` or ``delete_metadata_index``.
     :param index_name: the index.

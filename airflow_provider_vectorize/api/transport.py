@@ -109,7 +109,7 @@ class Transport:
         """End all waiting for a turn, a block or a retry, and requests on the wire that only read.
 
         A write on the wire continues to its answer, which comes within the time limits of ``timeout``, because
-        nobody would know otherwise whether it was carried out.
+        otherwise it would be unknown whether it was carried out.
         """
         self.pacer.stopped.set()
         self.late.stopped.set()
@@ -140,7 +140,7 @@ class Transport:
         :param body: a mapping is sent as JSON.
         :param write: whether the answer owes a mutation id.
         :param change: what the request writes to. It is first sent when no request that was given up before can change
-            the same. Whoever writes next is safe from this one after ``late.settle()``.
+            the same. After ``late.settle()`` this request can change nothing any more.
         :raises ApiError: terminal ones at once, transient ones when time is up.
         """
         data = as_json(body) if isinstance(body, Mapping) else body

@@ -53,7 +53,7 @@ class WireLimits:
 
     :param stall: Seconds in which the server has to take 1 MB of the body, or send another byte of its answer.
     :param stopped: When set, requests that only read end with :class:`StoppedError`. Writes continue to their
-        answer, because nobody would know otherwise whether they were carried out.
+        answer, because otherwise it would be unknown whether they were carried out.
     """
 
     stall: float
@@ -90,7 +90,7 @@ class _WireConnection(HTTPConnection):
     """Mixed into each class of connection that ``urllib3`` uses."""
 
     limits: WireLimits
-    _sending = False  # a tunnel through a proxy sends, too, before the request
+    _sending = False  # a tunnel through a proxy also sends, before the request
     _may_stop = False
     _send_error: OSError | None = None
 

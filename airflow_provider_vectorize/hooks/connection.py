@@ -76,7 +76,7 @@ def client_from(
 
 
 def monitor_from(connection: Any, index_name: str) -> IndexMonitor:
-    """Return a monitor of an index, for whoever waits.
+    """Return a monitor of an index, for sensors and triggers.
 
     Each request is tried once, since the next check is the retry, and may use the whole budget, since waiting is what
     its reserve is for. A marker that was given up can do no harm, because its id is never used again.

@@ -77,7 +77,7 @@ class DeadLetters:
         return self._hash.hexdigest()
 
     def begin(self) -> None:
-        """Write an empty file, so that nobody takes an earlier attempt's rows for this one's.
+        """Write an empty file, so that rows of an earlier attempt are not taken for rows of this one.
 
         :raises ConfigError: the file holds something else than letters of this run.
         :raises SourceError: the file cannot be written, which is better known now than after an hour.

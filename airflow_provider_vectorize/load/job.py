@@ -86,7 +86,7 @@ def run(
         uris,
     )
     if kept is not None and not left_requests:
-        keeper.save(begun)  # or the checkpoint would say that this attempt, too, left nothing behind
+        keeper.save(begun)  # otherwise the checkpoint would claim that this attempt left nothing behind either
     check = choose_check(index.config.dimensions, options.limits, options.validation, options.float32_text)
     ledger = Ledger(begun, keeper, letters, uris)
     bad_rows = BadRows(options, uris, begun.receipt.rejected)

@@ -157,7 +157,10 @@ def plan(
 def _deal(
     objects: Sequence[Surveyed], sizes: Sequence[int], shards: int
 ) -> tuple[list[Item], Sequence[Sequence[Piece]]]:
-    """Share out, and cut nothing that is compressed. A store is asked for the encoding of what would be cut only."""
+    """Distribute the source to shards without cutting compressed objects.
+
+    The store is asked for the encoding only of objects that would be cut.
+    """
     whole = {number for number, item in enumerate(objects) if is_compressed(item.key)}
     while True:
         items = [Item(size, number not in whole) for number, size in enumerate(sizes)]

@@ -1,4 +1,4 @@
-"""Requests that are carried out after their client was told nothing, or that they failed: the fault ``late``."""
+"""Requests that are carried out after their client got no answer or an error: the fault ``late``."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class LateRequests:
         for one in due:
             try:
                 await one.handler(one.call)
-            except Problem as problem:  # nobody hears of it
+            except Problem as problem:  # its client has gone
                 logger.info("%s was refused when it was late: %s", one.call.request.path, problem)
             except Exception:
                 logger.exception("%s failed when it was late", one.call.request.path)

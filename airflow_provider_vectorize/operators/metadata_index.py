@@ -129,7 +129,7 @@ class VectorizeDeleteMetadataIndexOperator(IndexTask, WritingOperator):
                     self.index_name,
                     error,
                 )
-                # An earlier attempt may have deleted it and lost the response: let the sensor wait for that, too.
+                # An earlier attempt may have deleted it and lost the response: the marker lets the sensor wait for it.
                 mutation = client.send_marker(self.index_name)
             else:
                 self.log.info(

@@ -130,7 +130,7 @@ def sentence(error: Exception, uri: str) -> str:
     """What happened, to which object, and what to do."""
     answer = said(error)
     if isinstance(error, Changed) or answer.is_changed:
-        return f"{uri} changed while it was read. Load it again when whoever writes it is done."
+        return f"{uri} changed while it was read. Load it again when it is no longer being written."
     if isinstance(error, Missing):
         return f"There is no object {uri}."
     if answer.code:

@@ -55,7 +55,7 @@ class StoredObject:
 
     @property
     def name(self) -> str:
-        """What finds exactly this again, in another task, too."""
+        """The name that finds exactly this object or part again, also in another task."""
         return self.location.source(self._part, self._digest if self._part else "")
 
     def name_of_part(self, part: parts.Part) -> str:
@@ -185,7 +185,7 @@ def _object(store: Store, location: Location, entry: Entry, name: Name) -> Store
     if name.digest and item._digest != name.digest:
         raise SourceError(
             f"{item.uri} is no part of the object as it is now: the object is another version, so it changed since the "
-            "load was planned. Plan and load again when whoever writes it is done.",
+            "load was planned. Plan and load again when it is no longer being written.",
             uri=item.uri,
         )
     return item
@@ -203,7 +203,7 @@ def _probe(store: Store, location: Location, *, tolerant: bool = False) -> Entry
 def _matching(store: Store, location: Location) -> Iterator[StoredObject]:
     entries = sorted(expand(store, location.bucket, location.key), key=lambda entry: entry.key)
     if folders := [entry for entry in entries if entry.is_folder]:
-        log.info("%s matches %d folders, too, which are not loaded.", location.uri, len(folders))
+        log.info("%s also matches %d folders, which are not loaded.", location.uri, len(folders))
     if len(folders) == len(entries):
         hint = f" {len(folders)} folders match: add /* to name what is in them." if folders else ""
         raise SourceError(

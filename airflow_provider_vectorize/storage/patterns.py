@@ -17,7 +17,7 @@ def expand(store: Store, bucket: str, pattern: str) -> Iterator[Entry]:
     ``*``, ``?`` and ``[...]`` match within a folder. ``**`` between slashes matches any number of folders, and at the
     end everything below.
 
-    :raises ConfigError: ``**`` is only a part of a step, which nobody agrees about.
+    :raises ConfigError: ``**`` is only a part of a step, which libraries read in different ways.
     """
     for step in pattern.split("/"):
         if "**" in step and step != "**":

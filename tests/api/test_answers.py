@@ -97,7 +97,7 @@ def test_the_table_has_every_code_that_the_provider_knows() -> None:
 @pytest.mark.parametrize(("status", "cls"), BY_STATUS)
 def test_without_a_known_code_the_status_decides(status: int, cls: type[e.ApiError], body: bytes) -> None:
     error = failure(status, body)
-    if status in (401, 403) and b"success" not in body:  # nobody has looked at the token
+    if status in (401, 403) and b"success" not in body:  # the token was not checked
         cls = e.TerminalApiError
     assert type(error) is cls
     assert error.status == status
@@ -226,7 +226,7 @@ def test_a_refusal_that_is_not_the_apis_does_not_blame_the_token(
     assert "Check the API token" not in str(error)
 
 
-def test_a_refusal_of_the_api_blames_the_token_whoever_serves_it() -> None:
+def test_refusal_with_envelope_of_any_server_blames_the_token() -> None:
     body = envelope(None, {"code": 10000, "message": "Authentication error"})
     assert type(failure(403, body, Server="cloudflare")) is e.AuthError
 

@@ -1,4 +1,4 @@
-"""Requests that were given up and are carried out late: whoever writes next waits, and nobody else does."""
+"""Requests that were given up and are carried out late: the next write of the same vectors waits, and no other does."""
 
 from __future__ import annotations
 

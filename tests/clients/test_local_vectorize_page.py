@@ -1,4 +1,4 @@
-"""The examples of docs/local-vectorize.md for other clients run as they stand, but for the address."""
+"""The examples of docs/local-vectorize.md for other clients run unchanged except for the address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values as float32 text: what arrives is what was meant, though whoever reads the text reads a double first."""
+"""Values as float32 text: the server reads a double first and still stores the float32 that was meant."""
 
 from __future__ import annotations
 

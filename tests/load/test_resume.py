@@ -40,7 +40,7 @@ def once_more(books: Books, store: MemoryStore, source: FileObject, **options: A
     from airflow_provider_vectorize.api.retry import RetryPolicy
 
     options = {"identity": {"number of clears": "0"}, "max_in_flight": 1, **options}
-    # Requests that were given up are the matter of other tests: here nobody waits for them.
+    # Other tests cover requests that were given up: no test here waits for them.
     client = {"retry": RetryPolicy(**GIVES_UP), "limits": Limits(late_seconds=0)}
     return books.load(source, store=store, client=client, **options)
 

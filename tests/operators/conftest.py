@@ -81,7 +81,7 @@ def fails(kind: type[VectorizeError], match: str = "") -> Iterator[Caught]:
     error = found.value
     caught.value = error.__cause__ if isinstance(error, AirflowFailException) else error
     assert isinstance(caught.value, kind), repr(caught.value)
-    if not isinstance(error, ConfigError):  # which the constructor raises, too, when the DAG is parsed
+    if not isinstance(error, ConfigError):  # which the constructor also raises when the DAG is parsed
         assert isinstance(error, AirflowFailException) == caught.value.permanent, "it would be retried in vain"
     assert str(error) == str(caught.value)
     assert re.search(match, str(error)), str(error)

@@ -1,7 +1,7 @@
 """A server that speaks Google Cloud Storage's JSON API, as far as objects are read and written.
 
 It keeps to what the documentation says of content encodings: an object with ``contentEncoding: gzip`` is sent as it is
-stored, in ranges, to whoever accepts gzip. To all others it is sent decompressed and whole, whatever the range.
+stored, in ranges, to clients that accept gzip. To others it is sent decompressed and whole, whatever the range.
 Its size is that of what is stored.
 """
 

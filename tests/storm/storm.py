@@ -167,7 +167,7 @@ class Storm:
                     process.wait()
                 if code == DONE and self._moved:
                     raise WrongError("a load of parts succeeded, and its objects were others than the plan's")
-                if code == FAILED and self._moved:  # it says so, and somebody plans again
+                if code == FAILED and self._moved:  # as it has to; then the source is planned again
                     given = json.loads(config.read_text())
                     config.write_text(
                         json.dumps(given | {"objects": self._names([Path(one) for one in given["paths"]])})

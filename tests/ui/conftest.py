@@ -119,7 +119,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="session")
 def context(tmp_path_factory: pytest.TempPathFactory, airflow: Any, playwright: Playwright) -> Iterator[BrowserContext]:
-    """A browser that nobody used before."""
+    """A browser with an empty profile."""
     browser = playwright.chromium.launch_persistent_context(
         tmp_path_factory.mktemp("browser"),
         executable_path=CHROMIUM,

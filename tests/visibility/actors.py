@@ -49,7 +49,7 @@ class Actor:
             self._target()
         except WorldClosed:
             pass
-        except BaseException as error:  # noqa: BLE001 - raised by whoever lets the time pass
+        except BaseException as error:  # noqa: BLE001 - raised again where the time passes
             self.error = error
         self.alive = False
         self._world.hand_over()

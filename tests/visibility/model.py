@@ -31,7 +31,7 @@ from .service import INDEXES, Conditions, Service
 from .switches import SWITCHES, without
 from .writers import Writers, Written
 
-#: Seconds within which every sensor has to end once nobody writes any more and everything is applied.
+#: Seconds within which every sensor has to end after the last write was applied.
 PATIENCE = 900.0
 _UNIT_TESTS = [Path(__file__).with_name(f"test_{name}.py") for name in ("rule", "waits", "monitor")]
 

@@ -32,7 +32,7 @@ class Conditions:
     :param recreated: Second at which "docs" is deleted, and after how many more it is created again.
     :param watermark_skew: Seconds by which the clock of the jobs is wrong.
     :param date_skews: Seconds by which ``Date`` may be wrong; ``None`` is a missing header.
-    :param quiet_after: Second after which nobody writes any more, but for markers.
+    :param quiet_after: Second after which only markers are written.
     """
 
     jobs: tuple[float, float] = (5.0, 30.0)
@@ -91,7 +91,7 @@ class Service:
 
     @property
     def quiet(self) -> bool:
-        """Whether nobody writes any more, but for markers."""
+        """Whether only markers are still written."""
         return self._world.now - self._begun_at >= self._conditions.quiet_after
 
     def _begin_job(self, name: str) -> None:

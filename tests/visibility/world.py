@@ -11,7 +11,7 @@ A test decides what happens to each request, when jobs fold how much, and what a
         world.advance(5)
         assert world.is_applied(mutation_id)
 
-Whoever waits, for an answer, for a retry or with :meth:`World.advance`, lets the scheduled actions happen.
+Waiting for an answer, for a retry or with :meth:`World.advance` runs the scheduled actions.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ with DAG("late_function", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=
 
     @task(task_id="write", **AGAIN)
     def write() -> None:
-        """Writes by the hook, which is not told of the task."""
+        """Writes by the hook, which does not get the task's context."""
         VectorizeHook(limits=LATE).delete_by_ids("books", ["book-1"])
 
     write()
