@@ -11,7 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.triggers.poll import Waiter
 
-#: Seconds after which a waiting task says again what it sees, though nothing changed.
+#: Seconds after which a waiting task logs its state again, even if nothing changed.
 SAY_AGAIN = 60.0
 
 
@@ -75,7 +75,7 @@ class VectorizeMutationTrigger(BaseTrigger):
             while True:
                 left = float("inf") if self.deadline is None else self.deadline - time.time()
                 if left <= 0:
-                    await waiter.last_look()
+                    await waiter.last_check()
                 view = waiter.view
                 if view is not None:
                     if view.visible:

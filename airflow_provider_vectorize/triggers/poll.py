@@ -1,8 +1,8 @@
-"""One poll for all: each index is looked at once an interval, however many tasks of this triggerer wait for it.
+"""One poll for all: each index is checked once per interval, however many tasks of this triggerer wait for it.
 
-A poll is a task of the event loop. It begins with the first who waits for an index by a connection, looks in a
-thread, tells each what became of its own mutations, and ends when nobody waits any more. It keeps nothing that a
-triggerer that starts over would miss.
+A poll is a task of the event loop. It starts with the first task that waits for an index by a connection, checks the
+index in a thread, passes each waiting task the verdict on its own mutations, and ends when no task waits any more. It
+keeps nothing that a restarted triggerer cannot do without.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from airflow_provider_vectorize.triggers.view import View
 if TYPE_CHECKING:
     from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
 
-#: A look that is this many seconds old, or an interval if that is shorter, is as good as a new one.
+#: A check that is this many seconds old, or an interval if that is shorter, need not be repeated.
 FRESH = 5.0
-#: So many are woken at once, and the next ones after so many seconds: a thousand together would hold up the loop.
+#: How many tasks are woken at once, and the seconds until the next ones: a thousand at once would block the loop.
 AT_ONCE, APART = 20, 0.005
 
 
 class Waiter:
-    """One task's part in the polls of the indexes it waits for. To be entered, which joins them, and left.
+    """One task's subscription to the polls of the indexes that it waits for. Use it as an async context manager.
 
     :param conn_id: the connection.
     :param waits: :meth:`~airflow_provider_vectorize.visibility.waits.Wait.to_dict` of each mutation.
@@ -68,7 +68,7 @@ class Waiter:
             poll.waiters.pop(self, None)
 
     def _join(self) -> None:
-        """Be in a poll of each index, also where one was ended by others."""
+        """Join a poll of each index, also after a poll was cancelled."""
         for index_name, waits in self._waits.items():
             if index_name not in self._polls and not self._is_visible(index_name):
                 self._polls[index_name] = _poll_of(self._conn_id, index_name)
@@ -78,7 +78,7 @@ class Waiter:
         return index_name in self._views and self._views[index_name].visible
 
     def take(self, index_name: str, view: View) -> bool:
-        """Take what was seen of an index. Returns whether whoever waits has to know."""
+        """Take what a check of an index has shown. Returns whether the waiting task has to wake up."""
         before = self._views.get(index_name)
         self._views[index_name] = view
         if view.visible:
@@ -101,14 +101,14 @@ class Waiter:
                 await self._news.wait()
         self._news.clear()
 
-    async def last_look(self) -> None:
-        """Return when every index was looked at, now or a moment ago, or when no request makes sense."""
+    async def last_check(self) -> None:
+        """Return when every index has a fresh check, or when requests are blocked."""
         since = asyncio.get_running_loop().time() - min(self.interval, FRESH)
         self._hurried = True
         for poll in self._polls.values():
             poll.hurry()
         while not self.kept_off() and any(
-            index_name not in self._views or poll.looked_at < since for index_name, poll in self._polls.items()
+            index_name not in self._views or poll.checked_at < since for index_name, poll in self._polls.items()
         ):
             await self.news(FRESH)
         self._hurried = False
@@ -119,9 +119,9 @@ class Waiter:
 
     @property
     def view(self) -> View | None:
-        """Of all indexes together; ``None`` before each was looked at.
+        """What the checks of all indexes show together; ``None`` before each index was checked.
 
-        :raises BaseException: what a look failed with, for good.
+        :raises BaseException: why a check failed for good.
         """
         if len(self._views) < len(self._waits):
             return None
@@ -138,7 +138,7 @@ class Waiter:
 
 
 class Poll:
-    """Looks at one index by one connection, for all who wait in one event loop."""
+    """Checks one index by one connection, for all tasks that wait in one event loop."""
 
     def __init__(self, polls: dict[tuple[str, str], Poll], conn_id: str, index_name: str) -> None:
         self.waiters: dict[Waiter, Sequence[Mapping[str, Any]]] = {}
@@ -149,14 +149,14 @@ class Poll:
         self._wake = asyncio.Event()
         self._monitor: IndexMonitor | None = None
         self._requests: dict[Waiter, Request] = {}
-        self.looked_at = self._free_at = float("-inf")
+        self.checked_at = self._free_at = float("-inf")
         self._interval = FRESH
         # Without the context of the task that happens to be the first: its log is not for the others.
         self._task = self._loop.create_task(self._run(), name=f"poll of index {index_name}", context=Context())
         self._task.add_done_callback(self._end)
 
     def add(self, waiter: Waiter, waits: Sequence[Mapping[str, Any]]) -> None:
-        """One more waits, from the next look on."""
+        """Add a waiting task, from the next check on."""
         self._interval = min(self._interval, waiter.interval) if self.waiters else waiter.interval
         self.waiters[waiter] = waits
         self._wake.set()
@@ -166,27 +166,27 @@ class Poll:
         return max(0.0, self._free_at - self._loop.time())
 
     def hurry(self) -> None:
-        """Look as soon as the last look is no longer fresh, once."""
+        """Check once more as soon as the last check is no longer fresh."""
         self._interval = min(self._interval, FRESH)
         self._wake.set()
 
     async def _run(self) -> None:
         while await self._is_due():
-            await self._tell(await self._look())
+            await self._tell(await self._check_index())
 
     def _end(self, _: asyncio.Task[None]) -> None:
-        """Nobody waits any more; or the task was cancelled, and they begin another poll."""
+        """End the poll. If it was cancelled, the tasks that still wait start another one."""
         self._close()
         self._polls.pop((self._conn_id, self._index_name), None)
         for waiter in list(self.waiters):
             waiter.lost(self._index_name)
 
     async def _is_due(self) -> bool:
-        """Return when the next look is due: whether anybody waits for it."""
+        """Return when the next check is due. Returns whether a task still waits for it."""
         while True:
-            due = max(self.looked_at + self._interval, self._free_at)
+            due = max(self.checked_at + self._interval, self._free_at)
             if not self.waiters:
-                due = self.looked_at + min(self._interval, FRESH)  # whoever comes next does not look anew
+                due = self.checked_at + min(self._interval, FRESH)  # a task that joins soon needs no check of its own
             if due <= self._loop.time():
                 return bool(self.waiters)
             self._wake.clear()
@@ -194,7 +194,7 @@ class Poll:
                 async with asyncio.timeout_at(due):
                     await self._wake.wait()
 
-    async def _look(self) -> Mapping[Waiter, View]:
+    async def _check_index(self) -> Mapping[Waiter, View]:
         waiting = dict(self.waiters)
         try:
             if self._monitor is None:
@@ -205,8 +205,8 @@ class Poll:
         except BaseException as error:  # noqa: BLE001 - handed to every waiter, which raises it
             self._close()  # a connection that was corrected meanwhile is read anew
             views, pause = dict.fromkeys(waiting, View(error=error, traceback=error.__traceback__)), 0.0
-        self.looked_at = self._loop.time()
-        self._free_at = self.looked_at + pause
+        self.checked_at = self._loop.time()
+        self._free_at = self.checked_at + pause
         self._interval = min((waiter.interval for waiter in self.waiters), default=self._interval)
         return views
 
@@ -253,7 +253,7 @@ _all_polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], P
 
 
 def _poll_of(conn_id: str, index_name: str) -> Poll:
-    """The poll of this event loop, which begins where there is none."""
+    """Return the poll of this event loop, and start it if there is none."""
     polls = _all_polls.setdefault(asyncio.get_running_loop(), {})
     if (conn_id, index_name) not in polls:
         polls[conn_id, index_name] = Poll(polls, conn_id, index_name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -220,7 +221,7 @@ def test_ids_that_do_not_exist_are_counted_and_warned_of(
     caplog.set_level("INFO")
     receipt = delete(run, ids=[f"V{n} x" for n in range(30)])
     assert receipt["existing_of_first"] == {"ids": 20, "existing": 0}
-    (warning,) = [one for one in caplog.records if one.levelname == "WARNING" and "exists in index" in one.getMessage()]
+    (warning,) = _warnings(caplog)
     assert warning.getMessage().startswith('None of the first 20 ids exists in index "books": ')
     text = capsys.readouterr().out + caplog.text  # Airflow 3's tasks log to standard output
     assert 'acknowledged the deletion of 30 ids from index "books" in 1 request (last mutation ' in text
@@ -229,7 +230,13 @@ def test_ids_that_do_not_exist_are_counted_and_warned_of(
 
     caplog.clear()
     assert delete(run, ids=["v0", "V0", "v0"])["existing_of_first"] == {"ids": 2, "existing": 1}
-    assert not [one for one in caplog.records if one.levelname == "WARNING"]
+    assert not _warnings(caplog)
+
+
+def _warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """Warnings, without that of Airflow 2 about tasks which are run by a test."""
+    found = [one for one in caplog.records if one.levelname == "WARNING"]
+    return [one for one in found if "cannot be called outside" not in one.getMessage()]
 
 
 def test_a_line_that_is_no_utf_8_is_named(run: Run, shelf: LocalVectorize, tmp_path: Path) -> None:
