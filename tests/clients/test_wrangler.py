@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,23 +13,18 @@ import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
 
+from ..node import PATH, TOOLS, install
 from .conftest import ndjson, values
 
 pytestmark = pytest.mark.clients
-ROOT = Path(__file__).parents[2]
-# The Node of this environment comes first: that of the system may be too old for wrangler.
-PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 Wrangler = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
 def executable() -> Path:
     """Installed on first use."""
-    if shutil.which("npm", path=PATH) is None:
-        pytest.skip("wrangler needs Node and npm")
-    environment = os.environ | {"PATH": PATH}
-    subprocess.run([Path(__file__).with_name("install_wrangler.sh")], check=True, timeout=300, env=environment)
-    return ROOT / ".tools/wrangler/node_modules/.bin/wrangler"
+    install(Path(__file__).with_name("install_wrangler.sh"))
+    return TOOLS / "wrangler/node_modules/.bin/wrangler"
 
 
 @pytest.fixture

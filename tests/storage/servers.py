@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -20,10 +18,10 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-TOOLS = ROOT / ".tools/storage/node_modules"
-# The Node of this environment comes first: that of the system may be too old.
-PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+from tests.node import PATH, TOOLS, install
+
+MODULES = TOOLS / "storage/node_modules"
+INSTALLER = Path(__file__).with_name("install_servers.sh")
 BUCKET = "vectors"
 S3RVER = """
 const S3rver = require(process.argv[1]);
@@ -53,14 +51,6 @@ class Shop:
 
     def name(self, key: str) -> str:
         return f"{self.base}/{key}"
-
-
-def install() -> None:
-    """Install the servers on first use."""
-    if shutil.which("npm", path=PATH) is None:
-        pytest.skip("s3rver and Azurite need Node and npm")
-    script = Path(__file__).with_name("install_servers.sh")
-    subprocess.run([script], check=True, timeout=300, env=os.environ | {"PATH": PATH})
 
 
 @contextmanager
@@ -94,11 +84,11 @@ def s3rver() -> Iterator[tuple[str, Any]]:
     """An S3 server; its connection for Airflow, and boto's client."""
     import boto3
 
-    install()
+    install(INSTALLER)
     url = f"http://127.0.0.1:{_free_port()}"
     with tempfile.TemporaryDirectory() as folder:
         port = url.rpartition(":")[2]
-        with node("-e", S3RVER, str(TOOLS / "@20minutes/s3rver"), port, folder, url=url):
+        with node("-e", S3RVER, str(MODULES / "@20minutes/s3rver"), port, folder, url=url):
             client = boto3.client(
                 "s3",
                 endpoint_url=url,
@@ -116,11 +106,11 @@ def azurite() -> Iterator[tuple[Any, Any]]:
     adlfs = pytest.importorskip("adlfs")
     from azure.storage.blob import BlobServiceClient
 
-    install()
+    install(INSTALLER)
     port = str(_free_port())
     address = f"http://127.0.0.1:{port}/devstoreaccount1"
     arguments = ["--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]
-    script = str(TOOLS / "azurite/dist/src/blob/main.js")
+    script = str(MODULES / "azurite/dist/src/blob/main.js")
     with node(script, "--blobHost", "127.0.0.1", "--blobPort", port, *arguments, url=address):
         text = (
             f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={AZURITE_KEY};"

@@ -112,6 +112,9 @@ def _cut(made: Plan) -> None:
     rng = random.Random(f"parts {made.seed}")
     made.parts = made.suffix == "" and not made.bad and not made.duplicates and rng.random() < 0.7
     if made.parts:
+        # Lines of one length: after sorting, lines still begin where parts do, and only their version tells.
+        width = max(len(text) for texts in made.texts for text in texts)
+        made.texts = [[text.ljust(width) for text in texts] for texts in made.texts]
         made.changes = ["move" if rng.random() < 0.5 else change for change in ["", *made.changes]]
 
 

@@ -1,0 +1,29 @@
+"""Programs that npm installs for tests, in .tools at the root of the project."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).parents[1] / ".tools"
+# The Node of this environment comes first, because the system's may be too old.
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
+def install(script: Path) -> None:
+    """Run an installation script, which does nothing if its programs are installed.
+
+    Test processes that run side by side take turns: two ``npm install`` in one directory remove each other's files.
+    """
+    if shutil.which("npm", path=PATH) is None:
+        pytest.skip(f"{script.name} needs Node and npm")
+    TOOLS.mkdir(exist_ok=True)
+    with (TOOLS / f"{script.stem}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([script], check=True, timeout=300, env=os.environ | {"PATH": PATH})
