@@ -53,7 +53,7 @@ test-python: $(READY) ## what does not touch storage, on each of Python 3.12 and
 	  $(BIN)/uv venv -q --clear --python python$$version $$venv || exit 1; \
 	  $(BIN)/uv pip install -q --python $$venv/bin/python --constraint constraints.txt --editable . --group test || exit 1; \
 	  $$venv/bin/python -m $(PYTEST) -q -m "not clients and not slow" tests/api tests/corpus tests/hooks tests/operators \
-	    tests/load --ignore tests/load/test_budget.py tests/airflow/test_example_dags.py || exit 1; \
+	    tests/load tests/rows tests/sources --ignore tests/load/test_budget.py tests/airflow/test_example_dags.py || exit 1; \
 	done
 
 test-quick: $(READY) ## the tests that need neither Airflow nor other clients

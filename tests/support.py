@@ -18,9 +18,9 @@ from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.pacing import Clock
 from airflow_provider_vectorize.api.retry import RetryPolicy
-from airflow_provider_vectorize.load.compressed import explained, text_of
-from airflow_provider_vectorize.load.lines import Text
 from airflow_provider_vectorize.local.handle import LocalVectorize
+from airflow_provider_vectorize.sources.compression import explained, text_of
+from airflow_provider_vectorize.sources.lines import Text
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
 from airflow_provider_vectorize.visibility.rule import MarkerKind
 from airflow_provider_vectorize.visibility.verdict import Verdict

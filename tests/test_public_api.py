@@ -123,7 +123,8 @@ def test_public_names_and_signatures_stay_compatible() -> None:
 )
 def test_comparison_of_signatures_names_the_break(now: Signature, fault: str) -> None:
     found = _broken([["a", "POSITIONAL_OR_KEYWORD", ""], ["b", "KEYWORD_ONLY", "1"]], now)
-    assert fault in found and bool(fault) == bool(found)
+    assert fault in found
+    assert bool(fault) == bool(found)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.spool import is_spooled, spooled
+from airflow_provider_vectorize.rows.function_rows import is_spooled, spooled
 
 
 def test_rows_are_written_one_a_line_and_the_file_goes_with_the_block() -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import errors
 from airflow_provider_vectorize.api.pages import describe_page
 
 T = TypeVar("T")
@@ -41,30 +41,36 @@ class Answer:
 
 
 #: Cloudflare's codes, the class that each becomes, and what the reader can do about it.
-BY_CODE: dict[int, tuple[type[e.ApiError], str]] = {
-    971: (e.RateLimitedError, "The account's budget of requests is spent."),
-    1000: (e.AuthError, "The API token is not valid: create one under My Profile, API Tokens."),
-    1005: (e.UnknownContentTypeError, ""),
-    3000: (e.IndexNotFoundError, "Create the index first, or correct its name or the connection's account id."),
-    3001: (e.InvalidIndexConfigError, "Correct the dimensions, the metric or the preset."),
-    3002: (e.IndexExistsError, "Choose another name, or use the index that is there."),
-    3005: (e.IndexDeletedError, "The name is free: create the index again if it is still needed."),
-    6003: (e.AuthError, "The API token has characters that no token has: paste it again."),
-    6111: (e.AuthError, "The API token has characters that no token has: paste it again."),
-    9106: (e.AuthError, "The connection holds no API token."),
-    9109: (e.AuthError, "Check the API token and the account id: the token lacks Vectorize: Edit for this account."),
-    10000: (e.AuthError, "Check the API token: it is wrong, or lacks the permission Vectorize: Edit for this account."),
-    40005: (e.MetadataIndexNotFoundError, "Create a metadata index on that property first."),
-    40006: (e.InvalidQueryError, "The query's vector has to come from the model that filled the index."),
-    40007: (e.TooManyIdsError, "Ask for fewer ids at a time."),
-    40008: (e.RefusedVectorError, "Shorten the id."),
-    40012: (e.RefusedVectorError, "The vectors have to come from a model with the index's dimensions."),
-    40016: (e.RefusedVectorError, "Shorten the metadata."),
-    40018: (e.RefusedVectorError, "Rename the metadata key."),
-    40023: (e.RefusedVectorError, "The line is not a vector in JSON."),
-    40025: (e.InvalidQueryError, "Lower topK, or ask for less of each match."),
-    40026: (e.InvalidRequestError, ""),
-    40041: (e.RateLimitedError, "The index is taking as many requests as it can."),
+BY_CODE: dict[int, tuple[type[errors.ApiError], str]] = {
+    971: (errors.RateLimitedError, "The account's budget of requests is spent."),
+    1000: (errors.AuthError, "The API token is not valid: create one under My Profile, API Tokens."),
+    1005: (errors.UnknownContentTypeError, ""),
+    3000: (errors.IndexNotFoundError, "Create the index first, or correct its name or the connection's account id."),
+    3001: (errors.InvalidIndexConfigError, "Correct the dimensions, the metric or the preset."),
+    3002: (errors.IndexExistsError, "Choose another name, or use the index that is there."),
+    3005: (errors.IndexDeletedError, "The name is free: create the index again if it is still needed."),
+    6003: (errors.AuthError, "The API token has characters that no token has: paste it again."),
+    6111: (errors.AuthError, "The API token has characters that no token has: paste it again."),
+    9106: (errors.AuthError, "The connection holds no API token."),
+    9109: (
+        errors.AuthError,
+        "Check the API token and the account id: the token lacks Vectorize: Edit for this account.",
+    ),
+    10000: (
+        errors.AuthError,
+        "Check the API token: it is wrong, or lacks the permission Vectorize: Edit for this account.",
+    ),
+    40005: (errors.MetadataIndexNotFoundError, "Create a metadata index on that property first."),
+    40006: (errors.InvalidQueryError, "The query's vector has to come from the model that filled the index."),
+    40007: (errors.TooManyIdsError, "Ask for fewer ids at a time."),
+    40008: (errors.RefusedVectorError, "Shorten the id."),
+    40012: (errors.RefusedVectorError, "The vectors have to come from a model with the index's dimensions."),
+    40016: (errors.RefusedVectorError, "Shorten the metadata."),
+    40018: (errors.RefusedVectorError, "Rename the metadata key."),
+    40023: (errors.RefusedVectorError, "The line is not a vector in JSON."),
+    40025: (errors.InvalidQueryError, "Lower topK, or ask for less of each match."),
+    40026: (errors.InvalidRequestError, ""),
+    40041: (errors.RateLimitedError, "The index is taking as many requests as it can."),
 }
 
 #: Writes whose body is refused with an unknown code of this range are refused for one of their rows [guess].
@@ -97,17 +103,17 @@ def read_answer(request: Request, status: int, headers: Mapping[str, str], body:
     if headers.get("cf-ray"):
         facts["ray"] = headers["cf-ray"]
     if 300 <= status < 400:
-        raise e.TerminalApiError(_sentence(facts, "", _redirect_advice(headers)), **facts)
+        raise errors.TerminalApiError(_sentence(facts, "", _redirect_advice(headers)), **facts)
     envelope = _envelope(body)
     if 200 <= status < 300 and (envelope is None or envelope.get("success") is not False):
         if status == 204 and not body and not write:
             return Answer(request, None, _date(headers))
         if envelope is None or "result" not in envelope:
             advice = f"The answer is not Vectorize's JSON, but {describe_page(body)}."
-            raise e.MalformedAnswerError(_sentence(facts, "", advice), address_may_be_wrong=True, **facts)
+            raise errors.MalformedAnswerError(_sentence(facts, "", advice), address_may_be_wrong=True, **facts)
         result = envelope["result"]
         if write and not (isinstance(result, dict) and isinstance(result.get("mutationId"), str)):
-            raise e.MalformedAnswerError(_sentence(facts, "", "The answer has no mutation id."), **facts)
+            raise errors.MalformedAnswerError(_sentence(facts, "", "The answer has no mutation id."), **facts)
         return Answer(request, result, _date(headers))
     if envelope is None:
         raise _error_of_others(facts, status, headers, body)
@@ -125,9 +131,9 @@ def _redirect_advice(headers: Mapping[str, str]) -> str:
 
 def _error(
     facts: dict[str, Any], status: int, headers: Mapping[str, str], envelope: dict[str, Any], write: bool
-) -> e.ApiError:
-    errors = envelope.get("errors")
-    items = [item for item in (errors if isinstance(errors, list) else ()) if isinstance(item, dict)]
+) -> errors.ApiError:
+    listed = envelope.get("errors")
+    items = [item for item in (listed if isinstance(listed, list) else ()) if isinstance(item, dict)]
     codes = [item["code"] for item in items if isinstance(item.get("code"), int)]
     known = next((code for code in codes if code in BY_CODE), None)
     code = known if known is not None else next(iter(codes), None)
@@ -135,48 +141,48 @@ def _error(
     facts |= {"code": code, "api_message": text} | _retry_after(headers)
     cls, advice = BY_CODE.get(code or 0, (None, "")) if known is not None else (None, "")
     if status >= 500:
-        cls, advice = e.ServerError, "" if text else "Cloudflare failed, and did not say why."
+        cls, advice = errors.ServerError, "" if text else "Cloudflare failed, and did not say why."
     elif status in (408, 425):
-        cls, advice = e.NoAnswerError, ""
+        cls, advice = errors.NoAnswerError, ""
     elif status == 429:
-        cls, advice = e.RateLimitedError, BY_CODE[971][1]
+        cls, advice = errors.RateLimitedError, BY_CODE[971][1]
     elif cls is None:
         cls, advice = _by_status(status, code, write)
     return cls(_sentence(facts, text, advice), **facts)
 
 
-def _error_of_others(facts: dict[str, Any], status: int, headers: Mapping[str, str], body: bytes) -> e.ApiError:
+def _error_of_others(facts: dict[str, Any], status: int, headers: Mapping[str, str], body: bytes) -> errors.ApiError:
     """Return the error for an answer without the API's envelope: a firewall, a proxy, a gateway or another server."""
     facts |= {"code": None, "api_message": ""} | _retry_after(headers)
     page = f"The answer is {describe_page(body)}."
     if status >= 500:
-        return e.ServerError(_sentence(facts, "", f"The server failed. {page}"), **facts)
+        return errors.ServerError(_sentence(facts, "", f"The server failed. {page}"), **facts)
     if status in (408, 425):
-        return e.NoAnswerError(_sentence(facts, "", page), **facts)
+        return errors.NoAnswerError(_sentence(facts, "", page), **facts)
     if status == 429:
-        return e.RateLimitedError(_sentence(facts, "", f"There are too many requests. {page}"), **facts)
+        return errors.RateLimitedError(_sentence(facts, "", f"There are too many requests. {page}"), **facts)
     if status == 407:
-        return e.TerminalApiError(_sentence(facts, "", PROXY_CREDENTIALS), **facts)
+        return errors.TerminalApiError(_sentence(facts, "", PROXY_CREDENTIALS), **facts)
     if status in (401, 403):
         at_cloudflare = "cf-mitigated" in headers or headers.get("Server", "").lower() == "cloudflare"
         advice = REFUSED_BY_BOT_PROTECTION if at_cloudflare else REFUSED_BY_OTHERS
-        return e.TerminalApiError(_sentence(facts, "", f"{advice} {page}"), **facts)
+        return errors.TerminalApiError(_sentence(facts, "", f"{advice} {page}"), **facts)
     cls, advice = _by_status(status, None, write=False)
     return cls(_sentence(facts, "", f"{advice} {page}".strip()), **facts)
 
 
-def _by_status(status: int, code: int | None, write: bool) -> tuple[type[e.ApiError], str]:
+def _by_status(status: int, code: int | None, write: bool) -> tuple[type[errors.ApiError], str]:
     if status in (401, 403):
-        return e.AuthError, BY_CODE[10000][1]
+        return errors.AuthError, BY_CODE[10000][1]
     if status == 407:
-        return e.TerminalApiError, PROXY_CREDENTIALS
+        return errors.TerminalApiError, PROXY_CREDENTIALS
     if status == 413:
-        return e.PayloadTooLargeError, "Lower bytes_per_request of the limits."
+        return errors.PayloadTooLargeError, "Lower bytes_per_request of the limits."
     if status in (404, 410):
-        return e.TerminalApiError, "Check the account id and the API base URL of the connection."
+        return errors.TerminalApiError, "Check the account id and the API base URL of the connection."
     if write and status == 400 and code in ROW_CODES:
-        return e.RefusedVectorError, ""
-    return e.InvalidRequestError, ""
+        return errors.RefusedVectorError, ""
+    return errors.InvalidRequestError, ""
 
 
 def _sentence(facts: Mapping[str, Any], said: str, advice: str) -> str:
@@ -234,7 +240,7 @@ def result_as(kind: type[T], answer: Answer) -> T:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the result"
         request = answer.request
-        raise e.MalformedAnswerError(
+        raise errors.MalformedAnswerError(
             f"{request.method} {request.path} gave an answer of an unknown shape: {where}: {first['msg']}.",
             method=request.method,
             path=request.path,

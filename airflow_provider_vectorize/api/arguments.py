@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from airflow_provider_vectorize import parameters
-from airflow_provider_vectorize.api import models as m
+from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.filters import check_filter
 from airflow_provider_vectorize.api.limits import PRESETS, Limits
 from airflow_provider_vectorize.errors import ConfigError, InvalidQueryError
@@ -16,17 +16,17 @@ from airflow_provider_vectorize.errors import ConfigError, InvalidQueryError
 #: Checks of the words and numbers that callers give.
 INDEX_CHECKS: dict[str, parameters.Check] = {
     "dimensions": parameters.optional(parameters.whole_number(1)),
-    "metric": parameters.optional(parameters.one_of(*get_args(m.Metric))),
+    "metric": parameters.optional(parameters.one_of(*get_args(models.Metric))),
     "preset": parameters.optional(parameters.text),
     "description": parameters.optional(parameters.any_text),
 }
 QUERY_CHECKS: Mapping[str, parameters.Check] = {
     "top_k": parameters.whole_number(),
     "return_values": parameters.flag,
-    "return_metadata": parameters.one_of(*get_args(m.ReturnMetadata)),
+    "return_metadata": parameters.one_of(*get_args(models.ReturnMetadata)),
 }
 METADATA_INDEX_CHECKS: dict[str, parameters.Check] = {
-    "index_type": parameters.one_of(*get_args(m.MetadataIndexType)),
+    "index_type": parameters.one_of(*get_args(models.MetadataIndexType)),
 }
 #: What can stand in a URL as the name of an index. An existing index may have a name that a new one cannot have.
 _ANY_INDEX_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -68,7 +68,7 @@ def new_index(
     name: str,
     *,
     dimensions: int | None,
-    metric: m.Metric | None,
+    metric: models.Metric | None,
     preset: str | None,
     description: str | None,
 ) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def dimensions_given(dimensions: Any) -> int | None:
     return checked
 
 
-def difference(index: m.Index, dimensions: int | None, metric: str | None, preset: str | None) -> str:
+def difference(index: models.Index, dimensions: int | None, metric: str | None, preset: str | None) -> str:
     """What an index that is there has otherwise than wanted, or nothing."""
     if preset and preset not in PRESETS:
         return f"and whether the preset {preset} agrees is not known here: give dimensions and metric instead"
@@ -120,7 +120,7 @@ def query(
     namespace: str | None,
     filter: Mapping[str, Any] | None,
     return_values: bool,
-    return_metadata: m.ReturnMetadata,
+    return_metadata: models.ReturnMetadata,
 ) -> dict[str, Any]:
     """The body of a query.
 
@@ -165,7 +165,7 @@ def _floats(vector: Sequence[float]) -> list[float]:
     return values
 
 
-def metadata_index(property_name: str, index_type: m.MetadataIndexType) -> dict[str, Any]:
+def metadata_index(property_name: str, index_type: models.MetadataIndexType) -> dict[str, Any]:
     """The body that creates a metadata index.
 
     :raises ConfigError: no property has such a name, or there is no such type.

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from airflow_provider_vectorize.api import arguments
-from airflow_provider_vectorize.api import models as m
+from airflow_provider_vectorize.api import arguments, models
 from airflow_provider_vectorize.api.answers import result_as
 from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.late import Change
@@ -50,9 +49,9 @@ class IndexEndpoints(Transport):
         super().__init__(credentials, **options)
         self._created_on: dict[str, datetime | None] = {}
 
-    def list_indexes(self) -> list[m.Index]:
+    def list_indexes(self) -> list[models.Index]:
         """The indexes of the account."""
-        return result_as(list[m.Index], self.send("GET", "/indexes"))
+        return result_as(list[models.Index], self.send("GET", "/indexes"))
 
     @settles
     def create_index(
@@ -60,10 +59,10 @@ class IndexEndpoints(Transport):
         name: str,
         *,
         dimensions: int | None = None,
-        metric: m.Metric | None = None,
+        metric: models.Metric | None = None,
         preset: str | None = None,
         description: str | None = None,
-    ) -> m.Index:
+    ) -> models.Index:
         """Create an index, from a preset or from dimensions and a metric.
 
         Where the answer to an attempt is lost, the next one finds the index there: if it is as wanted and was
@@ -81,12 +80,12 @@ class IndexEndpoints(Transport):
         begun = self.clock.now()
         self._created_on.pop(name, None)
         try:
-            return result_as(m.Index, self.send("POST", "/indexes", body, change=change))
+            return result_as(models.Index, self.send("POST", "/indexes", body, change=change))
         except IndexExistsError as error:
             if not error.maybe_done:
                 raise
             answer = self.send("GET", self._at(name))
-            index = result_as(m.Index, answer)
+            index = result_as(models.Index, answer)
             lasted = timedelta(seconds=self.clock.now() - begun) + CLOCKS_AGREE
             if not answer.date or not index.created_on or index.created_on < answer.date - lasted:
                 raise
@@ -99,10 +98,10 @@ class IndexEndpoints(Transport):
         name: str,
         *,
         dimensions: int | None = None,
-        metric: m.Metric | None = None,
+        metric: models.Metric | None = None,
         preset: str | None = None,
         description: str | None = None,
-    ) -> tuple[m.Index, bool]:
+    ) -> tuple[models.Index, bool]:
         """Create an index unless one that agrees is there.
 
         Of a preset only the dimensions are compared: Cloudflare does not publish its presets' metrics.
@@ -126,9 +125,9 @@ class IndexEndpoints(Transport):
                 ) from error
             return index, False
 
-    def get_index(self, name: str) -> m.Index:
+    def get_index(self, name: str) -> models.Index:
         """One index."""
-        index = result_as(m.Index, self.send("GET", self._at(name)))
+        index = result_as(models.Index, self.send("GET", self._at(name)))
         self._created_on[name] = index.created_on
         return index
 
@@ -145,10 +144,10 @@ class IndexEndpoints(Transport):
             if not error.maybe_done:  # else an attempt whose answer was lost has deleted it
                 raise
 
-    def get_index_info(self, name: str) -> m.IndexInfo:
+    def get_index_info(self, name: str) -> models.IndexInfo:
         """Dimensions, number of vectors and watermark of an index."""
         answer = self.send("GET", self._at(name, "/info"))
-        return result_as(m.IndexInfo, answer).model_copy(update={"answered_at": answer.date})
+        return result_as(models.IndexInfo, answer).model_copy(update={"answered_at": answer.date})
 
     def created_on(self, name: str) -> datetime | None:
         """Return when this incarnation of an index was created: one request for each index and client."""

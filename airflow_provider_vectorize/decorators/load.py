@@ -14,9 +14,9 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
+from airflow_provider_vectorize.operators.base import fail_at_once
 from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
-from airflow_provider_vectorize.spool import spooled
-from airflow_provider_vectorize.tasks import fail_at_once
+from airflow_provider_vectorize.rows.function_rows import spooled
 
 _UPSERT_FIELDS = tuple(name for name in VectorizeUpsertOperator.template_fields if not name.startswith("source"))
 
@@ -32,7 +32,7 @@ class VectorizeUpsertDecoratedOperator(DecoratedOperator, VectorizeUpsertOperato
 
     :param python_callable: yields or returns rows: dicts with ``id``, ``values``, perhaps ``namespace`` and
         ``metadata``. NumPy arrays and scalars may stand wherever JSON has numbers; see
-        :func:`~airflow_provider_vectorize.load.encoding.encode_row` for the other types. A row that holds NaN or an
+        :func:`~airflow_provider_vectorize.rows.encoding.encode_row` for the other types. A row that holds NaN or an
         infinity is a bad row. Messages name a row by the function and its number: "row 17 that `embed()` yielded".
     :param op_args: its arguments. (templated)
     :param op_kwargs: its keyword arguments. (templated)

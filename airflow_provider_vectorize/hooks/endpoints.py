@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from airflow_provider_vectorize.api import models as m
+from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.client import VectorizeClient
-from airflow_provider_vectorize.load.writes import write_vectors
+from airflow_provider_vectorize.load.hook_writes import write_vectors
 
 
 class Endpoints:
@@ -28,7 +28,7 @@ class Endpoints:
 
     # ---------------------------------------------------------------- indexes
 
-    def list_indexes(self) -> list[m.Index]:
+    def list_indexes(self) -> list[models.Index]:
         """The indexes of the account."""
         return self.client.list_indexes()
 
@@ -37,10 +37,10 @@ class Endpoints:
         index_name: str,
         *,
         dimensions: int | None = None,
-        metric: m.Metric | None = None,
+        metric: models.Metric | None = None,
         preset: str | None = None,
         description: str | None = None,
-    ) -> m.Index:
+    ) -> models.Index:
         """Create an index, either from a preset or from dimensions and a metric.
 
         :raises IndexExistsError: there is one of that name.
@@ -49,7 +49,7 @@ class Endpoints:
             index_name, dimensions=dimensions, metric=metric, preset=preset, description=description
         )
 
-    def get_index(self, index_name: str) -> m.Index:
+    def get_index(self, index_name: str) -> models.Index:
         """One index: its dimensions, its metric, when it was created."""
         return self.client.get_index(index_name)
 
@@ -57,7 +57,7 @@ class Endpoints:
         """Delete an index with all its vectors."""
         self.client.delete_index(index_name)
 
-    def get_index_info(self, index_name: str) -> m.IndexInfo:
+    def get_index_info(self, index_name: str) -> models.IndexInfo:
         """Number of vectors (eventually consistent) and watermark of an index."""
         return self.client.get_index_info(index_name)
 
@@ -66,16 +66,16 @@ class Endpoints:
     def insert(
         self,
         index_name: str,
-        vectors: bytes | Iterable[m.Vector | Mapping[str, Any]],
+        vectors: bytes | Iterable[models.Vector | Mapping[str, Any]],
         *,
-        unparsable_behavior: m.UnparsableBehavior = "error",
-    ) -> m.Mutation:
+        unparsable_behavior: models.UnparsableBehavior = "error",
+    ) -> models.Mutation:
         """Insert vectors; a vector whose id is taken is silently left as it is. For files, see :meth:`load`.
 
         More than one request takes (5,000 vectors or 100 MB) is sent as several requests, one after the other.
 
         :param vectors: ndjson, or vectors. NumPy arrays and scalars may stand wherever JSON has numbers; see
-            :func:`~airflow_provider_vectorize.load.encoding.encode_row` for the other types.
+            :func:`~airflow_provider_vectorize.rows.encoding.encode_row` for the other types.
         :param unparsable_behavior: with ``discard``, Vectorize drops lines that do not parse and does not say so.
         :return: the last request's mutation, which follows all others in Vectorize's log.
         :raises ConfigError: a vector cannot be written as JSON. Every error names what was acknowledged before.
@@ -85,10 +85,10 @@ class Endpoints:
     def upsert(
         self,
         index_name: str,
-        vectors: bytes | Iterable[m.Vector | Mapping[str, Any]],
+        vectors: bytes | Iterable[models.Vector | Mapping[str, Any]],
         *,
-        unparsable_behavior: m.UnparsableBehavior = "error",
-    ) -> m.Mutation:
+        unparsable_behavior: models.UnparsableBehavior = "error",
+    ) -> models.Mutation:
         """Insert or replace vectors; parameters, result and errors are those of :meth:`insert`."""
         return write_vectors(self.client, "upsert", index_name, vectors, unparsable_behavior)
 
@@ -102,8 +102,8 @@ class Endpoints:
         namespace: str | None = None,
         filter: Mapping[str, Any] | None = None,
         return_values: bool = False,
-        return_metadata: m.ReturnMetadata = "none",
-    ) -> m.QueryResult:
+        return_metadata: models.ReturnMetadata = "none",
+    ) -> models.QueryResult:
         """The nearest vectors, best first.
 
         :param vector: as many floats as the index has dimensions; or
@@ -123,11 +123,11 @@ class Endpoints:
             return_metadata=return_metadata,
         )
 
-    def get_by_ids(self, index_name: str, ids: Iterable[str]) -> list[m.Vector]:
+    def get_by_ids(self, index_name: str, ids: Iterable[str]) -> list[models.Vector]:
         """The vectors with these ids, 20 a request; missing ones are absent."""
         return self.client.get_by_ids(index_name, ids)
 
-    def delete_by_ids(self, index_name: str, ids: Iterable[str]) -> list[m.Mutation]:
+    def delete_by_ids(self, index_name: str, ids: Iterable[str]) -> list[models.Mutation]:
         """Delete the vectors with these ids, 100 a request, one mutation each."""
         return self.client.delete_by_ids(index_name, ids)
 
@@ -137,14 +137,16 @@ class Endpoints:
 
     # ---------------------------------------------------------------- metadata indexes
 
-    def create_metadata_index(self, index_name: str, property_name: str, index_type: m.MetadataIndexType) -> m.Mutation:
+    def create_metadata_index(
+        self, index_name: str, property_name: str, index_type: models.MetadataIndexType
+    ) -> models.Mutation:
         """Make a property filterable, for vectors written once the metadata index is visible."""
         return self.client.create_metadata_index(index_name, property_name, index_type)
 
-    def delete_metadata_index(self, index_name: str, property_name: str) -> m.Mutation:
+    def delete_metadata_index(self, index_name: str, property_name: str) -> models.Mutation:
         """Stop filtering by a property."""
         return self.client.delete_metadata_index(index_name, property_name)
 
-    def list_metadata_indexes(self, index_name: str) -> list[m.MetadataIndex]:
+    def list_metadata_indexes(self, index_name: str) -> list[models.MetadataIndex]:
         """The metadata indexes of an index."""
         return self.client.list_metadata_indexes(index_name)

@@ -7,27 +7,29 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
-from airflow_provider_vectorize import lineage, parameters, provider_info, spool, storage
-from airflow_provider_vectorize.api import models as m
+from airflow_provider_vectorize import parameters, provider_info, storage
+from airflow_provider_vectorize.airflow_support import lineage
+from airflow_provider_vectorize.airflow_support.metrics import LoadMetrics
+from airflow_provider_vectorize.airflow_support.task_state import is_retry, run_name
+from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
-from airflow_provider_vectorize.durable import is_retry, run_name
 from airflow_provider_vectorize.errors import AuthError, ConfigError, VectorizeError
 from airflow_provider_vectorize.hooks.connection import client_from, missing_connection, read_connection, variable_fault
 from airflow_provider_vectorize.hooks.endpoints import Endpoints
 from airflow_provider_vectorize.load.checkpoint import CheckpointStore
-from airflow_provider_vectorize.load.checks import Float32Text, Validation, check_settings
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
-from airflow_provider_vectorize.load.options import LOAD_CHECKS, PLAN_CHECKS, LoadOptions, OnBadRow
-from airflow_provider_vectorize.load.plan import Plan, plan, refuse_parts
+from airflow_provider_vectorize.load.options import LOAD_CHECKS, LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
-from airflow_provider_vectorize.load.reasons import summary
-from airflow_provider_vectorize.load.source import SourceObject
-from airflow_provider_vectorize.load.survey import survey
-from airflow_provider_vectorize.metrics import LoadMetrics
+from airflow_provider_vectorize.load.rejections import summary
+from airflow_provider_vectorize.plan.plan import PLAN_CHECKS, Plan, plan, refuse_parts
+from airflow_provider_vectorize.plan.survey import survey
 from airflow_provider_vectorize.quantities import counted, size
+from airflow_provider_vectorize.rows import function_rows as spool
+from airflow_provider_vectorize.rows.validation import Float32Text, Validation, check_settings
+from airflow_provider_vectorize.sources.source_object import SourceObject
 
 
 class VectorizeHook(Endpoints, BaseHook):
@@ -129,11 +131,11 @@ class VectorizeHook(Endpoints, BaseHook):
         index_name: str,
         source: str | Sequence[str],
         *,
-        operation: m.Operation = "upsert",
+        operation: models.Operation = "upsert",
         source_conn_id: str | None = None,
         validation: Validation = "full",
         float32_text: Float32Text = "auto",
-        unparsable_behavior: m.UnparsableBehavior = "error",
+        unparsable_behavior: models.UnparsableBehavior = "error",
         on_bad_row: OnBadRow = "fail",
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,

@@ -6,9 +6,9 @@ import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 
-from airflow_provider_vectorize.load.files import spooling
-from airflow_provider_vectorize.load.lines import Mark
-from airflow_provider_vectorize.load.rows import BadRow
+from airflow_provider_vectorize.load.bodies import spooling
+from airflow_provider_vectorize.rows.block_rows import BadRow
+from airflow_provider_vectorize.sources.lines import Mark
 
 #: Bytes of bad rows that stay in memory.
 MEMORY_BYTES = 256 << 10

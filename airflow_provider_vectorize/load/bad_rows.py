@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from airflow_provider_vectorize.errors import BadRowError
 from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.load.parts import byte
-from airflow_provider_vectorize.load.places import row_place
-from airflow_provider_vectorize.load.rows import BadRow
+from airflow_provider_vectorize.rows.block_rows import BadRow
+from airflow_provider_vectorize.sources.parts import byte
+from airflow_provider_vectorize.sources.places import row_place
 
 
 class BadRows:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.load.bad_row_file import BadRowFile
-from airflow_provider_vectorize.load.files import Body, Extent, Holder, Spool, Spools
-from airflow_provider_vectorize.load.lines import Mark
-from airflow_provider_vectorize.load.rows import Rows
+from airflow_provider_vectorize.load.bodies import Body, Extent, Holder, Spool, Spools
+from airflow_provider_vectorize.rows.block_rows import Rows
+from airflow_provider_vectorize.sources.lines import Mark
 
 
 class Run(NamedTuple):

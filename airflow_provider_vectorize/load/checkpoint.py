@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.load.lines import Mark
-from airflow_provider_vectorize.load.parts import byte
 from airflow_provider_vectorize.load.receipt import Receipt
+from airflow_provider_vectorize.rows.ranges import ProcessedRanges
+from airflow_provider_vectorize.sources.lines import Mark
+from airflow_provider_vectorize.sources.parts import byte
 
 log = logging.getLogger(__name__)
 
@@ -28,41 +29,6 @@ class CheckpointStore(Protocol):
 
 
 @dataclass(frozen=True)
-class Done:
-    """The parts of the source that are dealt with, as disjoint ranges in order.
-
-    With n requests in flight there are at most n gaps, so this stays small.
-    """
-
-    ranges: tuple[tuple[Mark, Mark], ...] = ()
-
-    def add(self, start: Mark, end: Mark) -> Done:
-        """The same, with one more part."""
-        merged: list[tuple[Mark, Mark]] = []
-        for part in sorted((*self.ranges, (start, end))):
-            if merged and part[0] <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(merged[-1][1], part[1]))
-            else:
-                merged.append(part)
-        return Done(tuple(merged))
-
-    @property
-    def start(self) -> Mark:
-        """Where to go on: everything before is dealt with."""
-        first = self.ranges[0] if self.ranges else None
-        return first[1] if first and first[0] == Mark() else Mark()
-
-    @property
-    def gaps(self) -> bool:
-        """Whether something after :attr:`start` is dealt with, too."""
-        return any(end > self.start for _, end in self.ranges)
-
-    def covers(self, mark: Mark) -> bool:
-        """Whether the row at this mark is dealt with."""
-        return any(start <= mark < end for start, end in self.ranges)
-
-
-@dataclass(frozen=True)
 class Checkpoint:
     """A load between two acknowledgements.
 
@@ -75,7 +41,7 @@ class Checkpoint:
     """
 
     identity: Mapping[str, str]
-    done: Done
+    done: ProcessedRanges
     receipt: Receipt
     dead_letter_bytes: int = 0
     dead_letter_digest: str = ""
@@ -99,7 +65,7 @@ class Checkpoint:
         if not isinstance(plain, Mapping) or plain.get("version") != VERSION:
             return None
         try:
-            done = Done(tuple((Mark(*start), Mark(*end)) for start, end in plain["done"]))
+            done = ProcessedRanges(tuple((Mark(*start), Mark(*end)) for start, end in plain["done"]))
             receipt = Receipt.from_dict(plain["receipt"])
             letters = int(plain["dead_letter_bytes"]), str(plain["dead_letter_digest"])
             return cls(dict(plain["identity"]), done, receipt, *letters)
@@ -107,7 +73,7 @@ class Checkpoint:
             return None
 
 
-class Keeper:
+class CheckpointWriter:
     """Keeps checkpoints in a store, or nowhere. A store that fails costs a retry some time, and never the load.
 
     :param store: or ``None``.

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any, Protocol
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
-from airflow_provider_vectorize.load.files import spooling, temporary_file
-from airflow_provider_vectorize.load.parts import byte
-from airflow_provider_vectorize.load.rows import BadRow
+from airflow_provider_vectorize.load.bodies import spooling, temporary_file
+from airflow_provider_vectorize.rows.block_rows import BadRow
+from airflow_provider_vectorize.sources.parts import byte
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.errors import ApiError, BadRowError, ConfigError, SourceError, VectorizeError
 from airflow_provider_vectorize.load.delivery import SAMPLES
-from airflow_provider_vectorize.load.id_lines import bare_id, first_column
-from airflow_provider_vectorize.load.lines import BOM, Mark, read_blocks
-from airflow_provider_vectorize.load.parts import byte
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Sample
-from airflow_provider_vectorize.load.source import SourceObject
+from airflow_provider_vectorize.rows.id_lines import bare_id, first_column
+from airflow_provider_vectorize.sources.lines import BOM, Mark, read_blocks
+from airflow_provider_vectorize.sources.parts import byte
+from airflow_provider_vectorize.sources.source_object import SourceObject
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from airflow_provider_vectorize.load.bad_row_file import BadRowFile
 from airflow_provider_vectorize.load.bad_rows import BadRows
 from airflow_provider_vectorize.load.batches import Batch
 from airflow_provider_vectorize.load.receipt import Sample, digest
-from airflow_provider_vectorize.load.rows import BadRow
+from airflow_provider_vectorize.rows.block_rows import BadRow
 
 #: Vectors that the wait reads back.
 SAMPLES = 3

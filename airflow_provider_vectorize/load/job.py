@@ -15,20 +15,20 @@ from airflow_provider_vectorize.load.bad_rows import BadRows
 from airflow_provider_vectorize.load.checkpoint import (
     Checkpoint,
     CheckpointStore,
-    Done,
-    Keeper,
+    CheckpointWriter,
     may_have_left_requests,
     resume,
 )
-from airflow_provider_vectorize.load.checks import choose_check
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Delivery
 from airflow_provider_vectorize.load.ledger import Ledger
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.load.source import SourceObject
 from airflow_provider_vectorize.load.uploader import Uploader
+from airflow_provider_vectorize.rows.ranges import ProcessedRanges
+from airflow_provider_vectorize.rows.validation import choose_check
+from airflow_provider_vectorize.sources.source_object import SourceObject
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def run(
     """
     uris = [item.uri for item in objects]
     letters = options.dead_letters
-    keeper = Keeper(store)
+    keeper = CheckpointWriter(store)
     kept = keeper.load()
     left_requests = may_have_left_requests(kept, earlier_attempt=earlier_attempt)
     if left_requests:
@@ -74,7 +74,7 @@ def run(
                 "source": _fingerprint(objects),
                 "dead-letter file": letters.target.uri if letters else "",
             },
-            Done(),
+            ProcessedRanges(),
             Receipt(
                 operation,
                 index.name,

@@ -12,14 +12,14 @@ from itertools import chain
 from airflow_provider_vectorize.api.models import Mutation
 from airflow_provider_vectorize.load.bad_row_file import BadRowFile
 from airflow_provider_vectorize.load.batches import Batch
-from airflow_provider_vectorize.load.checkpoint import Checkpoint, Keeper
+from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointWriter
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Ack
-from airflow_provider_vectorize.load.places import row_label
-from airflow_provider_vectorize.load.reasons import count_reasons
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Receipt
-from airflow_provider_vectorize.load.rows import BadRow
+from airflow_provider_vectorize.load.rejections import count_reasons
 from airflow_provider_vectorize.quantities import counted
+from airflow_provider_vectorize.rows.block_rows import BadRow
+from airflow_provider_vectorize.sources.places import row_label
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,9 @@ class Ledger:
     :param uris: the source's objects.
     """
 
-    def __init__(self, begun: Checkpoint, keeper: Keeper, letters: DeadLetters | None, uris: Sequence[str]) -> None:
+    def __init__(
+        self, begun: Checkpoint, keeper: CheckpointWriter, letters: DeadLetters | None, uris: Sequence[str]
+    ) -> None:
         self.checkpoint = begun
         self._keeper = keeper
         self._letters = letters

@@ -8,21 +8,19 @@ from typing import Literal, get_args
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
-from airflow_provider_vectorize.load.checks import FLOAT32_TEXT, VALIDATION, Float32Text, Validation
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.parameters import (
     Check,
     flag,
     instance_of,
     one_of,
-    optional,
-    positive_number,
     whole_number,
 )
+from airflow_provider_vectorize.rows.validation import FLOAT32_TEXT, VALIDATION, Float32Text, Validation
 
 OnBadRow = Literal["fail", "dead_letter"]
 
-#: Checks of the words and numbers that callers give for a load, and for a plan.
+#: Checks of the parameters of a load, by name.
 LOAD_CHECKS: Mapping[str, Check] = {
     "operation": one_of(*get_args(Operation)),
     "validation": VALIDATION,
@@ -32,11 +30,6 @@ LOAD_CHECKS: Mapping[str, Check] = {
     "max_bad_rows": whole_number(0),
     "max_in_flight": whole_number(1),
     "durable": flag,
-    "limits": instance_of(Limits),
-}
-PLAN_CHECKS: Mapping[str, Check] = {
-    "shards": whole_number(1),
-    "mb_per_second": optional(positive_number),
     "limits": instance_of(Limits),
 }
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from airflow_provider_vectorize.load.compressed import is_compressed
-from airflow_provider_vectorize.load.lines import Mark
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.load.source import SourceObject
 from airflow_provider_vectorize.quantities import counted, duration, rate, size
+from airflow_provider_vectorize.sources.compression import is_compressed
+from airflow_provider_vectorize.sources.lines import Mark
+from airflow_provider_vectorize.sources.source_object import SourceObject
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,17 @@ from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.bad_row_file import BadRowFile
 from airflow_provider_vectorize.load.bad_rows import BadRows
 from airflow_provider_vectorize.load.batches import Batch, cut
-from airflow_provider_vectorize.load.checkpoint import Done
-from airflow_provider_vectorize.load.checks import Check
+from airflow_provider_vectorize.load.bodies import Spools
 from airflow_provider_vectorize.load.delivery import Ack, Delivery
-from airflow_provider_vectorize.load.files import Spools
 from airflow_provider_vectorize.load.ledger import Ledger
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.progress import Observer, Progress, share_done
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.load.rows import Rows
-from airflow_provider_vectorize.load.source import SourceObject, read_rows
+from airflow_provider_vectorize.rows.block_rows import Rows
+from airflow_provider_vectorize.rows.ranges import ProcessedRanges
+from airflow_provider_vectorize.rows.reader import read_rows
+from airflow_provider_vectorize.rows.validation import Check
+from airflow_provider_vectorize.sources.source_object import SourceObject
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +216,7 @@ class Uploader:
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, which raises it
             self._events.put(_Outcome(None, error=error))
 
-    def _judged(self, done: Done) -> Iterator[Rows]:
+    def _judged(self, done: ProcessedRanges) -> Iterator[Rows]:
         for rows in read_rows(self._objects, self._check, done):
             if self._stopped.is_set():
                 return

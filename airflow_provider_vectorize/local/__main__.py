@@ -2,7 +2,7 @@
 
 import sys
 
-from .serve import main
+from airflow_provider_vectorize.local.serve import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from .digest import digest_of
+from airflow_provider_vectorize.local.engine.digest import digest_of
 
 ACCOUNT_ID = "0123456789abcdef0123456789abcdef"
 TOKEN = "local-token"  # noqa: S105 - opens nothing but the local Vectorize

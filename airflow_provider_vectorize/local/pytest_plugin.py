@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .handle import LocalVectorize
+from airflow_provider_vectorize.local.handle import LocalVectorize
 
 
 @pytest.fixture(scope="session")

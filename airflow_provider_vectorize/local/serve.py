@@ -21,22 +21,22 @@ from typing import Any
 
 from aiohttp import web
 
-from .app import Api, Parts
-from .auth import Guard
-from .budget import Allowance, Budget
-from .clock import Clock
-from .control import PREFIX, Control
-from .control_values import BUDGET, SECONDS, TIMES, BadValue, Field, Whole
-from .engine import Engine
-from .faults import Faults, Rule
-from .late import LateRequests
-from .limits import Limits
-from .origins import is_loopback, refusal
-from .page import Page
-from .problems import Problem
-from .recorder import Recorder
-from .records import Json
-from .routes import BASE
+from airflow_provider_vectorize.local.engine.budget import Allowance, Budget
+from airflow_provider_vectorize.local.engine.clock import Clock
+from airflow_provider_vectorize.local.engine.engine import Engine
+from airflow_provider_vectorize.local.engine.limits import Limits
+from airflow_provider_vectorize.local.engine.problems import Problem
+from airflow_provider_vectorize.local.engine.records import Json
+from airflow_provider_vectorize.local.faults.recorder import Recorder
+from airflow_provider_vectorize.local.faults.rules import Faults, Rule
+from airflow_provider_vectorize.local.faults.values import BUDGET, SECONDS, TIMES, BadValue, Field, Whole
+from airflow_provider_vectorize.local.http.app import Api, Parts
+from airflow_provider_vectorize.local.http.auth import Guard
+from airflow_provider_vectorize.local.http.control import PREFIX, Control
+from airflow_provider_vectorize.local.http.late_requests import LateRequests
+from airflow_provider_vectorize.local.http.origins import is_loopback, refusal
+from airflow_provider_vectorize.local.http.page import Page
+from airflow_provider_vectorize.local.routes import BASE
 
 ANY_ACCOUNT = "0123456789abcdef0123456789abcdef"
 ANY_TOKEN = "local-token"  # noqa: S105 - any other would do as well

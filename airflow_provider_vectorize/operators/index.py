@@ -12,9 +12,8 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Metric
 from airflow_provider_vectorize.errors import IndexNotFoundError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-from airflow_provider_vectorize.operators.writing import WritingOperator
+from airflow_provider_vectorize.operators.base import IndexTask, WritingOperator
 from airflow_provider_vectorize.parameters import Check, one_of
-from airflow_provider_vectorize.tasks import IndexTask
 
 
 class VectorizeCreateIndexOperator(IndexTask, WritingOperator):

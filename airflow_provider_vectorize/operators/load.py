@@ -7,22 +7,22 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
+from airflow_provider_vectorize.airflow_support.lineage import operator_lineage, tell_outlets
+from airflow_provider_vectorize.airflow_support.task_state import attempt_identity, checkpoints, run_identity
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
-from airflow_provider_vectorize.durable import attempt_identity, checkpoints, run_identity
 from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-from airflow_provider_vectorize.lineage import operator_lineage, tell_outlets
 from airflow_provider_vectorize.links.load import (
     DEAD_LETTER_LINK,
     VectorizeDeadLetterLink,
     VectorizeIndexLink,
     object_url,
 )
-from airflow_provider_vectorize.load.checks import Float32Text, Validation
 from airflow_provider_vectorize.load.options import LOAD_CHECKS, OnBadRow
+from airflow_provider_vectorize.operators.base import IndexTask
 from airflow_provider_vectorize.parameters import Check, flag, paths
-from airflow_provider_vectorize.tasks import IndexTask
+from airflow_provider_vectorize.rows.validation import Float32Text, Validation
 
 #: Room that Airflow has for the name of a mapped task.
 LABEL_CHARACTERS = 250

@@ -9,9 +9,9 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-from airflow_provider_vectorize.load.options import PLAN_CHECKS
+from airflow_provider_vectorize.operators.base import IndexTask
 from airflow_provider_vectorize.parameters import Check
-from airflow_provider_vectorize.tasks import IndexTask
+from airflow_provider_vectorize.plan.plan import PLAN_CHECKS
 
 #: The key in XCom of what the load will cost.
 SUMMARY = "summary"

@@ -10,9 +10,9 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context
 from airflow_provider_vectorize.api.arguments import QUERY_CHECKS
 from airflow_provider_vectorize.api.models import ReturnMetadata
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.operators.base import IndexTask
 from airflow_provider_vectorize.parameters import Check
 from airflow_provider_vectorize.quantities import counted
-from airflow_provider_vectorize.tasks import IndexTask
 
 
 class VectorizeQueryOperator(IndexTask, BaseOperator):

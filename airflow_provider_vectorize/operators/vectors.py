@@ -12,9 +12,8 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import ConfigError, VectorsNotFoundError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.load.deletion import LinesAre, delete, read_ids
-from airflow_provider_vectorize.operators.writing import WritingOperator
+from airflow_provider_vectorize.operators.base import IndexTask, WritingOperator
 from airflow_provider_vectorize.quantities import counted
-from airflow_provider_vectorize.tasks import IndexTask
 
 
 class VectorizeDeleteVectorsOperator(IndexTask, WritingOperator):

@@ -23,8 +23,8 @@ from airflow_provider_vectorize.errors import ConfigError, TerminalApiError
 from airflow_provider_vectorize.hooks.connection import monitor_from
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.links.load import INDEX_LINK
+from airflow_provider_vectorize.operators.base import IndexTask, fail_at_once, push_index_link
 from airflow_provider_vectorize.parameters import Check, one_of
-from airflow_provider_vectorize.tasks import IndexTask, fail_at_once, push_index_link
 from airflow_provider_vectorize.triggers.mutation import VectorizeMutationTrigger
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Proof, Request
 from airflow_provider_vectorize.visibility.rule import AGREEING_CHECKS, MarkerKind

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from airflow_provider_vectorize.errors import SourceError, VectorizeError
 from airflow_provider_vectorize.storage.names import visible
-from airflow_provider_vectorize.storage.stores import Changed, Missing
+from airflow_provider_vectorize.storage.store import Changed, Missing
 
 #: What is kept of a store's own sentence.
 _SAID_CHARACTERS = 300

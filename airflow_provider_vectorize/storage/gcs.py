@@ -11,7 +11,7 @@ from fsspec.asyn import sync
 
 from airflow_provider_vectorize.storage.errors import StoreAnswerError, said
 from airflow_provider_vectorize.storage.names import Location
-from airflow_provider_vectorize.storage.stores import Answer, Changed, Entry, Missing
+from airflow_provider_vectorize.storage.store import Answer, Changed, Entry, Missing
 from airflow_provider_vectorize.storage.streams import patiently
 
 

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 
 from airflow_provider_vectorize.storage.names import Location
-from airflow_provider_vectorize.storage.stores import Answer, Entry
+from airflow_provider_vectorize.storage.store import Answer, Entry
 
 _SPECIAL = {
     stat.S_IFIFO: "a pipe",

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote
 
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.load.parts import Part
-from airflow_provider_vectorize.load.parts import split as split_part
+from airflow_provider_vectorize.sources.parts import Part
+from airflow_provider_vectorize.sources.parts import split as split_part
 
 #: Schemes that lead to the same store.
 _SAME_STORE = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "adl": "abfs", "az": "abfs", "local": "file"}

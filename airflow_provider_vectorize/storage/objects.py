@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
-from airflow_provider_vectorize.load import parts
-from airflow_provider_vectorize.load.compressed import explained as explained_damage
-from airflow_provider_vectorize.load.compressed import is_compressed, text_of
-from airflow_provider_vectorize.load.lines import Text
+from airflow_provider_vectorize.sources import parts
+from airflow_provider_vectorize.sources.compression import explained as explained_damage
+from airflow_provider_vectorize.sources.compression import is_compressed, text_of
+from airflow_provider_vectorize.sources.lines import Text
+from airflow_provider_vectorize.storage.connections import check_connection, open_store
 from airflow_provider_vectorize.storage.errors import explained, said
+from airflow_provider_vectorize.storage.globs import expand
 from airflow_provider_vectorize.storage.names import Location, Name, parse
-from airflow_provider_vectorize.storage.patterns import expand
-from airflow_provider_vectorize.storage.stores import Entry, Store, check_connection, open_store
+from airflow_provider_vectorize.storage.store import Entry, Store
 from airflow_provider_vectorize.storage.streams import ObjectStream
 
 log = logging.getLogger(__name__)

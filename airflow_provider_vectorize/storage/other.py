@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from airflow_provider_vectorize.storage.names import Location
-from airflow_provider_vectorize.storage.stores import Answer, Entry
+from airflow_provider_vectorize.storage.store import Answer, Entry
 
 _STAMPS = ("generation", "ETag", "etag", "content_md5", "LastModified", "last_modified", "updated", "mtime", "created")
 

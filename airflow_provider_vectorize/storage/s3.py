@@ -9,7 +9,7 @@ from fsspec.asyn import sync
 
 from airflow_provider_vectorize.storage.errors import said
 from airflow_provider_vectorize.storage.names import Location
-from airflow_provider_vectorize.storage.stores import Answer, Entry
+from airflow_provider_vectorize.storage.store import Answer, Entry
 from airflow_provider_vectorize.storage.streams import answer_of_refusal, patiently
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import IO, Any, TypeVar
 
 from airflow_provider_vectorize.storage.errors import explained, said
-from airflow_provider_vectorize.storage.stores import BLOCK_BYTES, Answer, Changed, Missing
+from airflow_provider_vectorize.storage.store import BLOCK_BYTES, Answer, Changed, Missing
 
 T = TypeVar("T")
 #: Seconds to wait before each further attempt at a request whose answer was cut.

@@ -78,7 +78,7 @@ NAN_ROWS = [
 def test_nan_and_infinity_are_bad_rows_named_by_function_and_number(airflow: Airflow, books: LocalVectorize) -> None:
     from airflow_provider_vectorize.errors import BadRowError
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.spool import spooled
+    from airflow_provider_vectorize.rows.function_rows import spooled
 
     with (
         spooled(NAN_ROWS, "embed") as path,
@@ -91,7 +91,7 @@ def test_nan_and_infinity_are_bad_rows_named_by_function_and_number(airflow: Air
 
 def test_dead_letters_and_log_name_the_function(airflow: Airflow, books: LocalVectorize, tmp_path: Path) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.spool import spooled
+    from airflow_provider_vectorize.rows.function_rows import spooled
 
     bad = tmp_path / "bad.ndjson"
     with spooled(NAN_ROWS, "embed") as path:
@@ -109,7 +109,7 @@ def test_dead_letters_and_log_name_the_function(airflow: Airflow, books: LocalVe
 
 def test_the_temporary_file_is_nobodys_lineage(airflow: Airflow, books: LocalVectorize, tmp_path: Path) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.spool import spooled
+    from airflow_provider_vectorize.rows.function_rows import spooled
 
     hook = VectorizeHook()
     with spooled([{"id": "a", "values": [0.5] * 32}], "one") as path:

@@ -97,7 +97,7 @@ def test_the_hook_hands_source_and_index_to_the_collector_of_lineage(
 ) -> None:
     for name, value in books.airflow_env().items():
         monkeypatch.setenv(name, value)
-    from airflow_provider_vectorize import lineage
+    from airflow_provider_vectorize.airflow_support import lineage
 
     seen: list[tuple[str, dict[str, Any]]] = []
 

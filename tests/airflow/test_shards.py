@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from airflow_provider_vectorize.load import shards
 from airflow_provider_vectorize.local.handle import LocalVectorize
+from airflow_provider_vectorize.plan import shards
 from tests.airflow.conftest import row
 from tests.airflow.runs import Airflow, Run, query
 

@@ -10,76 +10,86 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import errors
 from airflow_provider_vectorize.api.answers import BY_CODE, Request, read_answer
 from airflow_provider_vectorize.api.pages import describe_page
 
 REQUEST = Request("POST", "/client/v4/accounts/abc/vectorize/v2/indexes/books/upsert")
 
 #: Status, code and sentence as Cloudflare documents them or as they were seen live, and what they have to become.
-TABLE: list[tuple[int, int, str, type[e.ApiError]]] = [
-    (400, 1005, "vectorize.unknown_content_type", e.UnknownContentTypeError),
-    (404, 3000, 'vectorize.index.not_found - Index name "x"', e.IndexNotFoundError),
-    (400, 3000, 'vectorize.index.not_found - Index name "x"', e.IndexNotFoundError),
-    (400, 3001, "vectorize.index.invalid_config - Dimensions must be in range: [32, 1536]", e.InvalidIndexConfigError),
-    (400, 3002, 'vectorize.index.duplicate_name - Index name "x"', e.IndexExistsError),
-    (410, 3005, 'vectorize.index.deleted - Index name "x"', e.IndexDeletedError),
-    (400, 40005, "metadata index with name=p does not exist", e.MetadataIndexNotFoundError),
-    (400, 40006, "invalid query vector, expected 1536 dimensions, and got 768 dimensions", e.InvalidQueryError),
-    (400, 40007, "too many ids in payload; max id count is 20", e.TooManyIdsError),
-    (400, 40008, "id too long; max is 64 bytes, got 74 bytes", e.RefusedVectorError),
-    (400, 40012, 'invalid vector for id="x", expected 768 dimensions, and got 1024', e.RefusedVectorError),
-    (400, 40016, 'oversized metadata for vector id="x"; …', e.RefusedVectorError),
-    (400, 40018, "bad metadata key", e.RefusedVectorError),
-    (400, 40023, "failed to parse upsert vectors request in ndjson format: line Some(0)", e.RefusedVectorError),
-    (400, 40025, "with returnValues=true or returnMetadata=all, max top K is 50, but got 100", e.InvalidQueryError),
-    (400, 40026, "Failed to parse the request body as JSON: …", e.InvalidRequestError),
-    (400, 40041, "Too Many Requests", e.RateLimitedError),
-    (429, 971, "Please wait and consider throttling your request speed", e.RateLimitedError),
-    (400, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers", e.AuthError),
-    (400, 6003, "Invalid request headers", e.AuthError),
-    (400, 6111, "Invalid format for Authorization header", e.AuthError),
-    (401, 10000, "Authentication error", e.AuthError),
-    (403, 10000, "Authentication error", e.AuthError),
-    (403, 9109, "Unauthorized to access requested resource", e.AuthError),
-    (401, 1000, "Invalid API Token", e.AuthError),
+TABLE: list[tuple[int, int, str, type[errors.ApiError]]] = [
+    (400, 1005, "vectorize.unknown_content_type", errors.UnknownContentTypeError),
+    (404, 3000, 'vectorize.index.not_found - Index name "x"', errors.IndexNotFoundError),
+    (400, 3000, 'vectorize.index.not_found - Index name "x"', errors.IndexNotFoundError),
+    (
+        400,
+        3001,
+        "vectorize.index.invalid_config - Dimensions must be in range: [32, 1536]",
+        errors.InvalidIndexConfigError,
+    ),
+    (400, 3002, 'vectorize.index.duplicate_name - Index name "x"', errors.IndexExistsError),
+    (410, 3005, 'vectorize.index.deleted - Index name "x"', errors.IndexDeletedError),
+    (400, 40005, "metadata index with name=p does not exist", errors.MetadataIndexNotFoundError),
+    (400, 40006, "invalid query vector, expected 1536 dimensions, and got 768 dimensions", errors.InvalidQueryError),
+    (400, 40007, "too many ids in payload; max id count is 20", errors.TooManyIdsError),
+    (400, 40008, "id too long; max is 64 bytes, got 74 bytes", errors.RefusedVectorError),
+    (400, 40012, 'invalid vector for id="x", expected 768 dimensions, and got 1024', errors.RefusedVectorError),
+    (400, 40016, 'oversized metadata for vector id="x"; …', errors.RefusedVectorError),
+    (400, 40018, "bad metadata key", errors.RefusedVectorError),
+    (400, 40023, "failed to parse upsert vectors request in ndjson format: line Some(0)", errors.RefusedVectorError),
+    (
+        400,
+        40025,
+        "with returnValues=true or returnMetadata=all, max top K is 50",
+        errors.InvalidQueryError,
+    ),
+    (400, 40026, "Failed to parse the request body as JSON: …", errors.InvalidRequestError),
+    (400, 40041, "Too Many Requests", errors.RateLimitedError),
+    (429, 971, "Please wait and consider throttling your request speed", errors.RateLimitedError),
+    (400, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers", errors.AuthError),
+    (400, 6003, "Invalid request headers", errors.AuthError),
+    (400, 6111, "Invalid format for Authorization header", errors.AuthError),
+    (401, 10000, "Authentication error", errors.AuthError),
+    (403, 10000, "Authentication error", errors.AuthError),
+    (403, 9109, "Unauthorized to access requested resource", errors.AuthError),
+    (401, 1000, "Invalid API Token", errors.AuthError),
 ]
 
 #: Answers without a code that is known.
-BY_STATUS: list[tuple[int, type[e.ApiError]]] = [
-    (302, e.TerminalApiError),
-    (400, e.InvalidRequestError),
-    (401, e.AuthError),
-    (403, e.AuthError),
-    (404, e.TerminalApiError),
-    (405, e.InvalidRequestError),
-    (408, e.NoAnswerError),
-    (410, e.TerminalApiError),
-    (413, e.PayloadTooLargeError),
-    (429, e.RateLimitedError),
-    (500, e.ServerError),
-    (502, e.ServerError),
-    (503, e.ServerError),
-    (504, e.ServerError),
-    (524, e.ServerError),
+BY_STATUS: list[tuple[int, type[errors.ApiError]]] = [
+    (302, errors.TerminalApiError),
+    (400, errors.InvalidRequestError),
+    (401, errors.AuthError),
+    (403, errors.AuthError),
+    (404, errors.TerminalApiError),
+    (405, errors.InvalidRequestError),
+    (408, errors.NoAnswerError),
+    (410, errors.TerminalApiError),
+    (413, errors.PayloadTooLargeError),
+    (429, errors.RateLimitedError),
+    (500, errors.ServerError),
+    (502, errors.ServerError),
+    (503, errors.ServerError),
+    (504, errors.ServerError),
+    (524, errors.ServerError),
 ]
 HTML = b"<!DOCTYPE html><html><head><title>504: Gateway time-out</title></head></html>"
 
 
-def envelope(result: Any = None, *errors: dict[str, Any], success: bool | None = None) -> bytes:
-    success = not errors if success is None else success
-    return json.dumps({"success": success, "result": result, "errors": list(errors), "messages": []}).encode()
+def envelope(result: Any = None, *problems: dict[str, Any], success: bool | None = None) -> bytes:
+    success = not problems if success is None else success
+    return json.dumps({"success": success, "result": result, "errors": list(problems), "messages": []}).encode()
 
 
-def failure(status: int, body: bytes, *, write: bool = False, **headers: str) -> e.ApiError:
-    with pytest.raises(e.ApiError) as caught:
+def failure(status: int, body: bytes, *, write: bool = False, **headers: str) -> errors.ApiError:
+    with pytest.raises(errors.ApiError) as caught:
         read_answer(REQUEST, status, {key.replace("_", "-"): text for key, text in headers.items()}, body, write=write)
     return caught.value
 
 
 @pytest.mark.parametrize(("status", "code", "message", "cls"), TABLE, ids=lambda value: str(value)[:20])
 def test_each_code_becomes_its_own_error_and_carries_the_facts(
-    status: int, code: int, message: str, cls: type[e.ApiError]
+    status: int, code: int, message: str, cls: type[errors.ApiError]
 ) -> None:
     error = failure(status, envelope(None, {"code": code, "message": message}), cf_ray="8f00-AMS")
     assert type(error) is cls
@@ -95,51 +105,51 @@ def test_the_table_has_every_code_that_the_provider_knows() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"plain", HTML, b"[]", b"null", envelope(None, success=False)], ids=repr)
 @pytest.mark.parametrize(("status", "cls"), BY_STATUS)
-def test_without_a_known_code_the_status_decides(status: int, cls: type[e.ApiError], body: bytes) -> None:
+def test_without_a_known_code_the_status_decides(status: int, cls: type[errors.ApiError], body: bytes) -> None:
     error = failure(status, body)
     if status in (401, 403) and b"success" not in body:  # the token was not checked
-        cls = e.TerminalApiError
+        cls = errors.TerminalApiError
     assert type(error) is cls
     assert error.status == status
     assert "html" not in str(error)
 
 
 def test_a_5xx_is_transient_whatever_code_it_carries() -> None:
-    assert type(failure(500, envelope(None, {"code": 3000, "message": "x"}))) is e.ServerError
+    assert type(failure(500, envelope(None, {"code": 3000, "message": "x"}))) is errors.ServerError
 
 
 def test_of_several_codes_the_known_one_counts() -> None:
     items = ({"code": 7777, "message": "first"}, {"code": 3000, "message": "second"})
     error = failure(400, envelope(None, *items))
-    assert type(error) is e.IndexNotFoundError
+    assert type(error) is errors.IndexNotFoundError
     assert error.code == 3000
     assert error.api_message == "first; second"
 
 
 def test_an_unknown_code_in_the_range_of_rows_means_a_bad_row_only_for_a_write() -> None:
     body = envelope(None, {"code": 40009, "message": "namespace too long"})
-    assert type(failure(400, body, write=True)) is e.RefusedVectorError
-    assert type(failure(400, body)) is e.InvalidRequestError
+    assert type(failure(400, body, write=True)) is errors.RefusedVectorError
+    assert type(failure(400, body)) is errors.InvalidRequestError
 
 
 def test_a_good_status_with_success_false_is_an_error() -> None:
     error = failure(200, envelope(None, {"code": 40041, "message": "Too Many Requests"}, success=False))
-    assert type(error) is e.RateLimitedError
+    assert type(error) is errors.RateLimitedError
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>all is well</html>", b"[]", b"{}", b'{"success": true}'], ids=repr)
 def test_a_good_status_without_the_envelope_is_no_success(body: bytes) -> None:
-    assert type(failure(200, body)) is e.MalformedAnswerError
+    assert type(failure(200, body)) is errors.MalformedAnswerError
 
 
 @pytest.mark.parametrize("result", [None, {}, [], {"mutationId": None}, {"mutationId": 7}], ids=repr)
 def test_a_write_without_a_mutation_id_is_no_success(result: Any) -> None:
-    assert type(failure(200, envelope(result), write=True)) is e.MalformedAnswerError
+    assert type(failure(200, envelope(result), write=True)) is errors.MalformedAnswerError
 
 
 def test_an_empty_204_is_a_result_of_nothing_but_no_acknowledgement() -> None:
     assert read_answer(REQUEST, 204, {}, b"", write=False).result is None
-    assert type(failure(204, b"", write=True)) is e.MalformedAnswerError
+    assert type(failure(204, b"", write=True)) is errors.MalformedAnswerError
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
@@ -220,7 +230,7 @@ def test_a_refusal_that_is_not_the_apis_does_not_blame_the_token(
     status: int, body: bytes, headers: dict[str, str], said: str
 ) -> None:
     error = failure(status, body, **headers)
-    assert not isinstance(error, e.AuthError)
+    assert not isinstance(error, errors.AuthError)
     assert said in str(error)
     assert "the token was not checked" in str(error)
     assert "Check the API token" not in str(error)
@@ -228,12 +238,12 @@ def test_a_refusal_that_is_not_the_apis_does_not_blame_the_token(
 
 def test_refusal_with_envelope_of_any_server_blames_the_token() -> None:
     body = envelope(None, {"code": 10000, "message": "Authentication error"})
-    assert type(failure(403, body, Server="cloudflare")) is e.AuthError
+    assert type(failure(403, body, Server="cloudflare")) is errors.AuthError
 
 
 def test_a_login_page_is_shown_by_its_title() -> None:
     error = failure(200, LOGIN)
-    assert type(error) is e.MalformedAnswerError
+    assert type(error) is errors.MalformedAnswerError
     assert error.address_may_be_wrong
     assert 'not Vectorize\'s JSON, but an HTML page titled "Sign in & Example"' in str(error)
 
@@ -241,7 +251,7 @@ def test_a_login_page_is_shown_by_its_title() -> None:
 @pytest.mark.parametrize("body", [b"", LOGIN], ids=["empty", "page"])
 def test_a_proxy_that_requires_credentials_has_its_own_sentence(body: bytes) -> None:
     error = failure(407, body)
-    assert type(error) is e.TerminalApiError
+    assert type(error) is errors.TerminalApiError
     assert "The proxy requires credentials" in str(error)
 
 
@@ -298,12 +308,12 @@ def test_a_very_long_sentence_is_cut() -> None:
     assert len(failure(400, envelope(None, {"code": 40023, "message": "x" * 10_000})).api_message) == 1_000
 
 
-def tree(cls: type[e.VectorizeError] = e.VectorizeError) -> list[type[e.VectorizeError]]:
+def tree(cls: type[errors.VectorizeError] = errors.VectorizeError) -> list[type[errors.VectorizeError]]:
     return [cls] + [below for child in cls.__subclasses__() for below in tree(child)]
 
 
 @pytest.mark.parametrize("cls", tree())
-def test_every_error_survives_pickling_with_its_facts(cls: type[e.VectorizeError]) -> None:
+def test_every_error_survives_pickling_with_its_facts(cls: type[errors.VectorizeError]) -> None:
     error = cls("a sentence.", status=400, code=40012, line=7, ids=("a", "b"))
     error.progress = "3 batches were acknowledged."
     again = pickle.loads(pickle.dumps(error))
@@ -314,14 +324,14 @@ def test_every_error_survives_pickling_with_its_facts(cls: type[e.VectorizeError
 
 def test_the_drawing_on_top_of_the_file_is_the_tree() -> None:
     drawn = []
-    for line in (e.__doc__ or "").splitlines():
+    for line in (errors.__doc__ or "").splitlines():
         name, indent = line.strip(" │├└─").split(" ")[0], len(line) - len(line.lstrip(" │├└─"))
         if name.endswith("Error"):
             drawn.append((indent // 4 - 1, name))
     parents: dict[int, str] = {}
     for depth, name in drawn:
         parents[depth] = name
-        cls = getattr(e, name)
+        cls = getattr(errors, name)
         assert cls.__name__ == name
         if depth:
             assert cls.__bases__[0].__name__ == parents[depth - 1], name
@@ -329,5 +339,5 @@ def test_the_drawing_on_top_of_the_file_is_the_tree() -> None:
 
 
 def test_terminal_and_transient_are_told_apart_by_class() -> None:
-    for cls in tree(e.ApiError)[1:]:
-        assert issubclass(cls, e.TerminalApiError) != issubclass(cls, e.TransientApiError), cls
+    for cls in tree(errors.ApiError)[1:]:
+        assert issubclass(cls, errors.TerminalApiError) != issubclass(cls, errors.TransientApiError), cls

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airflow_provider_vectorize import errors as e
-from airflow_provider_vectorize.api import models as m
+from airflow_provider_vectorize import errors
+from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import PRESETS, Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
@@ -34,7 +34,7 @@ def test_an_index_is_created_listed_described_and_deleted(make_client: Make) -> 
     assert client.get_index("books") == index
     client.delete_index("books")
     assert client.list_indexes() == []
-    with pytest.raises(e.IndexDeletedError):
+    with pytest.raises(errors.IndexDeletedError):
         client.get_index("books")
 
 
@@ -58,13 +58,13 @@ def test_a_preset_brings_the_dimensions_that_the_limits_know(make_client: Make, 
 def test_half_a_shape_or_two_shapes_are_refused_before_anything_is_sent(
     make_client: Make, local_vectorize: LocalVectorize, shape: dict[str, Any]
 ) -> None:
-    with pytest.raises(e.ConfigError):
+    with pytest.raises(errors.ConfigError):
         make_client().create_index("books", **shape)
     assert local_vectorize.requests() == []
 
 
 def test_a_name_that_is_taken_is_an_error(client: VectorizeClient) -> None:
-    with pytest.raises(e.IndexExistsError):
+    with pytest.raises(errors.IndexExistsError):
         client.create_index("books", dimensions=32, metric="cosine")
 
 
@@ -90,7 +90,7 @@ def test_ensure_refuses_an_index_that_does_not_agree(
 ) -> None:
     if shape.get("preset") == "brand/new-model":  # the local one does not know it either, and would say so first
         local_vectorize.fail("answer", operation="create_index", status=400, code=3002, message="duplicate")
-    with pytest.raises(e.InvalidIndexConfigError) as caught:
+    with pytest.raises(errors.InvalidIndexConfigError) as caught:
         client.ensure_index("books", **shape)
     assert 'Index "books" is there already, with 32 dimensions and the metric cosine' in str(caught.value)
     assert said in str(caught.value)
@@ -116,7 +116,7 @@ def test_an_index_that_was_there_before_is_not_taken_for_ones_own(
     time.now = 3_600.0
     local_vectorize.shift_clock(3_600)  # "books" is an hour old
     local_vectorize.fail("cut_before", operation="create_index")
-    with pytest.raises(e.IndexExistsError):
+    with pytest.raises(errors.IndexExistsError):
         make_client().create_index("books", dimensions=32, metric="cosine")
 
 
@@ -125,7 +125,7 @@ def test_an_index_made_by_another_while_one_had_to_wait_is_not_taken_for_ones_ow
     client: VectorizeClient, local_vectorize: LocalVectorize, fault: str
 ) -> None:
     local_vectorize.fail(fault, operation="create_index")  # this attempt was heard of: it did nothing
-    with pytest.raises(e.IndexExistsError):
+    with pytest.raises(errors.IndexExistsError):
         client.create_index("books", dimensions=32, metric="cosine")
 
 
@@ -133,7 +133,7 @@ def test_another_ones_index_of_another_shape_is_not_taken_for_ones_own(
     client: VectorizeClient, local_vectorize: LocalVectorize
 ) -> None:
     local_vectorize.fail("cut_before", operation="create_index")
-    with pytest.raises(e.IndexExistsError):
+    with pytest.raises(errors.IndexExistsError):
         client.create_index("books", dimensions=64, metric="cosine")
 
 
@@ -148,9 +148,9 @@ def test_a_deletion_that_was_not_heard_of_ends_well(
 
 def test_a_deletion_of_what_is_gone_is_an_error(client: VectorizeClient) -> None:
     client.delete_index("books")
-    with pytest.raises(e.IndexDeletedError):
+    with pytest.raises(errors.IndexDeletedError):
         client.delete_index("books")
-    with pytest.raises(e.IndexNotFoundError):
+    with pytest.raises(errors.IndexNotFoundError):
         client.delete_index("never-there")
 
 
@@ -188,7 +188,7 @@ def test_a_vector_comes_back_whole(client: VectorizeClient) -> None:
     metadata = {"k": [1, {"x": "\u00e4"}], "none": None}
     client.upsert("books", ndjson(vector("a", 0.5, namespace="n", metadata=metadata)))
     (found,) = client.get_by_ids("books", ["a"])
-    assert found == m.Vector(id="a", values=values(0.5), namespace="n", metadata=metadata)
+    assert found == models.Vector(id="a", values=values(0.5), namespace="n", metadata=metadata)
     assert found.to_dict() == {"id": "a", "values": values(0.5), "namespace": "n", "metadata": metadata}
 
 
@@ -202,7 +202,7 @@ def test_insert_keeps_and_upsert_replaces(client: VectorizeClient) -> None:
 
 def test_unparsable_lines_are_dropped_only_if_one_says_so(client: VectorizeClient) -> None:
     body = ndjson(vector("a", 1)) + b"not json\n"
-    with pytest.raises(e.RefusedVectorError):
+    with pytest.raises(errors.RefusedVectorError):
         client.insert("books", body)
     client.insert("books", body, unparsable_behavior="discard")
     assert [one.id for one in client.get_by_ids("books", ["a"])] == ["a"]
@@ -244,7 +244,7 @@ def test_no_ids_cost_no_request(client: VectorizeClient, local_vectorize: LocalV
 
 
 def test_one_id_given_as_a_string_is_not_taken_for_its_letters(client: VectorizeClient) -> None:
-    with pytest.raises(e.ConfigError, match="list of strings"):
+    with pytest.raises(errors.ConfigError, match="list of strings"):
         client.delete_by_ids("books", "abc")
 
 
@@ -276,17 +276,17 @@ def test_a_query_vector_may_be_of_numpy(client: VectorizeClient) -> None:
 @pytest.mark.parametrize(
     ("options", "cls"),
     [
-        ({}, e.ConfigError),
-        ({"vector": values(1), "vector_id": "a"}, e.ConfigError),
-        ({"vector": values(1), "top_k": 0}, e.InvalidQueryError),
-        ({"vector": values(1), "top_k": 101}, e.InvalidQueryError),
-        ({"vector": values(1), "top_k": 51, "return_values": True}, e.InvalidQueryError),
-        ({"vector": values(1), "top_k": 51, "return_metadata": "all"}, e.InvalidQueryError),
-        ({"vector": values(1), "filter": {"k": "x" * 2_048}}, e.InvalidQueryError),
-        ({"vector": values(1), "filter": {"k": object()}}, e.ConfigError),
-        ({"vector": values(float("nan"))}, e.InvalidQueryError),
-        ({"vector": values(float("inf"))}, e.InvalidQueryError),
-        ({"vector": ["one", "two"]}, e.InvalidQueryError),
+        ({}, errors.ConfigError),
+        ({"vector": values(1), "vector_id": "a"}, errors.ConfigError),
+        ({"vector": values(1), "top_k": 0}, errors.InvalidQueryError),
+        ({"vector": values(1), "top_k": 101}, errors.InvalidQueryError),
+        ({"vector": values(1), "top_k": 51, "return_values": True}, errors.InvalidQueryError),
+        ({"vector": values(1), "top_k": 51, "return_metadata": "all"}, errors.InvalidQueryError),
+        ({"vector": values(1), "filter": {"k": "x" * 2_048}}, errors.InvalidQueryError),
+        ({"vector": values(1), "filter": {"k": object()}}, errors.ConfigError),
+        ({"vector": values(float("nan"))}, errors.InvalidQueryError),
+        ({"vector": values(float("inf"))}, errors.InvalidQueryError),
+        ({"vector": ["one", "two"]}, errors.InvalidQueryError),
     ],
 )
 def test_a_query_that_cannot_work_costs_no_request(
@@ -348,14 +348,14 @@ def test_a_listing_that_gets_no_further_says_so_instead_of_starting_over_for_eve
     expired = {"operation": "list_vectors", "status": 400, "code": 40020, "message": "invalid cursor: it has expired"}
     local_vectorize.fail("answer", after=1, **expired)
     local_vectorize.fail("answer", after=2, **expired)
-    with pytest.raises(e.CursorExpiredError):
+    with pytest.raises(errors.CursorExpiredError):
         list(make_client(limits=Limits(list_page=10)).list_vectors("books"))
 
 
 def test_more_without_a_cursor_is_no_end_of_a_listing(client: VectorizeClient, local_vectorize: LocalVectorize) -> None:
     text = '{"success": true, "result": {"count": 1, "totalCount": 2, "isTruncated": true, "vectors": [{"id": "a"}]}}'
     local_vectorize.fail("answer", operation="list_vectors", status=200, text=text)
-    with pytest.raises(e.MalformedAnswerError):
+    with pytest.raises(errors.MalformedAnswerError):
         list(client.list_vectors("books"))
 
 
@@ -364,7 +364,7 @@ def test_more_without_a_cursor_is_no_end_of_a_listing(client: VectorizeClient, l
 
 def test_metadata_indexes_are_created_listed_and_deleted(client: VectorizeClient) -> None:
     assert client.list_metadata_indexes("books") == []
-    types: list[m.MetadataIndexType] = ["string", "number", "boolean"]
+    types: list[models.MetadataIndexType] = ["string", "number", "boolean"]
     for type_ in types:
         assert client.create_metadata_index("books", f"a.{type_}", type_).mutation_id
     assert client.create_metadata_index("books", "a.string", "string").accepted_at  # once more is no error
@@ -372,72 +372,72 @@ def test_metadata_indexes_are_created_listed_and_deleted(client: VectorizeClient
     assert found == {f"a.{type_}": type_ for type_ in types}
     client.delete_metadata_index("books", "a.string")
     assert len(client.list_metadata_indexes("books")) == 2
-    with pytest.raises(e.MetadataIndexNotFoundError):
+    with pytest.raises(errors.MetadataIndexNotFoundError):
         client.delete_metadata_index("books", "a.string")
 
 
 # ---------------------------------------------------------------- errors, caused
 
 
-def causes(client: VectorizeClient, make: Make) -> dict[str, tuple[Callable[[], Any], type[e.ApiError], int]]:
+def causes(client: VectorizeClient, make: Make) -> dict[str, tuple[Callable[[], Any], type[errors.ApiError], int]]:
     loose = make(limits=Limits(ids_per_get=1_000, ids_per_delete=1_000, top_k=1_000, top_k_full=1_000))
     ids = [f"v{n}" for n in range(150)]
     path = "/indexes/books/upsert"
     return {
         "body of a type unknown": (
             lambda: client.send("POST", path, b"x", content_type="text/plain", write=True),
-            e.UnknownContentTypeError,
+            errors.UnknownContentTypeError,
             1005,
         ),
-        "no such index": (lambda: client.get_index("films"), e.IndexNotFoundError, 3000),
+        "no such index": (lambda: client.get_index("films"), errors.IndexNotFoundError, 3000),
         "dimensions out of range": (
             lambda: client.create_index("films", dimensions=31, metric="cosine"),
-            e.InvalidIndexConfigError,
+            errors.InvalidIndexConfigError,
             3001,
         ),
         "name taken": (
             lambda: client.create_index("books", dimensions=32, metric="cosine"),
-            e.IndexExistsError,
+            errors.IndexExistsError,
             3002,
         ),
         "no metadata index": (
             lambda: client.delete_metadata_index("books", "x"),
-            e.MetadataIndexNotFoundError,
+            errors.MetadataIndexNotFoundError,
             40005,
         ),
-        "query of other dimensions": (lambda: client.query("books", vector=[1.0]), e.InvalidQueryError, 40006),
-        "too many ids to get": (lambda: loose.get_by_ids("books", ids), e.TooManyIdsError, 40007),
-        "too many ids to delete": (lambda: loose.delete_by_ids("books", ids), e.TooManyIdsError, 40007),
-        "id too long": (lambda: client.get_by_ids("books", ["x" * 65]), e.RefusedVectorError, 40008),
+        "query of other dimensions": (lambda: client.query("books", vector=[1.0]), errors.InvalidQueryError, 40006),
+        "too many ids to get": (lambda: loose.get_by_ids("books", ids), errors.TooManyIdsError, 40007),
+        "too many ids to delete": (lambda: loose.delete_by_ids("books", ids), errors.TooManyIdsError, 40007),
+        "id too long": (lambda: client.get_by_ids("books", ["x" * 65]), errors.RefusedVectorError, 40008),
         "vector of other dimensions": (
             lambda: client.upsert("books", ndjson({"id": "a", "values": [1, 2]})),
-            e.RefusedVectorError,
+            errors.RefusedVectorError,
             40012,
         ),
         "metadata too large": (
             lambda: client.upsert("books", ndjson(vector("a", 1, metadata={"k": "x" * 10_240}))),
-            e.RefusedVectorError,
+            errors.RefusedVectorError,
             40016,
         ),
         "bad metadata key": (
             lambda: client.upsert("books", ndjson(vector("a", 1, metadata={"$k": 1}))),
-            e.RefusedVectorError,
+            errors.RefusedVectorError,
             40018,
         ),
-        "a line that is no vector": (lambda: client.upsert("books", b"nonsense"), e.RefusedVectorError, 40023),
+        "a line that is no vector": (lambda: client.upsert("books", b"nonsense"), errors.RefusedVectorError, 40023),
         "topK over the cap": (
             lambda: loose.query("books", vector=values(1), top_k=51, return_values=True),
-            e.InvalidQueryError,
+            errors.InvalidQueryError,
             40025,
         ),
         "a body that is no JSON": (
             lambda: client.send("POST", "/indexes/books/query", b"{"),
-            e.InvalidRequestError,
+            errors.InvalidRequestError,
             40026,
         ),
-        "malformed token": (lambda: make(secret="a!b").list_indexes(), e.AuthError, 6003),
-        "wrong token": (lambda: make(secret="wrong").list_indexes(), e.AuthError, 10000),
-        "wrong account": (lambda: make(account_id="f" * 32).list_indexes(), e.AuthError, 9109),
+        "malformed token": (lambda: make(secret="a!b").list_indexes(), errors.AuthError, 6003),
+        "wrong token": (lambda: make(secret="wrong").list_indexes(), errors.AuthError, 10000),
+        "wrong account": (lambda: make(account_id="f" * 32).list_indexes(), errors.AuthError, 9109),
     }
 
 
@@ -445,7 +445,7 @@ def test_what_goes_wrong_is_told_by_class_code_and_facts(
     client: VectorizeClient, make_client: Make, local_vectorize: LocalVectorize
 ) -> None:
     for name, (cause, cls, code) in causes(client, make_client).items():
-        with pytest.raises(e.ApiError) as caught:
+        with pytest.raises(errors.ApiError) as caught:
             cause()
         error = caught.value
         assert (type(error), error.code) == (cls, code), name
@@ -455,7 +455,7 @@ def test_what_goes_wrong_is_told_by_class_code_and_facts(
         assert "/vectorize/v2/indexes" in error.path, name
         assert (error.ray or "").endswith("-LCL"), name
     client.delete_index("books")
-    with pytest.raises(e.IndexDeletedError) as deleted:
+    with pytest.raises(errors.IndexDeletedError) as deleted:
         client.get_index_info("books")
     assert (deleted.value.status, deleted.value.code) == (410, 3005)
 
@@ -463,17 +463,17 @@ def test_what_goes_wrong_is_told_by_class_code_and_facts(
 @pytest.mark.parametrize(
     ("fault", "cls", "status"),
     [
-        ("rate_limit", e.RateLimitedError, 429),
-        ("throttle_40041", e.RateLimitedError, 400),
-        ("http_500", e.ServerError, 500),
-        ("gateway_504_html", e.ServerError, 504),
-        ("gateway_524_html", e.ServerError, 524),
-        ("cut_before", e.NoAnswerError, None),
-        ("cut_during_body", e.NoAnswerError, None),
-        ("cut_after_body", e.NoAnswerError, None),
-        ("cut_during_answer", e.NoAnswerError, None),
-        ("not_json", e.MalformedAnswerError, 200),
-        ("no_mutation_id", e.MalformedAnswerError, 200),
+        ("rate_limit", errors.RateLimitedError, 429),
+        ("throttle_40041", errors.RateLimitedError, 400),
+        ("http_500", errors.ServerError, 500),
+        ("gateway_504_html", errors.ServerError, 504),
+        ("gateway_524_html", errors.ServerError, 524),
+        ("cut_before", errors.NoAnswerError, None),
+        ("cut_during_body", errors.NoAnswerError, None),
+        ("cut_after_body", errors.NoAnswerError, None),
+        ("cut_during_answer", errors.NoAnswerError, None),
+        ("not_json", errors.MalformedAnswerError, 200),
+        ("no_mutation_id", errors.MalformedAnswerError, 200),
     ],
 )
 def test_what_passes_is_tried_again_and_told_when_it_does_not_pass(
@@ -481,7 +481,7 @@ def test_what_passes_is_tried_again_and_told_when_it_does_not_pass(
     make_client: Make,
     local_vectorize: LocalVectorize,
     fault: str,
-    cls: type[e.ApiError],
+    cls: type[errors.ApiError],
     status: int | None,
 ) -> None:
     local_vectorize.fail(fault, operation="upsert", times=2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import errors
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.local.handle import LocalVectorize
@@ -94,7 +94,7 @@ def test_filter_that_vectorize_does_not_take_is_refused_before_the_request(
     client: VectorizeClient, local_vectorize: LocalVectorize, filter_: Any, sentence: str
 ) -> None:
     local_vectorize.clear_requests()
-    with pytest.raises(e.InvalidQueryError, match=re.escape(sentence)):
+    with pytest.raises(errors.InvalidQueryError, match=re.escape(sentence)):
         client.query("books", vector=values(1), filter=filter_)
     assert local_vectorize.requests() == []
 
@@ -106,17 +106,17 @@ def test_create_index_with_a_bad_name_states_the_rules_before_the_request(
     client: VectorizeClient, local_vectorize: LocalVectorize, name: Any
 ) -> None:
     local_vectorize.clear_requests()
-    with pytest.raises(e.ConfigError, match=r"lower-case letters, digits, - and _, starts with a letter.* 2 to 64"):
+    with pytest.raises(errors.ConfigError, match=r"lower-case letters, digits, - and _, starts.* 2 to 64"):
         client.create_index(name, dimensions=32, metric="cosine")
     assert local_vectorize.requests() == []
 
 
 def test_index_whose_name_breaks_the_rule_for_new_ones_can_be_used(client: VectorizeClient) -> None:
-    with pytest.raises(e.IndexNotFoundError):
+    with pytest.raises(errors.IndexNotFoundError):
         client.get_index("Books-")  # sent: the rule may have changed since it was published
 
 
 def test_rule_for_names_of_new_indexes_is_a_limit(local_vectorize: LocalVectorize) -> None:
     limits = replace(LIMITS, index_name_pattern=r"\w+")
-    with client_of(local_vectorize, limits=limits) as client, pytest.raises(e.ApiError, match="invalid_name"):
+    with client_of(local_vectorize, limits=limits) as client, pytest.raises(errors.ApiError, match="invalid_name"):
         client.create_index("Books", dimensions=32, metric="cosine")

@@ -4,44 +4,46 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import errors
 from airflow_provider_vectorize.api.retry import Budget, RetryPolicy, block_length, read_budget
 
 POLICY = RetryPolicy(total=1_000, first=1, longest=60)
 
 
 def test_waits_double_up_to_the_longest() -> None:
-    waits = [POLICY.wait(e.ServerError("x"), attempt, 0, jitter=0) for attempt in (1, 2, 3, 6, 7, 8, 1_000)]
+    waits = [POLICY.wait(errors.ServerError("x"), attempt, 0, jitter=0) for attempt in (1, 2, 3, 6, 7, 8, 1_000)]
     assert waits == [1, 2, 4, 32, 60, 60, 60]
 
 
 def test_jitter_takes_off_half_of_a_wait_at_the_most() -> None:
-    assert POLICY.wait(e.NoAnswerError("x"), 3, 0, jitter=1) == 2
-    assert POLICY.wait(e.NoAnswerError("x"), 3, 0, jitter=0.5) == 3
+    assert POLICY.wait(errors.NoAnswerError("x"), 3, 0, jitter=1) == 2
+    assert POLICY.wait(errors.NoAnswerError("x"), 3, 0, jitter=0.5) == 3
 
 
-@pytest.mark.parametrize("cls", [e.AuthError, e.IndexNotFoundError, e.RefusedVectorError, e.TerminalApiError])
-def test_what_is_terminal_is_not_tried_again(cls: type[e.ApiError]) -> None:
+@pytest.mark.parametrize(
+    "cls", [errors.AuthError, errors.IndexNotFoundError, errors.RefusedVectorError, errors.TerminalApiError]
+)
+def test_what_is_terminal_is_not_tried_again(cls: type[errors.ApiError]) -> None:
     assert POLICY.wait(cls("x"), 1, 0, jitter=0) is None
 
 
 def test_retry_after_is_waited_for_in_full_and_not_by_all_at_once() -> None:
-    error = e.RateLimitedError("x", retry_after=120.0)
+    error = errors.RateLimitedError("x", retry_after=120.0)
     assert POLICY.wait(error, 1, 0, jitter=0) == 120
     assert 120 < POLICY.wait(error, 1, 0, jitter=1) <= 121
 
 
 def test_a_retry_after_longer_than_any_block_is_not_believed() -> None:
-    assert POLICY.wait(e.RateLimitedError("x", retry_after=86_400.0), 1, 0, jitter=0) == 300
+    assert POLICY.wait(errors.RateLimitedError("x", retry_after=86_400.0), 1, 0, jitter=0) == 300
 
 
 def test_it_gives_up_when_the_wait_would_end_after_the_time_is_up() -> None:
-    assert POLICY.wait(e.ServerError("x"), 10, 940, jitter=0) == 60
-    assert POLICY.wait(e.ServerError("x"), 10, 941, jitter=0) is None
+    assert POLICY.wait(errors.ServerError("x"), 10, 940, jitter=0) == 60
+    assert POLICY.wait(errors.ServerError("x"), 10, 941, jitter=0) is None
 
 
 def test_a_policy_of_no_time_tries_once() -> None:
-    assert RetryPolicy(total=0).wait(e.ServerError("x"), 1, 0, jitter=0.5) is None
+    assert RetryPolicy(total=0).wait(errors.ServerError("x"), 1, 0, jitter=0.5) is None
 
 
 def test_the_budget_is_read_from_the_headers() -> None:
@@ -68,7 +70,7 @@ def test_a_quota_of_nothing_is_none() -> None:
 
 
 def test_where_the_address_may_be_wrong_it_gives_up_after_a_minute() -> None:
-    error = e.NoAnswerError("x", address_may_be_wrong=True)
+    error = errors.NoAnswerError("x", address_may_be_wrong=True)
     assert POLICY.wait(error, 6, 28, jitter=0) == 32
     assert POLICY.wait(error, 6, 29, jitter=0) is None
     assert RetryPolicy(total=10).wait(error, 4, 3, jitter=0) is None
@@ -94,9 +96,9 @@ def test_the_reserve_is_not_touched() -> None:
 
 
 def test_only_a_429_blocks_everybody() -> None:
-    assert block_length(e.RateLimitedError("x", status=429, retry_after=30.0), None) == 30
-    assert block_length(e.RateLimitedError("x", status=429, retry_after=9_000.0), None) == 300
-    assert block_length(e.RateLimitedError("x", status=429), Budget(0, 17)) == 17
-    assert block_length(e.RateLimitedError("x", status=429), Budget(5, 17)) == 0
-    assert block_length(e.RateLimitedError("x", status=400, code=40041, retry_after=5.0), Budget(0, 17)) == 0
-    assert block_length(e.ServerError("x", status=503, retry_after=5.0), None) == 0
+    assert block_length(errors.RateLimitedError("x", status=429, retry_after=30.0), None) == 30
+    assert block_length(errors.RateLimitedError("x", status=429, retry_after=9_000.0), None) == 300
+    assert block_length(errors.RateLimitedError("x", status=429), Budget(0, 17)) == 17
+    assert block_length(errors.RateLimitedError("x", status=429), Budget(5, 17)) == 0
+    assert block_length(errors.RateLimitedError("x", status=400, code=40041, retry_after=5.0), Budget(0, 17)) == 0
+    assert block_length(errors.ServerError("x", status=503, retry_after=5.0), None) == 0

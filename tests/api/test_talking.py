@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from airflow_provider_vectorize import __version__
-from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import __version__, errors
 from airflow_provider_vectorize.api import transport
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.credentials import Credentials
@@ -108,7 +107,7 @@ def test_a_name_that_would_lead_elsewhere_is_never_sent(
         lambda: client.upsert(name, b""),
         lambda: list(client.list_vectors(name)),
     ):
-        with pytest.raises(e.ConfigError, match="cannot be the name of an index"):
+        with pytest.raises(errors.ConfigError, match="cannot be the name of an index"):
             call()
     assert local_vectorize.requests() == []
 
@@ -117,7 +116,7 @@ def test_a_cursor_with_any_characters_is_one_parameter(
     client: VectorizeClient, local_vectorize: LocalVectorize
 ) -> None:
     local_vectorize.clear_requests()
-    with pytest.raises(e.CursorExpiredError):
+    with pytest.raises(errors.CursorExpiredError):
         client.list_page("books", cursor="a&count=1#/..?")
     (request,) = local_vectorize.requests()
     assert "count=1000" in request.query
@@ -135,7 +134,7 @@ def test_a_redirect_is_not_followed_so_the_token_goes_nowhere_else(
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
         elsewhere.setblocking(False)
         local_vectorize.fail("redirect", location=f"http://127.0.0.1:{elsewhere.getsockname()[1]}/")
-        with pytest.raises(e.TerminalApiError, match="Redirects are not followed") as caught:
+        with pytest.raises(errors.TerminalApiError, match="Redirects are not followed") as caught:
             client.list_indexes() if method == "read" else client.upsert("books", ndjson(vector("a", 1)))
         with pytest.raises(BlockingIOError):
             elsewhere.accept()
@@ -151,7 +150,7 @@ def test_an_answer_without_end_is_cut_off(
 ) -> None:
     monkeypatch.setattr(transport, "ANSWER_BYTES", 100_000)
     local_vectorize.fail("answer", status=200, text="x" * 200_000, times=None)
-    with pytest.raises(e.MalformedAnswerError, match="this is not Vectorize") as caught:
+    with pytest.raises(errors.MalformedAnswerError, match="this is not Vectorize") as caught:
         make_client(retry=ONCE).list_indexes()
     assert caught.value.method == "GET"
 
@@ -164,14 +163,14 @@ def test_a_result_of_an_unknown_shape_is_no_answer(
     make_client: Make, local_vectorize: LocalVectorize, result: str
 ) -> None:
     local_vectorize.fail("answer", status=200, text=f'{{"success": true, "result": {result}}}')
-    with pytest.raises(e.MalformedAnswerError, match="of an unknown shape") as caught:
+    with pytest.raises(errors.MalformedAnswerError, match="of an unknown shape") as caught:
         make_client().list_indexes()
     assert caught.value.path.endswith("/vectorize/v2/indexes")
 
 
 def test_where_nobody_listens_there_is_no_answer_and_the_address_is_told(make_client: Make) -> None:
     address = closed_port()
-    with pytest.raises(e.NoAnswerError) as caught:
+    with pytest.raises(errors.NoAnswerError) as caught:
         make_client(retry=ONCE, base_url=address).list_indexes()
     assert address.removeprefix("http://") in str(caught.value)
     assert "connection refused" in str(caught.value)
@@ -181,14 +180,14 @@ def test_where_nobody_listens_there_is_no_answer_and_the_address_is_told(make_cl
 def test_a_server_that_says_nothing_is_not_waited_for_for_ever(make_client: Make) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = make_client(retry=ONCE, base_url=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.2)
-        with pytest.raises(e.NoAnswerError, match="nothing came for"):
+        with pytest.raises(errors.NoAnswerError, match="nothing came for"):
             client.list_indexes()
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "x..example", "*.example"])
 def test_an_address_that_can_be_none_is_not_tried_again(make_client: Make, time: Time, host: str) -> None:
     client = make_client(base_url=f"http://{host}")
-    with pytest.raises(e.ConfigError, match="cannot be sent"):
+    with pytest.raises(errors.ConfigError, match="cannot be sent"):
         client.list_indexes()
     assert time.waits == []
 
@@ -218,13 +217,13 @@ def test_no_error_no_log_and_no_pickle_ever_shows_the_token(
                 local_vectorize.fail(fault, times=None, **options)
             try:
                 client.upsert("books", ndjson(vector("a", 1)))
-            except e.ApiError as error:
+            except errors.ApiError as error:
                 said += [str(error), repr(error), repr(error.facts), repr(pickle.dumps(error))]
                 said += traceback.format_exception(error)
         for address in (closed_port(), "http://" + "a" * 64 + ".example"):
             try:
                 make_client(secret=SECRET, retry=ONCE, base_url=address).list_indexes()
-            except e.VectorizeError as error:
+            except errors.VectorizeError as error:
                 said += [str(error), *traceback.format_exception(error)]
     assert len(said) > 30
     for text in (*said, caplog.text, repr(client.credentials), repr(client)):

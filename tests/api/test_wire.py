@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import errors
 from airflow_provider_vectorize.api import wire
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.pacing import StoppedError
@@ -69,18 +69,18 @@ def serve(request: pytest.FixtureRequest, bundle: Path) -> Iterator[Start]:
 @pytest.mark.parametrize(
     ("answer", "cls"),
     [
-        (http_answer(413, b"<title>413</title>", "Connection: close"), e.PayloadTooLargeError),
-        (http_answer(413, b"<title>413</title>"), e.PayloadTooLargeError),
-        (http_answer(400, refusal(40023, "failed to parse")), e.RefusedVectorError),
-        (http_answer(401, refusal(10000, "Authentication error")), e.AuthError),
-        (http_answer(403, refusal(10000, "Authentication error")), e.AuthError),
-        (http_answer(429, refusal(971, "Please wait"), "Retry-After: 0"), e.RateLimitedError),
-        (http_answer(503, b""), e.ServerError),
+        (http_answer(413, b"<title>413</title>", "Connection: close"), errors.PayloadTooLargeError),
+        (http_answer(413, b"<title>413</title>"), errors.PayloadTooLargeError),
+        (http_answer(400, refusal(40023, "failed to parse")), errors.RefusedVectorError),
+        (http_answer(401, refusal(10000, "Authentication error")), errors.AuthError),
+        (http_answer(403, refusal(10000, "Authentication error")), errors.AuthError),
+        (http_answer(429, refusal(971, "Please wait"), "Retry-After: 0"), errors.RateLimitedError),
+        (http_answer(503, b""), errors.ServerError),
     ],
     ids=["413-close", "413", "400", "401", "403", "429", "503"],
 )
 def test_an_answer_before_the_end_of_the_body_is_found(
-    serve: Start, body: Any, answer: bytes, cls: type[e.ApiError]
+    serve: Start, body: Any, answer: bytes, cls: type[errors.ApiError]
 ) -> None:
     def answer_and_close(connection: Any) -> None:
         read_head(connection)
@@ -88,7 +88,7 @@ def test_an_answer_before_the_end_of_the_body_is_found(
 
     _, client = serve(answer_and_close)
     for _ in range(3):
-        with pytest.raises(e.ApiError) as caught:
+        with pytest.raises(errors.ApiError) as caught:
             upsert(client, body)
         assert type(caught.value) is cls, str(caught.value)
 
@@ -105,7 +105,7 @@ def test_an_answer_of_a_server_that_reads_no_further_and_stays_is_found(
 
     server, client = serve(answer_and_stay, timeout=0.5)
     for _ in range(2):
-        with pytest.raises(e.PayloadTooLargeError):
+        with pytest.raises(errors.PayloadTooLargeError):
             upsert(client, Pieces())
     assert server.connections == 2  # what was not sent is not taken for the next request
     end.set()
@@ -115,7 +115,7 @@ def test_a_server_that_cuts_the_body_without_an_answer_is_no_answer(
     serve: Start,
 ) -> None:
     _, client = serve(lambda connection: read_head(connection) and None)
-    with pytest.raises(e.NoAnswerError) as caught:
+    with pytest.raises(errors.NoAnswerError) as caught:
         upsert(client, Pieces())
     assert "TLS failed" not in str(caught.value)
 
@@ -130,7 +130,7 @@ def test_a_stalled_upload_names_the_upload_and_its_timeout(serve: Start, monkeyp
 
     for body in (LARGE, Pieces()):
         _, client = serve(stop_reading, timeout=0.5)
-        with pytest.raises(e.NoAnswerError, match=r"took no more of the body for 0\.5 s, the connection's timeout"):
+        with pytest.raises(errors.NoAnswerError, match=r"no more of the body for 0\.5 s, the connection's timeout"):
             upsert(client, body)
     end.set()
 
@@ -154,7 +154,7 @@ def drip(start: bytes, end: threading.Event) -> Callable[[Any], None]:
 def test_an_answer_that_never_ends_has_a_limit(serve: Start, start: bytes) -> None:
     end = threading.Event()
     _, client = serve(drip(start, end), timeout=0.3)
-    with pytest.raises(e.NoAnswerError, match=r"the answer was not complete after 0\.6 s, twice the connection's"):
+    with pytest.raises(errors.NoAnswerError, match=r"the answer was not complete after 0\.6 s, twice the connection's"):
         client.list_indexes()
     end.set()
 

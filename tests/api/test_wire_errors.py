@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import errors
 from airflow_provider_vectorize.api import transport
 from airflow_provider_vectorize.api.retry import FIRST_CONTACT_SECONDS, RetryPolicy
 from airflow_provider_vectorize.api.wire_errors import proxy_variable
@@ -79,7 +79,7 @@ def test_a_proxy_that_refuses_a_tunnel_is_said_and_not_tried_again(
     time = Time()
     with Server(answering(answer)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@{proxy.address}")
-        with pytest.raises(e.TerminalApiError) as caught:
+        with pytest.raises(errors.TerminalApiError) as caught:
             client_of(TLS_BASE, retry=PATIENT, clock=time.clock).list_indexes()
     assert said in str(caught.value)
     assert PASSWORD not in repr(caught.value)
@@ -90,7 +90,7 @@ def test_a_proxy_that_refuses_a_tunnel_is_said_and_not_tried_again(
 def test_a_proxy_that_wants_credentials_for_plain_http_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with Server(answering(http_answer(407, b"<title>Squid</title>"))) as proxy:
         monkeypatch.setenv("http_proxy", f"http://user:{PASSWORD}@{proxy.address}")
-        with pytest.raises(e.TerminalApiError, match="The proxy requires credentials"):
+        with pytest.raises(errors.TerminalApiError, match="The proxy requires credentials"):
             client_of(PLAIN_BASE).list_indexes()
 
 
@@ -98,14 +98,14 @@ def test_a_proxy_that_fails_is_tried_again_for_a_short_time_at_first(monkeypatch
     time = Time()
     with Server(answering(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")) as proxy:
         monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
-        with pytest.raises(e.NoAnswerError, match="that the environment variable ALL_PROXY names could not be used"):
+        with pytest.raises(errors.NoAnswerError, match="the environment variable ALL_PROXY names could not be used"):
             client_of(TLS_BASE, retry=PATIENT, clock=time.clock).list_indexes()
     assert 0 < time.now <= FIRST_CONTACT_SECONDS
 
 
 def test_a_proxy_that_is_not_there_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@{closed_port()}")
-    with pytest.raises(e.NoAnswerError, match="HTTPS_PROXY names could not be used: connection refused") as caught:
+    with pytest.raises(errors.NoAnswerError, match="HTTPS_PROXY names could not be used: connection refused") as caught:
         client_of(TLS_BASE).list_indexes()
     assert PASSWORD not in str(caught.value)
 
@@ -128,7 +128,7 @@ def test_a_malformed_proxy_variable_is_named_without_its_value(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", value)
     time = Time()
-    with pytest.raises(e.ConfigError) as caught:
+    with pytest.raises(errors.ConfigError) as caught:
         client_of(base_url, retry=PATIENT, clock=time.clock).list_indexes()
     assert "the environment variable ALL_PROXY is not the URL of a proxy" in str(caught.value)
     assert PASSWORD not in str(caught.value)
@@ -139,7 +139,7 @@ def test_a_socks_proxy_without_its_package_says_what_to_install(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "socks", None)
     monkeypatch.setenv("https_proxy", f"socks5h://user:{PASSWORD}@127.0.0.1:1080")
     time = Time()
-    with pytest.raises(e.ConfigError, match=r"https_proxy names a SOCKS proxy.*pip install 'requests\[socks\]'"):
+    with pytest.raises(errors.ConfigError, match=r"https_proxy names a SOCKS proxy.*pip install 'requests\[socks\]'"):
         client_of(TLS_BASE, retry=PATIENT, clock=time.clock).list_indexes()
     assert time.waits == []
 
@@ -193,7 +193,7 @@ def test_a_bundle_that_cannot_be_used_is_said_at_once(
     time = Time()
     with Server(answering(http_answer()), certificate(tmp_path / "server.pem")) as server:
         options: dict[str, Any] = {"verify": str(path)} if source == "verify" else {}
-        with pytest.raises(e.ConfigError) as caught:
+        with pytest.raises(errors.ConfigError) as caught:
             client_of(server.base_url, retry=PATIENT, clock=time.clock, **options).list_indexes()
     said = str(caught.value)
     assert f"the file of trusted certificates {str(path)!r}" in said
@@ -204,7 +204,7 @@ def test_a_bundle_that_cannot_be_used_is_said_at_once(
 def test_an_untrusted_certificate_is_said_with_the_reason(tmp_path: Path) -> None:
     with (
         Server(answering(http_answer()), certificate(tmp_path / "server.pem")) as server,
-        pytest.raises(e.ConfigError, match=r"certificate is not trusted \(self-signed certificate\)"),
+        pytest.raises(errors.ConfigError, match=r"certificate is not trusted \(self-signed certificate\)"),
     ):
         client_of(server.base_url).list_indexes()
 
@@ -214,7 +214,7 @@ def test_an_untrusted_certificate_is_said_with_the_reason(tmp_path: Path) -> Non
 
 def fails_at_first(base_url: str, said: str) -> None:
     time = Time()
-    with pytest.raises(e.TransientApiError, match=said) as caught:
+    with pytest.raises(errors.TransientApiError, match=said) as caught:
         client_of(base_url, retry=PATIENT, clock=time.clock).list_indexes()
     assert 0 < time.now <= FIRST_CONTACT_SECONDS
     assert "Check the API base URL and network access (DNS, proxy, firewall)." in str(caught.value)
@@ -263,9 +263,9 @@ def test_after_a_first_answer_the_same_failures_are_retried_for_long(first: byte
     page = http_answer(200, b"<title>Maintenance</title>")
     with Server(answering(first, page)) as server:
         client = client_of(server.base_url, retry=PATIENT, clock=time.clock)
-        with contextlib.suppress(e.IndexNotFoundError):
+        with contextlib.suppress(errors.IndexNotFoundError):
             client.list_indexes()
-        with pytest.raises(e.MalformedAnswerError) as caught:
+        with pytest.raises(errors.MalformedAnswerError) as caught:
             client.list_indexes()
     assert time.now > 1_000
     assert "network access" not in str(caught.value)
@@ -276,14 +276,17 @@ def test_after_a_first_answer_a_refused_connection_is_retried_for_long() -> None
     with Server(answering(http_answer(200, NOTHING, "Connection: close"))) as server:
         client = client_of(server.base_url, retry=PATIENT, clock=time.clock)
         client.list_indexes()
-    with pytest.raises(e.NoAnswerError, match="connection refused"):
+    with pytest.raises(errors.NoAnswerError, match="connection refused"):
         client.list_indexes()
     assert time.now > 1_000
 
 
 def test_a_server_that_fails_is_retried_for_long_from_the_start() -> None:
     time = Time()
-    with Server(answering(http_answer(502, b"<title>Bad gateway</title>"))) as server, pytest.raises(e.ServerError):
+    with (
+        Server(answering(http_answer(502, b"<title>Bad gateway</title>"))) as server,
+        pytest.raises(errors.ServerError),
+    ):
         client_of(server.base_url, retry=PATIENT, clock=time.clock).list_indexes()
     assert time.now > 1_000
 
@@ -301,7 +304,7 @@ def test_a_server_that_sends_the_request_back_does_not_bring_the_token_into_an_e
         connection.sendall(http_answer(status if status > 200 else 400, refusal(7, text)))
 
     for handle in (echo, echo_in_envelope):
-        with Server(handle) as server, pytest.raises(e.ApiError) as caught:
+        with Server(handle) as server, pytest.raises(errors.ApiError) as caught:
             client_of(server.base_url, secret=SECRET).list_indexes()
         assert SECRET not in str(caught.value) + repr(caught.value.facts)
 

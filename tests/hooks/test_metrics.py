@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize import metrics
+from airflow_provider_vectorize.airflow_support import metrics
 from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.load.receipt import Receipt
 

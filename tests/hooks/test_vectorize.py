@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from airflow_provider_vectorize import errors as e
-from airflow_provider_vectorize import provider_info
+from airflow_provider_vectorize import errors, provider_info
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.models import Vector
@@ -145,7 +144,7 @@ def test_the_methods_do_what_they_are_called(hook: VectorizeHook) -> None:
     assert len(hook.delete_by_ids("books", ["a"])) == 1
     hook.delete_metadata_index("books", "year")
     hook.delete_index("books")
-    with pytest.raises(e.IndexDeletedError):
+    with pytest.raises(errors.IndexDeletedError):
         hook.get_index("books")
 
 
@@ -153,7 +152,7 @@ def test_a_vector_with_no_number_for_json_is_refused_before_it_is_sent(
     hook: VectorizeHook, local_vectorize: LocalVectorize
 ) -> None:
     local_vectorize.clear_requests()
-    with pytest.raises(e.ConfigError, match="JSON"):
+    with pytest.raises(errors.ConfigError, match="JSON"):
         hook.upsert("books", [vector("a", float("nan"))])
     assert local_vectorize.requests() == []
 
@@ -215,7 +214,7 @@ def test_a_failure_between_requests_tells_what_was_acknowledged(
     hook: VectorizeHook, local_vectorize: LocalVectorize
 ) -> None:
     local_vectorize.fail("http_500", operation="upsert", after=1)
-    with pytest.raises(e.ServerError, match=r"Before that, 5,000 vectors in 1 requests were acknowledged\."):
+    with pytest.raises(errors.ServerError, match=r"Before that, 5,000 vectors in 1 requests were acknowledged\."):
         hook.upsert("books", (vector(f"v{number}", number + 1) for number in range(6_000)))
     assert local_vectorize.count("books") == 5_000
 
@@ -226,7 +225,7 @@ def test_a_vector_that_cannot_be_encoded_is_named_with_what_was_acknowledged(
     rows = [vector(f"v{number}", number + 1) for number in range(5_001)]
     rows.append(vector("bad", 1, metadata={"price": float("nan")}))
     with pytest.raises(
-        e.ConfigError, match=r'Vector 5002 cannot be written as JSON: metadata\["price"\] is NaN\. Before'
+        errors.ConfigError, match=r'Vector 5002 cannot be written as JSON: metadata\["price"\] is NaN\. Before'
     ):
         hook.upsert("books", rows)
     assert local_vectorize.count("books") == 5_000
@@ -235,7 +234,7 @@ def test_a_vector_that_cannot_be_encoded_is_named_with_what_was_acknowledged(
 @pytest.mark.parametrize("vectors", [vector("a", 1), Vector(id="a", values=values(1)), '{"id": "a"}', None, 7])
 def test_what_are_no_vectors_is_refused(hook: VectorizeHook, local_vectorize: LocalVectorize, vectors: Any) -> None:
     local_vectorize.clear_requests()
-    with pytest.raises(e.ConfigError, match="vectors has to be a list of vectors or ndjson as bytes, not "):
+    with pytest.raises(errors.ConfigError, match="vectors has to be a list of vectors or ndjson as bytes, not "):
         hook.upsert("books", vectors)
     assert local_vectorize.requests() == []
 

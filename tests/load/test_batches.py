@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.batches import Batch, cut
-from airflow_provider_vectorize.load.checkpoint import Done
-from airflow_provider_vectorize.load.checks import choose_check
-from airflow_provider_vectorize.load.files import SEND_BYTES, Body, Extent, Spool, Spools
-from airflow_provider_vectorize.load.lines import Mark, read_blocks
-from airflow_provider_vectorize.load.rows import Rows, check_rows
-
-from . import naive
+from airflow_provider_vectorize.load.bodies import SEND_BYTES, Body, Extent, Spool, Spools
+from airflow_provider_vectorize.rows.block_rows import Rows, check_rows
+from airflow_provider_vectorize.rows.ranges import ProcessedRanges
+from airflow_provider_vectorize.rows.validation import choose_check
+from airflow_provider_vectorize.sources.lines import Mark, read_blocks
+from tests import naive
 
 CHECK = choose_check(1, LIMITS, "full", "never")
 
@@ -98,7 +97,7 @@ def test_batches_respect_both_limits_are_as_few_as_can_be_and_leave_nothing_out(
     for batch in batches:
         places = [*(batch.mark(n) for n in range(len(batch))), *(one.mark for one in batch.bad)]
         assert all(batch.start <= place < batch.end for place in places)
-    done = Done()
+    done = ProcessedRanges()
     for batch in reversed(batches):
         done = done.add(batch.start, batch.end)
     assert not done.gaps
@@ -171,8 +170,8 @@ def test_a_full_temporary_directory_is_said_so(tmp_path: Path) -> None:
 import resource, sys
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.batches import Batch
-from airflow_provider_vectorize.load.lines import Mark
-from airflow_provider_vectorize.load.rows import Rows
+from airflow_provider_vectorize.sources.lines import Mark
+from airflow_provider_vectorize.rows.block_rows import Rows
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
 batch = Batch(Mark(), Mark())
 rows = Rows(0, b"x" * 2_000, [2_000], ["a"], [1], 0, [0], [], Mark())

@@ -13,8 +13,8 @@ import pytest
 
 from airflow_provider_vectorize.api.pacing import Clock, Pacer
 from airflow_provider_vectorize.api.retry import LONGEST_BLOCK, Budget
-from airflow_provider_vectorize.local.budget import Allowance
-from airflow_provider_vectorize.local.budget import Budget as Account
+from airflow_provider_vectorize.local.engine.budget import Allowance
+from airflow_provider_vectorize.local.engine.budget import Budget as Account
 from tests.support import make_rows, truth
 
 from .conftest import Books

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_vectorize.load.checkpoint import Checkpoint, Done, Keeper, resume
-from airflow_provider_vectorize.load.lines import Mark
+from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointWriter, resume
 from airflow_provider_vectorize.load.receipt import Receipt, Sample
+from airflow_provider_vectorize.rows.ranges import ProcessedRanges
+from airflow_provider_vectorize.sources.lines import Mark
 from tests.support import MemoryStore
 
 
@@ -30,7 +31,7 @@ def test_ranges_in_any_order_say_what_is_dealt_with_and_what_is_not(sizes: list[
         edges.append(edges[-1] + size)
     batches = list(pairwise(edges))
     dealt_with: set[int] = set()
-    done = Done()
+    done = ProcessedRanges()
     for first, stop in data.draw(st.permutations(batches)):
         done = done.add(place(first), place(stop))
         dealt_with |= set(range(first, stop))
@@ -43,7 +44,7 @@ def test_ranges_in_any_order_say_what_is_dealt_with_and_what_is_not(sizes: list[
 
 
 def test_what_is_done_behind_the_first_batch_in_flight_is_a_gap_though_it_is_one_range() -> None:
-    done = Done().add(place(5), place(20))
+    done = ProcessedRanges().add(place(5), place(20))
     assert done.start == Mark()
     assert done.gaps
     assert done.covers(place(5))
@@ -53,7 +54,7 @@ IDENTITY = {"index": "books", "source": "abc"}
 RECEIPT = Receipt(
     "upsert", "books", "m2", ("m1", "m2"), 20, 2, 999, 1, "2026-11-22T12:00:00+00:00", (Sample("a", "d", True),)
 )
-CHECKPOINT = Checkpoint(IDENTITY, Done().add(Mark(), place(15)).add(place(17), place(22)), RECEIPT, 77)
+CHECKPOINT = Checkpoint(IDENTITY, ProcessedRanges().add(Mark(), place(15)).add(place(17), place(22)), RECEIPT, 77)
 
 
 def test_a_checkpoint_survives_json() -> None:
@@ -114,7 +115,7 @@ class Broken:
 
 
 def test_a_store_that_fails_costs_a_retry_time_and_never_the_load(caplog: pytest.LogCaptureFixture) -> None:
-    keeper = Keeper(Broken())
+    keeper = CheckpointWriter(Broken())
     with caplog.at_level(logging.WARNING):
         assert keeper.load() is None
         for _ in range(3):
@@ -129,7 +130,7 @@ def test_a_store_that_fails_costs_a_retry_time_and_never_the_load(caplog: pytest
 
 
 def test_without_a_store_nothing_is_kept() -> None:
-    keeper = Keeper(None)
+    keeper = CheckpointWriter(None)
     keeper.save(CHECKPOINT)
     keeper.clear()
     assert keeper.load() is None
@@ -137,7 +138,7 @@ def test_without_a_store_nothing_is_kept() -> None:
 
 
 def test_a_store_keeps_the_last_checkpoint_until_it_is_cleared() -> None:
-    keeper = Keeper(MemoryStore())
+    keeper = CheckpointWriter(MemoryStore())
     keeper.save(CHECKPOINT)
     assert Checkpoint.from_dict(keeper.load()) == CHECKPOINT
     keeper.clear()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load.dead_letters import DeadLetters, dead_letter
-from airflow_provider_vectorize.load.lines import Mark
-from airflow_provider_vectorize.load.rows import BadRow
+from airflow_provider_vectorize.rows.block_rows import BadRow
+from airflow_provider_vectorize.sources.lines import Mark
 from tests.support import FileTarget
 
 

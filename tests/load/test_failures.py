@@ -22,7 +22,7 @@ from airflow_provider_vectorize.errors import (
     NoAnswerError,
     SourceError,
 )
-from airflow_provider_vectorize.load.lines import Readable, Text
+from airflow_provider_vectorize.sources.lines import Readable, Text
 from tests.support import FileObject, MemoryStore, client_of, make_rows, truth
 
 from .conftest import Books

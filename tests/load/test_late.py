@@ -15,10 +15,10 @@ from airflow_provider_vectorize.api.pacing import Clock
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import AuthError, NoAnswerError, ServerError, VectorizeError
 from airflow_provider_vectorize.load.deletion import delete
+from airflow_provider_vectorize.load.hook_writes import write_vectors
 from airflow_provider_vectorize.load.job import run
-from airflow_provider_vectorize.load.lines import Text
 from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.load.writes import write_vectors
+from airflow_provider_vectorize.sources.lines import Text
 from tests.api.conftest import Time
 from tests.support import IMPATIENT, FileObject, MemoryStore, Row, client_of, make_rows, ndjson, truth
 

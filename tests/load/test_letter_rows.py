@@ -11,9 +11,9 @@ import pytest
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import BadRowError, ServerError
 from airflow_provider_vectorize.load.dead_letters import dead_letter
-from airflow_provider_vectorize.load.letter_rows import row_in_letter
-from airflow_provider_vectorize.load.lines import Mark
-from airflow_provider_vectorize.load.rows import BadRow
+from airflow_provider_vectorize.rows.block_rows import BadRow
+from airflow_provider_vectorize.rows.dead_letter_rows import row_in_letter
+from airflow_provider_vectorize.sources.lines import Mark
 from tests.load.conftest import Books
 from tests.support import MemoryStore, make_rows, truth
 

@@ -17,10 +17,10 @@ import zstandard
 
 from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.load.bad_row_file import MEMORY_BYTES, BadRowFile
-from airflow_provider_vectorize.load.checks import choose_check
 from airflow_provider_vectorize.load.dead_letters import PIECE_BYTES
-from airflow_provider_vectorize.load.lines import BLOCK_LINES, LINE_BYTES, Mark, read_blocks
-from airflow_provider_vectorize.load.rows import BadRow, check_rows
+from airflow_provider_vectorize.rows.block_rows import BadRow, check_rows
+from airflow_provider_vectorize.rows.validation import choose_check
+from airflow_provider_vectorize.sources.lines import BLOCK_LINES, LINE_BYTES, Mark, read_blocks
 from tests.support import DIMENSIONS, make_rows, ndjson
 
 from .conftest import Books

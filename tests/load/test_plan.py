@@ -13,8 +13,9 @@ import zstandard
 
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.errors import ConfigError, SourceError
-from airflow_provider_vectorize.load import parts, survey
-from airflow_provider_vectorize.load.plan import Plan, plan
+from airflow_provider_vectorize.plan import survey
+from airflow_provider_vectorize.plan.plan import Plan, plan
+from airflow_provider_vectorize.sources import parts
 from tests.support import make_rows, ndjson
 
 from .conftest import Books
@@ -71,8 +72,8 @@ def planned(objects: list[Stored], **options: Any) -> Plan:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Objects are cut though they are small."""
-    monkeypatch.setattr("airflow_provider_vectorize.load.shards.LEAST_PART", 1_000)
-    monkeypatch.setattr("airflow_provider_vectorize.load.shards.deal.__defaults__", (1_000,))
+    monkeypatch.setattr("airflow_provider_vectorize.plan.shards.LEAST_PART", 1_000)
+    monkeypatch.setattr("airflow_provider_vectorize.plan.shards.deal.__defaults__", (1_000,))
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])

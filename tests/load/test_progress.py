@@ -12,9 +12,9 @@ import pytest
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import ServerError
 from airflow_provider_vectorize.load import uploader
-from airflow_provider_vectorize.load.lines import Mark
 from airflow_provider_vectorize.load.progress import Progress, share_done
 from airflow_provider_vectorize.load.receipt import Receipt
+from airflow_provider_vectorize.sources.lines import Mark
 from tests.support import FileObject, MemoryStore, make_rows, write
 
 from .conftest import Books

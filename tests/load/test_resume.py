@@ -12,10 +12,10 @@ import pytest
 
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.errors import ServerError
-from airflow_provider_vectorize.load import parts
-from airflow_provider_vectorize.load.compressed import explained
-from airflow_provider_vectorize.load.lines import BOM, Text
 from airflow_provider_vectorize.load.receipt import Receipt
+from airflow_provider_vectorize.sources import parts
+from airflow_provider_vectorize.sources.compression import explained
+from airflow_provider_vectorize.sources.lines import BOM, Text
 from tests.support import FileObject, MemoryStore, client_of, create, make_rows, ndjson, truth
 
 from .conftest import Books

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_vectorize.errors import BadRowError, SourceError
-from airflow_provider_vectorize.load import compressed
-from airflow_provider_vectorize.load.files import SEND_BYTES, Body, Extent, SourceFile
+from airflow_provider_vectorize.load.bodies import SEND_BYTES, Body, Extent
+from airflow_provider_vectorize.sources import compression as compressed
+from airflow_provider_vectorize.sources.source_file import SourceFile
 from tests.support import FileObject, make_rows, ndjson, truth
 
 from .conftest import Books

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_vectorize.load.shards import Item, Piece, deal
+from airflow_provider_vectorize.plan.shards import Item, Piece, deal
 
 ITEMS = st.lists(st.builds(Item, st.integers(0, 1_000), st.booleans()), min_size=1, max_size=20)
 

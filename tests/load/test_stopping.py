@@ -14,8 +14,8 @@ from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.job import run
-from airflow_provider_vectorize.load.lines import Readable, Text
 from airflow_provider_vectorize.load.options import LoadOptions
+from airflow_provider_vectorize.sources.lines import Readable, Text
 from tests.support import FileObject, MemoryStore, client_of, make_rows, truth
 
 from .conftest import Books

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_vectorize.errors import SourceError
-from airflow_provider_vectorize.load.compressed import begin_of, explained, text_of
-from airflow_provider_vectorize.load.zstd import BadZstdError, unpack
+from airflow_provider_vectorize.sources.compression import begin_of, explained, text_of
+from airflow_provider_vectorize.sources.zstd import BadZstdError, unpack
 from tests.support import FileObject, make_rows, ndjson, truth, write
 
 from .conftest import Books

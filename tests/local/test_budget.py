@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_vectorize.local.budget import Allowance, Budget
-from airflow_provider_vectorize.local.clock import Clock
+from airflow_provider_vectorize.local.engine.budget import Allowance, Budget
+from airflow_provider_vectorize.local.engine.clock import Clock
 
 from .conftest import Http
 

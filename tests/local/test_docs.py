@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize.local import data_problems, problems
-from airflow_provider_vectorize.local.control import Control
-from airflow_provider_vectorize.local.faults import FAULTS
+from airflow_provider_vectorize.local.engine import data_problems, problems
+from airflow_provider_vectorize.local.faults.rules import FAULTS
 from airflow_provider_vectorize.local.handle import LocalVectorize
+from airflow_provider_vectorize.local.http.control import Control
 from airflow_provider_vectorize.local.routes import ROUTES
 from airflow_provider_vectorize.local.serve import parser
 

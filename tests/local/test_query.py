@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_vectorize.local.records import StoredVector
-from airflow_provider_vectorize.local.search import Matrix
+from airflow_provider_vectorize.local.engine.records import StoredVector
+from airflow_provider_vectorize.local.engine.search import Matrix
 
 from .conftest import Http, values, vector
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize.local.budget import Allowance
+from airflow_provider_vectorize.local.engine.budget import Allowance
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.local.serve import parser
 

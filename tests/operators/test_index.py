@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import errors
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.operators.index import VectorizeCreateIndexOperator, VectorizeDeleteIndexOperator
@@ -40,13 +40,13 @@ def test_a_preset_says_the_shape(run: Run) -> None:
     ],
 )
 def test_an_index_of_another_shape_fails_the_task(run: Run, books: VectorizeHook, shape: dict[str, Any]) -> None:
-    with fails(e.InvalidIndexConfigError, match="Neither can be changed"):
+    with fails(errors.InvalidIndexConfigError, match="Neither can be changed"):
         run(VectorizeCreateIndexOperator, index_name="books", **shape)
     assert books.get_index("books").config.dimensions == 32
 
 
 def test_whoever_wants_a_fresh_index_is_told_of_an_old_one(run: Run, books: VectorizeHook) -> None:
-    with fails(e.IndexExistsError):
+    with fails(errors.IndexExistsError):
         run(VectorizeCreateIndexOperator, **COSINE, if_exists="fail")
 
 
@@ -67,13 +67,13 @@ def test_an_index_is_deleted_and_gone_after_a_second_time_too(run: Run, books: V
 
 def test_who_wants_to_know_is_told_that_there_was_nothing_to_delete(run: Run, books: VectorizeHook) -> None:
     run(VectorizeDeleteIndexOperator, index_name="books", if_missing="fail")
-    with fails(e.IndexNotFoundError):
+    with fails(errors.IndexNotFoundError):
         run(VectorizeDeleteIndexOperator, index_name="books", if_missing="fail")
 
 
 def test_a_wrong_token_is_not_taken_for_an_index_that_is_gone(run: Run, books: VectorizeHook, connect: Any) -> None:
     connect(password="wrong")
-    with fails(e.AuthError):
+    with fails(errors.AuthError):
         run(VectorizeDeleteIndexOperator, index_name="books")
 
 
@@ -90,7 +90,7 @@ def test_a_wrong_token_is_not_taken_for_an_index_that_is_gone(run: Run, books: V
 def test_a_parameter_that_means_nothing_is_refused_before_anything_is_sent(
     run: Run, local_vectorize: LocalVectorize, operator: type[Any], parameters: dict[str, Any]
 ) -> None:
-    with fails(e.ConfigError):
+    with fails(errors.ConfigError):
         run(operator, **parameters)
     assert local_vectorize.requests() == []
 

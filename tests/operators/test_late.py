@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize import durable
+from airflow_provider_vectorize.airflow_support import task_state as durable
 from airflow_provider_vectorize.api import transport
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.errors import VectorizeError

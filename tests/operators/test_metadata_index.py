@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import errors
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.operators.metadata_index import (
@@ -41,7 +41,7 @@ def test_a_metadata_index_is_deleted_and_gone_after_a_second_time_too(run: Run, 
     again = run(VectorizeDeleteMetadataIndexOperator, **YEAR)
     assert again["mutation_id"] not in (None, gone["mutation_id"]), "a marker, behind a deletion that was not heard of"
     assert again["created_on"] == gone["created_on"]
-    with fails(e.MetadataIndexNotFoundError):
+    with fails(errors.MetadataIndexNotFoundError):
         run(VectorizeDeleteMetadataIndexOperator, **YEAR, if_missing="fail")
 
 
@@ -56,16 +56,16 @@ def test_a_deletion_that_was_not_heard_of_is_no_failure(
 
 
 def test_an_index_that_is_not_there_is_a_failure_whatever_is_skipped(run: Run, books: VectorizeHook) -> None:
-    with fails(e.IndexNotFoundError):
+    with fails(errors.IndexNotFoundError):
         run(VectorizeDeleteMetadataIndexOperator, index_name="films", property_name="year")
-    with fails(e.IndexNotFoundError):
+    with fails(errors.IndexNotFoundError):
         run(VectorizeCreateMetadataIndexOperator, index_name="films", property_name="year", index_type="number")
 
 
 def test_a_type_that_is_none_is_refused(run: Run, books: VectorizeHook) -> None:
-    with fails(e.ConfigError, match="'string', 'number' or 'boolean', not 'date'"):
+    with fails(errors.ConfigError, match="'string', 'number' or 'boolean', not 'date'"):
         run(VectorizeCreateMetadataIndexOperator, **YEAR, index_type="date")
-    with fails(e.ConfigError, match="'string', 'number' or 'boolean', not 'date'"):
+    with fails(errors.ConfigError, match="'string', 'number' or 'boolean', not 'date'"):
         run(VectorizeCreateMetadataIndexOperator, {"type": "date"}, **YEAR, index_type="{{ type }}")
 
 

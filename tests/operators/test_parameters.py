@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, BaseOperator, ObjectStoragePath
 
-from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import errors
 from airflow_provider_vectorize.decorators.load import VectorizeUpsertDecoratedOperator
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
@@ -67,7 +67,7 @@ each_literal = pytest.mark.parametrize(
 def test_a_wrong_literal_is_refused_when_the_dag_is_parsed(
     operator: Any, others: dict[str, Any], name: str, value: Any
 ) -> None:
-    with pytest.raises(e.ConfigError, match=f"^{name} has to be"):
+    with pytest.raises(errors.ConfigError, match=f"^{name} has to be"):
         operator(task_id="task", **others | {name: value})
 
 
@@ -75,7 +75,7 @@ def test_a_wrong_literal_is_refused_when_the_dag_is_parsed(
 def test_a_wrong_literal_of_a_mapped_task_is_refused_when_the_dag_is_parsed(
     operator: Any, others: dict[str, Any], name: str, value: Any
 ) -> None:
-    with pytest.raises(e.ConfigError, match=f"^{name} has to be"), DAG("a_dag", schedule=None):
+    with pytest.raises(errors.ConfigError, match=f"^{name} has to be"), DAG("a_dag", schedule=None):
         operator.partial(task_id="task", **others | {name: value})
 
 
@@ -93,7 +93,7 @@ def test_a_wrong_value_from_a_template_fails_at_once_before_any_request(
         pytest.skip("no template field")
     with pytest.raises(AirflowFailException, match=f"^{name} has to be") as caught:
         run(operator, {"value": value}, **others | {name: "{{ value }}"})
-    assert isinstance(caught.value.__cause__, e.ConfigError)
+    assert isinstance(caught.value.__cause__, errors.ConfigError)
     assert local_vectorize.requests() == []
 
 
@@ -149,7 +149,7 @@ def test_what_names_nothing_fails_at_once_before_any_request(
         task = operator(task_id="task", **given)
         with pytest.raises(AirflowFailException) as caught:
             task.execute({})
-        assert isinstance(caught.value.__cause__, e.ConfigError), (operator, given)
+        assert isinstance(caught.value.__cause__, errors.ConfigError), (operator, given)
         assert str(caught.value) == str(caught.value.__cause__)
     assert local_vectorize.requests() == []
 
@@ -197,7 +197,7 @@ def test_max_bad_rows_as_text_counts_bad_rows(run: Run, books: VectorizeHook, tm
     assert (
         run(VectorizeUpsertOperator, **load, dead_letter_path=tmp_path / "3.ndjson", max_bad_rows="3")["rejected"] == 3
     )
-    with fails(e.BadRowError, match="max_bad_rows=2"):
+    with fails(errors.BadRowError, match="max_bad_rows=2"):
         run(VectorizeUpsertOperator, **load, dead_letter_path=tmp_path / "2.ndjson", max_bad_rows="2")
 
 
@@ -222,7 +222,7 @@ def test_the_hook_refuses_what_the_operators_refuse(books: VectorizeHook, local_
         lambda: books.create_metadata_index("books", "year", "date"),  # type: ignore[arg-type]
     ]
     for call in wrong:
-        with pytest.raises(e.ConfigError):
+        with pytest.raises(errors.ConfigError):
             call()
     assert local_vectorize.requests() == []
 
@@ -257,7 +257,7 @@ def test_the_decorator_runs_with_an_empty_context_and_checks_its_settings(
     given = {"index_name": "books", "python_callable": rows, "op_args": [3], "op_kwargs": {}}
     task = VectorizeUpsertDecoratedOperator(task_id="task", **given)
     assert task.execute({})["vectors"] == 3  # type: ignore[arg-type]
-    with pytest.raises(e.ConfigError, match="max_in_flight has to be"):
+    with pytest.raises(errors.ConfigError, match="max_in_flight has to be"):
         VectorizeUpsertDecoratedOperator(task_id="task", max_in_flight="x", **given)  # type: ignore[arg-type]
     with pytest.raises(AirflowFailException, match="index_name is the text 'None'"):
         VectorizeUpsertDecoratedOperator(task_id="task", **given | {"index_name": "None"}).execute({})  # type: ignore[arg-type]
@@ -267,13 +267,13 @@ def test_the_decorator_runs_with_an_empty_context_and_checks_its_settings(
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        ({"status": 401, "code": 10000}, e.AuthError),
-        ({"status": 410, "code": 3005}, e.IndexDeletedError),
-        ({"status": 400, "code": 40026}, e.InvalidRequestError),
+        ({"status": 401, "code": 10000}, errors.AuthError),
+        ({"status": 410, "code": 3005}, errors.IndexDeletedError),
+        ({"status": 400, "code": 40026}, errors.InvalidRequestError),
     ],
 )
 def test_what_retries_cannot_fix_fails_at_once_and_keeps_its_cause(
-    run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, fault: dict[str, Any], error: type[e.ApiError]
+    run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, fault: dict[str, Any], error: type[errors.ApiError]
 ) -> None:
     local_vectorize.fail("answer", operation="query", message="no", **fault)
     with pytest.raises(AirflowFailException) as caught:
@@ -286,11 +286,11 @@ def test_what_a_retry_may_fix_stays_as_it_is(
     run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, tmp_path: Path
 ) -> None:
     local_vectorize.fail("http_500", operation="query")
-    with pytest.raises(e.ServerError):
+    with pytest.raises(errors.ServerError):
         run(VectorizeQueryOperator, index_name="books", vector_id="a")
-    with pytest.raises(e.SourceError):
+    with pytest.raises(errors.SourceError):
         run(VectorizeUpsertOperator, index_name="books", source=str(tmp_path / "not-yet"))
-    with pytest.raises(e.VectorsNotFoundError):
+    with pytest.raises(errors.VectorsNotFoundError):
         run(VectorizeGetVectorsOperator, index_name="books", ids=["not-yet"])
 
 

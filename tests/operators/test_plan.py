@@ -12,9 +12,9 @@ import pytest
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.errors import ConfigError, IndexNotFoundError, SourceError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-from airflow_provider_vectorize.load import shards
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.operators.plan import VectorizePlanLoadOperator
+from airflow_provider_vectorize.plan import shards
 from tests.operators.conftest import Run, fails
 from tests.support import make_rows, ndjson
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize import errors as e
+from airflow_provider_vectorize import errors
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.operators.query import VectorizeQueryOperator
@@ -71,11 +71,11 @@ def test_no_match_is_a_success(run: Run, shelf: VectorizeHook) -> None:
 @pytest.mark.parametrize(
     ("parameters", "cls"),
     [
-        ({"vector": values(1), "top_k": 101}, e.InvalidQueryError),
-        ({"vector": values(1), "top_k": 51, "return_metadata": "all"}, e.InvalidQueryError),
-        ({"vector": values(1), "filter": {"year": {"gte": 1900}}}, e.InvalidQueryError),
-        ({}, e.ConfigError),
-        ({"vector": values(1), "vector_id": "old"}, e.ConfigError),
+        ({"vector": values(1), "top_k": 101}, errors.InvalidQueryError),
+        ({"vector": values(1), "top_k": 51, "return_metadata": "all"}, errors.InvalidQueryError),
+        ({"vector": values(1), "filter": {"year": {"gte": 1900}}}, errors.InvalidQueryError),
+        ({}, errors.ConfigError),
+        ({"vector": values(1), "vector_id": "old"}, errors.ConfigError),
     ],
 )
 def test_a_query_over_a_cap_fails_before_the_call(
@@ -87,7 +87,7 @@ def test_a_query_over_a_cap_fails_before_the_call(
 
 
 def test_a_vector_of_another_model_is_refused_with_both_dimensions(run: Run, shelf: VectorizeHook) -> None:
-    with fails(e.InvalidQueryError, match="expected 32 dimensions, and got 3"):
+    with fails(errors.InvalidQueryError, match="expected 32 dimensions, and got 3"):
         run(VectorizeQueryOperator, index_name="books", vector=[1, 2, 3])
 
 

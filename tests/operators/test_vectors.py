@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize import errors as e
-from airflow_provider_vectorize import storage
+from airflow_provider_vectorize import errors, storage
 from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.load import deletion
@@ -123,7 +122,7 @@ def test_a_line_without_an_id_fails_the_task_and_is_named(
     run: Run, shelf: LocalVectorize, write: Write, text: str, lines_are: str, said: str
 ) -> None:
     source = write("source", text)
-    with fails(e.BadRowError, match="holds no id") as caught:
+    with fails(errors.BadRowError, match="holds no id") as caught:
         delete(run, source=source, source_lines_are=lines_are)
     assert said in str(caught.value)
     assert caught.value.uri.endswith("/source")
@@ -166,7 +165,7 @@ def test_what_is_not_one_bare_id_a_line_deletes_nothing_and_is_named(
     run: Run, shelf: LocalVectorize, tmp_path: Path, content: bytes, line: int, said: str
 ) -> None:
     (tmp_path / "ids.txt").write_bytes(content)
-    with fails(e.BadRowError, match=rf"^Line {line} of .*ids\.txt \(byte \d+\) holds no id: ") as caught:
+    with fails(errors.BadRowError, match=rf"^Line {line} of .*ids\.txt \(byte \d+\) holds no id: ") as caught:
         delete(run, source=str(tmp_path / "ids.txt"), source_lines_are="ids")
     assert said in str(caught.value)
     assert shelf.count("books") == 250
@@ -210,7 +209,7 @@ def test_a_second_column_after_a_space_is_told_by_the_index(
     run: Run, shelf: LocalVectorize, write: Write, separator: str
 ) -> None:
     source = write("ids.txt", "".join(f"v{n}{separator}A title\n" for n in range(30)))
-    with fails(e.ConfigError, match=r"second column: none of the first 20 exists in index \"books\", but for 20"):
+    with fails(errors.ConfigError, match=r"second column: none of the first 20 exists in index \"books\", but for 20"):
         delete(run, source=source, source_lines_are="ids")
     assert shelf.count("books") == 250
 
@@ -241,14 +240,14 @@ def _warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 def test_a_line_that_is_no_utf_8_is_named(run: Run, shelf: LocalVectorize, tmp_path: Path) -> None:
     (tmp_path / "ids").write_bytes(b"v0\nv\xff\n")
-    with fails(e.BadRowError, match=r"Line 2 of .* not UTF-8, at byte 1 of the line"):
+    with fails(errors.BadRowError, match=r"Line 2 of .* not UTF-8, at byte 1 of the line"):
         delete(run, source=str(tmp_path / "ids"), source_lines_are="ids")
 
 
 def test_a_failure_half_way_tells_what_was_acknowledged_and_a_retry_ends_well(run: Run, shelf: LocalVectorize) -> None:
     ids = [f"v{n}" for n in range(250)]
     shelf.fail("http_500", operation="delete_by_ids", after=1)
-    with fails(e.ServerError, match="100 ids were acknowledged before"):
+    with fails(errors.ServerError, match="100 ids were acknowledged before"):
         delete(run, ids=ids, limits=NO_WAIT)
     assert shelf.count("books") == 150
     assert delete(run, ids=ids)["vectors"] == 250
@@ -293,13 +292,13 @@ def test_a_source_of_any_size_is_read_in_the_same_memory(tmp_path: Path) -> None
 def test_a_parameter_that_means_nothing_is_refused_before_anything_is_sent(
     run: Run, shelf: LocalVectorize, parameters: dict[str, Any]
 ) -> None:
-    with fails(e.ConfigError):
+    with fails(errors.ConfigError):
         delete(run, **parameters)
     assert shelf.requests() == []
 
 
 def test_a_source_that_is_not_there_is_named(run: Run, shelf: LocalVectorize, tmp_path: Path) -> None:
-    with fails(e.SourceError, match="There is no object"):
+    with fails(errors.SourceError, match="There is no object"):
         delete(run, source=str(tmp_path / "nothing"), source_lines_are="ids")
 
 
@@ -309,7 +308,7 @@ def test_a_source_that_changes_while_it_is_read_fails_the_task(tmp_path: Path) -
     ids = deletion.read_ids(storage.find(str(path)), "ids")
     assert next(ids) == "a"
     path.write_text("a\nb\nc\n")
-    with fails(e.SourceError, match="changed while it was read"):
+    with fails(errors.SourceError, match="changed while it was read"):
         list(ids)
 
 
@@ -323,7 +322,7 @@ def test_a_killed_task_sends_nothing_more(run: Run, shelf: LocalVectorize) -> No
             yield "v1"
 
     task._ids = StopsAtTheSecondPage  # type: ignore[method-assign]
-    with fails(e.VectorizeError, match=r"stopped. 100 ids were acknowledged"):
+    with fails(errors.VectorizeError, match=r"stopped. 100 ids were acknowledged"):
         task.execute({})  # type: ignore[arg-type]
     assert len(shelf.requests("delete_by_ids")) == 1
 
@@ -353,7 +352,7 @@ def test_vectors_are_returned_in_the_order_asked_for(run: Run, books: VectorizeH
 
 def test_a_missing_vector_fails_the_task_by_name_or_is_skipped(run: Run, shelf: LocalVectorize) -> None:
     ids = ["v1", "gone", *(f"gone-{n}" for n in range(12))]
-    with fails(e.VectorsNotFoundError, match="13 of 14 ids are not in index") as caught:
+    with fails(errors.VectorsNotFoundError, match="13 of 14 ids are not in index") as caught:
         run(VectorizeGetVectorsOperator, index_name="books", ids=ids)
     assert caught.value.ids == tuple(ids[1:])
     assert caught.value.index_name == "books"
@@ -363,7 +362,7 @@ def test_a_missing_vector_fails_the_task_by_name_or_is_skipped(run: Run, shelf: 
 
 def test_get_refuses_what_means_nothing(run: Run, shelf: LocalVectorize) -> None:
     for parameters in ({"ids": ["v1"], "if_missing": "ignore"}, {"ids": "v1"}, {"ids": [1]}):
-        with fails(e.ConfigError):
+        with fails(errors.ConfigError):
             run(VectorizeGetVectorsOperator, index_name="books", **parameters)
     assert shelf.requests() == []
 

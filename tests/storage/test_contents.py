@@ -69,8 +69,8 @@ def test_all_rows_of_an_encoded_object_are_loaded_planned_and_deleted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.load import shards
     from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsOperator
+    from airflow_provider_vectorize.plan import shards
 
     monkeypatch.setattr(shards.deal, "__defaults__", (1_000,))
     source = cloud.put("a.ndjson", gzip.compress(TEXT), "gzip").replace("gs://", "gs://cloud@")
@@ -91,7 +91,7 @@ def test_an_encoded_object_of_s3_is_unpacked_and_not_cut(
 ) -> None:
     from airflow_provider_vectorize.errors import ConfigError
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.load import shards
+    from airflow_provider_vectorize.plan import shards
 
     monkeypatch.setattr(shards.deal, "__defaults__", (1_000,))
     for key in ("a.ndjson", "b.ndjson.gz"):
@@ -147,7 +147,7 @@ def test_a_generation_of_google_is_read(cloud: CloudStorage, form: str) -> None:
 
 def test_a_part_of_another_version_is_refused_though_its_lines_are_at_the_same_bytes(s3: ObjectStore) -> None:
     from airflow_provider_vectorize.errors import SourceError
-    from airflow_provider_vectorize.load.parts import Part
+    from airflow_provider_vectorize.sources.parts import Part
 
     s3.put("a.ndjson", b"one\ntwo\n")
     name = find(f"s3://store@{BUCKET}/a.ndjson")[0].name_of_part(Part(0, 4))

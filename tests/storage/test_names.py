@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.load.parts import Part
+from airflow_provider_vectorize.sources.parts import Part
 from airflow_provider_vectorize.storage.names import Location, parse
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)

@@ -126,7 +126,7 @@ def test_each_is_found_by_its_name_and_by_a_pattern(shop: Shop, keys: list[str])
 
 def test_a_name_travels_to_another_task_and_back(shop: Shop, keys: list[str]) -> None:
     from airflow_provider_vectorize import storage
-    from airflow_provider_vectorize.load.parts import Part
+    from airflow_provider_vectorize.sources.parts import Part
 
     for item in storage.find(shop.name("**"), shop.conn_id):
         for name in (item.name, item.name_of_part(Part(0, item.size or 1))):

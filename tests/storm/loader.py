@@ -14,11 +14,11 @@ from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import VectorizeError
-from airflow_provider_vectorize.load import compressed
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.load.source import SourceObject
+from airflow_provider_vectorize.sources import compression as compressed
+from airflow_provider_vectorize.sources.source_object import SourceObject
 from tests.support import FileObject, FileStore, FileTarget
 
 log = logging.getLogger("storm")

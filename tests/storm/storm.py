@@ -132,7 +132,7 @@ class Storm:
         if not self._plan.parts:
             return [str(one) for one in objects]
         from airflow_provider_vectorize import storage
-        from airflow_provider_vectorize.load.parts import Part
+        from airflow_provider_vectorize.sources.parts import Part
 
         self._moved = False
         names = []

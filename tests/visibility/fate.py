@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from airflow_provider_vectorize.local.problems import Problem
+from airflow_provider_vectorize.local.engine.problems import Problem
 from airflow_provider_vectorize.local.routes import WRITES
 
 

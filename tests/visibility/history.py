@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from airflow_provider_vectorize.local.clock import Clock
-from airflow_provider_vectorize.local.engine import Engine
-from airflow_provider_vectorize.local.limits import Limits
-from airflow_provider_vectorize.local.problems import IndexDeleted, IndexNotFound
-from airflow_provider_vectorize.local.records import (
+from airflow_provider_vectorize.local.engine.clock import Clock
+from airflow_provider_vectorize.local.engine.engine import Engine
+from airflow_provider_vectorize.local.engine.index_state import IndexState
+from airflow_provider_vectorize.local.engine.limits import Limits
+from airflow_provider_vectorize.local.engine.problems import IndexDeleted, IndexNotFound
+from airflow_provider_vectorize.local.engine.records import (
     Folded,
     Index,
     Kind,
@@ -21,7 +22,6 @@ from airflow_provider_vectorize.local.records import (
     QueryRequest,
     Vector,
 )
-from airflow_provider_vectorize.local.state import IndexState
 
 #: Keeps deleted vectors readable for ever.
 FOR_EVER = 10**9

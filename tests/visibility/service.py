@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Self
 
-from airflow_provider_vectorize.local.data_problems import Throttled
+from airflow_provider_vectorize.local.engine.data_problems import Throttled
 
 from .actors import ActorWorld
 from .fate import Fate, Sent

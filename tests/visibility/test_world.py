@@ -19,7 +19,7 @@ from airflow_provider_vectorize.errors import (
     RateLimitedError,
     TransientApiError,
 )
-from airflow_provider_vectorize.local.data_problems import Throttled
+from airflow_provider_vectorize.local.engine.data_problems import Throttled
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.support import make_rows, ndjson
 

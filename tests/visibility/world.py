@@ -41,20 +41,20 @@ from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.limits import Limits as ClientLimits
 from airflow_provider_vectorize.api.pacing import Clock as ClientClock
 from airflow_provider_vectorize.api.retry import RetryPolicy
-from airflow_provider_vectorize.local.app import Parts
-from airflow_provider_vectorize.local.auth import Guard
-from airflow_provider_vectorize.local.budget import Allowance, Budget
-from airflow_provider_vectorize.local.clock import microseconds
-from airflow_provider_vectorize.local.digest import digest
-from airflow_provider_vectorize.local.faults import Faults
+from airflow_provider_vectorize.local.engine.budget import Allowance, Budget
+from airflow_provider_vectorize.local.engine.clock import microseconds
+from airflow_provider_vectorize.local.engine.digest import digest
+from airflow_provider_vectorize.local.engine.limits import Limits
+from airflow_provider_vectorize.local.engine.problems import Problem
+from airflow_provider_vectorize.local.engine.records import NewIndex
+from airflow_provider_vectorize.local.faults.recorder import Recorder
+from airflow_provider_vectorize.local.faults.rules import Faults
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID, TOKEN
-from airflow_provider_vectorize.local.late import LateRequests
-from airflow_provider_vectorize.local.limits import Limits
-from airflow_provider_vectorize.local.problems import Problem
-from airflow_provider_vectorize.local.recorder import Recorder
-from airflow_provider_vectorize.local.records import NewIndex
+from airflow_provider_vectorize.local.http.app import Parts
+from airflow_provider_vectorize.local.http.auth import Guard
+from airflow_provider_vectorize.local.http.late_requests import LateRequests
+from airflow_provider_vectorize.local.http.sabotage import GATEWAY_PAGE
 from airflow_provider_vectorize.local.routes import ROUTES
-from airflow_provider_vectorize.local.sabotage import GATEWAY_PAGE
 from airflow_provider_vectorize.local.serve import application
 
 from .fate import ANSWER_LOST, LOST, Fate, Sent

@@ -1,0 +1,199 @@
+"""The fourteen operations: from HTTP to the engine and back. Each returns the envelope's ``result``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import orjson
+
+from airflow_provider_vectorize.local.engine.clock import microseconds, milliseconds, nanoseconds
+from airflow_provider_vectorize.local.engine.data_problems import InvalidBody
+from airflow_provider_vectorize.local.engine.engine import Engine
+from airflow_provider_vectorize.local.engine.filters import indexed_value
+from airflow_provider_vectorize.local.engine.problems import UnverifiableToken
+from airflow_provider_vectorize.local.engine.records import Index, Json, Kind, MetadataIndex, Mutation, StoredVector
+from airflow_provider_vectorize.local.faults.rules import Faults
+from airflow_provider_vectorize.local.http import checks, ndjson
+from airflow_provider_vectorize.local.http.auth import credential
+from airflow_provider_vectorize.local.http.call import Call
+
+
+class Handlers:
+    """Bodies are read here; whatever blocks runs in threads."""
+
+    def __init__(self, engine: Engine, faults: Faults) -> None:
+        self._engine = engine
+        self._faults = faults
+        self._limits = engine.limits
+
+    # Indexes
+
+    async def list_indexes(self, call: Call) -> list[Json]:
+        return [_index(one) for one in await asyncio.to_thread(self._engine.list_indexes, call.account)]
+
+    async def create_index(self, call: Call) -> Json:
+        new = checks.new_index(await call.json(data_plane=False), self._limits)
+        return _index(await asyncio.to_thread(self._engine.create_index, call.account, new))
+
+    async def get_index(self, call: Call) -> Json:
+        return _index(await asyncio.to_thread(self._engine.get_index, call.account, call.index))
+
+    async def delete_index(self, call: Call) -> None:
+        await asyncio.to_thread(self._engine.delete_index, call.account, call.index)
+
+    async def info(self, call: Call) -> Json:
+        stale = self._faults.stale_now(call.index)
+        info = await asyncio.to_thread(self._engine.info, call.account, call.index, stale=stale)
+        result: Json = {"dimensions": info.dimensions, "vectorCount": info.vectors}
+        if info.processed_at is not None:
+            result["processedUpToDatetime"] = milliseconds(info.processed_at)
+            result["processedUpToMutation"] = info.mutation_id
+        return result
+
+    # Vectors
+
+    async def insert(self, call: Call) -> Json:
+        return await self._write(call, Kind.INSERT)
+
+    async def upsert(self, call: Call) -> Json:
+        return await self._write(call, Kind.UPSERT)
+
+    async def _write(self, call: Call, kind: Kind) -> Json:
+        index = await asyncio.to_thread(self._engine.get_index, call.account, call.index)
+        behaviour = call.request.query.get("unparsable-behavior", "error")
+        if behaviour not in ("error", "discard"):
+            raise InvalidBody(f"unparsable-behavior: unknown variant `{behaviour}`, expected `error` or `discard`")
+        body = await call.ndjson()
+
+        def parse_and_log() -> Mutation:
+            vectors = ndjson.parse(
+                body,
+                operation=kind.value,
+                dimensions=index.dimensions,
+                discard=behaviour == "discard",
+                limits=self._limits,
+            )
+            call.recorded.vectors = len(vectors)
+            return self._engine.write(index, kind, vectors)
+
+        return _acknowledge(call, await asyncio.to_thread(parse_and_log))
+
+    async def get_by_ids(self, call: Call) -> list[Json]:
+        body = await call.json()
+        await asyncio.to_thread(self._engine.get_index, call.account, call.index)
+        ids = checks.ids(body, self._limits.ids_per_get, self._limits, says_got=False)
+        stale = self._faults.stale_now(call.index)
+        vectors = await asyncio.to_thread(self._engine.get_by_ids, call.account, call.index, ids, stale=stale)
+        return [{"id": one.id, "values": _values(one), **_namespace(one), **_metadata(one)} for one in vectors]
+
+    async def delete_by_ids(self, call: Call) -> Json:
+        body = await call.json()
+        await asyncio.to_thread(self._engine.get_index, call.account, call.index)
+        ids = checks.ids(body, self._limits.ids_per_delete, self._limits, says_got=True)
+        return _acknowledge(call, await asyncio.to_thread(self._engine.delete_by_ids, call.account, call.index, ids))
+
+    async def list_vectors(self, call: Call) -> Json:
+        text = call.request.query.get("count", str(self._limits.default_list_count))
+        if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= self._limits.list_count:
+            raise InvalidBody(f"count: invalid value: `{text}`, expected 1 to {self._limits.list_count}")
+        cursor = call.request.query.get("cursor") or None
+        page = await asyncio.to_thread(self._engine.list_vectors, call.account, call.index, int(text), cursor)
+        result: Json = {"count": len(page.ids), "totalCount": page.total, "isTruncated": page.cursor is not None}
+        if page.cursor is not None and page.expires_at is not None:
+            result["nextCursor"] = page.cursor
+            result["cursorExpirationTimestamp"] = nanoseconds(page.expires_at)
+        result["vectors"] = [{"id": one} for one in page.ids]
+        return result
+
+    async def query(self, call: Call) -> Json:
+        body = await call.json()
+        await asyncio.to_thread(self._engine.get_index, call.account, call.index)
+        request = checks.query(body, self._limits)
+        stale = self._faults.stale_now(call.index)
+        matches = await asyncio.to_thread(self._engine.query, call.account, call.index, request, stale=stale)
+        indexes: list[MetadataIndex] = []
+        if request.return_metadata == "indexed":
+            indexes = await asyncio.to_thread(self._engine.list_metadata_indexes, call.account, call.index, stale=stale)
+        found = []
+        for match in matches:
+            item: Json = {"id": match.vector.id, "score": match.score}
+            if request.return_values:
+                item["values"] = _values(match.vector)
+            if request.return_metadata == "all":
+                item |= _metadata(match.vector)
+            elif request.return_metadata == "indexed":
+                item |= self._indexed_metadata(match.vector, indexes)
+            found.append(item | _namespace(match.vector))
+        return {"count": len(found), "matches": found}
+
+    def _indexed_metadata(self, vector: StoredVector, indexes: list[MetadataIndex]) -> Json:
+        metadata = orjson.loads(vector.metadata) if vector.metadata else None
+        kept: Json = {}
+        for one in indexes:
+            value = indexed_value(metadata, one, self._limits.indexed_string_bytes) if vector.seq > one.since else None
+            if value is not None:
+                *parents, last = one.name.split(".")
+                target = kept
+                for parent in parents:
+                    target = target.setdefault(parent, {})
+                target[last] = value
+        return {"metadata": kept} if kept else {}
+
+    # Metadata indexes
+
+    async def create_metadata_index(self, call: Call) -> Json:
+        body = await call.json()
+        await asyncio.to_thread(self._engine.get_index, call.account, call.index)
+        name, type_ = checks.metadata_index(body)
+        return _acknowledge(
+            call, await asyncio.to_thread(self._engine.create_metadata_index, call.account, call.index, name, type_)
+        )
+
+    async def delete_metadata_index(self, call: Call) -> Json:
+        body = await call.json()
+        await asyncio.to_thread(self._engine.get_index, call.account, call.index)
+        name = checks.property_name(body)
+        return _acknowledge(
+            call, await asyncio.to_thread(self._engine.delete_metadata_index, call.account, call.index, name)
+        )
+
+    async def list_metadata_indexes(self, call: Call) -> Json:
+        stale = self._faults.stale_now(call.index)
+        found = await asyncio.to_thread(self._engine.list_metadata_indexes, call.account, call.index, stale=stale)
+        return {"metadataIndexes": [{"propertyName": one.name, "indexType": one.type.capitalize()} for one in found]}
+
+    async def verify_token(self, call: Call) -> Json:
+        """Not of Vectorize, but what people try first."""
+        if (credential(call.request.headers) or "").startswith("cfat_"):  # a token that an account owns
+            raise UnverifiableToken
+        return {"id": "0" * 32, "status": "active"}
+
+
+def _acknowledge(call: Call, mutation: Mutation) -> Json:
+    call.mutation = mutation
+    call.recorded.mutation_id = mutation.id
+    return {"mutationId": mutation.id}
+
+
+def _index(index: Index) -> Json:
+    return {
+        "created_on": microseconds(index.created_on),
+        "modified_on": microseconds(index.modified_on),
+        "name": index.name,
+        "description": index.description,
+        "config": {"dimensions": index.dimensions, "metric": index.metric},
+    }
+
+
+def _values(vector: StoredVector) -> Any:
+    return np.frombuffer(vector.values, np.float32)
+
+
+def _namespace(vector: StoredVector) -> Json:
+    return {} if vector.namespace is None else {"namespace": vector.namespace}
+
+
+def _metadata(vector: StoredVector) -> Json:
+    return {} if vector.metadata is None else {"metadata": orjson.Fragment(vector.metadata)}

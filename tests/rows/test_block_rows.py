@@ -1,0 +1,263 @@
+"""Bytes → rows: whatever the bytes and however they are read, as a naive reader finds them."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from collections.abc import Iterator
+from itertools import accumulate, pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_vectorize.api.limits import LIMITS
+from airflow_provider_vectorize.rows.block_rows import Rows, check_rows, without
+from airflow_provider_vectorize.rows.ranges import ProcessedRanges
+from airflow_provider_vectorize.rows.validation import choose_check
+from airflow_provider_vectorize.sources.lines import KEPT_BYTES, Block, Mark, read_blocks
+from tests import naive
+
+TWO = choose_check(2, LIMITS, "full", "never")
+START = Mark()
+
+
+def row(vector_id: str = "a", values: object = (1, 2.5), **more: object) -> bytes:
+    return json.dumps({"id": vector_id, "values": values, **more}).encode()
+
+
+class Trickle(io.RawIOBase):
+    """Gives back as many bytes as it likes, as a socket does."""
+
+    def __init__(self, data: bytes, sizes: Iterator[int]) -> None:
+        self._data = io.BytesIO(data)
+        self._sizes = sizes
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._data.read(min(size, next(self._sizes)))
+
+
+def blocks_of(data: bytes, size: int, mark: Mark = START, **options: int) -> list[Block]:
+    return list(read_blocks(io.BytesIO(data[mark.offset :]), mark, size=size, **options))
+
+
+def rows_of(data: bytes, size: int, check: object = TWO) -> list[Rows]:
+    return [check_rows(block, check) for block in blocks_of(data, size)]  # type: ignore[arg-type]
+
+
+def found_by(rows: list[Rows]) -> list[naive.Line]:
+    """Good and bad rows, as the naive reader tells them."""
+    lines = []
+    for part in rows:
+        start = 0
+        for row, (vector_id, end) in enumerate(zip(part.ids, part.ends, strict=True)):
+            lines.append(
+                naive.Line(
+                    part.mark(row).line, part.mark(row).offset, part.body[start:end].strip(b" \t\r\n"), vector_id
+                )
+            )
+            start = end
+        assert start == len(part.body)
+        assert part.body.count(b"\n") == len(part.ends)
+        lines += [naive.Line(bad.mark.line, bad.mark.offset, bad.text, None) for bad in part.bad]
+    return sorted(lines)
+
+
+GOOD = st.builds(
+    row,
+    st.text(max_size=70),
+    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False) | st.integers(-(10**30), 10**30), max_size=3),
+    namespace=st.none() | st.text(max_size=70),
+    metadata=st.none() | st.dictionaries(st.text(max_size=4), st.none() | st.booleans() | st.text(max_size=4)),
+)
+ODD = st.sampled_from([
+    row(), row() + b"\r", b"  " + row(), row("\u2028\u2029\u0085"),
+    json.dumps({"id": "\u2028\u0085", "values": [1, 2]}, ensure_ascii=False).encode(),
+    b'{"id":"a","values":[1,NaN]}', b'{"id":"a","values":[1,1e39]}', b'{"id":"a","values":[1,1e999]}',
+    b'{"id":"a","values":[-0.0,1e-46]}', b'{"id":"a","values":[true,1]}', b'{"id":"a","values":["1",2]}',
+    b'{"id":7,"values":[1,2]}', b'{"id":null,"values":[1,2]}', b'{"id":"\\ud800","values":[1,2]}',
+    b'{"id":"a","values":[1,2],"x":"\\ud800"}', b'{"id":"a","values":[1,2]} x',
+    b"[1,2]", b"null", b"\xff\xfe", b"\xc3",
+    b'{"id":"a","values":[1,2],"metadata":"abc"}', b'{"id":"a","values":[1,2],"metadata":["a"]}',
+    b'{"values":"12","id":"a"}', b'{"id":"a","values":[[1],2]}',
+    b'{"id":"a","values":[[1,2],[]]}', b'{"id":"a","values":[1,2],"metadata":{"k":[[1],"["]}}',
+    b'{"id":"a","values":[1,2],"namespace":7}', b"0", b"false", row() + b"," + row(), row() + b",0," + row(),
+    row() + b",",
+    b'{"id":"a"', b'"values":[1,2]}', b'{"id":"a","values":[1,2],"metadata":{"k":[{}', b"{}]}}",
+    b'{"id":"a","id":"b","values":[1,2]}', b'{"id":"a","values":[1,2],"metadata":{"$k":1}}',
+    b"", b" \t\r", b"\x0b", b"\x00",
+    naive.BOM, naive.BOM + row(), b'{"id":"a","values":[1,2],"metadata":{"k":1e400}}', b"{", b'"',
+])  # fmt: skip
+LARGE = st.builds(lambda length: row(metadata={"k": "x" * length}), st.sampled_from([10_230, 10_240, 10_300]))
+LINES = st.one_of(GOOD, ODD, LARGE, st.binary(max_size=20))
+OBJECTS = st.builds(
+    lambda lines, ends, last: b"".join(a + b for a, b in zip(lines, ends, strict=False)) + last,
+    st.lists(LINES, max_size=12),
+    st.lists(st.sampled_from([b"\n", b"\r\n", b"\n\n"]), min_size=12, max_size=12),
+    st.just(b"") | LINES,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(OBJECTS, st.integers(1, 600))
+def test_rows_numbers_and_offsets_are_those_of_a_naive_reader(data: bytes, size: int) -> None:
+    assert found_by(rows_of(data, size)) == naive.read(data, 2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(OBJECTS, st.lists(st.integers(1, 50), min_size=1))
+def test_a_stream_that_gives_fewer_bytes_than_asked_for_changes_nothing(data: bytes, sizes: list[int]) -> None:
+    forever = (size for _ in iter(int, 1) for size in sizes)
+    blocks = list(read_blocks(Trickle(data, forever), Mark()))
+    assert found_by([check_rows(block, TWO) for block in blocks]) == naive.read(data, 2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(OBJECTS, st.integers(1, 600))
+def test_blocks_are_the_stream_without_a_gap(data: bytes, size: int) -> None:
+    blocks = blocks_of(data, size)
+    assert b"".join(block.data for block in blocks) == data
+    parts = [check_rows(block, TWO) for block in blocks]
+    for part, block in pairwise(zip(parts, blocks, strict=True)):
+        assert part[0].end == block[1].mark
+    if parts:
+        assert parts[-1].end.offset == len(data)
+
+
+@settings(max_examples=150, deadline=None)
+@given(OBJECTS, st.integers(1, 600), st.data())
+def test_going_on_at_any_block_finds_what_is_left(data: bytes, size: int, draw: st.DataObject) -> None:
+    marks = [Mark(), *(block.mark for block in blocks_of(data, size))]
+    mark = draw.draw(st.sampled_from(marks))
+    rest = [check_rows(block, TWO) for block in blocks_of(data, size, mark)]
+    assert found_by(rest) == [line for line in naive.read(data, 2) if line.offset >= mark.offset]
+
+
+@settings(max_examples=150, deadline=None)
+@given(OBJECTS, st.integers(20, 600), st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=3))
+def test_rows_in_ranges_that_are_dealt_with_are_left_out_and_no_other(
+    data: bytes, size: int, picks: list[tuple[int, int]]
+) -> None:
+    lines = naive.read(data, 2)
+    places = [Mark(0, line.number, line.offset) for line in lines] or [Mark()]
+    done = ProcessedRanges()
+    for a, b in picks:
+        first, last = sorted((places[a % len(places)], places[b % len(places)]))
+        done = done.add(first, last)
+    left = [without(rows, done) for rows in rows_of(data, size)]
+    assert found_by(left) == [line for line in lines if not done.covers(Mark(0, line.number, line.offset))]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(GOOD.filter(lambda text: naive.vector_id(text, 2) is not None) | ODD, min_size=1, max_size=4))
+@pytest.mark.parametrize(("validation", "float32_text"), [("full", "never"), ("full", "always"), ("light", "never")])
+def test_a_block_that_is_checked_at_once_has_no_row_that_a_look_at_the_line_refuses(
+    validation: Any, float32_text: Any, lines: list[bytes]
+) -> None:
+    data = b"\n".join([*lines, b""])
+    check = choose_check(2, LIMITS, validation, float32_text)
+    ends = [end for end, byte in enumerate(data, 1) if byte == 10]
+    checked = check.block(data, ends)
+    if checked is None:
+        return
+    looked_at = [check(line) for line in lines]
+    assert list(checked.ids) == [vector_id for vector_id, _ in looked_at]
+    assert (data if checked.body is None else checked.body) == b"".join(text + b"\n" for _, text in looked_at)
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"namespace": "en"}, {"metadata": {"a": [1]}}, {"metadata": {}, "namespace": None}]
+)
+@pytest.mark.parametrize(
+    ("validation", "float32_text"), [("full", "never"), ("full", "auto"), ("light", "never"), ("off", "never")]
+)
+def test_ordinary_rows_are_checked_a_block_at_a_time(validation: Any, float32_text: Any, more: dict[str, Any]) -> None:
+    check = choose_check(2, LIMITS, validation, float32_text)
+    texts = [row(f"é {n}", (0.1, -1e-9), **more) for n in range(3)]
+    checked = check.block(b"\n".join([*texts, b""]), list(accumulate(len(text) + 1 for text in texts)))
+    assert checked
+    assert validation == "off" or checked.ids == ["é 0", "é 1", "é 2"]
+
+
+def test_a_million_random_bytes_are_read_as_the_naive_reader_does() -> None:
+    rng = random.Random(42)
+    pieces = [
+        b"\n",
+        b"\r\n",
+        b'{"id":"',
+        b'","values":[',
+        b"1,2",
+        b"]}",
+        b"\xef\xbb\xbf",
+        b"\xff",
+        b'"',
+        b" ",
+        row(),
+        row("é"),
+    ]
+    for size in (1, 7, 64, 4_096, 1 << 20):
+        data = b"".join(
+            rng.choice(pieces) if rng.random() < 0.7 else rng.randbytes(rng.randrange(30)) for _ in range(20_000)
+        )
+        assert found_by(rows_of(data, size)) == naive.read(data, 2)
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 64])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n" + row("b"), b"\n" + row("b") + b"\n"])
+@pytest.mark.parametrize("before", [b"", row("c") + b"\n", b"\n\n"])
+@pytest.mark.parametrize("length", [64, 65, 66, 200])
+def test_a_line_that_is_too_long_is_one_bad_row_and_its_neighbours_are_not_touched(
+    size: int, end: bytes, before: bytes, length: int
+) -> None:
+    data = before + b"x" * length + end
+    rows = [check_rows(block, TWO) for block in blocks_of(data, size, longest=64)]
+    ids = [vector_id for part in rows for vector_id in part.ids]
+    bad = [one for part in rows for one in part.bad]
+    assert ids == (["c"] if b"c" in before else []) + (["b"] if b"b" in end else [])
+    assert [(one.mark.line, one.mark.offset, one.unparsable) for one in bad] == [
+        (before.count(b"\n") + 1, len(before), True)
+    ]
+    assert ("longer than 16 MB" in bad[0].reason) == (length > 64)
+    assert rows[-1].end.offset == len(data)
+    assert rows[-1].end.line == data.count(b"\n") + (not data.endswith(b"\n")) + 1
+    for part, after in pairwise(rows):
+        assert part.end <= after.end
+
+
+def test_a_line_that_is_too_long_is_told_before_it_is_read_to_its_end() -> None:
+    class Endless:
+        def __init__(self) -> None:
+            self.given = 0
+
+        def read(self, size: int, /) -> bytes:
+            self.given += size
+            return b"x" * size
+
+    stream = Endless()
+    block = next(read_blocks(stream, Mark(), size=1_000, longest=10_000))
+    assert block.overlong
+    assert len(block.data) == KEPT_BYTES
+    assert stream.given <= 11_000
+
+
+@pytest.mark.parametrize("where", ['"metadata":', '"x":'])
+@pytest.mark.parametrize("validation", ["full", "light"])
+@pytest.mark.parametrize("brackets", [("[", "]"), ('{"k":', "}")])
+def test_a_row_nested_a_hundred_thousand_deep_is_a_bad_row(
+    where: str, validation: str, brackets: tuple[str, str]
+) -> None:
+    left, right = brackets
+    deep = f'{{"id":"a","values":[1,2],{where}{left * 100_000}1{right * 100_000}}}'.encode()
+    check = choose_check(2, LIMITS, validation, "auto")  # type: ignore[arg-type]
+    (rows,) = rows_of(b"\n".join([row("b"), deep, row("c"), b""]), 1 << 20, check)
+    assert rows.ids == ["b", "c"]
+    assert [(bad.mark.line, bad.reason) for bad in rows.bad] == [(2, "not a vector in JSON: nested too deeply")]
+
+
+def test_only_a_newline_ends_a_line() -> None:
+    data = json.dumps({"id": "\u2028\u2029\u0085\v\f", "values": [1, 2]}, ensure_ascii=False).encode()
+    (rows,) = rows_of(data, 10)
+    assert rows.mark(0).line == 1
+    assert rows.ids == ["\u2028\u2029\u0085\v\f"]
