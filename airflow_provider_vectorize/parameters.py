@@ -26,7 +26,7 @@ _NATIVE_NUMBER = (
 )
 
 
-def checked(checks: Mapping[str, Check], **values: Any) -> dict[str, Any]:
+def check_values(checks: Mapping[str, Check], **values: Any) -> dict[str, Any]:
     """Check each value by the check of its name.
 
     :raises ConfigError: one of them is wrong.
@@ -34,7 +34,7 @@ def checked(checks: Mapping[str, Check], **values: Any) -> dict[str, Any]:
     return {name: checks[name](name, value) for name, value in values.items()}
 
 
-def known_later(value: Any) -> bool:
+def resolved_later(value: Any) -> bool:
     """Whether Airflow replaces this value before the task runs: a template, or the output of a task."""
     if isinstance(value, str):
         return "{{" in value or "{%" in value
@@ -57,16 +57,16 @@ def text(name: str, value: Any) -> str:
         raise ConfigError(f"{name} has to be text, not {_shown(value)}.")
     if not value.strip():
         raise ConfigError(f"{name} is empty. If a template made it, check what the template refers to.")
-    refuse_text_of_a_value(name, value)
+    refuse_stringified_value(name, value)
     return value
 
 
-def any_text(name: str, value: Any) -> str:
+def text_or_empty(name: str, value: Any) -> str:
     """Return text as :func:`text` does, or empty text."""
     return "" if isinstance(value, str) and not value else text(name, value)
 
 
-def refuse_text_of_a_value(name: str, value: str) -> None:
+def refuse_stringified_value(name: str, value: str) -> None:
     """Refuse text that a template made of something else.
 
     :raises ConfigError: it is how Python or JSON writes None, a list or a dict.
@@ -211,7 +211,7 @@ def ids(name: str, value: Any) -> list[str]:
     :raises ConfigError: it is no collection, or one of the ids is no text.
     """
     if isinstance(value, str):
-        refuse_text_of_a_value(name, value)
+        refuse_stringified_value(name, value)
         raise ConfigError(f"{name} has to be a list of strings. For one id, write [{_shown(value)}].")
     if not is_collection(value):
         raise ConfigError(f"{name} has to be a list of strings, not {_shown(value)}.")

@@ -62,7 +62,7 @@ MADE_BY_A_TEMPLATE = [
 
 @pytest.mark.parametrize("value", MADE_BY_A_TEMPLATE)
 def test_text_that_a_template_made_of_another_value_is_refused(value: str) -> None:
-    for check in (p.text, p.any_text, p.path, p.paths, p.ids):
+    for check in (p.text, p.text_or_empty, p.path, p.paths, p.ids):
         with pytest.raises(ConfigError, match=r"^source is .*(template)"):
             check("source", value)
 
@@ -201,5 +201,5 @@ def test_templates_and_outputs_of_tasks_are_known_later() -> None:
         def iter_references(self) -> Iterator[Any]:
             return iter(())
 
-    assert all(map(p.known_later, ("{{ params.n }}", "{% if x %}4{% endif %}", XComArg())))
-    assert not any(map(p.known_later, ("4", 4, None, True, Path("a"), ["a"])))
+    assert all(map(p.resolved_later, ("{{ params.n }}", "{% if x %}4{% endif %}", XComArg())))
+    assert not any(map(p.resolved_later, ("4", 4, None, True, Path("a"), ["a"])))

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collec
 
 from airflow_provider_vectorize import assets
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.rows.function_rows import is_spooled
+from airflow_provider_vectorize.rows.function_rows import is_function_rows
 from airflow_provider_vectorize.storage.names import Location, visible
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Loaded:
     @property
     def inputs(self) -> Sequence[Read]:
         """The objects that others can see, too."""
-        return [one for one in self.read if not (one.location.is_local and is_spooled(one.location.key))]
+        return [one for one in self.read if not (one.location.is_local and is_function_rows(one.location.key))]
 
     @property
     def asset_uri(self) -> str:

@@ -18,7 +18,7 @@ INDEX_CHECKS: dict[str, parameters.Check] = {
     "dimensions": parameters.optional(parameters.whole_number(1)),
     "metric": parameters.optional(parameters.one_of(*get_args(models.Metric))),
     "preset": parameters.optional(parameters.text),
-    "description": parameters.optional(parameters.any_text),
+    "description": parameters.optional(parameters.text_or_empty),
 }
 QUERY_CHECKS: Mapping[str, parameters.Check] = {
     "top_k": parameters.whole_number(),
@@ -76,7 +76,7 @@ def new_index(
 
     :raises ConfigError: neither or both ways were given, or no index can have the name.
     """
-    given = parameters.checked(
+    given = parameters.check_values(
         INDEX_CHECKS, dimensions=dimensions, metric=metric, preset=preset, description=description
     )
     dimensions = given["dimensions"]
@@ -129,7 +129,9 @@ def query(
     """
     if (vector is None) == (vector_id is None):
         raise ConfigError("A query needs either a vector or a vector_id, and not both.")
-    given = parameters.checked(QUERY_CHECKS, top_k=top_k, return_values=return_values, return_metadata=return_metadata)
+    given = parameters.check_values(
+        QUERY_CHECKS, top_k=top_k, return_values=return_values, return_metadata=return_metadata
+    )
     top_k, return_values, return_metadata = given.values()
     cap = limits.top_k_full if return_values or return_metadata == "all" else limits.top_k
     if not 1 <= top_k <= cap:
@@ -143,10 +145,10 @@ def query(
     else:
         body["vectorId"] = parameters.vector_id("vector_id", vector_id)
     if namespace is not None:
-        body["namespace"] = parameters.any_text("namespace", namespace)
+        body["namespace"] = parameters.text_or_empty("namespace", namespace)
     if filter is not None:
         if isinstance(filter, str):
-            parameters.refuse_text_of_a_value("filter", filter)
+            parameters.refuse_stringified_value("filter", filter)
         check_filter(filter, limits)
         if filter:  # an empty one is the same as none
             body["filter"] = filter
@@ -155,7 +157,7 @@ def query(
 
 def _floats(vector: Sequence[float]) -> list[float]:
     if isinstance(vector, str):
-        parameters.refuse_text_of_a_value("vector", vector)
+        parameters.refuse_stringified_value("vector", vector)
     try:
         values = [float(value) for value in vector]  # numpy's numbers, too, which JSON would not take
     except (TypeError, ValueError):

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_vectorize.operators.base import fail_at_once
 from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
-from airflow_provider_vectorize.rows.function_rows import spooled
+from airflow_provider_vectorize.rows.function_rows import write_rows_file
 
 _UPSERT_FIELDS = tuple(name for name in VectorizeUpsertOperator.template_fields if not name.startswith("source"))
 
@@ -66,7 +66,7 @@ class VectorizeUpsertDecoratedOperator(DecoratedOperator, VectorizeUpsertOperato
         arguments = determine_kwargs(self.python_callable, self.op_args, context)
         with self.on_index(context):  # wrong settings show before the function runs
             rows = self.python_callable(*self.op_args, **arguments)
-        with fail_at_once(), spooled(rows, self.python_callable.__name__) as self.source:
+        with fail_at_once(), write_rows_file(rows, self.python_callable.__name__) as self.source:
             # Not DecoratedOperator's, which would call the function once more.
             return VectorizeUpsertOperator.execute(self, context)
 

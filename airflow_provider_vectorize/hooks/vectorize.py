@@ -26,8 +26,8 @@ from airflow_provider_vectorize.load.progress import LastProgress
 from airflow_provider_vectorize.load.rejections import summary
 from airflow_provider_vectorize.plan.plan import PLAN_CHECKS, Plan, plan, refuse_parts
 from airflow_provider_vectorize.plan.survey import survey
-from airflow_provider_vectorize.quantities import counted, size
-from airflow_provider_vectorize.rows import function_rows as spool
+from airflow_provider_vectorize.quantities import format_size, pluralize
+from airflow_provider_vectorize.rows import function_rows
 from airflow_provider_vectorize.rows.validation import Float32Text, Validation, check_settings
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
@@ -180,7 +180,7 @@ class VectorizeHook(Endpoints, BaseHook):
         source = parameters.paths("source", source)
         source_conn_id = parameters.optional(parameters.text, empty_is_none=True)("source_conn_id", source_conn_id)
         dead_letter_path = parameters.optional(parameters.path)("dead_letter_path", dead_letter_path)
-        given = parameters.checked(
+        given = parameters.check_values(
             LOAD_CHECKS,
             operation=operation,
             validation=validation,
@@ -203,7 +203,7 @@ class VectorizeHook(Endpoints, BaseHook):
             found = storage.find(source, source_conn_id)
             if target:
                 target.refuse_source(found, source, source_conn_id)
-            objects = spool.named(found)
+            objects = function_rows.with_function_names(found)
             self.log.info("%s", _beginning(index_name, operation, objects))
             index = client.get_index(index_name)
             observer = LastProgress(LoadMetrics(index_name))
@@ -232,7 +232,7 @@ class VectorizeHook(Endpoints, BaseHook):
             where = f"written to {receipt.dead_letter_path}" if receipt.dead_letter_path else "named above"
             self.log.warning(
                 "Rejected %s: %s. They are %s.",
-                counted(receipt.rejected, "row"),
+                pluralize(receipt.rejected, "row"),
                 summary(receipt.rejected_by_reason),
                 where,
             )
@@ -265,7 +265,7 @@ class VectorizeHook(Endpoints, BaseHook):
         index_name = parameters.text("index_name", index_name)
         source = parameters.paths("source", source)
         source_conn_id = parameters.optional(parameters.text, empty_is_none=True)("source_conn_id", source_conn_id)
-        given = parameters.checked(PLAN_CHECKS, shards=shards, mb_per_second=mb_per_second, limits=self.limits)
+        given = parameters.check_values(PLAN_CHECKS, shards=shards, mb_per_second=mb_per_second, limits=self.limits)
         with self.get_conn() as client:
             objects = storage.find(source, source_conn_id)
             refuse_parts(objects)
@@ -293,6 +293,6 @@ class VectorizeHook(Endpoints, BaseHook):
 
 
 def _beginning(index_name: str, operation: str, objects: Sequence[SourceObject]) -> str:
-    what = f"{counted(len(objects), 'object')} ({size(sum(item.size or 0 for item in objects))} as stored)"
+    what = f"{pluralize(len(objects), 'object')} ({format_size(sum(item.size or 0 for item in objects))} as stored)"
     first = ", the first is" if len(objects) > 1 else ":"
     return f'Loading {what} into index "{index_name}" by {operation}{first} {objects[0].uri}'

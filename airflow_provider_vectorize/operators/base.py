@@ -13,7 +13,7 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.links.load import INDEX_LINK, VectorizeIndexLink, index_url
-from airflow_provider_vectorize.parameters import Check, is_lazy, known_later, text
+from airflow_provider_vectorize.parameters import Check, is_lazy, resolved_later, text
 
 
 @contextmanager
@@ -99,7 +99,7 @@ class IndexTask:
 
 def _check_literals(checks: Mapping[str, Check], values: Mapping[str, Any]) -> None:
     for name, check in checks.items():
-        if name in values and not known_later(values[name]):
+        if name in values and not resolved_later(values[name]):
             check(name, values[name])
 
 

@@ -12,7 +12,7 @@ from airflow_provider_vectorize.api.models import ReturnMetadata
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.operators.base import IndexTask
 from airflow_provider_vectorize.parameters import Check
-from airflow_provider_vectorize.quantities import counted
+from airflow_provider_vectorize.quantities import pluralize
 
 
 class VectorizeQueryOperator(IndexTask, BaseOperator):
@@ -97,5 +97,5 @@ class VectorizeQueryOperator(IndexTask, BaseOperator):
                 return_values=self.return_values,
                 return_metadata=self.return_metadata,
             )
-        self.log.info('Found %s in index "%s".', counted(found.count, "match", "matches"), self.index_name)
+        self.log.info('Found %s in index "%s".', pluralize(found.count, "match", "matches"), self.index_name)
         return {"count": found.count, "matches": [match.to_dict() for match in found.matches]}

@@ -13,7 +13,7 @@ from airflow_provider_vectorize.errors import ConfigError, VectorsNotFoundError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.load.deletion import LinesAre, delete, read_ids
 from airflow_provider_vectorize.operators.base import IndexTask, WritingOperator
-from airflow_provider_vectorize.quantities import counted
+from airflow_provider_vectorize.quantities import pluralize
 
 
 class VectorizeDeleteVectorsOperator(IndexTask, WritingOperator):
@@ -93,11 +93,11 @@ class VectorizeDeleteVectorsOperator(IndexTask, WritingOperator):
         self.log.info(
             'Vectorize acknowledged the deletion of %s from index "%s" in %s (last mutation %s). Of the first %s, %d '
             "existed.",
-            counted(receipt["vectors"], "id"),
+            pluralize(receipt["vectors"], "id"),
             self.index_name,
-            counted(receipt["batches"], "request"),
+            pluralize(receipt["batches"], "request"),
             receipt["mutation_id"],
-            counted(sample["ids"], "id"),
+            pluralize(sample["ids"], "id"),
             sample["existing"],
         )
         return receipt
@@ -161,5 +161,5 @@ class VectorizeGetVectorsOperator(IndexTask, BaseOperator):
                     index_name=self.index_name,
                     ids=missing,
                 )
-        self.log.info('Found %d of %s in index "%s".', len(found), counted(len(ids), "vector"), self.index_name)
+        self.log.info('Found %d of %s in index "%s".', len(found), pluralize(len(ids), "vector"), self.index_name)
         return [found[vector_id] for vector_id in ids if vector_id in found]

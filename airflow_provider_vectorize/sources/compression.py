@@ -21,7 +21,7 @@ from airflow_provider_vectorize.sources.zstd import BadZstdError, ZstdStream, un
 #: Bytes of one read of what is below.
 BUFFER_BYTES = 1 << 20
 #: Smaller files are copied: a batch that is sent from hundreds of them would need as many open at a time.
-KEPT_OPEN_BYTES = 4 << 20
+MIN_OPEN_FILE_BYTES = 4 << 20
 #: Bytes of gzip data that a survey unpacks at a time: a thousand times as much text may come of them.
 _STEP_BYTES = 1 << 10
 #: What a compressed object begins with, and no line of JSON does.
@@ -30,7 +30,7 @@ _MAGIC = {b"\x1f\x8b": ("gzip", ".gz"), b"\x28\xb5\x2f\xfd": ("zstd", ".zst")}
 _ENCODINGS = {"gzip": ".gz", "x-gzip": ".gz", "zstd": ".zst"}
 
 
-def text_of(raw: Any, name: str, offset: int, *, key: str = "", encoding: Callable[[], str] = str) -> Text:
+def open_text(raw: Any, name: str, offset: int, *, key: str = "", encoding: Callable[[], str] = str) -> Text:
     """Return the text of an object, from a byte of it on.
 
     The first bytes decide what is unpacked. The key says what to expect, and the store's metadata may announce one
@@ -46,7 +46,7 @@ def text_of(raw: Any, name: str, offset: int, *, key: str = "", encoding: Callab
     if not suffix and isinstance(raw, io.FileIO):  # the kernel reads ahead: a buffer would be one more copy
         refuse_compressed(os.pread(raw.fileno(), 4, 0), name)
         raw.seek(offset)
-        return Text(raw, kept_open(raw, name, os.fstat(raw.fileno()).st_size))
+        return Text(raw, open_source_file(raw, name, os.fstat(raw.fileno()).st_size))
     buffered: io.BufferedReader = io.BufferedReader(raw, BUFFER_BYTES)
     if offset and not suffix and not encoding():
         buffered.seek(offset)  # the first attempt has looked, and to look again would fetch a block for nothing
@@ -99,12 +99,12 @@ def encoding_suffix(encoding: str) -> str:
     return next((_ENCODINGS[one] for one in reversed(named) if one in _ENCODINGS), "")
 
 
-def kept_open(raw: Any, name: str, size: int) -> SourceFile | None:
+def open_source_file(raw: Any, name: str, size: int) -> SourceFile | None:
     """The file to send rows from as they stand, where it is a local one and large enough.
 
     :param size: bytes of it that are to be read.
     """
-    return SourceFile(raw.fileno(), name) if isinstance(raw, io.FileIO) and size >= KEPT_OPEN_BYTES else None
+    return SourceFile(raw.fileno(), name) if isinstance(raw, io.FileIO) and size >= MIN_OPEN_FILE_BYTES else None
 
 
 def is_compressed(key: str, encoding: str = "") -> bool:
@@ -139,7 +139,7 @@ def refuse_compressed_twice(begin: bytes, name: str) -> None:
             )
 
 
-def begin_of(head: bytes, name: str, most: int, *, encoding: str = "") -> tuple[bytes, int]:
+def decompressed_beginning(head: bytes, name: str, most: int, *, encoding: str = "") -> tuple[bytes, int]:
     """The text at the beginning of an object, as far as its first bytes tell.
 
     :param head: its first bytes, as stored.
@@ -189,7 +189,7 @@ def _gunzip(raw: Readable) -> Iterator[bytes]:
 
 
 @contextmanager
-def explained(name: str) -> Iterator[None]:
+def raise_source_errors(name: str) -> Iterator[None]:
     """Turn what reading raises into one sentence that names the object.
 
     :raises SourceError: it is cut off, damaged, gone, or may not be read.
@@ -211,16 +211,16 @@ def explained(name: str) -> Iterator[None]:
     except (gzip.BadGzipFile, IsalError, BadZstdError) as error:  # type: ignore[misc]
         raise SourceError(f"{name} is damaged, or not compressed as its name says: {error}.", uri=name) from error
     except OSError as error:
-        raise SourceError(f"{name} cannot be read: {reason(error)}.", uri=name) from error
+        raise SourceError(f"{name} cannot be read: {error_reason(error)}.", uri=name) from error
     except Exception as error:
         if type(error).__module__.split(".")[0] in ("zstandard", "zstd"):
             raise SourceError(
-                f"{name} is damaged, or not compressed as its name says: {reason(error)}.", uri=name
+                f"{name} is damaged, or not compressed as its name says: {error_reason(error)}.", uri=name
             ) from error
         raise
 
 
-def reason(error: Exception) -> str:
+def error_reason(error: Exception) -> str:
     """What an error says, without a full stop."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.rstrip(".")

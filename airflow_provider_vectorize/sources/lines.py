@@ -17,7 +17,7 @@ READ_BYTES = 512 << 10
 #: A line longer than this is no vector: 1,536 dimensions of 25 characters and 10 KB of metadata are 50 KB.
 LINE_BYTES = 16 << 20
 #: Bytes that are kept of such a line.
-KEPT_BYTES = 1_000
+KEPT_LINE_BYTES = 1_000
 #: Lines of one block at most, so that what is kept for each line stays small where lines are shorter than any row.
 BLOCK_LINES = 16_384
 BOM = b"\xef\xbb\xbf"
@@ -47,7 +47,7 @@ class Text(NamedTuple):
     start: int = 0
 
 
-class Mark(NamedTuple):
+class Position(NamedTuple):
     """A place between two lines of the source. Marks are ordered as the source is.
 
     :param object: the object's number, from 0.
@@ -61,16 +61,16 @@ class Mark(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Whole lines, each with its ``\\n`` but perhaps the last one of the object. Without lines it marks a place only.
+    """Whole lines, each with its ``\\n`` except perhaps the last line of the object.
 
     :param data: their bytes; what follows the last end does not belong to them.
-    :param mark: where the first one begins.
+    :param position: where the first one begins.
     :param ends: where each ends in ``data``, after its ``\\n``.
     :param overlong: this is one line only, too long to be kept: ``data`` is its beginning, and it has no end.
     """
 
     data: bytes
-    mark: Mark
+    position: Position
     ends: list[int]
     overlong: bool = False
 
@@ -80,19 +80,21 @@ class Block(NamedTuple):
         return self.data if self.overlong else self.data[: self.ends[-1] if self.ends else 0]
 
     @property
-    def end(self) -> Mark:
+    def end(self) -> Position:
         """Where the next one begins."""
         size = self.ends[-1] if self.ends else 0
-        return Mark(self.mark.object, self.mark.line + len(self.ends), self.mark.offset + size)
+        return Position(self.position.object, self.position.line + len(self.ends), self.position.offset + size)
 
 
-def read_blocks(stream: Readable, mark: Mark, *, size: int = READ_BYTES, longest: int = LINE_BYTES) -> Iterator[Block]:
+def read_blocks(
+    stream: Readable, position: Position, *, size: int = READ_BYTES, longest: int = LINE_BYTES
+) -> Iterator[Block]:
     """Cut a stream into blocks, in constant memory. Only ``\\n`` ends a line.
 
     A line that is too long is announced as soon as that is known, by a block of its own, and then skipped: an empty
     block tells where it ended. So it does after blank lines that are skipped in bulk.
 
-    :param stream: stands at ``mark``.
+    :param stream: stands at ``position``.
     :param size: bytes of one read.
     :param longest: bytes that a line may have, not less than ``size``.
     """
@@ -107,19 +109,19 @@ def read_blocks(stream: Readable, mark: Mark, *, size: int = READ_BYTES, longest
         if not skipping and held + rest > longest:
             begin = _begin([*pieces, chunk[:rest]])
             pieces, skipping = [], True  # nothing of the line is held while its block is used
-            yield Block(begin, mark, [], overlong=True)
+            yield Block(begin, position, [], overlong=True)
         if skipping:
             if not first:
                 held += len(chunk)
                 continue
-            mark = Mark(mark.object, mark.line + 1, mark.offset + held + first)
-            yield Block(b"", mark, [])
+            position = Position(position.object, position.line + 1, position.offset + held + first)
+            yield Block(b"", position, [])
             held, skipping, chunk = 0, False, chunk[first:]
         cut = chunk.rfind(b"\n") + 1
         if cut:
             # The lines have no name here: they must not stay in memory while the next ones are read.
-            mark = yield from _blocks(
-                chunk if again and not pieces else b"".join((*pieces, memoryview(chunk)[:cut])), mark, pieces
+            position = yield from _blocks(
+                chunk if again and not pieces else b"".join((*pieces, memoryview(chunk)[:cut])), position, pieces
             )
             held = 0
         if cut and again:
@@ -128,23 +130,23 @@ def read_blocks(stream: Readable, mark: Mark, *, size: int = READ_BYTES, longest
             pieces.append(chunk[cut:])
             held += len(chunk) - cut
     if skipping:
-        yield Block(b"", Mark(mark.object, mark.line + 1, mark.offset + held), [])
+        yield Block(b"", Position(position.object, position.line + 1, position.offset + held), [])
     elif pieces:
         data = b"".join(pieces)
-        yield Block(data, mark, [len(data)])
+        yield Block(data, position, [len(data)])
 
 
 def _begin(pieces: list[bytes]) -> bytes:
     """What is kept of a line that is too long."""
     begin = b""
     for piece in pieces:
-        begin += piece[: KEPT_BYTES - len(begin)]
-        if len(begin) == KEPT_BYTES:
+        begin += piece[: KEPT_LINE_BYTES - len(begin)]
+        if len(begin) == KEPT_LINE_BYTES:
             break
     return begin
 
 
-def _blocks(data: bytes, mark: Mark, pieces: list[bytes]) -> Generator[Block, None, Mark]:
+def _blocks(data: bytes, position: Position, pieces: list[bytes]) -> Generator[Block, None, Position]:
     """Cut whole lines into blocks, and return where they end.
 
     :param data: the lines; what follows the last ``\\n`` does not belong to them.
@@ -153,26 +155,26 @@ def _blocks(data: bytes, mark: Mark, pieces: list[bytes]) -> Generator[Block, No
     pieces.clear()
     ends = _newlines(data)
     if len(ends) < BLOCK_LINES:
-        block = Block(data, mark, ends)
-        mark = block.end
+        block = Block(data, position, ends)
+        position = block.end
         yield block
-        return mark
+        return position
     at, size = 0, data.rfind(b"\n") + 1
     for stop in (*(gap.start() + 1 for gap in _LONG_GAP.finditer(data, 0, size)), size):
         while at < stop:
             if blank := _BLANK_LINES.match(data, at, size):
                 lines = data.count(b"\n", at, blank.end())
-                mark = Mark(mark.object, mark.line + lines, mark.offset + blank.end() - at)
+                position = Position(position.object, position.line + lines, position.offset + blank.end() - at)
                 at = blank.end()
-                yield Block(b"", mark, [])
+                yield Block(b"", position, [])
                 continue
             part = data[at:stop]
             ends = _newlines(part)
-            block = Block(part[: ends[-1]], mark, ends)
+            block = Block(part[: ends[-1]], position, ends)
             at += ends[-1]
-            mark = block.end
+            position = block.end
             yield block
-    return mark
+    return position
 
 
 def _newlines(data: bytes) -> list[int]:

@@ -8,12 +8,17 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
-from airflow_provider_vectorize.sources.compression import BUFFER_BYTES, is_compressed, kept_open, refuse_compressed
+from airflow_provider_vectorize.sources.compression import (
+    BUFFER_BYTES,
+    is_compressed,
+    open_source_file,
+    refuse_compressed,
+)
 from airflow_provider_vectorize.sources.lines import BOM, LINE_BYTES, Text
 
 _NAMED = re.compile(r"#bytes=([0-9]+)-([0-9]+)$")
 #: Bytes of one read around a cut, which ends a line in nearly all sources.
-LOOK_BYTES = 64 << 10
+SEARCH_BYTES = 64 << 10
 
 
 class Part(NamedTuple):
@@ -27,7 +32,7 @@ class Part(NamedTuple):
     end: int
 
 
-def split(name: str) -> tuple[str, Part | None]:
+def split_part_name(name: str) -> tuple[str, Part | None]:
     """The object that a name means, and which part of it.
 
     :raises ConfigError: it is a part that cannot be.
@@ -43,7 +48,7 @@ def split(name: str) -> tuple[str, Part | None]:
     return whole, part
 
 
-class PartText(str):
+class PartName(str):
     """The name of a part for people, which knows what it is a part of. It is never parsed.
 
     :param whole: the object's name.
@@ -53,27 +58,27 @@ class PartText(str):
     whole: str
     start: int
 
-    def __new__(cls, whole: str, part: Part) -> PartText:
+    def __new__(cls, whole: str, part: Part) -> PartName:
         text = super().__new__(cls, f"{whole}#bytes={part.start}-{part.end}")
         text.whole, text.start = whole, part.start
         return text
 
     def __reduce__(self) -> tuple[Any, ...]:
         part = Part(self.start, int(self.rpartition("-")[2]))
-        return PartText, (self.whole, part)
+        return PartName, (self.whole, part)
 
 
-def whole(name: str) -> str:
+def object_name(name: str) -> str:
     """The object that a name means."""
-    return name.whole if isinstance(name, PartText) else name
+    return name.whole if isinstance(name, PartName) else name
 
 
-def byte(name: str, offset: int) -> int:
+def object_offset(name: str, offset: int) -> int:
     """The byte of the object at which an offset stands, which counts from where the part begins."""
-    return offset + (name.start if isinstance(name, PartText) else 0)
+    return offset + (name.start if isinstance(name, PartName) else 0)
 
 
-def end_of_line(read: Callable[[int, int], bytes], near: int, size: int) -> int:
+def next_line_start(read: Callable[[int, int], bytes], near: int, size: int) -> int:
     """The nearest byte at or after another one at which a line begins, or the object's size, by small reads.
 
     :param read: gives the object's bytes from a first to before a last one.
@@ -85,7 +90,7 @@ def end_of_line(read: Callable[[int, int], bytes], near: int, size: int) -> int:
     while at < size:
         if at - near > LINE_BYTES:
             raise SourceError(f"No line ends in the {LINE_BYTES >> 20} MB from byte {near:,} on: this is no ndjson.")
-        piece = read(at, min(at + LOOK_BYTES, size))
+        piece = read(at, min(at + SEARCH_BYTES, size))
         if not piece:
             break
         if found := piece.find(b"\n") + 1:
@@ -94,14 +99,14 @@ def end_of_line(read: Callable[[int, int], bytes], near: int, size: int) -> int:
     return size
 
 
-def part_of(raw: Any, name: str, part: Part, offset: int) -> Text:
+def open_part(raw: Any, name: str, part: Part, offset: int) -> Text:
     """The text of a part, from a byte of it on.
 
     :param raw: the object as a binary file that can be sought.
     :param name: the part's.
     :raises SourceError: no line begins where it should, or the object is compressed.
     """
-    return Text(PartStream(raw, name, part, offset), kept_open(raw, name, part.end - part.start), part.start)
+    return Text(PartStream(raw, name, part, offset), open_source_file(raw, name, part.end - part.start), part.start)
 
 
 class PartStream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_provider_vectorize.sources.parts import byte
+from airflow_provider_vectorize.sources.parts import object_offset
 
 
 def function_uri(function: str) -> str:
@@ -24,7 +24,7 @@ def row_place(uri: str, line: int, offset: int = 0) -> str:
     """
     if is_function(uri):
         return f"Row {line} that `{uri}` yielded"
-    return f"Line {line} of {uri} (byte {byte(uri, offset):,})"
+    return f"Line {line} of {uri} (byte {object_offset(uri, offset):,})"
 
 
 def row_label(uri: str, line: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, ObjectStoragePath
 
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.sources.compression import reason
+from airflow_provider_vectorize.sources.compression import error_reason
 from airflow_provider_vectorize.storage.names import Location, masked_connection
 from airflow_provider_vectorize.storage.store import ObjectStore, Store
 
@@ -54,13 +54,13 @@ def _file_system(location: Location) -> Any:
             fs = type(fs)(*fs.storage_args, **fs.storage_options)
     except (ValueError, ImportError) as error:
         raise ConfigError(
-            f"Nothing here can open {location.uri}: {reason(error)}. Install the storage's provider, for instance "
-            "apache-airflow-providers-amazon[s3fs], -google or -microsoft-azure."
+            f"Nothing here can open {location.uri}: {error_reason(error)}. Install the storage's provider, for "
+            "instance apache-airflow-providers-amazon[s3fs], -google or -microsoft-azure."
         ) from error
     except Exception as error:
         raise ConfigError(
             f"The storage of {location.uri} cannot be opened with its connection: {type(error).__name__}: "
-            f"{reason(error)}."
+            f"{error_reason(error)}."
         ) from error
     return fs
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, cast
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
-from airflow_provider_vectorize.sources.compression import reason
+from airflow_provider_vectorize.sources.compression import error_reason
 from airflow_provider_vectorize.storage.connections import open_store
 from airflow_provider_vectorize.storage.errors import explained
 from airflow_provider_vectorize.storage.globs import compiled
@@ -110,7 +110,7 @@ class StoredFile:
                     cast(ObjectStore, self._store).write(self.location.bucket, self.location.key, kept)
         except SourceError as error:
             cause = error.__cause__
-            said = reason(cause) if isinstance(cause, Exception) else error.message
+            said = error_reason(cause) if isinstance(cause, Exception) else error.message
             raise SourceError(f"{self.uri} cannot be written: {said}.", uri=self.uri) from cause
         self._written = self._version()
 

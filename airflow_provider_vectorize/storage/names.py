@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote
 
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.sources.parts import Part
-from airflow_provider_vectorize.sources.parts import split as split_part
+from airflow_provider_vectorize.sources.parts import Part, split_part_name
 
 #: Schemes that lead to the same store.
 _SAME_STORE = {"s3a": "s3", "s3n": "s3", "gcs": "gs", "abfss": "abfs", "adl": "abfs", "az": "abfs", "local": "file"}
@@ -107,7 +106,7 @@ class Name:
     @property
     def as_part(self) -> Name | None:
         """The same, where the name's end is read as that of a part."""
-        key, part = split_part(self.location.key)
+        key, part = split_part_name(self.location.key)
         return Name(replace(self.location, key=key), part=part) if part else None
 
     @property
@@ -170,7 +169,7 @@ def masked_connection(conn_id: str) -> str:
 
 
 def _parse_exact(name: str, rest: str, digest: str) -> Name:
-    whole, part = split_part(rest)
+    whole, part = split_part_name(rest)
     found = _SCHEME.fullmatch(whole)
     if not found:
         raise ConfigError(f"{visible(name)} is not a name that a plan writes. Plan again.")

@@ -11,8 +11,7 @@ from typing import Any
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.sources import parts
-from airflow_provider_vectorize.sources.compression import explained as explained_damage
-from airflow_provider_vectorize.sources.compression import is_compressed, text_of
+from airflow_provider_vectorize.sources.compression import is_compressed, open_text, raise_source_errors
 from airflow_provider_vectorize.sources.lines import Text
 from airflow_provider_vectorize.storage.connections import check_connection, open_store
 from airflow_provider_vectorize.storage.errors import explained, said
@@ -42,7 +41,7 @@ class StoredObject:
         self._part = part
         self.location = location
         self.key = location.key
-        self.uri: str = parts.PartText(location.uri, part) if part else location.uri
+        self.uri: str = parts.PartName(location.uri, part) if part else location.uri
         self.size = part.end - part.start if part else entry.size
         self.version = entry.version  # of the whole object, whichever part this is
         self._encoding = entry.encoding
@@ -90,11 +89,11 @@ class StoredObject:
                 ".gz, .zst or plain text.",
                 uri=self.uri,
             )
-        with explained_damage(self.uri), self._opened() as raw:
+        with raise_source_errors(self.uri), self._opened() as raw:
             if self._part:
-                yield parts.part_of(raw, self.uri, self._part, offset)
+                yield parts.open_part(raw, self.uri, self._part, offset)
             else:
-                yield text_of(raw, self.uri, offset, key=self.key, encoding=lambda: self.encoding)
+                yield open_text(raw, self.uri, offset, key=self.key, encoding=lambda: self.encoding)
 
     def read(self, start: int, end: int) -> bytes:
         """A few of the whole object's bytes as stored, from the first to before the last.

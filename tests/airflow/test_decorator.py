@@ -78,10 +78,10 @@ NAN_ROWS = [
 def test_nan_and_infinity_are_bad_rows_named_by_function_and_number(airflow: Airflow, books: LocalVectorize) -> None:
     from airflow_provider_vectorize.errors import BadRowError
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.rows.function_rows import spooled
+    from airflow_provider_vectorize.rows.function_rows import write_rows_file
 
     with (
-        spooled(NAN_ROWS, "embed") as path,
+        write_rows_file(NAN_ROWS, "embed") as path,
         pytest.raises(BadRowError, match=r"^Row 2 that `embed\(\)` yielded .*values\[31\] is NaN\.") as caught,
     ):
         VectorizeHook().load("books", path)
@@ -91,10 +91,10 @@ def test_nan_and_infinity_are_bad_rows_named_by_function_and_number(airflow: Air
 
 def test_dead_letters_and_log_name_the_function(airflow: Airflow, books: LocalVectorize, tmp_path: Path) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.rows.function_rows import spooled
+    from airflow_provider_vectorize.rows.function_rows import write_rows_file
 
     bad = tmp_path / "bad.ndjson"
-    with spooled(NAN_ROWS, "embed") as path:
+    with write_rows_file(NAN_ROWS, "embed") as path:
         receipt = VectorizeHook().load("books", path, on_bad_row="dead_letter", dead_letter_path=str(bad))
 
     assert (receipt["vectors"], receipt["rejected"]) == (1, 2)
@@ -109,10 +109,10 @@ def test_dead_letters_and_log_name_the_function(airflow: Airflow, books: LocalVe
 
 def test_the_temporary_file_is_nobodys_lineage(airflow: Airflow, books: LocalVectorize, tmp_path: Path) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.rows.function_rows import spooled
+    from airflow_provider_vectorize.rows.function_rows import write_rows_file
 
     hook = VectorizeHook()
-    with spooled([{"id": "a", "values": [0.5] * 32}], "one") as path:
+    with write_rows_file([{"id": "a", "values": [0.5] * 32}], "one") as path:
         hook.load("books", path)
 
     assert hook.loaded is not None

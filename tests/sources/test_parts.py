@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.sources import parts
-from airflow_provider_vectorize.sources.lines import BOM, Mark, read_blocks
+from airflow_provider_vectorize.sources.lines import BOM, Position, read_blocks
 from airflow_provider_vectorize.sources.parts import Part, PartStream
 
 TEXT = b"one\ntwo\nthree\nfour"
@@ -25,21 +25,21 @@ def read(content: bytes, part: Part, offset: int = 0, size: int = 1 << 20) -> by
 
 
 def test_a_name_with_bytes_at_its_end_is_a_part_of_what_stands_before() -> None:
-    assert parts.split("s3://b/a.ndjson#bytes=10-25") == ("s3://b/a.ndjson", Part(10, 25))
+    assert parts.split_part_name("s3://b/a.ndjson#bytes=10-25") == ("s3://b/a.ndjson", Part(10, 25))
 
 
 def test_the_text_of_a_part_knows_its_object_also_after_a_pickle() -> None:
-    text = pickle.loads(pickle.dumps(parts.PartText("s3://b/a.ndjson", Part(10, 25))))
+    text = pickle.loads(pickle.dumps(parts.PartName("s3://b/a.ndjson", Part(10, 25))))
     assert text == "s3://b/a.ndjson#bytes=10-25"
-    assert parts.whole(text) == "s3://b/a.ndjson"
-    assert parts.byte(text, 3) == 13
+    assert parts.object_name(text) == "s3://b/a.ndjson"
+    assert parts.object_offset(text, 3) == 13
 
 
 @pytest.mark.parametrize("name", ["a.ndjson", "a#b.ndjson", "a#bytes=1", "a#bytes=-5-1", "a#bytes=1-2.ndjson", "a#1-2"])
 def test_any_other_name_is_a_whole_object(name: str) -> None:
-    assert parts.split(name) == (name, None)
-    assert parts.whole(name) == name
-    assert parts.byte(name, 3) == 3
+    assert parts.split_part_name(name) == (name, None)
+    assert parts.object_name(name) == name
+    assert parts.object_offset(name, 3) == 3
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_any_other_name_is_a_whole_object(name: str) -> None:
 )
 def test_a_part_that_cannot_be_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="no part"):
-        parts.split(name)
+        parts.split_part_name(name)
 
 
 @given(st.data(), st.lists(st.binary(max_size=12), min_size=1, max_size=12), st.integers(1, 7))
@@ -56,7 +56,7 @@ def test_the_parts_of_any_text_are_that_text_and_each_begins_with_a_line(
 ) -> None:
     text = b"\n".join(lines)
     near = sorted(data.draw(st.lists(st.integers(1, max(1, len(text))), max_size=4)))
-    ends = [parts.end_of_line(lambda start, end: text[start:end], at, len(text)) for at in near]
+    ends = [parts.next_line_start(lambda start, end: text[start:end], at, len(text)) for at in near]
     cuts = sorted({0, *ends, len(text)})
     assert all(not at or at == len(text) or text[at - 1 : at] == b"\n" for at in cuts)
     assert all(end >= at or end == len(text) for at, end in zip(near, ends, strict=True))
@@ -65,20 +65,20 @@ def test_the_parts_of_any_text_are_that_text_and_each_begins_with_a_line(
 
 
 def test_a_line_is_found_through_many_small_reads() -> None:
-    text = b"x" * (3 * parts.LOOK_BYTES) + b"\nrest\n"
+    text = b"x" * (3 * parts.SEARCH_BYTES) + b"\nrest\n"
     asked: list[int] = []
 
     def piece(start: int, end: int) -> bytes:
         asked.append(end - start)
         return text[start:end]
 
-    assert parts.end_of_line(piece, 10, len(text)) == len(text) - 5
-    assert max(asked) <= parts.LOOK_BYTES
+    assert parts.next_line_start(piece, 10, len(text)) == len(text) - 5
+    assert max(asked) <= parts.SEARCH_BYTES
 
 
 def test_what_has_no_lines_is_not_searched_to_its_end() -> None:
     with pytest.raises(SourceError, match="no ndjson"):
-        parts.end_of_line(lambda start, end: b"x" * (end - start), 10, 1 << 40)
+        parts.next_line_start(lambda start, end: b"x" * (end - start), 10, 1 << 40)
 
 
 def test_reading_goes_on_at_a_line_of_the_part() -> None:
@@ -134,7 +134,7 @@ def test_an_object_that_changed_since_it_was_cut_gives_no_half_row(part: Part, w
 
 def whole_lines(content: bytes, part: Part) -> Iterator[bytes]:
     stream = PartStream(io.BytesIO(content), "file:///a.ndjson", part, 0)
-    for block in read_blocks(stream, Mark(), size=4, longest=100):
+    for block in read_blocks(stream, Position(), size=4, longest=100):
         yield block.data
 
 
