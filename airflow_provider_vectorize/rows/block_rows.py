@@ -28,7 +28,7 @@ class BadRow(NamedTuple):
     :param position: where it stands.
     :param text: its bytes.
     :param reason: what is wrong with it.
-    :param unparsable: it is not a vector in JSON at all: what ``unparsable_behavior`` speaks of.
+    :param unparsable: it is not a valid JSON vector at all: what ``unparsable_behavior`` speaks of.
     """
 
     position: Position
@@ -146,7 +146,7 @@ def _check_again(raw: bytes, check: Check, position: Position, bad: list[BadRow]
     """A line that did not pass: perhaps for what stands around it, or to be written down with what is wrong with it."""
     text = raw.strip(_SPACE)
     if text.startswith(BOM):
-        reason = "not a vector in JSON: a byte order mark, which may only stand at the beginning of an object"
+        reason = "not a valid JSON vector: a byte order mark, which may only stand at the beginning of an object"
         bad.append(BadRow(position, text, reason, True))
         return None
     try:
@@ -158,9 +158,9 @@ def _check_again(raw: bytes, check: Check, position: Position, bad: list[BadRow]
         bad.append(BadRow(position, text, f"not UTF-8, at byte {error.start} of the line", True))
     except msgspec.DecodeError as error:
         place = non_finite_place(text) if len(text) <= LONG_BYTES else None
-        bad.append(BadRow(position, text, f"not a vector in JSON: {place or error}", True))
+        bad.append(BadRow(position, text, f"not a valid JSON vector: {place or error}", True))
     except RecursionError:
-        bad.append(BadRow(position, text, "not a vector in JSON: nested too deeply", True))
+        bad.append(BadRow(position, text, "not a valid JSON vector: nested too deeply", True))
     return None
 
 

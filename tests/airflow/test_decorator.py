@@ -64,7 +64,7 @@ def test_a_bad_row_is_named_by_its_function_and_number(airflow: Airflow, books: 
 
     assert run.state == "failed"
     text = airflow.log.text
-    assert "Row 2 that `one_is_too_short()` yielded cannot be loaded: 1 values, the index has 32 dimensions." in text
+    assert "Row 2 that `one_is_too_short()` yielded cannot be loaded: 1 values, but the index has 32 dimensions." in text
     assert "vectorize-rows-" not in text
 
 
@@ -100,9 +100,9 @@ def test_dead_letters_and_log_name_the_function(airflow: Airflow, books: LocalVe
     assert (receipt["vectors"], receipt["rejected"]) == (1, 2)
     letters = [json.loads(line) for line in bad.read_text().splitlines()]
     assert [(one["object"], one["line"]) for one in letters] == [("embed()", 2), ("embed()", 3)]
-    assert letters[1]["reason"] == 'not a vector in JSON: metadata["price"]["net"] is infinite'
+    assert letters[1]["reason"] == 'not a valid JSON vector: metadata["price"]["net"] is infinite'
     text = airflow.log.text
-    assert "Rejected a row: not a vector in JSON" in text
+    assert "Rejected a row: not a valid JSON vector" in text
     assert "(row 3 that `embed()` yielded, written to file://" in text
     assert "vectorize-rows-" not in text
 

@@ -70,12 +70,12 @@ def test_what_is_still_bad_is_named_by_both_places(books: Books) -> None:
     rows: list[Any] = make_rows(3)
     rows[1]["values"] = [1.0]
     source = books.file(lines(*(letter(row, 40 + number) for number, row in enumerate(rows))), "bad-rows")
-    said = r"^Line 2 of file:.*/bad-rows \(byte \d+\) cannot be loaded: 1 values, the index has 32 dimensions "
+    said = r"^Line 2 of file:.*/bad-rows \(byte \d+\) cannot be loaded: 1 values, but the index has 32 dimensions "
     with pytest.raises(BadRowError, match=said + r"\(first rejected as line 41 of s3://b/a\.ndjson\)"):
         books.load(source)
 
     receipt = books.load(source, dead_letters=True)
-    assert receipt.rejected_by_reason == {"… values, the index has … dimensions": 1}
+    assert receipt.rejected_by_reason == {"… values, but the index has … dimensions": 1}
     (again,) = books.target.letters()
     assert (again["object"], again["line"]) == (source.uri, 2)
     assert json.loads(again["row"]) == rows[1]  # the row itself, not the letter

@@ -205,7 +205,7 @@ def test_parts_are_not_planned_again() -> None:
 
 @pytest.mark.parametrize("options", [{"shards": 0}, {"mb_per_second": 0.0}])
 def test_nonsense_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="has to be"):
+    with pytest.raises(ConfigError, match="must be"):
         planned([packed("s3://b/a.ndjson", rows_of(10))], **options)
 
 

@@ -126,7 +126,7 @@ def test_bad_rows_of_another_run_are_not_replaced(place: Place, load: Load) -> N
     source = place.put("a.ndjson", b"not json\n" * 3 + ndjson(0))
     tonight, tomorrow = {"run": "nightly/1/load"}, {"run": "nightly/2/load"}
     receipt = load(source, **options, identity=tonight)
-    assert receipt["rejected_by_reason"] == {"not a vector in JSON: JSON is malformed: invalid character (byte …)": 3}
+    assert receipt["rejected_by_reason"] == {"not a valid JSON vector: JSON is malformed: invalid character (byte …)": 3}
     assert receipt["dead_letter_path"].endswith("/bad.jsonl")
     letters = written(place, "bad.jsonl")
 
