@@ -26,7 +26,8 @@
             ├── NoAnswerError
             └── MalformedAnswerError
 
-No error contains a credential. Every error can be pickled with its attributes, so that it can be passed between processes.
+No error contains a credential. Every error can be pickled with its attributes, so that it can be passed between
+processes.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def test_a_result_of_an_unknown_shape_is_no_answer(
     make_client: Make, local_vectorize: LocalVectorize, result: str
 ) -> None:
     local_vectorize.fail("answer", status=200, text=f'{{"success": true, "result": {result}}}')
-    with pytest.raises(errors.MalformedAnswerError, match="of an unknown shape") as caught:
+    with pytest.raises(errors.MalformedAnswerError, match="has an unknown format") as caught:
         make_client().list_indexes()
     assert caught.value.path.endswith("/vectorize/v2/indexes")
 

@@ -252,7 +252,7 @@ def test_a_login_page_fails_soon_and_is_shown() -> None:
 
 def test_another_api_fails_soon_and_is_shown() -> None:
     with Server(answering(http_answer(200, b'{"status": "ok"}'))) as server:
-        fails_at_first(server.base_url, 'JSON of another kind, which begins "{"status": "ok"}"')
+        fails_at_first(server.base_url, 'JSON in another format that begins "{"status": "ok"}"')
 
 
 @pytest.mark.parametrize(
