@@ -103,7 +103,15 @@ def test_a_connection_makes_the_hook(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 #: No hooks, operators or triggers, but what they are made of.
-INSIDE = ("hooks.connection", "hooks.endpoints", "operators.base", "triggers.poll", "triggers.view")
+INSIDE = (
+    "hooks.connection",
+    "hooks.endpoints",
+    "hooks.loads",
+    "hooks.missing_connection",
+    "operators.base",
+    "triggers.poll",
+    "triggers.view",
+)
 
 
 @pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers"])

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-from airflow_provider_vectorize.airflow_support.lineage import operator_lineage, tell_outlets
-from airflow_provider_vectorize.airflow_support.task_state import attempt_identity, checkpoints, run_identity
+from airflow_provider_vectorize.airflow_support.lineage import operator_lineage, set_event_extras
+from airflow_provider_vectorize.airflow_support.task_state import attempt_identity, checkpoint_store, run_identity
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
 from airflow_provider_vectorize.errors import ConfigError
@@ -149,7 +149,7 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
                 dead_letter_path=self.dead_letter_path,
                 max_bad_rows=self.max_bad_rows,
                 max_in_flight=self.max_in_flight,
-                checkpoints=checkpoints(context) if run_by_airflow and flag("durable", self.durable) else None,
+                checkpoints=checkpoint_store(context) if run_by_airflow and flag("durable", self.durable) else None,
                 identity=attempt_identity(context) | run_identity(context) if run_by_airflow else None,
             )
         self._publish(context)
@@ -160,10 +160,10 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
         loaded = self._hook.loaded if self._hook else None
         if loaded is None:
             return
-        if loaded.dead_letters and self.do_xcom_push and "ti" in context:
-            context["ti"].xcom_push(key=DEAD_LETTER_LINK, value=object_url(loaded.dead_letters))
+        if loaded.dead_letter_file and self.do_xcom_push and "ti" in context:
+            context["ti"].xcom_push(key=DEAD_LETTER_LINK, value=object_url(loaded.dead_letter_file))
         if self.outlets and "outlet_events" in context:
-            tell_outlets(self.outlets, context["outlet_events"], loaded)
+            set_event_extras(self.outlets, context["outlet_events"], loaded)
 
     @property
     def source_label(self) -> str:

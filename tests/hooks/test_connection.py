@@ -15,7 +15,8 @@ from airflow.providers.common.compat.sdk import Connection
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.hooks.connection import client_from, missing_connection, read_connection
+from airflow_provider_vectorize.hooks.connection import build_client, read_connection
+from airflow_provider_vectorize.hooks.missing_connection import missing_connection
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID, LocalVectorize
 
@@ -28,7 +29,7 @@ def client(extra: Any = None, **fields: Any) -> VectorizeClient:
     """From a connection with a token and an account, otherwise where one says so."""
     extra = {"account_id": ACCOUNT_ID} | (extra or {})
     given = {"conn_id": "cf", "conn_type": "vectorize", "password": TOKEN, "extra": json.dumps(extra)}
-    return client_from(Connection(**given | fields))
+    return build_client(Connection(**given | fields))
 
 
 @pytest.mark.parametrize(
@@ -137,12 +138,12 @@ def test_verify_may_name_a_bundle_of_certificates(tmp_path: Path) -> None:
         ({"password": ""}, 'There is no API token in the connection "cf"'),
         ({"password": None}, "There is no API token"),
         ({"password": "", "login": "a@b.example"}, "There is no Global API key"),
-        ({"password": f"Bearer {TOKEN}"}, "has spaces or characters that no token has"),
-        ({"password": f"“{TOKEN}”"}, "has spaces or characters that no token has"),
-        ({"login": "my-token"}, "is no e-mail address: leave it empty for an API token"),
-        ({"host": "https://user:pw@host/"}, "must not hold a user or a password"),
-        ({"host": "https://host?x"}, "has to look like https://api.cloudflare.com/client/v4"),
-        ({"host": "https://"}, "has to look like"),
+        ({"password": f"Bearer {TOKEN}"}, "has spaces or characters that a token cannot have"),
+        ({"password": f"“{TOKEN}”"}, "has spaces or characters that a token cannot have"),
+        ({"login": "my-token"}, "is not an e-mail address. Leave it empty for an API token"),
+        ({"host": "https://user:pw@host/"}, "must not contain a user or a password"),
+        ({"host": "https://host?x"}, "must look like https://api.cloudflare.com/client/v4"),
+        ({"host": "https://"}, "must look like"),
         ({"extra": {"timeout": "soon"}}, "'timeout' of the connection \"cf\" has to be a number from 1 to 3,600"),
         ({"extra": {"timeout": 0}}, "from 1 to 3,600"),
         ({"extra": {"timeout": "inf"}}, "from 1 to 3,600"),
@@ -150,7 +151,7 @@ def test_verify_may_name_a_bundle_of_certificates(tmp_path: Path) -> None:
         ({"extra": {"timeout": [1]}}, "from 1 to 3,600"),
         ({"extra": {"retry_seconds": -1}}, "'retry_seconds' of the connection \"cf\" has to be a number from 0"),
         ({"extra": {"budget_reserve": 1}}, "from 0 to 0.9"),
-        ({"extra": {"verify": "/no/such/file.pem"}}, "there is no '/no/such/file.pem'"),
+        ({"extra": {"verify": "/no/such/file.pem"}}, "The file '/no/such/file.pem' does not exist."),
     ],
 )
 def test_a_wrong_field_is_named_in_one_sentence_without_the_secret(fields: dict[str, Any], said: str) -> None:
@@ -185,12 +186,12 @@ class Row:
     [
         (f"account_id={ACCOUNT_ID}", "are not JSON: Expecting value at line 1, column 1"),
         ('{"account_id": "x"', "are not JSON: Expecting ',' delimiter at line 1, column 19"),
-        (json.dumps(json.dumps({"account_id": ACCOUNT_ID})), "are JSON inside a JSON string: remove the outer quotes"),
-        (json.dumps(["account_id", ACCOUNT_ID]), 'have to be a JSON object such as {"account_id": "…"}, not a list'),
-        ("null", "not a null"),
-        ("7", "not a int"),
+        (json.dumps(json.dumps({"account_id": ACCOUNT_ID})), "are JSON inside a JSON string. Remove the outer quotes."),
+        (json.dumps(["account_id", ACCOUNT_ID]), 'have to be a JSON object such as {"account_id": "…"}, not list'),
+        ("null", "not null"),
+        ("7", "not int"),
         ('"account_id"', "The extra fields"),
-        ("true", "not a bool"),
+        ("true", "not bool"),
     ],
 )
 def test_extra_that_is_no_json_object_is_said(extra: str, said: str) -> None:
@@ -217,33 +218,33 @@ def test_extra_that_is_empty_lacks_the_account(extra: Any) -> None:
         ("Verify", 'Did you mean "verify"?'),
         ("api_token", 'Did you mean the field "API token" (password)?'),
         ("base_url", 'Did you mean the field "API base URL" (host)?'),
-        ("colour", "There are account_id, timeout, retry_seconds, budget_reserve, verify."),
+        ("colour", "The known fields are account_id, timeout, retry_seconds, budget_reserve, verify."),
     ],
 )
 def test_an_unknown_extra_field_is_warned_of_once_with_the_nearest_known_one(
     name: str, hint: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_vectorize.hooks.connection._noted", set())
+    monkeypatch.setattr("airflow_provider_vectorize.hooks.connection._logged_warnings", set())
     for _ in range(3):
         client({name: "s3cret-value"})
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert [one for one in said if name in one] == [
-        f'The extra field "{name}" of the connection "cf" is not used. {hint}'
+        f'The extra field "{name}" of the connection "cf" is unknown and is ignored. {hint}'
     ]
     assert "s3cret-value" not in caplog.text
 
 
 def test_known_extra_fields_and_airflows_own_are_not_warned_of() -> None:
     extra = {"account_id": ACCOUNT_ID, "timeout": 5, "retry_seconds": 5, "verify": True, "__extra__": "{}"}
-    assert read_connection(Row(json.dumps(extra))).notes == ()
+    assert read_connection(Row(json.dumps(extra))).warnings == ()
 
 
 def test_a_host_without_a_scheme_is_said_to_be_https(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_vectorize.hooks.connection._noted", set())
+    monkeypatch.setattr("airflow_provider_vectorize.hooks.connection._logged_warnings", set())
     client(host="gateway.example")
-    said = 'The API base URL of the connection "cf" has no scheme: https://gateway.example/client/v4 is used.'
+    said = 'The API base URL of the connection "cf" has no scheme, so https://gateway.example/client/v4 is used.'
     assert said in caplog.text
     for fields in ({"host": "https://gateway.example"}, {"host": "gateway.example", "schema": "http"}, {}):
         caplog.clear()
@@ -275,7 +276,10 @@ def test_verify_of_another_kind_is_refused(value: Any) -> None:
         ('["s3cret"]', "its JSON is not an object"),
         ('"{\\"conn_type\\": \\"vectorize\\"}"', "its JSON is not an object"),
         ("null", "its JSON is not an object"),
-        ('{"conn_type": "vectorize", "token": "s3cret"}', "there is no field 'token' beside conn_type"),
+        (
+            '{"conn_type": "vectorize", "token": "s3cret"}',
+            "the field 'token' is unknown. The known fields are conn_type",
+        ),
         ('{"conn_type": "vectorize", "port": "s3cret"}', "its port is not a number"),
         ("vectorize", "it is neither a JSON object nor a URI"),
         ("cfut_s3cret", "it is neither a JSON object nor a URI"),
@@ -290,24 +294,24 @@ def test_a_variable_that_is_no_connection_is_named_without_its_value(
     monkeypatch.setenv("AIRFLOW_CONN_CX", text)
     with pytest.raises(ConfigError) as caught:
         VectorizeHook("cx").list_indexes()
-    assert "The environment variable AIRFLOW_CONN_CX is set, and is not a connection" in str(caught.value)
+    assert "The environment variable AIRFLOW_CONN_CX does not contain a connection" in str(caught.value)
     assert said in str(caught.value)
     assert "s3c" not in str(caught.value)
 
 
 def test_a_connection_that_is_not_there_is_said_with_what_to_do() -> None:
-    with pytest.raises(ConfigError, match='There is no connection "nowhere"') as caught:
+    with pytest.raises(ConfigError, match='The connection "nowhere" does not exist') as caught:
         VectorizeHook("nowhere").list_indexes()
     if AIRFLOW_V_3_0_PLUS:
         assert "Outside of a task, Airflow 3 does not read connections from its database" in str(caught.value)
         assert "AIRFLOW_CONN_NOWHERE" in str(caught.value)
     else:
-        assert "create it under Admin, Connections" in str(caught.value)
+        assert "Create it in Airflow under Admin > Connections" in str(caught.value)
 
 
 def test_a_process_of_the_server_is_told_to_create_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
-    assert "create it under Admin, Connections" in str(missing_connection("nowhere"))
+    assert "Create it in Airflow under Admin > Connections" in str(missing_connection("nowhere"))
 
 
 def test_reading_a_connection_logs_no_secret(caplog: pytest.LogCaptureFixture) -> None:

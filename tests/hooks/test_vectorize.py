@@ -58,7 +58,7 @@ def test_a_good_connection_is_told_with_its_indexes(connect: Connect) -> None:
     ("fields", "said"),
     [
         ({"password": "wrong-token"}, "Cloudflare refuses the credentials."),
-        ({"password": "mal!formed"}, "The API token has characters that no token has"),
+        ({"password": "mal!formed"}, "The API token has characters that a token cannot have"),
         ({"extra": {"account_id": "f" * 32}}, "lacks Vectorize: Edit for this account"),
         ({"extra": {"account_id": ""}}, "There is no account id"),
         ({"password": ""}, "There is no API token"),
@@ -70,7 +70,7 @@ def test_a_good_connection_is_told_with_its_indexes(connect: Connect) -> None:
         ({"extra": {"retry_seconds": "soon"}}, "'retry_seconds' of the connection"),
         ({"extra": {"budget_reserve": 2}}, "'budget_reserve' of the connection"),
         ({"extra": {"acount_id": "f" * 32, "account_id": ""}}, 'Did you mean "account_id"?'),
-        ({"host": "127.0.0.1:{port}"}, "has no scheme: https://127.0.0.1:{port}/client/v4 is used."),
+        ({"host": "127.0.0.1:{port}"}, "has no scheme, so https://127.0.0.1:{port}/client/v4 is used."),
         ({"host": "http://x..example"}, "the address or the credentials have characters that cannot be sent"),
     ],
 )
@@ -103,13 +103,13 @@ def test_a_good_connection_with_an_unknown_field_is_told_so(connect: Connect) ->
     ok, text = VectorizeHook(connect(extra={"time_out": 5})).test_connection()
     assert ok
     assert text.startswith('Connected. The account has 0 indexes. The extra field "time_out" of the connection')
-    assert text.endswith('is not used. Did you mean "timeout"?')
+    assert text.endswith('is unknown and is ignored. Did you mean "timeout"?')
 
 
 def test_a_connection_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     ok, text = VectorizeHook("nowhere").test_connection()
     assert not ok
-    assert 'There is no connection "nowhere"' in text
+    assert 'The connection "nowhere" does not exist' in text
 
 
 # ---------------------------------------------------------------- methods
