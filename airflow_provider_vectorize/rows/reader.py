@@ -11,7 +11,7 @@ from airflow_provider_vectorize.rows.block_rows import Rows, check_rows, without
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.validation import Check
 from airflow_provider_vectorize.sources.lines import Position, read_blocks
-from airflow_provider_vectorize.sources.read_ahead import ahead
+from airflow_provider_vectorize.sources.read_ahead import read_ahead
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def read_rows(objects: Sequence[SourceObject], check: Check, done: ProcessedRang
         # A plain file is read ahead by the kernel.
         with (
             item.open(position.offset) as text,
-            nullcontext(text.stream) if text.file else ahead(text.stream) as stream,
+            nullcontext(text.stream) if text.file else read_ahead(text.stream) as stream,
         ):
             for block in read_blocks(stream, position):
                 rows = check_rows(block, check)

@@ -54,4 +54,4 @@ class SourceFile:
 
 def changed_message(uri: str) -> str:
     """Return the text of the error that an object changed during the load."""
-    return f"{uri} changed while it was read. Load it again after its writer has finished."
+    return f"{uri} changed while it was read. Load it again when it is no longer being written."

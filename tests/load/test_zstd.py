@@ -103,8 +103,8 @@ def test_load_with_a_larger_window_names_the_option(books: Books, log: int, mega
     with pytest.raises(SourceError) as caught:
         books.load(FileObject(path))
     assert str(caught.value).startswith(
-        f"{path.as_uri()} was compressed with zstd --long={log}: unpacking it takes {megabytes} MB of memory, and at "
-        "most 128 MB are used. Compress it again with --long=27 or without --long."
+        f"{path.as_uri()} was compressed with zstd --long={log}: decompressing it takes {megabytes} MB of memory, "
+        "but at most 128 MB are allowed. Compress it again with --long=27 or without --long."
     )
 
 

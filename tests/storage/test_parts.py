@@ -68,7 +68,7 @@ def test_a_part_of_an_object_that_changed_is_an_error(place: Place, start: int, 
     place.put("a.ndjson", TEXT)
     (part,) = place.find(f"a.ndjson#bytes={start}-{end}")
 
-    with pytest.raises(SourceError, match=rf"a\.ndjson#bytes={start}-{end} is no part of the object as it is now"):
+    with pytest.raises(SourceError, match=rf"a\.ndjson#bytes={start}-{end} is not a part of the current object"):
         read(part)
 
 
