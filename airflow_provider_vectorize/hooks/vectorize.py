@@ -76,7 +76,7 @@ class VectorizeHook(Loads, BaseHook):
         """
         client = build_client(self.connection(), limits=self.limits)
         if is_retry(self._context):
-            client.late.give_up()
+            client.late.add_abandoned()
         return client
 
     def test_connection(self) -> tuple[bool, str]:
