@@ -124,7 +124,7 @@ def test_the_nightly_load_fails_loudly_when_there_is_nothing_to_load(
     run = airflow.run("nightly_load", {"night": "2026-01-31"})
 
     assert (run.states()["load"], run.state) == ("failed", "failed")
-    assert "Nothing matches" in airflow.log.text
+    assert "No object matches" in airflow.log.text
 
 
 @pytest.fixture(scope="module")
