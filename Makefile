@@ -1,21 +1,21 @@
-# The verbs. Each installs what it needs, into .venv or from Debian's packages, and says what it does when it fails.
+# Each target installs what it needs, into .venv or from Debian's packages.
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
-# Three at a time: much of a test is waiting. A file's tests stay together, as what they share does.
+# Three processes, because tests wait much of the time. One process runs all tests of a file, which share fixtures.
 PYTEST := pytest -n 3 --dist loadfile
 export AIRFLOW__CORE__LOAD_EXAMPLES := False
-# Draws the diagrams of the documentation. The theme expects this major version.
+# Mermaid draws the diagrams of the documentation. The theme expects this major version.
 MERMAID_VERSION := 11.17.2
 MERMAID := .tools/mermaid/mermaid-$(MERMAID_VERSION).min.js
 
 .PHONY: help setup test test-all test-2.11 test-3.1 test-python test-quick test-ui test-wheel test-celery lint format \
   demo demo-ui storm model bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
 
-help: ## show the verbs
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## install everything into .venv
+setup: $(READY) ## install all dependencies into .venv
 
 $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python && $(BIN)/python -m pip --version >/dev/null 2>&1 \
@@ -25,15 +25,15 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python --constraint constraints.txt --editable . --group all
 	@touch $@
 
-test: $(READY) ## all tests but test-ui: units, the API over a socket, real clients, real Airflow, real S3 protocol
+test: $(READY) ## run all tests except test-ui: units, the API over a socket, real clients, real Airflow, the S3 protocol
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(PYTEST) -m "not ui"
 
-model: $(READY) ## 2,000 random worlds in which the real code writes and waits on virtual time: false greens, hangs, cost
+model: $(READY) ## run the real code in 2,000 random worlds on virtual time; count early successes, hangs and requests
 	$(BIN)/python -m tests.visibility.model --runs 2000 --seed 1
 
-test-all: test test-3.1 test-2.11 test-python ## make test; then Airflow 3.1 and 2.11, and other Pythons, each in a .venv of its own
+test-all: test test-3.1 test-2.11 test-python ## run make test, then the tests on Airflow 3.1 and 2.11 and on other Pythons
 
-# Neither memory nor the parsing of names depends on the version of Airflow.
+# The tests of memory and of the parsing of names are left out, because neither depends on the version of Airflow.
 test-2.11 test-3.1: test-%: .venv-%/.ready
 	.venv-$*/bin/python -m $(PYTEST) -k "not memory_does_not_grow" --ignore tests/storage/test_names.py \
 	  tests/airflow tests/hooks tests/operators tests/storage tests/test_*.py
@@ -43,12 +43,12 @@ test-2.11 test-3.1: test-%: .venv-%/.ready
 	$(BIN)/uv pip install -q --python .venv-$*/bin/python --constraint constraints-$*.txt --editable . --group test-airflow
 	@touch $@
 
-# Where pyenv is, its python3.12 runs only if PYENV_VERSION names it; elsewhere that says nothing.
-# Without what is slow because it measures memory, or how a budget of requests lasts: no Python changes that.
-test-python: $(READY) ## what does not touch storage, on each of Python 3.12 and 3.13 that is here
+# With pyenv, python3.12 runs only if PYENV_VERSION names it. Without pyenv the variable has no effect.
+# Slow tests measure memory and the request budget, which do not depend on the version of Python.
+test-python: $(READY) ## run the tests that do not depend on storage on Python 3.12 and 3.13, if installed
 	@for version in 3.12 3.13; do \
 	  export PYENV_VERSION=$$version; \
-	  python$$version -c '' 2>/dev/null || { echo "Python $$version is not here: skipped."; continue; }; \
+	  python$$version -c '' 2>/dev/null || { echo "Skipped Python $$version, which is not installed."; continue; }; \
 	  echo "Python $$version"; venv=.venv-python$$version; \
 	  $(BIN)/uv venv -q --clear --python python$$version $$venv || exit 1; \
 	  $(BIN)/uv pip install -q --python $$venv/bin/python --constraint constraints.txt --editable . --group test || exit 1; \
@@ -56,15 +56,15 @@ test-python: $(READY) ## what does not touch storage, on each of Python 3.12 and
 	    tests/load tests/rows tests/sources --ignore tests/load/test_budget.py tests/airflow/test_example_dags.py || exit 1; \
 	done
 
-test-quick: $(READY) ## the tests that need neither Airflow nor other clients
+test-quick: $(READY) ## run the tests that need neither Airflow nor other clients
 	$(BIN)/$(PYTEST) -m "not airflow and not clients and not ui"
 
-test-ui: $(READY) ## a new user's way in a real browser: the connection, its test, the nightly load; screenshots in .ui/
+test-ui: $(READY) ## run the first steps of a new user in a real browser, with screenshots in .ui/
 	@test -x /usr/bin/chromium \
 	  || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium; }
 	$(BIN)/pytest -m ui -v -rA --durations=6 --session-timeout 400 tests/ui
 
-test-celery: .venv-celery/.ready ## a mapped load of 1 GB on PostgreSQL, Redis and two Celery workers, one of which is killed; three minutes
+test-celery: .venv-celery/.ready ## run a mapped load on PostgreSQL, Redis and two Celery workers, and kill one worker
 	@test -x /usr/bin/redis-server && ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 \
 	  || { apt-get update -q && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends postgresql redis-server; }
 	.venv-celery/bin/python -m tests.celery
@@ -74,48 +74,48 @@ test-celery: .venv-celery/.ready ## a mapped load of 1 GB on PostgreSQL, Redis a
 	$(BIN)/uv pip install -q --python .venv-celery/bin/python --constraint constraints.txt --editable . --group test-celery
 	@touch $@
 
-lint: $(READY) ## ruff, mypy --strict, import-linter
+lint: $(READY) ## run ruff, mypy --strict and import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(READY) ## let ruff lay out the code
+format: $(READY) ## format the code with ruff
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-demo: $(READY) ## the nightly load on real text, real Airflow and the local Vectorize; ends by itself
+demo: $(READY) ## run the nightly load on real text, a real Airflow and the local Vectorize, then stop
 	$(BIN)/python demo/run.py
 
-demo-ui: $(READY) ## the same, and leave Airflow's UI and the local Vectorize running
+demo-ui: $(READY) ## run make demo, and leave Airflow's UI and the local Vectorize running
 	$(BIN)/python demo/run.py --ui
 
-storm: $(READY) ## 100 seeded loads through faults, late requests, kills, crashes and clears; a line each, and what was lost at the end (STORM_RUNS, STORM_SEED)
+storm: $(READY) ## run 100 seeded loads with faults and kills, and report lost rows (STORM_RUNS, STORM_SEED)
 	$(BIN)/python -m tests.storm
 
-bench: $(READY) ## measure side by side with the peers, on an otherwise idle machine; writes benchmarks/results.md
+bench: $(READY) ## measure this provider and its peers on an otherwise idle machine, and write benchmarks/results.md
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/clients/install_wrangler.sh
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/run.py
 
-bench-waits: $(READY) ## what 1,000 deferred sensors on one index cost: requests, event loop, time to the last release
+bench-waits: $(READY) ## measure what 1,000 deferred sensors on one index cost
 	$(BIN)/python -m benchmarks.waits
 
-bench-triggerer: $(READY) ## the same in Airflow's own triggerer, with a restart in the middle, beside Airflow's own triggers
+bench-triggerer: $(READY) ## measure the same in Airflow's triggerer, with a restart, next to Airflow's own triggers
 	$(BIN)/python -m benchmarks.triggerer --airflow >/dev/null
 	$(BIN)/python -m benchmarks.triggerer >/dev/null
 
-scale: $(READY) ## what a load costs, on paper for 20 M vectors and counted for shards and waiting tasks
+scale: $(READY) ## calculate what a load of 20 M vectors costs, and count the cost of shards and waiting tasks
 	@$(BIN)/python -m benchmarks.scale
 	@echo
 	@$(BIN)/python -m benchmarks.simulation 2>/dev/null
 
-bench-workers: $(READY) ## how much faster two workers are than one, at 30 MB/s a connection; on an otherwise idle machine
+bench-workers: $(READY) ## measure two workers against one at 30 MB/s per connection, on an otherwise idle machine
 	$(BIN)/python benchmarks/workers.py
 
-bench-local: $(READY) ## how fast the local Vectorize is
+bench-local: $(READY) ## measure the speed of the local Vectorize
 	$(BIN)/python benchmarks/local_vectorize.py
 
-screenshots: test-ui ## the pictures of the quickstart anew, from what make test-ui saw, into docs/images/
+screenshots: test-ui ## take the pictures of the quickstart again, into docs/images/
 	@command -v pngquant >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q pngquant; }
 	rm -f docs/images/*.png
 	for shot in .ui/docs/*.png; do pngquant --strip --speed 1 64 --output docs/images/$$(basename $$shot) $$shot || exit 1; done
@@ -124,18 +124,18 @@ docs: $(READY) $(MERMAID) ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	cp $(MERMAID) site/assets/javascripts/mermaid.min.js
 
-# The npm package has 150 MB of dependencies. The site needs one file of it, so it is unpacked and not installed.
+# The npm package is unpacked, not installed: it has 150 MB of dependencies, and the site needs one of its files.
 $(MERMAID): | $(READY)
 	mkdir -p $(@D)
 	PATH="$(CURDIR)/$(BIN):$$PATH" npm pack --silent --pack-destination $(@D) mermaid@$(MERMAID_VERSION)
 	tar -xzOf $(@D)/mermaid-$(MERMAID_VERSION).tgz package/dist/mermaid.min.js >$@.part
 	rm $(@D)/mermaid-$(MERMAID_VERSION).tgz && mv $@.part $@
 
-build: $(READY) ## wheel and sdist, checked
+build: $(READY) ## build and check the wheel and the sdist
 	rm -rf dist && $(BIN)/python -m build --installer uv && $(BIN)/twine check --strict dist/*
 
-# The tests are the sdist's, and the package is the wheel's: the one that lies beside the tests is taken away.
-test-wheel: build ## make build, then install the wheel into a fresh .venv and run tests of the sdist on it
+# The tests come from the sdist and the package from the wheel. The package of the sdist is removed to avoid its import.
+test-wheel: build ## build, install the wheel into a new .venv, and run tests of the sdist on it
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-wheel
 	$(BIN)/uv pip install -q --python .venv-wheel/bin/python --constraint constraints.txt \
 	  "$$(echo dist/*.whl)[local,zstd]" --group test-wheel
@@ -144,5 +144,5 @@ test-wheel: build ## make build, then install the wheel into a fresh .venv and r
 	cd build/sdist && ../../.venv-wheel/bin/python -m pytest -q tests/test_installed.py tests/test_provider_info.py \
 	  tests/airflow/test_provider.py tests/local/test_command.py tests/operators
 
-clean: ## remove what the verbs made
+clean: ## remove everything that the targets created
 	rm -rf .venv .venv-* .tools .demo .ui build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

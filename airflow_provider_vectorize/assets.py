@@ -1,4 +1,4 @@
-"""Assets: ``vectorize://<account id>/<index name>`` names an index to Airflow and to OpenLineage."""
+"""Assets: ``vectorize://<account id>/<index name>`` identifies an index in Airflow and OpenLineage."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ SCHEME = "vectorize"
 
 
 def asset_uri(account_id: str, index_name: str) -> str:
-    """The URI of an index."""
+    """Return the URI of an index."""
     return f"{SCHEME}://{account_id}/{index_name}"
 
 
 def create_asset(*, account_id: str, index_name: str, extra: dict[str, Any] | None = None) -> Asset:
-    """The asset of an index, as hook lineage asks for it."""
+    """Return the asset of an index. Airflow's hook lineage calls this function."""
     return Asset(uri=asset_uri(account_id, index_name), extra=extra)
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Airflow's check of an asset's URI.
+    """Check and normalize the URI of an asset. Airflow calls this function.
 
-    :raises ValueError: it does not name an account and an index.
+    :raises ValueError: The URI does not name an account and an index.
     """
     index_name = uri.path.strip("/")
     if not uri.netloc or not index_name or "/" in index_name:
-        raise ValueError("The URI of an index has to look like vectorize://<account id>/<index name>.")
+        raise ValueError("The URI of an index has to have the form vectorize://<account id>/<index name>.")
     return uri._replace(netloc=uri.netloc.lower(), path=f"/{index_name}")
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Any:
-    """The OpenLineage dataset of an asset: the account is the namespace, the index the name."""
-    # Only who uses OpenLineage has it.
+    """Return the OpenLineage dataset of an asset. The account is its namespace, and the index is its name."""
+    # OpenLineage is an optional dependency.
     from airflow.providers.common.compat.openlineage.facet import Dataset  # noqa: PLC0415
 
     parts = urlsplit(asset.uri)

@@ -1,12 +1,12 @@
-"""Every error of the provider, in one tree.
+"""The errors of the provider, in one class tree.
 
     VectorizeError
-    ├── ConfigError                 a connection or a parameter is wrong; nothing was sent
-    ├── SourceError                 the source cannot be read as it should be
-    │   └── BadRowError             a row of it can never be accepted
-    ├── VectorsNotFoundError        the index has no vectors with these ids, or not yet
-    └── ApiError                    Vectorize answered (or failed to)
-        ├── TerminalApiError        sending it again cannot help
+    ├── ConfigError                 A connection or a parameter is wrong. Nothing was sent.
+    ├── SourceError                 The source cannot be read.
+    │   └── BadRowError             Vectorize can never accept a row of the source.
+    ├── VectorsNotFoundError        The index does not have, or does not yet show, these ids.
+    └── ApiError                    A request failed, or got no usable answer.
+        ├── TerminalApiError        Repeating the request cannot help.
         │   ├── AuthError
         │   ├── IndexNotFoundError
         │   │   └── IndexDeletedError
@@ -19,15 +19,15 @@
         │   │   ├── UnknownContentTypeError
         │   │   └── CursorExpiredError
         │   ├── PayloadTooLargeError
-        │   └── RefusedVectorError  a row of the batch is bad, the others are innocent
-        └── TransientApiError       sending it again is safe, and likely to help
+        │   └── RefusedVectorError  One row was refused. The rest of the batch is fine.
+        └── TransientApiError       Repeating the request is safe and likely to help.
             ├── RateLimitedError
             ├── ServerError
             ├── NoAnswerError
             └── MalformedAnswerError
 
-None of them ever holds a credential. All of them survive pickling, so that a process can hand
-one to another with its facts.
+No error contains a credential. Every error can be pickled with its attributes, so that it can be passed between
+processes.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from typing import Any
 
 
 class VectorizeError(Exception):
-    """Base of the tree.
+    """Base class of all errors of the provider.
 
-    :param message: one or more sentences for the person who reads the task's log.
-    :param facts: what the sentences are made of; each becomes an attribute.
+    :param message: One or more sentences for the reader of the task's log.
+    :param facts: Values that the message refers to. Each becomes an attribute of the error.
     """
 
-    #: What a load had sent and seen acknowledged before it failed; empty outside of loads.
+    #: Summary of what was acknowledged before a load or a deletion failed. Empty for other operations.
     progress: str = ""
-    #: Whether trying again cannot help until somebody changes something. Tasks fail at once then, without retries.
+    #: Whether a retry cannot succeed until somebody changes something. If so, tasks fail without further retries.
     permanent: bool = False
 
     def __init__(self, message: str, **facts: Any) -> None:
@@ -68,27 +68,27 @@ def _rebuild(cls: type[VectorizeError], message: str, facts: dict[str, Any], pro
 
 
 class ConfigError(VectorizeError):
-    """A connection or a parameter is wrong, found before anything was sent."""
+    """A connection or a parameter is wrong. Nothing was sent."""
 
     permanent = True
 
 
 class SourceError(VectorizeError):
-    """The source is missing, empty, cut off, unreadable, or changed while it was read.
+    """The source is missing, empty, truncated, unreadable, or was changed while it was read.
 
-    :param uri: the object.
+    :param uri: URI of the object.
     """
 
     uri: str = ""
 
 
 class BadRowError(SourceError):
-    """A row of the source that Vectorize can never accept.
+    """Vectorize can never accept a row of the source.
 
-    :param uri: the object.
-    :param line: its line number, from 1; of a part of an object, from where the part begins.
-    :param offset: the byte at which the line begins, in the decompressed object, whole or not.
-    :param reason: what is wrong with it.
+    :param uri: URI of the object.
+    :param line: Line number of the row, starting at 1. In a part of an object, lines are counted from its start.
+    :param offset: Byte offset of the line in the decompressed object, also if only a part of the object is read.
+    :param reason: Reason why the row is bad.
     """
 
     line: int = 0
@@ -100,8 +100,8 @@ class BadRowError(SourceError):
 class VectorsNotFoundError(VectorizeError):
     """The index has no vectors with these ids, or does not show them yet.
 
-    :param index_name: the index.
-    :param ids: the ids that were not found.
+    :param index_name: Name of the index.
+    :param ids: Ids that were not found.
     """
 
     index_name: str = ""
@@ -109,14 +109,14 @@ class VectorsNotFoundError(VectorizeError):
 
 
 class ApiError(VectorizeError):
-    """What Vectorize answered, or how it failed to.
+    """A request to Vectorize failed, or got no usable answer.
 
-    :param status: the HTTP status, or ``None`` where no answer came.
+    :param status: HTTP status, or ``None`` if no answer was received.
     :param code: Cloudflare's error code, or ``None``.
-    :param api_message: Cloudflare's own sentence.
-    :param method: the request's method.
-    :param path: the request's path, without host and query.
-    :param ray: the ``cf-ray`` header, which Cloudflare's support asks for.
+    :param api_message: Cloudflare's error message.
+    :param method: HTTP method of the request.
+    :param path: Path of the request, without host and query.
+    :param ray: Value of the ``cf-ray`` header, which Cloudflare's support asks for.
     """
 
     status: int | None = None
@@ -125,26 +125,26 @@ class ApiError(VectorizeError):
     method: str = ""
     path: str = ""
     ray: str | None = None
-    #: Seconds the answer asked to wait, from ``Retry-After``.
+    #: Seconds to wait before the next attempt, from the ``Retry-After`` header.
     retry_after: float | None = None
-    #: Whether an earlier attempt of the same request had no answer: it may have been carried out, unheard.
+    #: Whether an earlier attempt of the same request got no answer, so that it may have been carried out.
     maybe_done: bool = False
-    #: Whether something other than Vectorize answered, or no connection was made, and Vectorize never answered before.
+    #: Whether the address may be wrong: no connection was made or another server answered, and Vectorize never has.
     address_may_be_wrong: bool = False
 
 
 class TerminalApiError(ApiError):
-    """Sending the same request again cannot help."""
+    """Repeating the request cannot help."""
 
     permanent = True
 
 
 class AuthError(TerminalApiError):
-    """The credentials are missing, malformed, wrong, or lack a permission."""
+    """The credentials are missing, malformed or wrong, or they lack a permission."""
 
 
 class IndexNotFoundError(TerminalApiError):
-    """There is no index of that name in the account."""
+    """The account has no index with that name."""
 
 
 class IndexDeletedError(IndexNotFoundError):
@@ -152,19 +152,19 @@ class IndexDeletedError(IndexNotFoundError):
 
 
 class IndexExistsError(TerminalApiError):
-    """An index of that name is there already."""
+    """An index with that name already exists."""
 
 
 class InvalidIndexConfigError(TerminalApiError):
-    """Dimensions, metric or preset of an index are not allowed, or do not agree with what is there."""
+    """Dimensions, metric or preset of an index are not allowed or do not match the existing index."""
 
 
 class MetadataIndexNotFoundError(TerminalApiError):
-    """There is no metadata index on that property."""
+    """The property has no metadata index."""
 
 
 class InvalidRequestError(TerminalApiError):
-    """The request itself is malformed or over a limit."""
+    """The request is malformed or exceeds a limit."""
 
 
 class InvalidQueryError(InvalidRequestError):
@@ -172,40 +172,40 @@ class InvalidQueryError(InvalidRequestError):
 
 
 class TooManyIdsError(InvalidRequestError):
-    """More ids than one request may carry."""
+    """The request has more ids than allowed."""
 
 
 class UnknownContentTypeError(InvalidRequestError):
-    """The body is neither ndjson nor a form with a file of it."""
+    """The body is neither ndjson nor a form that contains an ndjson file."""
 
 
 class CursorExpiredError(InvalidRequestError):
-    """The cursor of a listing is too old: the listing has to start over."""
+    """The cursor of a listing has expired, so the listing must start over."""
 
 
 class PayloadTooLargeError(TerminalApiError):
-    """The body is over the limit of a request."""
+    """The request body exceeds the size limit."""
 
 
 class RefusedVectorError(TerminalApiError):
-    """One vector of the batch is refused, and with it the whole batch: writes are atomic."""
+    """One vector was refused, and with it the whole batch, because writes are atomic."""
 
 
 class TransientApiError(ApiError):
-    """Sending the same request again is safe and likely to help."""
+    """Repeating the request is safe and likely to help."""
 
 
 class RateLimitedError(TransientApiError):
-    """Too many requests, from the account (429) or at the index (400, code 40041)."""
+    """The account (status 429) or the index (status 400, code 40041) received too many requests."""
 
 
 class ServerError(TransientApiError):
-    """Cloudflare failed: a status of 5xx, often with a page of HTML."""
+    """Cloudflare answered with a 5xx status, often with an HTML page."""
 
 
 class NoAnswerError(TransientApiError):
-    """The connection was refused, reset, cut or timed out. The request may have been carried out."""
+    """The connection was refused, reset or cut, or it timed out. The request may have been carried out."""
 
 
 class MalformedAnswerError(TransientApiError):
-    """A good status with a body that is not the documented envelope."""
+    """The status reports success, but the body is not the documented JSON envelope."""

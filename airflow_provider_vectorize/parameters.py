@@ -1,7 +1,7 @@
-"""Check the values that callers pass: what templates, XComs, environment variables and JSON make of them. No I/O.
+"""Check the values that callers pass, including values from templates, XComs, environment variables and JSON. No I/O.
 
-A check takes the name of a parameter and its value. It returns the value to use, or raises a ``ConfigError`` that says
-what is wrong and where such a value comes from.
+A check takes the name of a parameter and its value. It returns the value to use, or raises a ``ConfigError`` that
+reports what is wrong and where such a value usually comes from.
 """
 
 from __future__ import annotations
@@ -18,90 +18,90 @@ from airflow_provider_vectorize.errors import ConfigError
 
 Check = Callable[[str, Any], Any]
 
-_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
-_LAZY = ("LazyXComSequence(", "LazyXComSelectSequence(", "LazySelectSequence(")
-_NATIVE_NUMBER = (
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+_LAZY_SEQUENCES = ("LazyXComSequence(", "LazyXComSelectSequence(", "LazySelectSequence(")
+_NATIVE_NUMBER_HINT = (
     "With render_template_as_native_obj=True, a template turns digits into a number (007 into 7). Pass the output of "
     "a task instead of a template, or quote the template: \"'{{ ... }}'\"."
 )
 
 
-def checked(checks: Mapping[str, Check], **values: Any) -> dict[str, Any]:
-    """Check each value by the check of its name.
+def check_values(checks: Mapping[str, Check], **values: Any) -> dict[str, Any]:
+    """Check each value with the check of the same name, and return the values to use.
 
-    :raises ConfigError: one of them is wrong.
+    :raises ConfigError: One of the values is invalid.
     """
     return {name: checks[name](name, value) for name, value in values.items()}
 
 
-def known_later(value: Any) -> bool:
-    """Whether Airflow replaces this value before the task runs: a template, or the output of a task."""
+def resolved_later(value: Any) -> bool:
+    """Return whether Airflow replaces this value before the task runs: a template, or the output of a task."""
     if isinstance(value, str):
         return "{{" in value or "{%" in value
-    return hasattr(value, "iter_references")  # what XComArg and DagParam have in common
+    return hasattr(value, "iter_references")  # XComArg and DagParam have this method in common.
 
 
 # ---------------------------------------------------------------- text
 
 
 def text(name: str, value: Any) -> str:
-    """Return text that is not empty.
+    """Return a string that is not empty.
 
-    :raises ConfigError: it is empty, no text, or text that a template made of None, a list or a dict.
+    :raises ConfigError: The value is empty, not a string, or a string that a template made of None, a list or a dict.
     """
     if value is None:
         raise ConfigError(f"{name} is missing: it is None. Check where its value comes from.")
     if not isinstance(value, str):
         if _is_number(value):
-            raise ConfigError(f"{name} has to be text, not the number {value}. {_NATIVE_NUMBER}")
-        raise ConfigError(f"{name} has to be text, not {_shown(value)}.")
+            raise ConfigError(f"{name} must be a string, not the number {value}. {_NATIVE_NUMBER_HINT}")
+        raise ConfigError(f"{name} must be a string, not {_describe(value)}.")
     if not value.strip():
-        raise ConfigError(f"{name} is empty. If a template made it, check what the template refers to.")
-    refuse_text_of_a_value(name, value)
+        raise ConfigError(f"{name} is empty. If its value comes from a template, check what the template refers to.")
+    refuse_stringified_value(name, value)
     return value
 
 
-def any_text(name: str, value: Any) -> str:
-    """Return text as :func:`text` does, or empty text."""
+def text_or_empty(name: str, value: Any) -> str:
+    """Return a string like :func:`text`, or an empty string."""
     return "" if isinstance(value, str) and not value else text(name, value)
 
 
-def refuse_text_of_a_value(name: str, value: str) -> None:
-    """Refuse text that a template made of something else.
+def refuse_stringified_value(name: str, value: str) -> None:
+    """Refuse a string that a template made of another value.
 
-    :raises ConfigError: it is how Python or JSON writes None, a list or a dict.
+    :raises ConfigError: The string is the Python or JSON notation of None, a list or a dict.
     """
     stripped = value.strip()
     if stripped == "None":
         raise ConfigError(
             f"{name} is the text 'None', which a template makes of a missing value. Check what the template refers to."
         )
-    if stripped.startswith(_LAZY) or _is_text_of_a_container(stripped):
+    if stripped.startswith(_LAZY_SEQUENCES) or _is_stringified_container(stripped):
         raise ConfigError(
-            f"{name} is a list or a dict that was turned into text: {_shown(value)}. A template does that. Pass the "
-            "output of the task itself (task.output), or set render_template_as_native_obj=True for the DAG."
+            f"{name} is a list or a dict that a template turned into text: {_describe(value)}. Pass the output of the "
+            "task itself (task.output), or set render_template_as_native_obj=True for the DAG."
         )
 
 
-def _is_text_of_a_container(stripped: str) -> bool:
+def _is_stringified_container(stripped: str) -> bool:
     if stripped[:1] + stripped[-1:] not in {"[]", "{}", "()"}:
         return False
     if any(quote in stripped for quote in "'\""):
-        return True  # [PosixPath('a')] is no literal
+        return True  # For example [PosixPath('a')], which is not a literal.
     try:
         return isinstance(ast.literal_eval(stripped), (list, dict, tuple, set))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return False  # a glob like [abc]
+        return False  # For example the glob [abc].
 
 
 def one_of(*allowed: str) -> Check:
-    """Make a check for one of some words."""
+    """Return a check that accepts only the given words."""
     words = [repr(word) for word in allowed]
-    said = f"{', '.join(words[:-1])} or {words[-1]}"
+    choices = f"{', '.join(words[:-1])} or {words[-1]}"
 
     def check(name: str, value: Any) -> str:
         if not (isinstance(value, str) and value in allowed):
-            raise ConfigError(f"{name} has to be {said}, not {_shown(value)}.")
+            raise ConfigError(f"{name} must be {choices}, not {_describe(value)}.")
         return value
 
     return check
@@ -111,57 +111,60 @@ def one_of(*allowed: str) -> Check:
 
 
 def whole_number(least: int | None = None) -> Check:
-    """Make a check for a whole number, also as text ("8"), which is what templates and variables are."""
+    """Return a check for a whole number. It also accepts the number as text ("8"), as templates and variables pass it.
+
+    :param least: Smallest allowed number. ``None`` (default): no limit.
+    """
 
     def check(name: str, value: Any) -> int:
-        number = _whole(value)
+        number = _to_int(value)
         if number is None or (least is not None and number < least):
             bound = "" if least is None else f" of {least} or more"
-            raise ConfigError(f"{name} has to be a whole number{bound}, not {_shown(value)}.")
+            raise ConfigError(f"{name} must be a whole number{bound}, not {_describe(value)}.")
         return number
 
     return check
 
 
-def _whole(value: Any) -> int | None:
+def _to_int(value: Any) -> int | None:
     if isinstance(value, str):
-        return int(value) if _WHOLE.fullmatch(value.strip()) else None
+        return int(value) if _WHOLE_NUMBER.fullmatch(value.strip()) else None
     if not _is_number(value) or not math.isfinite(value) or value != int(value):
         return None
     return int(value)
 
 
 def positive_number(name: str, value: Any) -> float:
-    """Return a finite number above 0, also from text ("12.5").
+    """Return a finite number above 0. Accepts the number as text ("12.5").
 
-    :raises ConfigError: it is none.
+    :raises ConfigError: The value is not such a number.
     """
     try:
         number = float(value) if isinstance(value, str) or _is_number(value) else math.nan
     except (ValueError, OverflowError):
         number = math.nan
     if not 0 < number < math.inf:
-        raise ConfigError(f"{name} has to be a number above 0, not {_shown(value)}.")
+        raise ConfigError(f"{name} must be a number above 0, not {_describe(value)}.")
     return number
 
 
 def flag(name: str, value: Any) -> bool:
-    """Return a bool, also from text ("true", "False").
+    """Return a bool. Accepts it as text ("true", "False").
 
-    :raises ConfigError: it is none.
+    :raises ConfigError: The value is neither a bool nor such text.
     """
-    found = {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else value
-    if not isinstance(found, bool):
-        raise ConfigError(f"{name} has to be True or False, not {_shown(value)}.")
-    return found
+    parsed = {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(parsed, bool):
+        raise ConfigError(f"{name} must be True or False, not {_describe(value)}.")
+    return parsed
 
 
 def instance_of(kind: type[Any]) -> Check:
-    """Make a check for an object of a class."""
+    """Return a check that accepts only objects of a class."""
 
     def check(name: str, value: Any) -> Any:
         if not isinstance(value, kind):
-            raise ConfigError(f"{name} has to be an object of the class {kind.__name__}, not {_shown(value)}.")
+            raise ConfigError(f"{name} must be an object of class {kind.__name__}, not {_describe(value)}.")
         return value
 
     return check
@@ -171,80 +174,80 @@ def instance_of(kind: type[Any]) -> Check:
 
 
 def optional(check: Check, *, empty_is_none: bool = False) -> Check:
-    """Make a check that lets None pass.
+    """Return a check that also accepts None.
 
-    :param empty_is_none: An empty text means None.
+    :param empty_is_none: Whether an empty string means None. Default: ``False``.
     """
 
-    def checked_or_none(name: str, value: Any) -> Any:
+    def check_unless_none(name: str, value: Any) -> Any:
         return None if value is None or (empty_is_none and value == "") else check(name, value)
 
-    return checked_or_none
+    return check_unless_none
 
 
 def path(name: str, value: Any) -> str:
-    """Return a path or a URI as text, also from a ``pathlib.Path`` or an ``ObjectStoragePath``.
+    """Return a path or URI as text. Accepts a ``pathlib.Path`` or an ``ObjectStoragePath``.
 
-    :raises ConfigError: it is neither.
+    :raises ConfigError: The value is not a path.
     """
     return text(name, str(value) if _is_path(value) else value)
 
 
 def paths(name: str, value: Any) -> list[str]:
-    """Return one or several paths as a list, also from the output of mapped tasks.
+    """Return one or several paths as a list. Accepts the output of mapped tasks.
 
-    :raises ConfigError: there is none, or one of them is no path.
+    :raises ConfigError: There is no path, or one of the values is not a path.
     """
     several = is_collection(value)
-    found = list(value) if several else [value]
-    if not found or any(isinstance(one, str) and not one.strip() for one in found):
+    items = list(value) if several else [value]
+    if not items or any(isinstance(item, str) and not item.strip() for item in items):
         raise ConfigError(
-            f"The {name} is empty: name an object, a glob or a list of them. If a template made it, check what the "
-            "template refers to."
+            f"The {name} is empty: name an object, a glob or a list of them. If its value comes from a template, check "
+            "what the template refers to."
         )
-    return [path(f"Item {number} of {name}" if several else name, one) for number, one in enumerate(found, 1)]
+    return [path(f"Item {number} of {name}" if several else name, item) for number, item in enumerate(items, 1)]
 
 
 def ids(name: str, value: Any) -> list[str]:
-    """Return ids as a list of texts, also from the output of mapped tasks.
+    """Return ids as a list of strings. Accepts the output of mapped tasks.
 
-    :raises ConfigError: it is no collection, or one of the ids is no text.
+    :raises ConfigError: The value is not a collection, or one of the ids is not a string.
     """
     if isinstance(value, str):
-        refuse_text_of_a_value(name, value)
-        raise ConfigError(f"{name} has to be a list of strings. For one id, write [{_shown(value)}].")
+        refuse_stringified_value(name, value)
+        raise ConfigError(f"{name} must be a list of strings. For one id, write [{_describe(value)}].")
     if not is_collection(value):
-        raise ConfigError(f"{name} has to be a list of strings, not {_shown(value)}.")
+        raise ConfigError(f"{name} must be a list of strings, not {_describe(value)}.")
     return [vector_id(f"Item {number} of {name}", item) for number, item in enumerate(value, 1)]
 
 
 def vector_id(name: str, value: Any) -> str:
-    """Return the id of a vector. Any text is one, also "None".
+    """Return the id of a vector. Any string that is not empty is allowed, even "None".
 
-    :raises ConfigError: it is empty or no text.
+    :raises ConfigError: The value is empty or not a string.
     """
     return value if isinstance(value, str) and value else text(name, value)
 
 
 def is_collection(value: Any) -> bool:
-    """Whether these are several values, and neither text nor a mapping."""
+    """Return whether a value is an iterable of values: not text, a mapping or a path."""
     return (
         isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, Mapping)) and not _is_path(value)
     )
 
 
 def is_lazy(value: Any) -> bool:
-    """Whether this is the output of mapped tasks, which Airflow reads an item at a time."""
+    """Return whether a value is the output of mapped tasks, which Airflow reads one item at a time."""
     return isinstance(value, Sequence) and type(value).__name__.startswith("Lazy")
 
 
 def _is_path(value: Any) -> bool:
-    # Not every version's ObjectStoragePath is a PathLike.
+    # In some versions, ObjectStoragePath is not a PathLike.
     return isinstance(value, os.PathLike) or (hasattr(value, "as_uri") and hasattr(value, "protocol"))
 
 
 def _is_number(value: Any) -> bool:
-    """Whether this is an int or a float, also NumPy's, and no bool."""
+    """Return whether a value is an int or a float, of Python or NumPy, but not a bool."""
     if isinstance(value, (bool, str, bytes)):
         return False
     if isinstance(value, (int, float)):
@@ -256,8 +259,8 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def _shown(value: Any) -> str:
-    """A value for a message, in a few words."""
+def _describe(value: Any) -> str:
+    """Describe a value in a few words, for a message."""
     plain = value is None or isinstance(value, (str, bool, int, float))
-    shown = repr(value) if plain else f"an object of the type {type(value).__name__}"
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."
+    words = repr(value) if plain else f"an object of type {type(value).__name__}"
+    return words if len(words) <= 80 else f"{words[:77]}..."

@@ -1,4 +1,4 @@
-"""What Airflow asks of a provider. The connection form is described here once, for every version of Airflow."""
+"""Metadata of the provider for Airflow, and the connection form for every supported version of Airflow."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 CONNECTION_TYPE = "vectorize"
 HOOK_NAME = "Cloudflare Vectorize"
 
-#: These post the port 0 where a connection has none, and then refuse to test it, since 0 is not the port that is
-#: stored (apache/airflow#73298). A stored 0 is what can be done about it, so there the form shows the port.
-_WANT_A_PORT = ("3.3.1", "3.3.2")
+#: These versions send port 0 for a connection without a port, and then refuse to test it, because 0 differs from the
+#: stored value (apache/airflow#73298). Storing 0 is the workaround, so the form shows the port in these versions.
+_VERSIONS_THAT_NEED_A_PORT = ("3.3.1", "3.3.2")
 
 
 def _airflow_version() -> str:
     try:
         return version("apache-airflow-core")
-    except PackageNotFoundError:  # Airflow 2 is one package
+    except PackageNotFoundError:  # Airflow 2 is a single distribution
         return version("apache-airflow")
 
 
@@ -26,44 +26,44 @@ def _field_behaviour(airflow_version: str) -> dict[str, Any]:
         "relabeling": {"host": "API base URL", "login": "E-mail", "password": "API token"},
         "placeholders": {
             "host": "https://api.cloudflare.com/client/v4",
-            "login": "only for a Global API key; empty for an API token",
+            "login": "only with a Global API key, otherwise empty",
             "password": "with the permission Vectorize: Edit",
         },
     }
-    if airflow_version in _WANT_A_PORT:
+    if airflow_version in _VERSIONS_THAT_NEED_A_PORT:
         behaviour["hidden-fields"].remove("port")
-        behaviour["placeholders"]["port"] = f"0, or else Airflow {airflow_version} cannot test the connection"
+        behaviour["placeholders"]["port"] = f"enter 0, or Airflow {airflow_version} cannot test the connection"
     return behaviour
 
 
 #: Airflow's own fields of a connection, as they appear in the form.
 UI_FIELD_BEHAVIOUR = _field_behaviour(_airflow_version())
 
-#: Further fields, kept in the connection's extra. A type without null makes the form insist on the field.
+#: Extra fields of the connection. The form requires a field whose type does not include null.
 CONN_FIELDS: dict[str, dict[str, Any]] = {
     "account_id": {
         "label": "Account ID",
-        "description": "The 32 characters in the dashboard's address: dash.cloudflare.com/<account id>.",
+        "description": "The 32 hexadecimal digits in the URL of the dashboard: dash.cloudflare.com/<account id>.",
         "schema": {"type": "string", "pattern": "^[0-9a-fA-F]{32}$"},
     },
     "timeout": {
         "label": "Timeout (seconds)",
-        "description": "Seconds without progress before a request counts as failed. Empty: 110.",
+        "description": "Seconds without progress before a request counts as failed. Default: 110.",
         "schema": {"type": ["number", "null"], "minimum": 1},
     },
     "retry_seconds": {
         "label": "Retry for (seconds)",
-        "description": "How long to keep retrying a failed request. Empty: 1800. A rate limit lasts 300.",
+        "description": "Seconds to keep retrying a failed request. Default: 1800 (a rate-limit block lasts 300).",
         "schema": {"type": ["number", "null"], "minimum": 0},
     },
     "budget_reserve": {
         "label": "Budget reserve (0 to 0.9)",
-        "description": "Share of the account's 1,200 requests in 5 minutes to leave for others. Empty: 0.2.",
+        "description": "Share of the account's 1,200 requests in 5 minutes to leave for other clients. Default: 0.2.",
         "schema": {"type": ["number", "null"], "minimum": 0, "maximum": 0.9},
     },
     "verify": {
         "label": "Verify TLS",
-        "description": "Check the server's certificate.",
+        "description": "Verify the server's TLS certificate.",
         "schema": {"type": ["boolean", "null"], "default": True},
     },
 }
@@ -78,7 +78,7 @@ _ASSETS = {
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider's metadata, found by the entry point ``apache_airflow_provider``."""
+    """Return the metadata of the provider. Airflow finds it by the entry point ``apache_airflow_provider``."""
     return {
         "package-name": "airflow-provider-vectorize",
         "name": HOOK_NAME,
@@ -120,7 +120,7 @@ def get_provider_info() -> dict[str, Any]:
             {"name": "vectorize_upsert", "class-name": f"{_PACKAGE}.decorators.load.vectorize_upsert_task"}
         ],
         "asset-uris": [_ASSETS],
-        "dataset-uris": [_ASSETS],  # what Airflow 2 calls them
+        "dataset-uris": [_ASSETS],  # the name of the key in Airflow 2
     }
 
 

@@ -1,6 +1,6 @@
-"""Fixtures to run DAGs in pytest on a temporary Airflow, against the local Vectorize.
+"""Fixtures that run DAGs in pytest on a temporary Airflow, against the local Vectorize.
 
-They cost nothing, and import no Airflow, until a test asks for one.
+Airflow is imported only when a test requests one of them.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
 
-#: Settings of the environment that would lead to another Airflow. Connections and Variables are kept.
+#: Prefixes of environment variables that configure another Airflow. Connections and Variables are kept.
 OTHER_AIRFLOW = ("AIRFLOW__", "AIRFLOW_HOME", "AIRFLOW_CONFIG")
 
 
 class TemporaryAirflow:
     """An Airflow with an empty database in a temporary home.
 
-    :param home: Its ``AIRFLOW_HOME``.
-    :param dags_folder: The folder that the DAGs are read from.
+    :param home: The ``AIRFLOW_HOME``.
+    :param dags_folder: The folder that contains the DAGs.
     """
 
     def __init__(self, home: Path, dags_folder: Path) -> None:
@@ -34,21 +34,21 @@ class TemporaryAirflow:
         self._dags: Any = None
 
     def dag(self, dag_id: str) -> Any:
-        """Return a DAG of the DAGs folder. If it does not exist, the test fails with what cannot be imported."""
+        """Return a DAG of the DAGs folder. If it does not exist, fail the test and report all import errors."""
         dags = self._read_dags()
         if dag_id not in dags.dags:
             known = ", ".join(sorted(dags.dags)) or "none"
             errors = [f"Airflow cannot import {path}:\n{reason}" for path, reason in dags.import_errors.items()]
-            reasons = "\n".join([f"There is no DAG {dag_id!r} in {self.dags_folder}. DAGs found: {known}.", *errors])
-            pytest.fail(reasons, pytrace=False)
+            message = f"The DAG {dag_id!r} does not exist in {self.dags_folder}. Existing DAGs: {known}."
+            pytest.fail("\n".join([message, *errors]), pytrace=False)
         return dags.dags[dag_id]
 
     def run(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> Any:
-        """Run a DAG in this process with ``dag.test()``, deferred tasks included.
+        """Run a DAG in this process with ``dag.test()``, including deferred tasks.
 
-        :param dag_id: A DAG of the DAGs folder.
-        :param conf: The parameters that a user would give to the run.
-        :return: Airflow's ``DagRun``. ``run.state`` is ``"success"`` if all went well.
+        :param dag_id: Id of a DAG in the DAGs folder.
+        :param conf: Configuration of the run, as a user would pass it.
+        :return: Airflow's ``DagRun``. Its ``state`` is ``"success"`` if the run succeeded.
         """
         return self.dag(dag_id).test(run_conf=dict(conf or {}))
 
@@ -61,30 +61,33 @@ class TemporaryAirflow:
 
             self._dags = DagBag(str(self.dags_folder))
             if not _has_bundles():
-                self._dags.sync_to_db()  # Airflow 2 knows no assets without it
+                self._dags.sync_to_db()  # Airflow 2 needs this for assets
         return self._dags
 
 
 @pytest.fixture(scope="session")
 def airflow_dags_folder(pytestconfig: pytest.Config) -> Path:
-    """The folder that ``temporary_airflow`` reads DAGs from: ``dags`` beside pytest's settings. Override it."""
+    """Return the folder that ``temporary_airflow`` reads DAGs from.
+
+    Override this fixture to change it. Default: ``dags`` in pytest's root directory.
+    """
     return pytestconfig.rootpath / "dags"
 
 
 @pytest.fixture(scope="session")
 def temporary_airflow_home(airflow_dags_folder: Path) -> Iterator[TemporaryAirflow]:
-    """One Airflow for the whole session, with an empty database in a temporary home."""
+    """Create one Airflow for the whole session, with an empty database in a temporary home."""
     if "airflow.configuration" in sys.modules:
         pytest.fail(
-            "Airflow was imported before the fixture could give it a home of its own, so the test could change another "
-            "Airflow's database. Import airflow, and modules that do, inside of test functions, or run these tests in "
-            "a pytest process of their own.",
+            "Airflow was imported before this fixture could set AIRFLOW_HOME, so the test could change the database of "
+            "another Airflow. Import airflow, and modules that import it, inside test functions, or run these tests in "
+            "a separate pytest process.",
             pytrace=False,
         )
     if not airflow_dags_folder.is_dir():
         pytest.fail(
-            f"There is no DAGs folder {airflow_dags_folder}. Return yours from a fixture airflow_dags_folder, with "
-            'scope="session", in conftest.py.',
+            f"The DAGs folder {airflow_dags_folder} does not exist. Define a fixture airflow_dags_folder with "
+            'scope="session" in conftest.py that returns the path of your DAGs folder.',
             pytrace=False,
         )
     home = Path(tempfile.mkdtemp(prefix="airflow-home-"))
@@ -105,7 +108,7 @@ def temporary_airflow_home(airflow_dags_folder: Path) -> Iterator[TemporaryAirfl
 def temporary_airflow(
     temporary_airflow_home: TemporaryAirflow, local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch
 ) -> TemporaryAirflow:
-    """A temporary Airflow whose connection ``vectorize_default`` leads to an empty local Vectorize."""
+    """Return a temporary Airflow whose connection ``vectorize_default`` points to an empty local Vectorize."""
     for name, value in local_vectorize.airflow_env().items():
         monkeypatch.setenv(name, value)
     return temporary_airflow_home

@@ -1,32 +1,32 @@
-"""Numbers with their units, as log messages and errors say them."""
+"""Format numbers with their units, for log messages and errors."""
 
 from __future__ import annotations
 
 
-def counted(count: int, thing: str, things: str = "") -> str:
-    """Return a number of things: "1 request", "6 requests".
+def pluralize(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: "1 request", "6 requests".
 
-    :param things: The plural, where it is not the singular with an s.
+    :param plural: Plural of the noun. Default: the noun with an s.
     """
-    return f"{count:,} {thing if count == 1 else things or thing + 's'}"
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def size(count: float) -> str:
-    """Return a number of bytes in the unit that shows it: "980 bytes", "43 KB", "12.3 MB"."""
+def format_size(count: float) -> str:
+    """Return a number of bytes in a suitable unit: "980 bytes", "43 KB", "12.3 MB"."""
     if count < 1_000:
-        return counted(round(count), "byte")
+        return pluralize(round(count), "byte")
     if count < 999_500:
         return f"{count / 1e3:,.0f} KB"
     return f"{count / 1e6:,.1f} MB"
 
 
-def rate(count: float, seconds: float) -> str:
-    """Return bytes a second in the unit that shows it: "43 KB/s", "3.0 MB/s"; "0 MB/s" where nothing was sent."""
-    return f"{size(count / seconds)}/s" if count and seconds > 0 else "0 MB/s"
+def format_rate(count: float, seconds: float) -> str:
+    """Return bytes per second in a suitable unit: "43 KB/s", "3.0 MB/s", or "0 MB/s" if nothing was sent."""
+    return f"{format_size(count / seconds)}/s" if count and seconds > 0 else "0 MB/s"
 
 
-def duration(seconds: float) -> str:
-    """Return a time as people say it: "4 s", "1 min 15 s", "16 min", "2 h 1 min"."""
+def format_duration(seconds: float) -> str:
+    """Return a duration in hours, minutes and seconds: "4 s", "1 min 15 s", "16 min", "2 h 1 min"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,7 +1,7 @@
-"""Two DAGs and the asset between them: one loads an index, the other starts when it was loaded.
+"""Two DAGs connected by an asset: one loads an index, the other starts after each load.
 
-The asset is ``vectorize://<account id>/<index name>``. Its event carries the receipt of the load. Vectors can be
-queried some seconds to minutes after the event, so the second DAG waits first.
+The asset is ``vectorize://<account id>/<index name>``. Its event carries the receipt of the load. Vectors become
+visible some seconds to minutes after the event, so the second DAG waits first.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ with DAG(
     @task
     def loaded(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
         """Return the receipts of the loads that started this run."""
-        events = [event for of_asset in (triggering_asset_events or {}).values() for event in of_asset]
+        events = [event for asset_events in (triggering_asset_events or {}).values() for event in asset_events]
         receipts = [dict(event.extra) for event in events if "mutation_id" in event.extra]
         if not receipts:
-            raise AirflowSkipException("Nothing was loaded. The run or the event was created manually.")
+            raise AirflowSkipException(
+                "Skipped, because no event carries a receipt. The run or the event was created manually."
+            )
         return receipts
 
     VectorizeMutationSensor(task_id="wait", mutation=loaded(), deferrable=True)

@@ -1,6 +1,6 @@
-"""A large source, shared out among tasks: each has its own retries and its own log. One sensor waits for all.
+"""Split a large source into shards for mapped tasks, which have their own retries and logs. One sensor waits for all.
 
-The plan says in its log, and in XCom under ``summary``, what the load will cost, and fails if it cannot fit.
+The plan reports the estimated cost in its log and in XCom under ``summary``. It fails if the index has no room.
 """
 
 from __future__ import annotations

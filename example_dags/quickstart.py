@@ -1,6 +1,6 @@
-"""The first load: forty sentences that were embedded, in the file beside this one, and the nearest ones to one of them.
+"""A first load: load 40 embedded sentences and log the nearest neighbors of one of them.
 
-It needs the connection ``vectorize_default`` and nothing else.
+The sentences are in ``quickstart.ndjson`` beside this file. The DAG only needs the connection ``vectorize_default``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ SENTENCES = Path(__file__).with_suffix(".ndjson").as_uri()
 
 with DAG(
     dag_id="quickstart",
-    description="The first load: forty sentences and a question",
+    description="A first load: 40 sentences and a query",
     schedule=None,
     catchup=False,
     params={
-        "source": Param(SENTENCES, type="string", description="A file, URI or glob; one vector in JSON a line"),
-        "nearest_to": Param("retry", type="string", description="The id of a vector: its neighbours are looked up"),
+        "source": Param(SENTENCES, type="string", description="A file, URI or glob with one JSON vector per line"),
+        "nearest_to": Param("retry", type="string", description="The id of a vector whose neighbors are queried"),
     },
     tags=["vectorize"],
     doc_md=__doc__,
@@ -43,9 +43,9 @@ with DAG(
     )
 
     @task
-    def answer(found: dict[str, Any]) -> None:
-        """Into the log."""
-        for match in found["matches"]:
+    def answer(result: dict[str, Any]) -> None:
+        """Log the nearest sentences."""
+        for match in result["matches"]:
             log.info("%.2f  %s", match["score"], match["metadata"]["text"])
 
     create_index >> load >> wait >> ask >> answer(ask.output)

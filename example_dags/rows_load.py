@@ -1,4 +1,4 @@
-"""A function yields rows, and the task loads them: no file in between, and nothing of them goes through XCom."""
+"""Load the rows that a Python function yields. The rows do not go through XCom."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ DIMENSIONS = 256
 
 
 def embed(text: str) -> list[float]:
-    """Stands for your model."""
-    return [math.sin(sum(text.encode()) * (place + 1)) for place in range(DIMENSIONS)]
+    """Return an embedding. Replace this function with your model."""
+    return [math.sin(sum(text.encode()) * (position + 1)) for position in range(DIMENSIONS)]
 
 
 @dag(
     schedule=None,
     catchup=False,
-    params={"pages": Param(30, type="integer", minimum=1, description="How many pages there are")},
+    params={"pages": Param(30, type="integer", minimum=1, description="Number of pages")},
     tags=["vectorize"],
     doc_md=__doc__,
 )
 def rows_load() -> None:
-    """Embed pages and load them into an index that is there."""
+    """Embed pages and load them into an existing index."""
 
     @task.vectorize_upsert(index_name=INDEX)
     def embedded_pages(params: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """One row a page, each forgotten before the next one is made."""
+        """Yield one row per page, so that only one row is in memory at a time."""
         for number in range((params or {})["pages"]):
             text = f"Page {number}"
             yield {"id": f"page-{number}", "values": embed(text), "metadata": {"text": text}}

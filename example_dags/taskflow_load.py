@@ -1,4 +1,4 @@
-"""The hook in TaskFlow: load a file, wait until it can be queried, look up the neighbours of a vector of it."""
+"""Use the hook in TaskFlow: load a file, wait until it is visible, and query the neighbors of a loaded vector."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ INDEX = "docs"
     doc_md=__doc__,
 )
 def taskflow_load() -> None:
-    """Load a file into an index that is there."""
+    """Load a file into an existing index, wait, and query it."""
 
     @task
     def load(source: str) -> dict[str, Any]:
-        """The receipt goes to XCom."""
+        """Load the file, and return the receipt to XCom."""
         return VectorizeHook().load(INDEX, source, operation="upsert")
 
     @task
-    def neighbours(receipt: dict[str, Any]) -> list[str]:
-        """The ids of the nearest five."""
-        known = receipt["samples"][0]["id"]
-        return [match.id for match in VectorizeHook().query(INDEX, vector_id=known, top_k=5).matches]
+    def neighbors(receipt: dict[str, Any]) -> list[str]:
+        """Return the ids of the five nearest vectors."""
+        sample_id = receipt["samples"][0]["id"]
+        return [match.id for match in VectorizeHook().query(INDEX, vector_id=sample_id, top_k=5).matches]
 
     receipt = load("{{ params.source }}")
     wait = VectorizeMutationSensor(task_id="wait", mutation=receipt, deferrable=True)
-    wait >> neighbours(receipt)
+    wait >> neighbors(receipt)
 
 
 taskflow_load()

@@ -19,7 +19,7 @@ from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.pacing import Clock
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from airflow_provider_vectorize.sources.compression import explained, text_of
+from airflow_provider_vectorize.sources.compression import open_text, raise_source_errors
 from airflow_provider_vectorize.sources.lines import Text
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
 from airflow_provider_vectorize.visibility.rule import MarkerKind
@@ -49,8 +49,8 @@ class FileObject:
 
     @contextmanager
     def open(self, offset: int) -> Iterator[Text]:
-        with explained(self.uri), open(self._path, "rb", buffering=0) as raw:
-            yield text_of(raw, self.uri, offset)
+        with raise_source_errors(self.uri), open(self._path, "rb", buffering=0) as raw:
+            yield open_text(raw, self.uri, offset)
 
 
 class FileTarget:

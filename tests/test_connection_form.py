@@ -12,7 +12,7 @@ def test_an_airflow_that_tests_no_connection_without_a_port_shows_the_port_and_a
     behaviour = provider_info._field_behaviour(version)
 
     assert behaviour["hidden-fields"] == ["schema"]
-    assert behaviour["placeholders"]["port"] == f"0, or else Airflow {version} cannot test the connection"
+    assert behaviour["placeholders"]["port"] == f"enter 0, or Airflow {version} cannot test the connection"
 
 
 @pytest.mark.parametrize("version", ["2.11.2", "3.1.8", "3.3.0", "3.3.3", "3.4.0"])

@@ -1,4 +1,4 @@
-"""What is installed is whole. make test-wheel runs this on the wheel."""
+"""Tests that the installed package is complete. ``make test-wheel`` runs them on the wheel."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ NAME = "airflow-provider-vectorize"
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(airflow_provider_vectorize.__path__, "airflow_provider_vectorize.")
-    if not module.name.endswith(".__main__")  # which serves at once
+    if not module.name.endswith(".__main__")  # importing it starts the server
 )
 
 
-def test_every_module_imports() -> None:
+def test_every_installed_module_imports() -> None:
     assert len(MODULES) > 40
     for name in MODULES:
         importlib.import_module(name)
 
 
-def test_type_checkers_find_the_types() -> None:
+def test_installed_package_has_py_typed() -> None:
     assert files(airflow_provider_vectorize).joinpath("py.typed").is_file()
 
 
-def test_the_version_is_the_distributions() -> None:
+def test_package_version_matches_the_distribution() -> None:
     assert distribution(NAME).version == airflow_provider_vectorize.__version__
 
 
-def test_airflow_and_pytest_find_what_they_look_for() -> None:
+def test_entry_points_of_airflow_and_pytest_load() -> None:
     (provider,) = (one for one in entry_points(group="apache_airflow_provider") if one.dist and one.dist.name == NAME)
     assert provider.load()()["package-name"] == NAME
     plugins = {one.name: one for one in entry_points(group="pytest11") if one.dist and one.dist.name == NAME}
@@ -44,13 +44,15 @@ def test_airflow_and_pytest_find_what_they_look_for() -> None:
     assert plugins["temporary_airflow"].load()
 
 
-def test_the_licence_comes_with_it() -> None:
+def test_distribution_contains_the_license() -> None:
     metadata = distribution(NAME).metadata
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata.get_all("License-File") == ["LICENSE"]
 
 
-def test_a_load_runs(local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_installed_package_loads_a_source(
+    local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name, value in local_vectorize.airflow_env().items():
         monkeypatch.setenv(name, value)
     source = tmp_path / "rows.ndjson"

@@ -1,4 +1,4 @@
-"""What Airflow learns of the provider: its metadata, its connection form, and that all of it can be imported."""
+"""Tests of the provider's metadata, its connection form, and the modules that the metadata names."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def modules(kind: str) -> list[str]:
-    return [name for item in INFO[kind] for name in item["python-modules"]]
+    return [name for entry in INFO[kind] for name in entry["python-modules"]]
 
 
-def test_the_metadata_is_what_airflow_takes_at_run_time() -> None:
+def test_provider_info_matches_airflows_runtime_schema() -> None:
     Draft7Validator(schema("provider_info.schema.json")).validate(INFO)
 
 
-def test_the_connection_form_is_what_airflow_takes_from_its_own_providers() -> None:
+def test_connection_types_match_the_schema_of_airflows_own_providers() -> None:
     path = SCHEMAS / "provider.yaml.schema.json"
     if not path.exists() or "conn-fields" not in path.read_text():
         pytest.skip("this Airflow reads the form from the hook")
@@ -50,10 +50,10 @@ def test_the_connection_form_is_what_airflow_takes_from_its_own_providers() -> N
     Draft7Validator(form).validate(INFO["connection-types"])
 
 
-def test_airflow_finds_the_provider_by_its_entry_point() -> None:
-    points = entry_points(group="apache_airflow_provider")
-    (mine,) = [point for point in points if point.dist and point.dist.name == "airflow-provider-vectorize"]
-    assert mine.load()() == INFO
+def test_providers_manager_finds_the_provider_by_its_entry_point() -> None:
+    providers = entry_points(group="apache_airflow_provider")
+    (entry_point,) = [point for point in providers if point.dist and point.dist.name == "airflow-provider-vectorize"]
+    assert entry_point.load()() == INFO
     manager = ProvidersManager()
     provider = manager.providers["airflow-provider-vectorize"]
     assert provider.data["name"] == "Cloudflare Vectorize"
@@ -61,20 +61,20 @@ def test_airflow_finds_the_provider_by_its_entry_point() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:ProvidersManager.hooks is deprecated")
-def test_airflow_finds_the_hook_and_its_form() -> None:
+def test_providers_manager_finds_the_hook_and_its_form() -> None:
     manager = ProvidersManager()
     hook = manager.hooks["vectorize"]
     assert hook is not None
     assert (hook.hook_name, hook.connection_id_attribute_name) == ("Cloudflare Vectorize", "vectorize_conn_id")
     assert hook.connection_testable
     if "vectorize" not in manager.field_behaviours:
-        pytest.skip("this Airflow has no form but on its pages")
+        pytest.skip("this Airflow only has the form of its web server")
     behaviour = manager.field_behaviours["vectorize"]
     assert "schema" in behaviour["hidden_fields"]
     assert behaviour["relabeling"]["password"] == "API token"
 
 
-#: In a process of its own: before 3.2, what was asked for the form first answers ever after.
+#: Runs in a separate process, because Airflow before 3.2 caches the first form that is requested.
 SHOW_FORM = """
 from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 (form,) = (one for one in HookMetaService.hook_meta_data() if one.connection_type == "vectorize")
@@ -83,10 +83,10 @@ print(form.model_dump_json())
 
 
 @pytest.mark.slow
-def test_the_pages_of_airflow_show_the_form() -> None:
+def test_connection_form_service_shows_the_fields() -> None:
     pytest.importorskip("airflow.api_fastapi.core_api.services.ui.connections")
-    done = subprocess.run([sys.executable, "-c", SHOW_FORM], capture_output=True, text=True, check=True)
-    form = json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run([sys.executable, "-c", SHOW_FORM], capture_output=True, text=True, check=True)
+    form = json.loads(process.stdout.splitlines()[-1])
     assert form["hook_name"] == "Cloudflare Vectorize"
     titles = {name: form["standard_fields"][name]["title"] for name in ("host", "login", "password")}
     assert titles == {"host": "API base URL", "login": "E-mail", "password": "API token"}
@@ -95,23 +95,31 @@ def test_the_pages_of_airflow_show_the_form() -> None:
     }
 
 
-def test_a_connection_makes_the_hook(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_MINE", "vectorize://:token@/")
-    hook = BaseHook.get_hook("mine")
+def test_get_hook_of_a_vectorize_connection_returns_the_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SAMPLE", "vectorize://:token@/")
+    hook = BaseHook.get_hook("sample")
     assert isinstance(hook, VectorizeHook)
-    assert hook.vectorize_conn_id == "mine"
+    assert hook.vectorize_conn_id == "sample"
 
 
-#: No hooks, operators or triggers, but what they are made of.
-INSIDE = ("hooks.connection", "hooks.endpoints", "operators.base", "triggers.poll", "triggers.view")
+#: Modules that define no public hook, operator or trigger.
+INTERNAL_MODULES = (
+    "hooks.connection",
+    "hooks.endpoints",
+    "hooks.loads",
+    "hooks.missing_connection",
+    "operators.base",
+    "triggers.poll",
+    "triggers.view",
+)
 
 
 @pytest.mark.parametrize("kind", ["hooks", "operators", "sensors", "triggers"])
-def test_every_module_that_is_named_can_be_imported_and_every_module_there_is_is_named(kind: str) -> None:
+def test_provider_info_names_exactly_the_existing_modules(kind: str) -> None:
     package = importlib.import_module(f"airflow_provider_vectorize.{kind}")
-    there = {f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)}
-    there -= {f"airflow_provider_vectorize.{name}" for name in INSIDE}
-    assert set(modules(kind)) == there
+    existing = {f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)}
+    existing -= {f"airflow_provider_vectorize.{name}" for name in INTERNAL_MODULES}
+    assert set(modules(kind)) == existing
     for name in modules(kind):
         importlib.import_module(name)
 
@@ -128,7 +136,7 @@ def classes(kind: str, base: type) -> list[type[Any]]:
     return found
 
 
-def test_the_operators_and_the_sensor_are_all_there() -> None:
+def test_named_modules_contain_all_operators_the_sensor_and_the_trigger() -> None:
     assert {cls.__name__ for cls in classes("operators", BaseOperator)} == {
         "VectorizeInsertOperator",
         "VectorizeUpsertOperator",
@@ -146,10 +154,10 @@ def test_the_operators_and_the_sensor_are_all_there() -> None:
 
 
 @pytest.mark.parametrize("cls", classes("operators", BaseOperator) + classes("sensors", BaseSensorOperator))
-def test_every_template_field_is_a_parameter_that_the_docstring_calls_templated(cls: type[Any]) -> None:
+def test_docstring_marks_exactly_the_template_fields_as_templated(cls: type[Any]) -> None:
     own = inspect.signature(cls.__init__).parameters
     doc = inspect.getdoc(cls) or ""
-    if "Parameters, errors" in doc:  # those of the class it comes from
+    if "Parameters, errors" in doc:  # the base class documents them
         doc = inspect.getdoc(cls.__bases__[0]) or ""
     described = {part.split(":")[0]: part for part in doc.split(":param ")[1:]}
     assert set(cls.template_fields) <= set(own)
@@ -161,17 +169,17 @@ def test_every_template_field_is_a_parameter_that_the_docstring_calls_templated(
 
 
 @pytest.mark.parametrize("cls", classes("operators", BaseOperator) + classes("sensors", BaseSensorOperator))
-def test_no_template_field_is_read_from_a_file_of_data(cls: type[Any]) -> None:
+def test_operators_have_no_template_file_extensions(cls: type[Any]) -> None:
     assert not set(cls.template_ext)
 
 
 @pytest.mark.parametrize("cls", classes("operators", BaseOperator))
-def test_every_parameter_that_is_checked_can_be_a_template(cls: type[Any]) -> None:
-    """But for those that are objects, or decide before the task runs."""
+def test_checked_parameters_are_template_fields(cls: type[Any]) -> None:
+    """Exceptions are parameters that are objects, or that take effect before the task runs."""
     own = set(inspect.signature(cls.__init__).parameters)
     assert set(cls.parameter_checks) & own - {"limits", "durable"} <= set(cls.template_fields)
 
 
-def test_reading_the_metadata_needs_neither_a_hook_nor_a_client() -> None:
+def test_provider_info_module_imports_no_airflow() -> None:
     source = Path(provider_info.__file__).read_text()
     assert "from airflow" not in source.replace("from airflow_provider_vectorize", "")

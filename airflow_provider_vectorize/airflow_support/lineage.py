@@ -1,4 +1,4 @@
-"""What a load tells Airflow of where data came from and went: hook lineage, asset events, OpenLineage."""
+"""Report the source and the index of a load to Airflow: hook lineage, asset events, OpenLineage."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collec
 
 from airflow_provider_vectorize import assets
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.rows.function_rows import is_spooled
-from airflow_provider_vectorize.storage.names import Location, visible
+from airflow_provider_vectorize.rows.function_rows import is_function_rows
+from airflow_provider_vectorize.storage.names import Location, printable
 
 log = logging.getLogger(__name__)
 
 
-class Read(NamedTuple):
-    """An object that was read.
+class ReadObject(NamedTuple):
+    """An object, or part of an object, that a load read.
 
-    :param location: where it is.
-    :param size: its bytes as stored, or those of the part that was read, where the store tells.
+    :param location: Location of the object.
+    :param size: Stored bytes of the object, or bytes of the part. ``None`` if the store does not report the size.
     """
 
     location: Location
@@ -29,65 +29,68 @@ class Read(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A load that ended well.
+class FinishedLoad:
+    """A load that succeeded.
 
-    :param account_id: of the index.
-    :param dimensions: of the index.
-    :param metric: of the index.
-    :param read: each object, or part of one, that was read.
-    :param dead_letters: the file of bad rows, where there were any.
-    :param receipt: what was acknowledged.
+    :param account_id: Account of the index.
+    :param dimensions: Dimensions of the index.
+    :param metric: Metric of the index.
+    :param read_objects: The objects that were read, in order.
+    :param dead_letter_file: Location of the dead-letter file, or ``None`` if no row was written to it.
+    :param receipt: The receipt of the load.
     """
 
     account_id: str
     dimensions: int
     metric: str
-    read: Sequence[Read]
-    dead_letters: Location | None
+    read_objects: Sequence[ReadObject]
+    dead_letter_file: Location | None
     receipt: Receipt
 
     @property
     def objects(self) -> Sequence[tuple[str, int | None]]:
-        """Name and size of each object, for people."""
-        return [(location.uri, size) for location, size in self.read]
+        """Return the URI and the size of each object, for messages."""
+        return [(location.uri, size) for location, size in self.read_objects]
 
     @property
-    def inputs(self) -> Sequence[Read]:
-        """The objects that others can see, too."""
-        return [one for one in self.read if not (one.location.is_local and is_spooled(one.location.key))]
+    def inputs(self) -> Sequence[ReadObject]:
+        """Return the objects that lineage reports: all but the temporary files of function rows."""
+        return [one for one in self.read_objects if not (one.location.is_local and is_function_rows(one.location.key))]
 
     @property
     def asset_uri(self) -> str:
-        """The index as an asset."""
+        """Return the URI of the index as an asset."""
         return assets.asset_uri(self.account_id, self.receipt.index_name)
 
 
-def collect(hook: Any, loaded: Loaded) -> None:
-    """Hook lineage: once for each object and the index. Airflow itself keeps the first hundred."""
+def report_to_collector(hook: Any, load: FinishedLoad) -> None:
+    """Report each object and the index once to Airflow's collector of hook lineage.
+
+    Airflow itself keeps only the first hundred.
+    """
     collector = get_hook_lineage_collector()
-    for uri in dict.fromkeys(one.location.asset_uri for one in loaded.inputs):
+    for uri in dict.fromkeys(one.location.asset_uri for one in load.inputs):
         try:
             collector.add_input_asset(context=hook, uri=uri)
-        except ValueError as error:  # Airflow takes assets of up to 1,500 characters
-            log.warning("Airflow takes no lineage of %s: %s", uri, error)
+        except ValueError as error:  # Airflow accepts asset URIs of at most 1,500 characters
+            log.warning("Skipped the lineage of %s, because Airflow does not accept its URI: %s", uri, error)
     collector.add_output_asset(
         context=hook,
         scheme=assets.SCHEME,
-        asset_kwargs={"account_id": loaded.account_id, "index_name": loaded.receipt.index_name},
+        asset_kwargs={"account_id": load.account_id, "index_name": load.receipt.index_name},
     )
 
 
-def tell_outlets(outlets: Sequence[Any], outlet_events: Any, loaded: Loaded) -> None:
-    """Put the whole receipt on the event of each outlet that is the loaded index."""
+def set_event_extras(outlets: Sequence[Any], outlet_events: Any, load: FinishedLoad) -> None:
+    """Attach the receipt to the event of each outlet that is the asset of the loaded index."""
     for outlet in outlets:
-        if getattr(outlet, "uri", None) == loaded.asset_uri:
-            outlet_events[outlet].extra = loaded.receipt.to_dict()
+        if getattr(outlet, "uri", None) == load.asset_uri:
+            outlet_events[outlet].extra = load.receipt.to_dict()
 
 
-def operator_lineage(loaded: Loaded) -> Any:
-    """OpenLineage: the objects with their sizes, and the index with its shape and the rows written."""
-    # Only who uses OpenLineage has it.
+def operator_lineage(load: FinishedLoad) -> Any:
+    """Return the OpenLineage facets: the objects with their sizes, and the index with its shape and written rows."""
+    # OpenLineage is an optional dependency.
     from airflow.providers.common.compat.openlineage.facet import (  # noqa: PLC0415
         OutputDataset,
         OutputStatisticsOutputDatasetFacet,
@@ -96,17 +99,17 @@ def operator_lineage(loaded: Loaded) -> Any:
     )
     from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
 
-    receipt = loaded.receipt
+    receipt = load.receipt
     values = SchemaDatasetFacetFields(
-        name="values", type=f"float32[{loaded.dimensions}]", description=f"metric {loaded.metric}"
+        name="values", type=f"float32[{load.dimensions}]", description=f"metric {load.metric}"
     )
     schema = SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(name="id", type="string"), values])
     statistics = OutputStatisticsOutputDatasetFacet(rowCount=receipt.vectors, size=receipt.bytes_sent)
     return OperatorLineage(
-        inputs=[_input(one) for one in loaded.inputs],
+        inputs=[_input_dataset(one) for one in load.inputs],
         outputs=[
             OutputDataset(
-                namespace=f"{assets.SCHEME}://{loaded.account_id}",
+                namespace=f"{assets.SCHEME}://{load.account_id}",
                 name=receipt.index_name,
                 facets={"schema": schema},
                 outputFacets={"outputStatistics": statistics},
@@ -115,15 +118,15 @@ def operator_lineage(loaded: Loaded) -> Any:
     )
 
 
-def _input(read: Read) -> Any:
+def _input_dataset(read_object: ReadObject) -> Any:
     from airflow.providers.common.compat.openlineage.facet import InputDataset  # noqa: PLC0415
     from openlineage.client.generated.input_statistics_input_dataset import (  # noqa: PLC0415
         InputStatisticsInputDatasetFacet,
     )
 
-    location = read.location
+    location = read_object.location
     return InputDataset(
         namespace="file" if location.is_local else f"{location.scheme}://{location.bucket}",
-        name=visible(location.key),
-        inputFacets={"inputStatistics": InputStatisticsInputDatasetFacet(size=read.size)},
+        name=printable(location.key),
+        inputFacets={"inputStatistics": InputStatisticsInputDatasetFacet(size=read_object.size)},
     )

@@ -1,4 +1,4 @@
-"""What Airflow's metrics are told of a load."""
+"""Report the progress of a load to Airflow's metrics."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from airflow_provider_vectorize.load.progress import Progress
 
 
 class LoadMetrics:
-    """Counts a load's vectors, rejected rows, bytes, requests and retries while it runs, in Airflow's metrics.
+    """Reports vectors, rejected rows, bytes, requests and retries to Airflow's metrics while a load runs.
 
-    ``vectorize.load.vectors``, ``.rejected``, ``.bytes_sent``, ``.requests`` and ``.retries`` are counters,
-    ``.share`` (0 to 1) and ``.waited`` (seconds lost to rate limits) gauges; each is tagged with the ``index``.
+    ``vectorize.load.vectors``, ``.rejected``, ``.bytes_sent``, ``.requests`` and ``.retries`` are counters.
+    ``.share`` (of the source, 0 to 1) and ``.waited`` (seconds lost to rate limits) are gauges. Each metric has the
+    tag ``index``.
 
-    :param index_name: the index.
+    :param index_name: Name of the index, for the tag.
     """
 
     def __init__(self, index_name: str) -> None:
         self._tags = {"index": index_name}
-        self._told: dict[str, int] = {}
+        self._reported: dict[str, int] = {}
 
     def __call__(self, progress: Progress) -> None:
-        """Tell what has come since the last call."""
+        """Report the difference from the last call."""
         receipt, before = progress.receipt, progress.before
         counts = {
             "vectors": receipt.vectors - before.vectors,
@@ -31,10 +32,10 @@ class LoadMetrics:
             "retries": progress.retries,
         }
         for name, count in counts.items():
-            new = count - self._told.get(name, 0)
-            if new:
-                Stats.incr(f"vectorize.load.{name}", new, tags=self._tags)
-        self._told = counts
+            increase = count - self._reported.get(name, 0)
+            if increase:
+                Stats.incr(f"vectorize.load.{name}", increase, tags=self._tags)
+        self._reported = counts
         Stats.gauge("vectorize.load.waited", progress.waited, tags=self._tags)
         if progress.share is not None:
             Stats.gauge("vectorize.load.share", progress.share, tags=self._tags)

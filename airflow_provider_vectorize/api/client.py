@@ -1,4 +1,4 @@
-"""The Vectorize HTTP API: one method an endpoint."""
+"""Client for the HTTP API of Vectorize, with one method for each endpoint."""
 
 from __future__ import annotations
 
@@ -13,47 +13,49 @@ from airflow_provider_vectorize.api import arguments, models
 from airflow_provider_vectorize.api.answers import result_as
 from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.filters import explain_no_match
-from airflow_provider_vectorize.api.indexes import IndexEndpoints, settles
+from airflow_provider_vectorize.api.indexes import IndexEndpoints, settle_afterwards
 from airflow_provider_vectorize.api.late import Change
-from airflow_provider_vectorize.api.listing import every_id
+from airflow_provider_vectorize.api.listing import list_all_ids
 from airflow_provider_vectorize.api.markers import marker_id
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.api.transport import Body
-from airflow_provider_vectorize.errors import (
-    ApiError,
-    CursorExpiredError,
-)
+from airflow_provider_vectorize.errors import ApiError, CursorExpiredError
 
 NDJSON = "application/x-ndjson"
 
 
 class VectorizeClient(IndexEndpoints):
-    """Talks to Vectorize: one method an endpoint. The parameters are those of :class:`~.transport.Transport`."""
+    """Send requests to Vectorize, with one method for each endpoint.
+
+    The parameters are those of :class:`~.transport.Transport`.
+    """
 
     def __init__(self, credentials: Credentials, **options: Any) -> None:
         super().__init__(credentials, **options)
-        #: Names this client in its mutations. Two of them with one name were written by one process, in order.
+        #: Identifies this client in its mutations. ``begun`` and ``acknowledged`` order the mutations of one writer.
         self.writer = uuid4().hex
-        self._counter = itertools.count(1)  # of beginnings and acknowledgements; its next() is atomic
+        # Counts the starts and acknowledgements of writes. Threads may share it because next() is atomic.
+        self._counter = itertools.count(1)
 
     # ---------------------------------------------------------------- vectors
 
-    @settles
+    @settle_afterwards
     def insert(
         self, name: str, body: bytes | Body, *, unparsable_behavior: models.UnparsableBehavior = "error"
     ) -> models.Mutation:
-        """Insert one batch of ndjson. A vector whose id is taken is silently left as it is.
+        """Insert one batch of ndjson. Vectorize silently skips vectors whose id already exists.
 
-        :param body: at most 5,000 lines and 100 MB.
-        :param unparsable_behavior: ``discard`` drops lines that do not parse, and says nothing of them.
+        :param body: At most 5,000 lines and 100 MB.
+        :param unparsable_behavior: ``error`` (default) refuses the batch if a line cannot be parsed. ``discard``
+            silently drops such lines.
         """
         return self.write("insert", name, body, unparsable_behavior=unparsable_behavior)
 
-    @settles
+    @settle_afterwards
     def upsert(
         self, name: str, body: bytes | Body, *, unparsable_behavior: models.UnparsableBehavior = "error"
     ) -> models.Mutation:
-        """Insert or replace one batch of ndjson; the parameters are those of :meth:`insert`."""
+        """Insert one batch of ndjson, and overwrite vectors that exist. The parameters are those of :meth:`insert`."""
         return self.write("upsert", name, body, unparsable_behavior=unparsable_behavior)
 
     def write(
@@ -65,9 +67,13 @@ class VectorizeClient(IndexEndpoints):
         unparsable_behavior: models.UnparsableBehavior = "error",
         ids: Sequence[str | None] | None = None,
     ) -> models.Mutation:
-        """Insert or upsert, by name. Call ``late.settle()`` after the last one.
+        """Insert or upsert one batch without waiting for late requests at the end.
 
-        :param ids: Ids of the vectors. A request waits for late ones that share an id with it; without ids, for all.
+        Call ``late.settle()`` after the last write.
+
+        :param operation: ``insert`` or ``upsert``.
+        :param ids: Ids of the vectors. The write first waits while an abandoned request that shares an id can still be
+            carried out. Without ids, it waits for all abandoned requests to this index.
         """
         params = {"unparsable-behavior": unparsable_behavior}
         return self._write(operation, name, f"/{operation}", body, ids, params=params, content_type=NDJSON)
@@ -84,18 +90,25 @@ class VectorizeClient(IndexEndpoints):
         return_values: bool = False,
         return_metadata: models.ReturnMetadata = "none",
     ) -> models.QueryResult:
-        """The vectors nearest to a vector, or to the one with an id. What is checked here costs no request.
+        """Return the vectors that are nearest to a vector, which is given by its values or its id.
 
-        If a filter matches nothing because a property has no metadata index, a warning is logged, at the cost of one
-        more request.
+        Invalid arguments are found before the request is sent. If a query with a filter has no matches, one more
+        request checks whether a metadata index is missing, and the client logs a warning if so.
 
-        :param filter: conditions on properties that have a metadata index, such as ``{"year": {"$gte": 2020}}``; an
-            empty dict is the same as ``None``.
-        :raises ConfigError: neither or both of ``vector`` and ``vector_id``.
-        :raises InvalidQueryError: topK over the limit, a filter that Vectorize does not take, or a vector that is
-            not made of finite numbers.
+        :param vector: Values of the vector. Give either ``vector`` or ``vector_id``.
+        :param vector_id: Id of a vector in the index.
+        :param top_k: Maximum number of matches. Default: 5. At most 100, or 50 with ``return_values`` or
+            ``return_metadata="all"``.
+        :param namespace: Return only matches in this namespace.
+        :param filter: Conditions on properties that have a metadata index, such as ``{"year": {"$gte": 2020}}``. An
+            empty dict has the same meaning as ``None``.
+        :param return_values: Whether to return the values of the matches.
+        :param return_metadata: Metadata to return: ``none``, ``indexed`` (properties with a metadata index) or ``all``.
+        :raises ConfigError: Neither or both of ``vector`` and ``vector_id`` are given.
+        :raises InvalidQueryError: ``top_k`` is out of range, the filter is not valid, or the vector is not a list of
+            finite numbers.
         """
-        body = arguments.query(
+        body = arguments.query_body(
             self.limits,
             vector=vector,
             vector_id=vector_id,
@@ -105,78 +118,86 @@ class VectorizeClient(IndexEndpoints):
             return_values=return_values,
             return_metadata=return_metadata,
         )
-        found = result_as(models.QueryResult, self.send("POST", self._at(name, "/query"), body))
-        if not found.matches and filter:
-            once = copy.copy(self)
-            once.retry = RetryPolicy(total=0)  # an explanation is worth one attempt
-            explain_no_match(name, filter, once.list_metadata_indexes)
-        return found
+        result = result_as(models.QueryResult, self.send("POST", self._index_path(name, "/query"), body))
+        if not result.matches and filter:
+            client_without_retries = copy.copy(self)  # A failed explanation must not delay the result.
+            client_without_retries.retry = RetryPolicy(total=0)
+            explain_no_match(name, filter, client_without_retries.list_metadata_indexes)
+        return result
 
     def get_by_ids(self, name: str, ids: Iterable[str]) -> list[models.Vector]:
-        """The vectors with these ids, 20 a request. Ids that are not there are simply absent."""
-        found: list[models.Vector] = []
-        for part in arguments.parts(ids, self.limits.ids_per_get):
-            found += result_as(list[models.Vector], self.send("POST", self._at(name, "/get_by_ids"), {"ids": part}))
-        return found
+        """Return the vectors with these ids, with up to 20 ids in each request. Ids that do not exist are left out."""
+        vectors: list[models.Vector] = []
+        for batch in arguments.split_ids(ids, self.limits.ids_per_get):
+            answer = self.send("POST", self._index_path(name, "/get_by_ids"), {"ids": batch})
+            vectors += result_as(list[models.Vector], answer)
+        return vectors
 
-    @settles
+    @settle_afterwards
     def delete_by_ids(self, name: str, ids: Iterable[str]) -> list[models.Mutation]:
-        """Delete the vectors with these ids, 100 a request. Ids that are not there do not matter.
+        """Delete the vectors with these ids, with up to 100 ids in each request. Ids that do not exist are ignored.
 
-        :return: one mutation a request, in order.
+        :return: One mutation for each request, in order.
         """
-        return [self.delete_page(name, part) for part in arguments.parts(ids, self.limits.ids_per_delete)]
+        return [self.delete_page(name, batch) for batch in arguments.split_ids(ids, self.limits.ids_per_delete)]
 
     def delete_page(self, name: str, ids: Sequence[str]) -> models.Mutation:
-        """Delete the vectors with these ids in one request. Call ``late.settle()`` after the last one.
+        """Delete the vectors with these ids in one request, without waiting for late requests at the end.
 
-        :param ids: at most 100.
+        Call ``late.settle()`` after the last request.
+
+        :param ids: At most 100 ids.
         """
         return self._write("delete", name, "/delete_by_ids", {"ids": ids}, ids)
 
     def send_marker(self, name: str) -> models.Mutation:
-        """Delete an id that no vector has. Its mutation stands behind all that was acknowledged before."""
+        """Delete an id that no vector has. Its mutation comes after all writes that were acknowledged before."""
         return self._send_write("delete", name, "/delete_by_ids", {"ids": [marker_id()]})
 
     def list_page(self, name: str, *, count: int | None = None, cursor: str | None = None) -> models.ListPage:
-        """One page of the ids of an index.
+        """Return one page of the ids of an index.
 
-        :raises CursorExpiredError: the cursor is no longer good.
+        :param count: Number of ids. Default and maximum: 1,000.
+        :param cursor: ``next_cursor`` of the page before. Default: the first page.
+        :raises CursorExpiredError: The cursor has expired.
         """
         params = {"count": str(count or self.limits.list_page)} | ({"cursor": cursor} if cursor else {})
         try:
-            return result_as(models.ListPage, self.send("GET", self._at(name, "/list"), params=params))
+            return result_as(models.ListPage, self.send("GET", self._index_path(name, "/list"), params=params))
         except ApiError as error:
             if cursor and error.status in (400, 410) and "cursor" in error.api_message.lower():
                 raise CursorExpiredError(error.message, **error.facts) from error
             raise
 
     def list_vectors(self, name: str) -> Iterator[str]:
-        """All ids of an index, each once, page by page, see :func:`~.listing.every_id`.
+        """Yield each id of an index once. See :func:`~.listing.list_all_ids`.
 
-        :raises CursorExpiredError: a listing that started over came no further than the one before.
+        :raises CursorExpiredError: The cursor expired again after the listing had started over without any new id.
         """
-        return every_id(name, lambda cursor: self.list_page(name, cursor=cursor))
+        return list_all_ids(name, lambda cursor: self.list_page(name, cursor=cursor))
 
     # ---------------------------------------------------------------- metadata indexes
 
-    @settles
+    @settle_afterwards
     def create_metadata_index(
         self, name: str, property_name: str, index_type: models.MetadataIndexType
     ) -> models.Mutation:
-        """Make a property filterable, for vectors written after the index is visible. Once more is no error."""
-        body = arguments.metadata_index(property_name, index_type)
+        """Create a metadata index, which succeeds even if it exists.
+
+        It covers only vectors that are written after it has become visible.
+        """
+        body = arguments.metadata_index_body(property_name, index_type)
         return self._write("create_metadata_index", name, "/metadata_index/create", body)
 
-    @settles
+    @settle_afterwards
     def delete_metadata_index(self, name: str, property_name: str) -> models.Mutation:
-        """Stop filtering by a property."""
+        """Delete the metadata index on a property."""
         body = {"propertyName": parameters.text("property_name", property_name)}
         return self._write("delete_metadata_index", name, "/metadata_index/delete", body)
 
     def list_metadata_indexes(self, name: str) -> list[models.MetadataIndex]:
-        """The metadata indexes of an index. Eventually consistent."""
-        answer = self.send("GET", self._at(name, "/metadata_index/list"))
+        """Return the metadata indexes of an index. The list is eventually consistent."""
+        answer = self.send("GET", self._index_path(name, "/metadata_index/list"))
         return result_as(models.MetadataIndexes, answer).metadata_indexes
 
     def _write(
@@ -188,7 +209,7 @@ class VectorizeClient(IndexEndpoints):
         ids: Sequence[str | None] | None = None,
         **options: Any,
     ) -> models.Mutation:
-        """Send a write. The incarnation of the index is read before the first one, so that the mutation names it."""
+        """Send a write. Reads the incarnation of the index first, if unknown, because the mutation contains it."""
         self.created_on(name)
         return self._send_write(operation, name, path, body, change=Change(name, ids), **options)
 
@@ -196,7 +217,7 @@ class VectorizeClient(IndexEndpoints):
         self, operation: str, name: str, path: str, body: Mapping[str, Any] | bytes | Body, **options: Any
     ) -> models.Mutation:
         begun = next(self._counter)
-        answer = self.send("POST", self._at(name, path), body, write=True, **options)
+        answer = self.send("POST", self._index_path(name, path), body, write=True, **options)
         return models.Mutation(
             operation=operation,
             index_name=name,

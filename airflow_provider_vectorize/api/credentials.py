@@ -1,4 +1,4 @@
-"""Who is asking, and where. The secret lives here and in the request's header, nowhere else."""
+"""Account, secret and API address of a client. The secret is kept only here and in the headers of requests."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from requests.auth import AuthBase
 from airflow_provider_vectorize.errors import ConfigError
 
 BASE_URL = "https://api.cloudflare.com/client/v4"
-#: A shorter secret is none, and would take letters out of words.
-LEAST_REDACTED = 8
+#: Minimum length of a secret that is redacted. Redacting a shorter one would remove parts of ordinary words.
+MIN_REDACTED_CHARACTERS = 8
 _ACCOUNT_ID = re.compile(r"[0-9a-fA-F]{32}")
 _EMAIL = re.compile(r"[^@\s/%]+@[^@\s/%]+\.[^@\s/%]+")
 _TOKEN = re.compile(r"(cf[a-z]*_|v1\.0-)[\w-]{8,}|(?=.*\d)(?=.*[A-Z])(?=.*[a-z])[\w-]{30,}|[0-9a-f]{37}")
-#: A longer text in the field of the account id may be a secret, and is not shown.
-LONGEST_SHOWN = 20
+#: Maximum length of a wrong account id that messages show. A longer text may be a secret.
+MAX_SHOWN_CHARACTERS = 20
 
 
 @dataclass(frozen=True)
 class Credentials(AuthBase):
-    """Account and secret. As a ``requests`` auth it also keeps a ``.netrc`` from replacing the header.
+    """Account, secret and API address.
 
-    :param account_id: 32 hexadecimal digits.
-    :param secret: an API token or, with an e-mail, the Global API key. Its length is nobody's business:
-        Cloudflare has changed it.
-    :param email: given with a Global API key only.
-    :param base_url: the API's address; a slash at its end does not matter.
-    :param origin: where they come from, for error messages.
-    :raises ConfigError: one sentence that says what to correct.
+    This is an ``AuthBase`` of ``requests``, so that a ``.netrc`` file cannot replace the header.
+
+    :param account_id: Account id, 32 hexadecimal digits.
+    :param secret: API token, or the Global API key if ``email`` is given. The length is not validated, because
+        Cloudflare has changed it before.
+    :param email: E-mail address of the owner of the Global API key. Default: none.
+    :param base_url: Address of the API. A trailing slash is ignored.
+    :param origin: Origin of the values, such as ``the connection "x"``, for error messages.
+    :raises ConfigError: A value is missing or malformed. The message contains no secret.
     """
 
     account_id: str
@@ -51,27 +53,27 @@ class Credentials(AuthBase):
         host = self.base_url.partition("://")[2].partition("/")[0]
         if _looks_like_token(host) or _ACCOUNT_ID.fullmatch(host):
             raise ConfigError(
-                f'The field "API base URL" (host) of {self.origin} seems to hold a token or an account id: '
-                "leave it empty for Cloudflare's own API."
+                f'The field "API base URL" (host) of {self.origin} seems to hold a token or an account id. '
+                "Leave it empty for Cloudflare's own API."
             )
         try:
             parts = urlsplit(self.base_url)
             well_formed = bool(parts.scheme in ("http", "https") and parts.hostname) and parts.port != 0
-        except ValueError:  # a port that is no number, a bracket without its twin
+        except ValueError:  # The port is not a number, or a bracket is not closed.
             parts, well_formed = urlsplit(""), False
         if parts.username or parts.password:
-            raise ConfigError(f"The API base URL in {self.origin} must not hold a user or a password.")
+            raise ConfigError(f"The API base URL in {self.origin} must not contain a user or a password.")
         if not well_formed or parts.query or parts.fragment or any(char.isspace() for char in self.base_url):
-            raise ConfigError(f"The API base URL in {self.origin} has to look like {BASE_URL}.")
+            raise ConfigError(f"The API base URL in {self.origin} must look like {BASE_URL}.")
 
     @property
     def account_url(self) -> str:
-        """Everything of the account's Vectorize begins with this."""
+        """Base URL of all endpoints of Vectorize for the account."""
         return f"{self.base_url}/accounts/{self.account_id}/vectorize/v2"
 
     def redact(self, text: str) -> str:
-        """Remove the secret from a text that somebody else wrote."""
-        return text.replace(self.secret, "…") if len(self.secret) >= LEAST_REDACTED else text
+        """Remove the secret from a text that comes from a server."""
+        return text.replace(self.secret, "…") if len(self.secret) >= MIN_REDACTED_CHARACTERS else text
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         if self.email:
@@ -86,63 +88,63 @@ def _looks_like_token(text: str) -> bool:
     return bool(_TOKEN.fullmatch(text))
 
 
-def _login_fault(found: Credentials) -> str:
-    """Return what is wrong with the e-mail, which only a Global API key needs."""
-    email, origin = found.email, found.origin
+def _login_fault(credentials: Credentials) -> str:
+    """Return what is wrong with the e-mail address, which only a Global API key needs, or an empty text."""
+    email, origin = credentials.email, credentials.origin
     if not email or ("@" in email and all(32 < ord(char) < 127 for char in email)):
         return ""
-    if not found.secret:
+    if not credentials.secret:
         return (
-            f'There is no API token in {origin}, and the field "E-mail" (login) holds no e-mail address. '
+            f'There is no API token in {origin}, and the field "E-mail" (login) does not hold an e-mail address. '
             'If it holds the token, move it into the field "API token" (password).'
         )
-    if _EMAIL.fullmatch(found.secret):
+    if _EMAIL.fullmatch(credentials.secret):
         return (
-            f'The fields "E-mail" (login) and "API token" (password) of {origin} seem to be swapped: '
-            "the second holds an e-mail address."
+            f'The fields "E-mail" (login) and "API token" (password) of {origin} seem to be swapped. '
+            "The second field holds an e-mail address."
         )
     return (
-        f"The login of {origin} is no e-mail address: leave it empty for an API token. "
-        "Only a Global API key needs the e-mail of its owner."
+        f"The login of {origin} is not an e-mail address. Leave it empty for an API token. "
+        "Only a Global API key needs the e-mail address of its owner."
     )
 
 
-def _secret_fault(found: Credentials) -> str:
-    secret, account_id, origin = found.secret, found.account_id, found.origin
+def _secret_fault(credentials: Credentials) -> str:
+    secret, account_id, origin = credentials.secret, credentials.account_id, credentials.origin
     if not secret:
-        what = "Global API key" if found.email else "API token"
-        moved = ' The field "Account ID" seems to hold it.' if _looks_like_token(account_id) else ""
-        return f'There is no {what} in {origin}: put it into the field "API token" (password).{moved}'
+        kind = "Global API key" if credentials.email else "API token"
+        hint = ' The field "Account ID" seems to hold it.' if _looks_like_token(account_id) else ""
+        return f'There is no {kind} in {origin}. Put it into the field "API token" (password).{hint}'
     if _EMAIL.fullmatch(secret):
         return (
-            f'The field "API token" (password) of {origin} holds an e-mail address: the token belongs there. '
-            'An e-mail address belongs into the field "E-mail" (login), and only with a Global API key.'
+            f'The field "API token" (password) of {origin} holds an e-mail address instead of the token. '
+            'An e-mail address belongs in the field "E-mail" (login), and only with a Global API key.'
         )
     if any(not 32 < ord(char) < 127 for char in secret):
-        return f"The API token in {origin} has spaces or characters that no token has: paste it again."
+        return f"The API token in {origin} has spaces or characters that a token cannot have. Paste it again."
     if _ACCOUNT_ID.fullmatch(secret) and (secret == account_id or not _ACCOUNT_ID.fullmatch(account_id)):
-        swapped = ' It and the field "Account ID" seem to be swapped.' if _looks_like_token(account_id) else ""
-        return f'The field "API token" (password) of {origin} seems to hold an account id.{swapped}'
+        hint = ' It and the field "Account ID" seem to be swapped.' if _looks_like_token(account_id) else ""
+        return f'The field "API token" (password) of {origin} seems to hold an account id.{hint}'
     return ""
 
 
-def _account_fault(found: Credentials) -> str:
-    account_id, origin = found.account_id, found.origin
+def _account_fault(credentials: Credentials) -> str:
+    account_id, origin = credentials.account_id, credentials.origin
     if not account_id:
         return (
-            f"There is no account id in {origin}: put the 32 characters that the dashboard's address "
-            'begins with (dash.cloudflare.com/<account id>) into the field "Account ID".'
+            f"There is no account id in {origin}. Copy the 32 characters after dash.cloudflare.com/ from the "
+            'address of the dashboard into the field "Account ID".'
         )
     if _ACCOUNT_ID.fullmatch(account_id):
         return ""
-    if len(account_id) <= LONGEST_SHOWN and account_id.isprintable() and account_id != found.secret:
+    if len(account_id) <= MAX_SHOWN_CHARACTERS and account_id.isprintable() and account_id != credentials.secret:
         return f"The account id {account_id!r} in {origin} is not 32 hexadecimal digits."
-    if account_id == found.secret or _looks_like_token(account_id):
+    if account_id == credentials.secret or _looks_like_token(account_id):
         kind = "It seems to be an API token."
     elif _EMAIL.fullmatch(account_id):
         kind = "It is an e-mail address."
     elif "/" in account_id:
-        kind = "Of an address in the dashboard, only the 32 characters after dash.cloudflare.com/ belong there."
+        kind = "Enter only the 32 characters after dash.cloudflare.com/ of the address."
     else:
         kind = f"It has {len(account_id)} characters."
     return f"The account id in {origin} is not 32 hexadecimal digits. {kind}"

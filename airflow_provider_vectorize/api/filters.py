@@ -1,4 +1,4 @@
-"""Metadata filters: whether Vectorize takes one, and why one matches nothing."""
+"""Check metadata filters, and explain why a filter matches nothing."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from airflow_provider_vectorize.errors import ApiError, InvalidQueryError
 
 log = logging.getLogger(__name__)
 
-#: The operators of Vectorize (docs, "Metadata filtering").
+#: Operators that Vectorize supports (docs, "Metadata filtering").
 OPERATORS = ("$eq", "$ne", "$in", "$nin", "$lt", "$lte", "$gt", "$gte")
-_LISTS = ("$in", "$nin")
+_LIST_OPERATORS = ("$in", "$nin")
 _EXAMPLE = '{"year": {"$gte": 2020}, "lang": "en"}'
 
 
 def check_filter(filter_: Any, limits: Limits) -> None:
-    """Check what Vectorize would refuse anyway, or would silently read as something else.
+    """Raise if Vectorize would refuse a filter, or would silently interpret it in another way.
 
-    :raises InvalidQueryError: The filter is not one.
+    :raises InvalidQueryError: The filter is not valid.
     """
     if not isinstance(filter_, Mapping):
         raise InvalidQueryError(f"A filter is a dict such as {_EXAMPLE}, not {type(filter_).__name__}.")
@@ -35,7 +35,7 @@ def check_filter(filter_: Any, limits: Limits) -> None:
 
 
 def filter_properties(filter_: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return the properties that a checked filter names. Nested ones are dotted, as metadata indexes name them."""
+    """Return the properties in a checked filter. Nested properties are dotted, as in the names of metadata indexes."""
     names: list[str] = []
     for key, value in filter_.items():
         nested = isinstance(value, Mapping) and not any(inner.startswith("$") for inner in value)
@@ -46,9 +46,12 @@ def filter_properties(filter_: Mapping[str, Any], prefix: str = "") -> list[str]
 def explain_no_match(
     index_name: str, filter_: Mapping[str, Any], list_metadata_indexes: Callable[[str], list[MetadataIndex]]
 ) -> None:
-    """Log a warning if a filter matches nothing because a property has no metadata index. Never fails."""
+    """Log a warning if a filter matches nothing because a property has no metadata index.
+
+    :param list_metadata_indexes: Returns the metadata indexes of the index. An :class:`ApiError` is logged, not raised.
+    """
     try:
-        existing = [one.property_name for one in list_metadata_indexes(index_name)]
+        existing = [metadata_index.property_name for metadata_index in list_metadata_indexes(index_name)]
     except ApiError as error:
         log.info('Query on index "%s" has no matches. Its metadata indexes could not be read: %s', index_name, error)
         return
@@ -57,7 +60,7 @@ def explain_no_match(
         log.warning(
             'Query on index "%s" has no matches. The filter matches nothing because no metadata index exists on %s '
             "(existing ones: %s). Create the metadata index, wait until it is visible, and write the vectors again: it "
-            "covers only vectors that are written afterwards.",
+            "covers only vectors that are written after it has become visible.",
             index_name,
             ", ".join(f'"{name}"' for name in missing),
             ", ".join(existing) or "none",
@@ -91,7 +94,7 @@ def _bad_key(key: object) -> str:
         )
     if key in OPERATORS:
         return f"The operator {key} stands in place of a property. Write {{property: {{{key!r}: value}}}}."
-    return f'{key!r} cannot be a key of a filter: keys must be non-empty text, without " and without a leading $.'
+    return f'{key!r} cannot be a key of a filter. Keys must be non-empty text, without " and without a leading $.'
 
 
 def _check_object(name: str, value: Mapping[str, Any], limits: Limits) -> None:
@@ -102,11 +105,12 @@ def _check_object(name: str, value: Mapping[str, Any], limits: Limits) -> None:
         for operator, operand in value.items():
             _check_operator(name, operator, operand)
         return
-    bare = next((key for key in keys if f"${key.lower()}" in OPERATORS), None)
-    if bare is not None:
+    operator_without_dollar = next((key for key in keys if f"${key.lower()}" in OPERATORS), None)
+    if operator_without_dollar is not None:
         raise InvalidQueryError(
-            f'"{bare}" in the filter on "{name}" is not an operator: write "${bare.lower()}". If it is the name of a '
-            f'nested property, write "{name}.{bare}" as the key.'
+            f'"{operator_without_dollar}" in the filter on "{name}" is not an operator. Write '
+            f'"${operator_without_dollar.lower()}". If it is the name of a nested property, write '
+            f'"{name}.{operator_without_dollar}" as the key.'
         )
     _check_properties(value, f"{name}.", limits)
 
@@ -114,17 +118,17 @@ def _check_object(name: str, value: Mapping[str, Any], limits: Limits) -> None:
 def _check_operator(name: str, operator: Any, operand: Any) -> None:
     if operator not in OPERATORS:
         raise InvalidQueryError(
-            f'The filter on "{name}" has the unknown operator {operator!r}. Vectorize has {", ".join(OPERATORS)}.'
+            f'The filter on "{name}" has the unknown operator {operator!r}. Vectorize supports {", ".join(OPERATORS)}.'
         )
-    if operator in _LISTS:
+    if operator in _LIST_OPERATORS:
         if not isinstance(operand, (list, tuple)) or not operand:
             raise InvalidQueryError(f'{operator} in the filter on "{name}" needs a non-empty list of values.')
         operands = list(operand)
     else:
         operands = [operand]
-    for one in operands:
-        if isinstance(one, (list, tuple, set, Mapping)):
+    for operand_value in operands:
+        if isinstance(operand_value, (list, tuple, set, Mapping)):
             raise InvalidQueryError(
-                f'{operator} in the filter on "{name}" compares with a string, a number, a boolean or null, not with '
-                f"{type(one).__name__}."
+                f'{operator} in the filter on "{name}" requires a string, a number, a boolean or null, not a '
+                f"{type(operand_value).__name__}."
             )

@@ -1,4 +1,4 @@
-"""The endpoints of indexes, and which incarnation of an index a client writes to."""
+"""Endpoints for indexes. Also keeps track of the incarnations of indexes."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ from airflow_provider_vectorize.errors import (
     VectorizeError,
 )
 
-#: Servers' clocks are taken to agree this well; ``Date`` has whole seconds besides.
-CLOCKS_AGREE = timedelta(seconds=2)
+#: Assumed maximum difference between the clocks of Cloudflare's servers, including the rounding of ``Date``.
+CLOCK_TOLERANCE = timedelta(seconds=2)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Client = TypeVar("Client", bound=Transport)
 
 
-def settles(method: Callable[Concatenate[Client, P], T]) -> Callable[Concatenate[Client, P], T]:
-    """Let a method return, or fail, only when none of its requests can be carried out any more."""
+def settle_afterwards(method: Callable[Concatenate[Client, P], T]) -> Callable[Concatenate[Client, P], T]:
+    """Make a method wait, before it returns or fails, until none of its abandoned requests can be carried out."""
 
     @wraps(method)
-    def settled(self: Client, /, *args: P.args, **options: P.kwargs) -> T:
+    def wrapper(self: Client, /, *args: P.args, **options: P.kwargs) -> T:
         try:
             with self.late.settling():
                 return method(self, *args, **options)
         except StoppedError:
-            raise VectorizeError(f"{method.__name__} was stopped. Its request may still be carried out.") from None
+            raise VectorizeError(f"{method.__name__} was stopped. Vectorize may still carry out its request.") from None
 
-    return settled
+    return wrapper
 
 
 class IndexEndpoints(Transport):
-    """One method for each endpoint of indexes. The parameters are those of :class:`~.transport.Transport`."""
+    """Send requests that concern whole indexes. The parameters are those of :class:`~.transport.Transport`."""
 
     def __init__(self, credentials: Credentials, **options: Any) -> None:
         super().__init__(credentials, **options)
         self._created_on: dict[str, datetime | None] = {}
 
     def list_indexes(self) -> list[models.Index]:
-        """The indexes of the account."""
+        """Return the indexes of the account."""
         return result_as(list[models.Index], self.send("GET", "/indexes"))
 
-    @settles
+    @settle_afterwards
     def create_index(
         self,
         name: str,
@@ -63,33 +63,37 @@ class IndexEndpoints(Transport):
         preset: str | None = None,
         description: str | None = None,
     ) -> models.Index:
-        """Create an index, from a preset or from dimensions and a metric.
+        """Create an index from a preset or from dimensions and a metric.
 
-        Where the answer to an attempt is lost, the next one finds the index there: if it is as wanted and was
-        created meanwhile, it is this call's.
+        If the answer to an attempt is lost, the next attempt finds that the index exists. The call succeeds if that
+        index matches and was created during the call.
 
-        :raises IndexExistsError: there is one of that name.
-        :raises ConfigError: neither or both ways were given.
+        :param dimensions: Number of dimensions, 32 to 1,536.
+        :param metric: ``cosine``, ``euclidean`` or ``dot-product``.
+        :param preset: Name of an embedding model, which determines dimensions and metric.
+        :param description: Description of the index. Default: none.
+        :raises IndexExistsError: An index with this name already exists.
+        :raises ConfigError: The shape is not given by either a preset or dimensions and a metric.
         """
-        dimensions = arguments.dimensions_given(dimensions)
-        body = arguments.new_index(
+        dimensions = arguments.check_dimensions(dimensions)
+        body = arguments.index_body(
             self.limits, name, dimensions=dimensions, metric=metric, preset=preset, description=description
         )
         change = Change(name)
         self.late.wait_for(change)
-        begun = self.clock.now()
+        started = self.clock.now()
         self._created_on.pop(name, None)
         try:
             return result_as(models.Index, self.send("POST", "/indexes", body, change=change))
         except IndexExistsError as error:
             if not error.maybe_done:
                 raise
-            answer = self.send("GET", self._at(name))
+            answer = self.send("GET", self._index_path(name))
             index = result_as(models.Index, answer)
-            lasted = timedelta(seconds=self.clock.now() - begun) + CLOCKS_AGREE
-            if not answer.date or not index.created_on or index.created_on < answer.date - lasted:
+            longest_age = timedelta(seconds=self.clock.now() - started) + CLOCK_TOLERANCE
+            if not answer.date or not index.created_on or index.created_on < answer.date - longest_age:
                 raise
-            if arguments.difference(index, dimensions, metric, preset):
+            if arguments.shape_mismatch(index, dimensions, metric, preset):
                 raise
             return index
 
@@ -102,62 +106,63 @@ class IndexEndpoints(Transport):
         preset: str | None = None,
         description: str | None = None,
     ) -> tuple[models.Index, bool]:
-        """Create an index unless one that agrees is there.
+        """Create an index unless a matching index already exists.
 
-        Of a preset only the dimensions are compared: Cloudflare does not publish its presets' metrics.
+        With a preset, only the dimensions are compared, because Cloudflare does not publish the metrics of presets.
+        The parameters are those of :meth:`create_index`.
 
-        :return: the index, and whether it was created.
-        :raises InvalidIndexConfigError: the one that is there has other dimensions or another metric.
+        :return: The index, and whether it was created.
+        :raises InvalidIndexConfigError: The existing index has other dimensions or another metric.
         """
-        dimensions = arguments.dimensions_given(dimensions)
+        dimensions = arguments.check_dimensions(dimensions)
         try:
             return self.create_index(
                 name, dimensions=dimensions, metric=metric, preset=preset, description=description
             ), True
         except IndexExistsError as error:
             index = self.get_index(name)
-            difference = arguments.difference(index, dimensions, metric, preset)
-            if difference:
+            mismatch = arguments.shape_mismatch(index, dimensions, metric, preset)
+            if mismatch:
                 raise InvalidIndexConfigError(
-                    f'Index "{name}" is there already, with {index.config.dimensions} dimensions and the metric '
-                    f"{index.config.metric}, {difference}.",
+                    f'Index "{name}" already exists with {index.config.dimensions} dimensions and the metric '
+                    f"{index.config.metric}. {mismatch}",
                     **error.facts,
                 ) from error
             return index, False
 
     def get_index(self, name: str) -> models.Index:
-        """One index."""
-        index = result_as(models.Index, self.send("GET", self._at(name)))
+        """Return an index."""
+        index = result_as(models.Index, self.send("GET", self._index_path(name)))
         self._created_on[name] = index.created_on
         return index
 
-    @settles
+    @settle_afterwards
     def delete_index(self, name: str) -> None:
         """Delete an index and all its vectors.
 
-        :raises IndexNotFoundError: there is none of that name.
+        :raises IndexNotFoundError: No index has this name.
         """
         self._created_on.pop(name, None)
         try:
-            self.send("DELETE", self._at(name), change=Change(name))
+            self.send("DELETE", self._index_path(name), change=Change(name))
         except IndexNotFoundError as error:
-            if not error.maybe_done:  # else an attempt whose answer was lost has deleted it
+            if not error.maybe_done:  # Otherwise, an earlier attempt whose answer was lost has deleted the index.
                 raise
 
     def get_index_info(self, name: str) -> models.IndexInfo:
-        """Dimensions, number of vectors and watermark of an index."""
-        answer = self.send("GET", self._at(name, "/info"))
+        """Return the dimensions, the number of vectors and the watermark of an index."""
+        answer = self.send("GET", self._index_path(name, "/info"))
         return result_as(models.IndexInfo, answer).model_copy(update={"answered_at": answer.date})
 
     def created_on(self, name: str) -> datetime | None:
-        """Return when this incarnation of an index was created: one request for each index and client."""
+        """Return when the current incarnation of an index was created. Sends a request only if this is unknown."""
         if name not in self._created_on:
             self.get_index(name)
         return self._created_on.get(name)
 
     def known_incarnation(self, name: str) -> datetime | None:
-        """Return when this incarnation of an index was created, if this client has read it. Sends no request."""
+        """Return when the current incarnation of an index was created, if the client knows it. Sends no request."""
         return self._created_on.get(name)
 
-    def _at(self, name: str, rest: str = "") -> str:
-        return f"/indexes/{arguments.index_name(self.limits, name)}{rest}"
+    def _index_path(self, name: str, endpoint: str = "") -> str:
+        return f"/indexes/{arguments.check_index_name(self.limits, name)}{endpoint}"

@@ -1,9 +1,9 @@
-"""Writes that were given up and may still be carried out: the next write of the same vectors has to wait.
+"""Keep track of abandoned requests, so that later writes of the same vectors wait for them.
 
-An attempt without an answer (a timeout, a status of 5xx, a connection that was cut after the whole request had been
-sent) may be waiting somewhere in Cloudflare. Its retry is acknowledged, and then the first one is carried out as well,
-on top of what has been written meanwhile. Nothing orders what is not in Vectorize's log yet, so waiting narrows the
-risk and does not close it.
+A request is abandoned if the client stops waiting for its answer: after a timeout, a 5xx status, or a connection that
+was cut after the whole request had been sent. Cloudflare may still carry out such a request, even after its retry was
+acknowledged, and may thereby overwrite newer data. Requests have no order until they are in Vectorize's log, so waiting
+makes this less likely but cannot exclude it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 
 
 class Change(NamedTuple):
-    """What a request writes to.
+    """The data that a request changes.
 
-    :param index_name: The index.
+    :param index_name: Name of the index.
     :param ids: Ids of the vectors. ``None``, or an id that is ``None``, stands for every vector of the index.
     """
 
@@ -36,15 +36,15 @@ class Change(NamedTuple):
     ids: Sequence[str | None] | None = None
 
 
-class _GivenUp(NamedTuple):
-    """A request that may still be carried out.
+class _AbandonedRequest(NamedTuple):
+    """A request that can still be carried out.
 
-    :param until: When it no longer can be, by the clock.
-    :param index_name: Its index, or ``None`` for all of them.
-    :param hashes: Hashes of the ids that it writes to, 8 bytes each, or ``None`` for all of them.
+    :param settled_at: Time, by the client's clock, from which it can no longer be carried out.
+    :param index_name: Name of its index, or ``None`` for all indexes.
+    :param hashes: Hashes of the ids that it changes, 8 bytes each, or ``None`` for all ids.
     """
 
-    until: float
+    settled_at: float
     index_name: str | None
     hashes: array[int] | None
 
@@ -56,42 +56,44 @@ class _GivenUp(NamedTuple):
 
 
 class LateRequests:
-    """The requests of a client that were given up, and who has to wait for them. Threads may share it.
+    """The abandoned requests of a client. Threads may share an instance.
 
-    :param seconds: How long a request may still be carried out after it was given up. 0 turns all waiting off.
-    :param clock: Tells the time, and lets it pass.
-    :param sending_stopped: When set, no request waits any longer to be sent.
+    :param seconds: Seconds for which a request can still be carried out after it was abandoned. 0 turns all waiting
+        off.
+    :param clock: Clock of the client.
+    :param sending_stopped: If set, :meth:`wait_for` stops waiting.
     """
 
     def __init__(self, seconds: float, clock: Clock, sending_stopped: threading.Event) -> None:
-        self.stopped = threading.Event()  #: ends all waiting, also at the end of a task
+        self.stopped = threading.Event()  #: If set, :meth:`settle` stops waiting.
         self._seconds = seconds
         self._clock = clock
         self._sending_stopped = sending_stopped
         self._lock = threading.Lock()
-        self._given_up: list[_GivenUp] = []
-        self._announced = -math.inf
+        self._abandoned: list[_AbandonedRequest] = []
+        self._logged_until = -math.inf
 
-    def give_up(self, change: Change | None = None) -> None:
-        """Note that a request is given up now.
+    def add_abandoned(self, change: Change | None = None) -> None:
+        """Add a request that was abandoned just now.
 
-        :param change: What it writes to. ``None``: perhaps anything, as the requests of an earlier process.
+        :param change: Data that the request changes. ``None`` (default) means that it may change anything, for example
+            because an earlier process sent it.
         """
-        until = self._clock.now() + self._seconds
+        settled_at = self._clock.now() + self._seconds
         if change is None:
-            late = _GivenUp(until, None, None)
+            request = _AbandonedRequest(settled_at, None, None)
         else:
-            late = _GivenUp(until, change.index_name, _hashes(change.ids))
+            request = _AbandonedRequest(settled_at, change.index_name, _hashes(change.ids))
         with self._lock:
-            self._given_up = [*self._current(), late]
+            self._abandoned = [*self._unsettled(), request]
 
     def wait_for(self, change: Change) -> None:
-        """Wait until no request that was given up can change the same any more.
+        """Wait until no abandoned request can still change the same data.
 
         :raises StoppedError: The client was stopped.
         """
         while (seconds := self._seconds_left(change)) > 0:
-            if self._announce(seconds):
+            if self._should_log(seconds):
                 log.warning(
                     'Waiting %.0f s before writing to index "%s": an earlier request got no answer, or its process '
                     "died, and Vectorize may still carry it out (late_seconds=%g).",
@@ -103,16 +105,16 @@ class LateRequests:
                 raise StoppedError
 
     def settle(self) -> None:
-        """Wait until no request that was given up can be carried out any more.
+        """Wait until no abandoned request can still be carried out.
 
-        A task does so at its end, so that the next writer is safe.
+        Tasks call this before they end, so that the next writer is safe.
 
         :raises StoppedError: The client was stopped.
         """
         while (seconds := self._seconds_left()) > 0:
             log.warning(
-                "Waiting %.0f s before finishing: a request got no answer, and Vectorize may still carry it out, after "
-                "what the next task writes (late_seconds=%g).",
+                "Waiting %.0f s before finishing: a request got no answer, and Vectorize may still carry it out after "
+                "the next task has written (late_seconds=%g).",
                 seconds,
                 self._seconds,
             )
@@ -121,14 +123,14 @@ class LateRequests:
 
     @property
     def settled(self) -> bool:
-        """Whether no request that was given up can be carried out any more."""
+        """Whether no abandoned request can still be carried out."""
         return self._seconds_left() <= 0
 
     @contextmanager
     def settling(self) -> Iterator[None]:
-        """Settle at the end of a block, also where it fails.
+        """Call :meth:`settle` at the end of a ``with`` block, even if the block fails.
 
-        :raises StoppedError: The client was stopped, and the block did not fail.
+        :raises StoppedError: The client was stopped. If the block fails, its own error is raised instead.
         """
         try:
             yield
@@ -141,28 +143,31 @@ class LateRequests:
         self.settle()
 
     def _seconds_left(self, change: Change | None = None) -> float:
-        """Seconds for which a request that overlaps with a change, or any, may still be carried out."""
+        """Return for how long an abandoned request (that overlaps with a change) can still be carried out."""
         with self._lock:
-            self._given_up = current = self._current()
+            self._abandoned = unsettled = self._unsettled()
         now = self._clock.now()
-        return max((one.until - now for one in current if change is None or one.overlaps(change)), default=0.0)
+        return max(
+            (request.settled_at - now for request in unsettled if change is None or request.overlaps(change)),
+            default=0.0,
+        )
 
-    def _current(self) -> list[_GivenUp]:
+    def _unsettled(self) -> list[_AbandonedRequest]:
         now = self._clock.now()
-        return [one for one in self._given_up if one.until > now]
+        return [request for request in self._abandoned if request.settled_at > now]
 
-    def _announce(self, seconds: float) -> bool:
-        """Check whether a wait ends later than those in the log: many threads wait for the same request."""
+    def _should_log(self, seconds: float) -> bool:
+        """Check whether a wait ends later than those already logged, because many threads wait for one request."""
         with self._lock:
-            until, before = self._clock.now() + seconds, self._announced
-            self._announced = max(until, before)
-        return until > before + 0.5
+            until, logged_until = self._clock.now() + seconds, self._logged_until
+            self._logged_until = max(until, logged_until)
+        return until > logged_until + 0.5
 
 
 class TrackedBody:
-    """A request's body that knows whether all of it was handed to the connection.
+    """A request body that records whether all of it was passed to the connection.
 
-    :param body: Bytes, or what can be read again in pieces.
+    :param body: Bytes, or an object that yields pieces each time it is iterated.
     """
 
     def __init__(self, body: bytes | object) -> None:
@@ -182,9 +187,9 @@ class TrackedBody:
 
 
 def may_be_carried_out(error: ApiError, body: TrackedBody | None) -> bool:
-    """Check whether a request may still be carried out though its attempt ended with this error.
+    """Check whether Vectorize may still carry out a request after an attempt failed with this error.
 
-    Refused and throttled requests are not, nor are those whose body was not sent to its end.
+    Refused and throttled requests are never carried out, and neither are requests whose body was not sent completely.
     """
     if not isinstance(error, TransientApiError):
         return False
@@ -194,15 +199,15 @@ def may_be_carried_out(error: ApiError, body: TrackedBody | None) -> bool:
 
 
 def _connected(error: BaseException) -> bool:
-    seen: set[int] = set()
+    visited: set[int] = set()
     pending: list[BaseException] = [error]
     while pending:
         cause = pending.pop()
         if isinstance(cause, (ConnectTimeoutError, NewConnectionError, ProxyError, SSLError)):
             return False
-        seen.add(id(cause))
-        linked = (*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__)
-        pending += [one for one in linked if isinstance(one, BaseException) and id(one) not in seen]
+        visited.add(id(cause))
+        candidates = (*cause.args, getattr(cause, "reason", None), cause.__cause__, cause.__context__)
+        pending += [value for value in candidates if isinstance(value, BaseException) and id(value) not in visited]
     return True
 
 

@@ -1,4 +1,4 @@
-"""Every number of Cloudflare's, in one place, with its source. They drift: override them, do not edit."""
+"""Cloudflare's limits and their sources. They may change: pass other :class:`Limits` instead of editing this file."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """What Vectorize accepts (November 2026). Pass another one where your account's limits differ.
+    """Limits of Vectorize as of November 2026. If the limits of your account differ, pass other values.
 
-    :param vectors_per_request: vectors in one insert or upsert (docs, "Limits", HTTP API).
-    :param bytes_per_request: bytes in one request's body (docs, "Limits": 100 MB, read as decimal).
-    :param ids_per_get: ids in one get_by_ids (seen live: code 40007).
-    :param ids_per_delete: ids in one delete_by_ids (seen live: code 40007).
-    :param vectors_per_index: vectors in one index (docs, "Limits").
-    :param list_page: ids in one page of a listing (OpenAPI description).
-    :param id_bytes: bytes of a vector's id (docs, "Limits").
-    :param namespace_bytes: bytes of a namespace (docs, "Limits").
-    :param index_name_bytes: bytes of an index's name (docs, "Limits").
-    :param metadata_bytes: bytes of a vector's metadata as compact JSON (docs, "Limits"; code 40016).
-    :param dimensions_min: the least dimensions of an index (code 3001).
-    :param dimensions_max: the most dimensions of an index (docs, "Limits").
-    :param top_k: matches of one query (docs, "Limits").
-    :param top_k_full: the same with values or all metadata (code 40025).
-    :param filter_bytes: a filter's compact JSON has to be under this many bytes (docs, "Metadata filtering").
-    :param filter_key_characters: characters of one key of a filter (docs, "Metadata filtering").
-    :param index_name_pattern: regular expression for the name of a new index (an older OpenAPI description, so it may
-        have changed: names of existing indexes are not checked against it).
-    :param late_seconds: Seconds for which Vectorize may still carry out a write whose attempt got no answer. This is
-        our own assumption: Cloudflare publishes no such limit. 0 turns the waiting for such requests off.
+    :param vectors_per_request: Maximum number of vectors in one insert or upsert (docs, "Limits", HTTP API).
+    :param bytes_per_request: Maximum size of a request body in bytes (docs, "Limits": 100 MB, taken as decimal).
+    :param vectors_per_index: Maximum number of vectors in one index (docs, "Limits").
+    :param ids_per_get: Maximum number of ids in one get_by_ids (observed: code 40007).
+    :param ids_per_delete: Maximum number of ids in one delete_by_ids (observed: code 40007).
+    :param list_page: Maximum number of ids in one page of a listing (OpenAPI description).
+    :param id_bytes: Maximum length of the id of a vector in bytes (docs, "Limits").
+    :param namespace_bytes: Maximum length of a namespace in bytes (docs, "Limits").
+    :param index_name_bytes: Maximum length of the name of an index in bytes (docs, "Limits").
+    :param metadata_bytes: Maximum size of the metadata of a vector, as compact JSON, in bytes (docs, "Limits", and
+        code 40016).
+    :param dimensions_min: Minimum number of dimensions of an index (code 3001).
+    :param dimensions_max: Maximum number of dimensions of an index (docs, "Limits").
+    :param top_k: Maximum number of matches of a query (docs, "Limits").
+    :param top_k_full: Maximum number of matches of a query that returns values or all metadata (code 40025).
+    :param filter_bytes: The compact JSON of a filter must have fewer bytes than this (docs, "Metadata filtering").
+    :param filter_key_characters: Maximum length of a key of a filter in characters (docs, "Metadata filtering").
+    :param index_name_pattern: Regular expression for the name of a new index. Names of existing indexes are not checked
+        against it, because it comes from an older OpenAPI description and may have changed.
+    :param late_seconds: Seconds after which an abandoned request is assumed never to be carried out. Writers wait for
+        this time. Cloudflare publishes no such limit, so this is an assumption. 0 turns the waiting off.
     """
 
     vectors_per_request: int = 5_000
@@ -53,14 +54,14 @@ class Limits:
 
 LIMITS = Limits()
 
-#: The length of the window for which the account has its budget of requests (docs, "API rate limits").
+#: Length of the window to which the request budget of an account applies, in seconds (docs, "API rate limits").
 WINDOW_SECONDS = 300
 
-#: What one batch of the job that makes writes visible takes at the most (docs, "Insert vectors").
+#: Maximum number of vectors and mutations in one batch of the job that makes writes visible (docs, "Insert vectors").
 VECTORS_FOLDED = 200_000
 MUTATIONS_FOLDED = 1_000
 
-#: Dimensions of the presets (OpenAPI description).
+#: Number of dimensions by preset (OpenAPI description).
 PRESETS = {
     "@cf/baai/bge-small-en-v1.5": 384,
     "@cf/baai/bge-base-en-v1.5": 768,

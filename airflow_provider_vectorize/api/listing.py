@@ -1,4 +1,4 @@
-"""A listing of all ids, which outlives its cursors."""
+"""List all ids of an index, even if the listing takes longer than its cursors are valid."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from airflow_provider_vectorize.errors import CursorExpiredError, MalformedAnswe
 log = logging.getLogger(__name__)
 
 
-def every_id(name: str, page_from: Callable[[str | None], ListPage]) -> Iterator[str]:
-    """All ids of an index, each once, page by page.
+def list_all_ids(name: str, fetch_page: Callable[[str | None], ListPage]) -> Iterator[str]:
+    """Yield each id of an index once.
 
-    Where the cursor expires before the end, the listing starts over on a new snapshot and says so in the log; ids
-    given already are not given again. To know them costs 16 bytes an id, and a set of them once a cursor has expired.
+    If a cursor expires, the listing logs a warning and starts over on a new snapshot. It skips ids that were already
+    yielded. This takes 16 bytes of memory for each id, and more after a cursor has expired.
 
-    :param name: of the index, for what is said.
-    :param page_from: fetches the page at a cursor, or the first one.
-    :raises CursorExpiredError: a listing that started over came no further than the one before.
+    :param name: Name of the index, for messages.
+    :param fetch_page: Called with a cursor, or ``None`` for the first page. Returns the page.
+    :raises CursorExpiredError: The cursor expired again after the listing had started over without any new id.
     """
-    digests = bytearray()  # of the ids given, in order: a set of the ids would be ten times as large
-    given: set[bytes] = set()
-    before = -1
+    digests = bytearray()  # Digests of the yielded ids. A set of the ids would be ten times as large.
+    yielded: set[bytes] = set()
+    bytes_at_last_start = -1
     cursor: str | None = None
     while True:
         try:
-            page = page_from(cursor)
+            page = fetch_page(cursor)
         except CursorExpiredError:
-            if len(digests) == before:
+            if len(digests) == bytes_at_last_start:
                 raise
-            before, cursor = len(digests), None
-            given = {bytes(digests[at : at + 16]) for at in range(0, before, 16)}
+            bytes_at_last_start, cursor = len(digests), None
+            yielded = {bytes(digests[start : start + 16]) for start in range(0, len(digests), 16)}
             log.warning(
-                'The listing of index "%s" took longer than its cursor lives: starting over, after %d ids.',
+                'Starting the listing of index "%s" over after %d ids because its cursor has expired.',
                 name,
-                len(given),
+                len(yielded),
             )
             continue
         for vector_id in page.ids:
             digest = hashlib.blake2b(vector_id.encode(), digest_size=16).digest()
-            if digest not in given:
+            if digest not in yielded:
                 digests += digest
                 yield vector_id
         cursor = page.next_cursor
@@ -50,5 +50,5 @@ def every_id(name: str, page_from: Callable[[str | None], ListPage]) -> Iterator
             return
         if not cursor:
             raise MalformedAnswerError(
-                f'The listing of index "{name}" says that there is more, and gives no cursor to get it.'
+                f'The listing of index "{name}" is incomplete: Vectorize reported more pages but sent no cursor.'
             )

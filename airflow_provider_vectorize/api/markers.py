@@ -1,10 +1,10 @@
-"""Markers: writes without effect, whose place in the index's log proves what stands before them."""
+"""Markers: writes without effect. A processed marker proves that all writes acknowledged before it are processed."""
 
 from __future__ import annotations
 
 from uuid import uuid4
 
-#: What the ids of markers begin with. No vector of a user should have such an id.
+#: Prefix of the ids of markers. Users must not give such ids to their own vectors.
 PREFIX = "airflow-marker-"
 
 

@@ -1,4 +1,4 @@
-"""What Vectorize answers, as frozen values. Unknown fields are kept out, missing optional ones are ``None``."""
+"""Results of Vectorize as immutable values. Unknown fields are ignored. Missing optional fields are ``None``."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, populate_by_name=True, alias_generator=to_camel)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-plain, for XCom; what is absent has no key."""
+        """Return a dict of JSON types, for XCom. Fields that are ``None`` are left out."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
 class IndexConfig(_Model):
-    """Shape of an index: its dimensions and its metric."""
+    """Shape of an index: dimensions and metric."""
 
     dimensions: int
     metric: Metric
 
 
 class Index(_Model):
-    """An index, as listing, getting and creating return it."""
+    """An index, as returned by listing, getting and creating indexes."""
 
     name: str
     config: IndexConfig
@@ -41,12 +41,13 @@ class Index(_Model):
 
 
 class IndexInfo(_Model):
-    """The state of an index. The watermark (the last two) is absent until a first mutation was processed.
+    """State of an index. The watermark (the two ``processed_up_to`` fields) is ``None`` before the first mutation.
 
-    :param vector_count: eventually consistent and not monotonic: it proves nothing.
-    :param processed_up_to_mutation: the last mutation of the last processed batch, and no other of it.
-    :param processed_up_to_datetime: when that batch was processed.
-    :param answered_at: the server's clock when it said so, in whole seconds.
+    :param dimensions: Number of dimensions.
+    :param vector_count: Number of vectors. It lags behind and may go down again, so it proves nothing.
+    :param processed_up_to_mutation: Last mutation of the last processed batch. Its other mutations never appear here.
+    :param processed_up_to_datetime: Time at which that batch was processed.
+    :param answered_at: Time of the answer by the server's clock, in whole seconds.
     """
 
     dimensions: int
@@ -57,7 +58,7 @@ class IndexInfo(_Model):
 
 
 class Vector(_Model):
-    """A stored vector. ``values`` are the float32 that Vectorize keeps."""
+    """A stored vector. ``values`` have the precision of float32, in which Vectorize stores them."""
 
     id: str
     values: list[float]
@@ -66,10 +67,10 @@ class Vector(_Model):
 
 
 class Match(_Model):
-    """A match of a query, best first.
+    """A match of a query.
 
-    :param score: cosine: -1 to 1, higher is nearer; euclidean: 0 is identical; dot-product: negative,
-        smaller is nearer.
+    :param score: For cosine, -1 to 1, and higher is nearer. For euclidean, 0 means identical. For dot-product,
+        negative, and smaller is nearer.
     """
 
     id: str
@@ -80,14 +81,14 @@ class Match(_Model):
 
 
 class QueryResult(_Model):
-    """The matches of a query."""
+    """The matches of a query, the nearest first."""
 
     count: int
     matches: list[Match]
 
 
 class ListPage(_Model):
-    """One page of a listing. The listing is a snapshot, which its cursor names and which expires."""
+    """One page of a listing. The cursor refers to a snapshot of the ids, and expires."""
 
     count: int
     total_count: int
@@ -98,19 +99,19 @@ class ListPage(_Model):
 
     @field_validator("ids", mode="before")
     @classmethod
-    def _ids(cls, vectors: Any) -> Any:
+    def _extract_ids(cls, vectors: Any) -> Any:
         return [vector["id"] if isinstance(vector, dict) else vector for vector in vectors]
 
 
 class MetadataIndex(_Model):
-    """A metadata index. Vectorize says the type capitalised; here it is as one creates it."""
+    """A metadata index. The type is lower-case, although Vectorize returns it capitalized."""
 
     property_name: str
     index_type: MetadataIndexType
 
     @field_validator("index_type", mode="before")
     @classmethod
-    def _lower(cls, value: Any) -> Any:
+    def _to_lower_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
 
@@ -121,21 +122,21 @@ class MetadataIndexes(_Model):
 
 
 class Mutation(dict[str, Any]):
-    """An acknowledged write: it is in Vectorize's log and becomes visible later.
+    """An acknowledged write, which is in Vectorize's log and becomes visible later.
 
-    A dict of plain values, so that a task may return it, alone or in a list, and a ``VectorizeMutationSensor`` may
-    wait for it. Each key is also an attribute.
+    A mutation is a dict of JSON types. A task can return one mutation or a list, and a ``VectorizeMutationSensor`` can
+    wait for it. The most important keys are also attributes.
 
     :param operation: ``insert``, ``upsert``, ``delete``, ``create_metadata_index`` or ``delete_metadata_index``.
-    :param index_name: the index.
-    :param mutation_id: random; it has no order.
-    :param accepted_at: the server's clock (``Date``, whole seconds) when it acknowledged, where it said. In the dict,
-        ISO 8601.
-    :param created_on: when this incarnation of the index was created, as read before the first write. In the dict,
-        ISO 8601.
-    :param writer: names the client that sent the write. With it, these two order the writes of one client:
-    :param begun: a counter of the client when it began to send the write.
-    :param acknowledged: the same counter when it received the acknowledgement.
+    :param index_name: Name of the index.
+    :param mutation_id: Random id. Mutation ids have no order.
+    :param accepted_at: Time of the acknowledgement by the server's clock, in whole seconds, or ``None`` if the answer
+        had no date. In the dict, ISO 8601.
+    :param created_on: Creation time of the incarnation of the index that the client last read before the write. In
+        the dict, ISO 8601.
+    :param writer: Identifies the client that sent the write. ``begun`` and ``acknowledged`` order its writes.
+    :param begun: Value of the client's counter when it started to send the write.
+    :param acknowledged: Value of the same counter when the client received the acknowledgement.
     """
 
     def __init__(
@@ -182,5 +183,5 @@ class Mutation(dict[str, Any]):
         return datetime.fromisoformat(self["created_on"]) if self["created_on"] else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a plain copy."""
+        """Return a copy as an ordinary dict."""
         return dict(self)

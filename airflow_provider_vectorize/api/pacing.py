@@ -1,4 +1,4 @@
-"""When the next request may start: one pacer for all threads of a client."""
+"""Decide when the next request may start. All threads of a client share one pacer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from airflow_provider_vectorize.api.retry import QUOTA, Budget
 
 @dataclass(frozen=True)
 class Clock:
-    """The two things that tests replace: reading the time and letting it pass.
+    """Reads the time and waits. Tests replace it.
 
-    :param now: seconds, from anywhere.
-    :param wait: let seconds pass, or fewer if the event is set meanwhile; returns whether it is set.
+    :param now: Returns the time in seconds, from an arbitrary starting point.
+    :param wait: Waits for the given number of seconds, or until the event is set. Returns whether the event is set.
     """
 
     now: Callable[[], float] = time.monotonic
@@ -26,99 +26,102 @@ class Clock:
 
 
 class StoppedError(Exception):
-    """The client was stopped while a request waited for its turn. Never leaves the load that stopped it."""
+    """The client was stopped while a request was waiting. The load that stopped the client handles this error."""
 
 
-#: Seconds after which a thread looks again whether the first answer has come.
-PROBE_SECONDS = 0.05
-#: Share of the quota that is never used: workers that do not talk may reach for the last request at the same time.
-LEAST_RESERVE = 0.02
-#: Share of the quota that may be on the wire while nobody has told what is left of a new window.
-UNKNOWN_SHARE = 0.125
-#: So many answers tell how many others there are. Fewer are chance, more are history.
-ANSWERS = 5
-#: How much of what the others spend lengthens a pause. With all of it whoever is slow stays slow; with less, workers
-#: come to the same pace, whatever it was; with nothing, many would spend the budget long before a window ends.
-YIELD = 0.75
-#: Shorter waits are the usual way of pacing, and not worth a line in the log.
-WORTH_SAYING = 1.0
+#: Seconds between two checks whether an answer has reported the budget.
+ANSWER_CHECK_SECONDS = 0.05
+#: Share of the quota that is never used, because workers do not coordinate and may take the last request together.
+MIN_RESERVE = 0.02
+#: Share of the quota that may be in flight before an answer has reported the budget of a new window.
+UNKNOWN_BUDGET_SHARE = 0.125
+#: Number of answers from which the load by other workers is estimated. Fewer are too random, more are too old.
+OBSERVED_ANSWERS = 5
+#: Exponent with which the load by other workers lengthens a pause. With 1, a slow worker stays slow. With less, all
+#: workers approach the same pace. With 0, many workers would use up the budget long before the window ends.
+PAUSE_EXPONENT = 0.75
+#: Minimum wait that is logged, in seconds. Shorter waits are normal.
+MIN_LOGGED_SECONDS = 1.0
 
 
 class Pacer:
-    """Spreads requests over the account's budget, and lets none start while a block lasts.
+    """Spreads requests over the request budget of the account, and starts none during a rate-limit block.
 
-    What is left is what the last answer said, less what was begun since. Until a first answer has come, nothing is
-    known of the budget, and requests go one at a time. How much the answers say was spent between this client's own
-    requests tells how many others there are; the more, the longer its pauses, so that the budget lasts for the window
-    and a worker that begins late does not find it spent.
+    The remaining budget is the number in the last answer, minus the requests that were started since. Before the first
+    answer the budget is unknown, so requests are sent one at a time. The pacer estimates the load by other workers from
+    how fast the budget shrinks between its own requests. The higher this load, the longer are its pauses. The budget
+    then lasts for the window, and a worker that starts later gets its share.
 
     If answers do not report the budget, the client counts its own requests against Cloudflare's documented quota.
 
-    :param reserve: share of the quota that is left to others, 0 to 1; at least :data:`LEAST_RESERVE`.
+    :param reserve: Share of the quota that is left to others, 0 to 1. At least :data:`MIN_RESERVE` is used.
+    :param clock: Clock of the client.
     """
 
     def __init__(self, reserve: float, clock: Clock) -> None:
-        self.reserve = max(reserve, LEAST_RESERVE)
+        self.reserve = max(reserve, MIN_RESERVE)
         self._clock = clock
         self.stopped = threading.Event()
         self._lock = threading.Lock()
         self._in_flight = 0
         self._answered = False
         self._quota = math.inf
-        self._window: Budget | None = None  # what is left of it; ``reset`` is a time of the clock
-        self._last_begun = -math.inf
-        self._told: deque[int] = deque(maxlen=ANSWERS)  # what was left below half of it, answer by answer
+        self._window: Budget | None = None  # Remaining budget. Here, ``reset`` is a time of the clock.
+        self._last_start = -math.inf
+        #: Remaining requests in the last answers, as far as they were at most half of the quota.
+        self._remaining_history: deque[int] = deque(maxlen=OBSERVED_ANSWERS)
         self._blocked_until = -math.inf
-        self.begun = 0  #: requests that were let through
-        self.waited = 0.0  #: seconds that requests were kept back, all threads together
+        self.requests_started = 0  #: Number of requests that were started.
+        self.seconds_waited = 0.0  #: Seconds for which requests were delayed, summed over all threads.
 
-    def start(self, say: Callable[[float, str], None]) -> None:
-        """Return when a request may start; :meth:`finish` has to follow.
+    def start(self, log_wait: Callable[[float, str], None]) -> None:
+        """Wait until a request may start. The caller must call :meth:`finish` after the request.
 
-        :param say: called with the seconds and the reason before each longer wait.
-        :raises StoppedError: :attr:`stopped` was set.
+        :param log_wait: Called with the seconds and the reason before each wait of at least
+            :data:`MIN_LOGGED_SECONDS`.
+        :raises StoppedError: :attr:`stopped` is set.
         """
         while True:
             if self.stopped.is_set():
                 raise StoppedError
             with self._lock:
-                wait, reason = self._wait()
+                wait, reason = self._next_wait()
                 if wait <= 0:
                     self._in_flight += 1
-                    self._last_begun = self._clock.now()
-                    self.begun += 1
+                    self._last_start = self._clock.now()
+                    self.requests_started += 1
                     if self._window:
                         self._window = replace(self._window, left=self._window.left - 1)
                     return
-                self.waited += wait
-            if wait >= WORTH_SAYING:
-                say(wait, reason)
+                self.seconds_waited += wait
+            if wait >= MIN_LOGGED_SECONDS:
+                log_wait(wait, reason)
             self.wait(wait)
 
     @property
     def quota(self) -> int:
-        """Requests of a whole window of the account, as the answers said so far."""
+        """Number of requests in a whole window of the account, according to the last answer."""
         return QUOTA if self._quota == math.inf else int(self._quota)
 
-    def due(self) -> float:
-        """Seconds until the next request may start."""
+    def delay(self) -> float:
+        """Return the seconds until the next request may start."""
         with self._lock:
-            return max(0.0, self._wait()[0])
+            return max(0.0, self._next_wait()[0])
 
     def wait(self, seconds: float) -> None:
-        """Let time pass.
+        """Wait for a number of seconds.
 
-        :raises StoppedError: :attr:`stopped` was set.
+        :raises StoppedError: :attr:`stopped` is set.
         """
         if self._clock.wait(self.stopped, seconds):
             raise StoppedError
 
     def finish(self, budget: Budget | None, blocked: float, *, answered: bool = True) -> None:
-        """Learn from an answer.
+        """Record that a request has ended.
 
-        :param budget: what it said of the budget.
-        :param blocked: seconds for which it said that nothing will be served.
-        :param answered: whether there was one.
+        :param budget: Budget that the answer reports, if any.
+        :param blocked: Seconds for which Cloudflare blocks the account according to the answer, or 0.
+        :param answered: Whether the request got an answer.
         """
         with self._lock:
             now = self._clock.now()
@@ -128,42 +131,44 @@ class Pacer:
                 self._blocked_until = max(self._blocked_until, now + blocked)
                 self._window = None
             elif budget is not None:
-                self._learn(budget, now)
+                self._update_window(budget, now)
             elif answered and self._window is None:
                 self._quota = QUOTA
                 self._window = Budget(QUOTA - 1 - self._in_flight, now + WINDOW_SECONDS, QUOTA)
 
-    def _learn(self, budget: Budget, now: float) -> None:
+    def _update_window(self, budget: Budget, now: float) -> None:
         if self._window is None or now >= self._window.reset:
-            self._told.clear()
+            self._remaining_history.clear()
         if budget.left <= budget.quota / 2:
-            self._told.append(min(budget.left, *self._told) if self._told else budget.left)
-        # Requests on the wire may not be counted in the answer yet.
+            self._remaining_history.append(min([budget.left, *self._remaining_history]))
+        # The answer may not count the requests that are in flight.
         left, reset = budget.left - self._in_flight, now + budget.reset
         if self._window and now < self._window.reset and budget.quota == self._quota:
-            # Answers overtake each other: within a window the one that says the least is the newest.
+            # Answers can arrive out of order. Within a window, the newest has the fewest remaining requests.
             left, reset = min(left, self._window.left), min(reset, self._window.reset)
         self._window, self._quota = Budget(left, reset, budget.quota), budget.quota
 
-    def _wait(self) -> tuple[float, str]:
-        """Seconds until a request may start, and why."""
+    def _next_wait(self) -> tuple[float, str]:
+        """Return the seconds until a request may start, and the reason."""
         now = self._clock.now()
         if now < self._blocked_until:
-            return self._blocked_until - now, "Cloudflare blocks the account: its budget of requests is spent"
+            return self._blocked_until - now, "Cloudflare blocks the account because its request budget is used up"
         if self._window and now >= self._window.reset:
-            self._window = None  # a new one begins with the next request
+            self._window = None  # The next request starts a new window.
         if self._window is None:
-            most = self._quota * UNKNOWN_SHARE if self._answered else 0.0
-            return PROBE_SECONDS if self._in_flight > most else 0.0, "the next answer tells what is left"
+            allowed = self._quota * UNKNOWN_BUDGET_SHARE if self._answered else 0.0
+            wait = ANSWER_CHECK_SECONDS if self._in_flight > allowed else 0.0
+            return wait, "the request budget is unknown until the next answer"
         window = replace(self._window, reset=self._window.reset - now)
         pause = window.pause(self.reserve)
         if pause >= window.reset:
-            return window.reset, f"{window.left} requests are left in the account's window, and kept for others"
-        pause = min(pause * self._workers() ** YIELD, window.reset)
-        return self._last_begun + pause - now, f"pacing: {window.left} requests are left for {window.reset:.0f} s"
+            return window.reset, f"the last {window.left} requests of the account's window are reserved for others"
+        pause = min(pause * self._estimated_workers() ** PAUSE_EXPONENT, window.reset)
+        return self._last_start + pause - now, f"pacing: {window.left} requests are left for {window.reset:.0f} s"
 
-    def _workers(self) -> float:
-        """How many requests the account makes for one of this client's: about as many workers there are."""
-        if len(self._told) < 2:
+    def _estimated_workers(self) -> float:
+        """Return how many requests the account sends for each request of this client."""
+        remaining = self._remaining_history
+        if len(remaining) < 2:
             return 1.0
-        return max(1.0, (self._told[0] - self._told[-1]) / (len(self._told) - 1))
+        return max(1.0, (remaining[0] - remaining[-1]) / (len(remaining) - 1))

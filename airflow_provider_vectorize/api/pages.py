@@ -1,17 +1,17 @@
-"""What an answer that is not Vectorize's looks like, in a few words that are safe to log."""
+"""Describe answers of other servers in a short phrase that is safe to log."""
 
 from __future__ import annotations
 
 import html
 import re
 
-#: Characters that are shown of a page.
-SHOWN = 100
-#: Bytes of a page that are looked at.
-READ_BYTES = 65_536
+#: Maximum length of an excerpt, in characters.
+EXCERPT_CHARACTERS = 100
+#: Maximum number of bytes of a page that are examined.
+EXAMINED_BYTES = 65_536
 
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
-_NOT_TEXT = re.compile(r"<(script|style|head)\b.*?</\1\s*>|<[^>]*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
+_MARKUP = re.compile(r"<(script|style|head)\b.*?</\1\s*>|<[^>]*>|<!--.*?-->", re.IGNORECASE | re.DOTALL)
 _SECRET = re.compile(
     r"(?i)\b(bearer|basic)\s+\S+"
     r"|[\w-]*(token|key|secret|passw|session|cookie|auth)[\w-]*[\"']?\s*[=:]\s*[\"']?(?:(?:bearer|basic)\s+)?[^\s\"',;&]+"
@@ -23,19 +23,19 @@ _SECRET = re.compile(
 def describe_page(body: bytes) -> str:
     """Return a phrase such as ``an HTML page titled "Sign in"``.
 
-    Markup, control characters and whatever looks like a secret are left out.
+    The phrase contains no markup, no control characters and nothing that looks like a secret.
     """
-    text = body[:READ_BYTES].decode("utf-8", "replace").strip()
+    text = body[:EXAMINED_BYTES].decode("utf-8", "replace").strip()
     if not text:
         return "empty"
     if text[0] in "{[":
-        return f'JSON of another kind, which begins "{_excerpt(text)}"'
+        return f'JSON in another format that begins "{_excerpt(text)}"'
     if "<" not in text[:1_000]:
         return f'text that begins "{_excerpt(text)}"'
     title = _TITLE.search(text)
     if title and _excerpt(title[1]):
         return f'an HTML page titled "{_excerpt(title[1])}"'
-    words = _excerpt(_NOT_TEXT.sub(" ", text))
+    words = _excerpt(_MARKUP.sub(" ", text))
     return f'an HTML page that begins "{words}"' if words else "an HTML page without text"
 
 
@@ -43,4 +43,4 @@ def _excerpt(text: str) -> str:
     plain = html.unescape(text)
     plain = "".join(char if char.isprintable() and char not in "<>" else " " for char in plain)
     plain = _SECRET.sub("…", " ".join(plain.split()))
-    return plain if len(plain) <= SHOWN else f"{plain[:SHOWN].rstrip()}…"
+    return plain if len(plain) <= EXCERPT_CHARACTERS else f"{plain[:EXCERPT_CHARACTERS].rstrip()}…"

@@ -1,4 +1,4 @@
-"""A request, sent until it is answered for good: the one place that talks to the network."""
+"""Send requests with pacing and retries. Only this module uses the network."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ from airflow_provider_vectorize.errors import (
 
 log = logging.getLogger(__name__)
 
-#: No answer of the API comes near: 20 vectors of 1,536 dimensions are 0.7 MB, a page of 1,000 ids 0.1 MB.
-ANSWER_BYTES = 64 << 20
-#: A server's clock that is further off than this is not believed. TLS would not work with it.
-LARGEST_CLOCK_SKEW = timedelta(days=1)
-#: A wait longer than this is worth a line in the log, in seconds.
-WORTH_SAYING = 5.0
+#: Maximum size of an answer. Real answers are far smaller: 20 vectors of 1,536 dimensions have 0.7 MB.
+MAX_ANSWER_BYTES = 64 << 20
+#: A server time that differs more than this from the local clock is ignored. TLS would not work with such a clock.
+MAX_CLOCK_SKEW = timedelta(days=1)
+#: Waits of at least this many seconds are logged as warnings.
+WARNING_SECONDS = 5.0
 
 
 @runtime_checkable
 class Body(Protocol):
-    """A request's body that can be read again for a retry: each iteration begins anew, in large pieces.
+    """A request body that can be read again for a retry.
 
-    A piece need not be good any longer when the next one is asked for.
+    Each iteration starts at the beginning and yields large pieces. A piece may become invalid when the next piece is
+    requested.
     """
 
     def __len__(self) -> int: ...
@@ -55,21 +56,20 @@ class Body(Protocol):
 
 
 class Transport:
-    """Sends requests with credentials, retries and pacing. Threads may share one.
+    """Sends requests with credentials, retries and pacing. Threads may share an instance.
 
-    A transient failure is tried again, whatever the endpoint: insert and upsert are idempotent by id,
-    and so are the others.
+    Transient failures are retried for every endpoint, because all operations are idempotent.
 
-    :param credentials: account, secret and address.
+    :param credentials: Account, secret and address.
     :param limits: Cloudflare's limits.
-    :param retry: how long to try again.
-    :param reserve: share of the account's budget of requests that is left to people and dashboard, 0 to 1.
-    :param timeout: Seconds without progress after which an attempt has failed: the server takes no more of the body,
-        or sends no further byte of its answer. The answer has to be complete after twice that time.
-        The default is over the 100 seconds after which Cloudflare's edge answers 524 itself, so that few writes are
-        given up whose outcome is unknown.
-    :param verify: whether the server's certificate is checked, or the path of a bundle of authorities.
-    :param clock: replaced by tests.
+    :param retry: How long to retry a failed request. Default: 30 minutes.
+    :param reserve: Share of the account's request budget that is left to people and the dashboard, 0 to 1.
+    :param timeout: Seconds without progress after which an attempt fails. There is no progress if the server accepts
+        no more of the body, or sends no further byte of its answer. The whole answer must arrive within twice this
+        time. The default of 110 is above the 100 seconds after which Cloudflare's edge answers 524, so that few writes
+        with an unknown outcome are abandoned.
+    :param verify: Whether to check the server's certificate, or the path of a file or folder of trusted certificates.
+    :param clock: Clock to use. Tests replace it.
     """
 
     def __init__(
@@ -89,12 +89,12 @@ class Transport:
         self.clock = clock or Clock()
         self.pacer = Pacer(reserve, self.clock)
         self.late = LateRequests(limits.late_seconds, self.clock, self.pacer.stopped)
-        self.retries = 0  #: attempts beyond the first, all requests together
-        self.server_time: datetime | None = None  #: the latest ``Date`` of an answer so far
+        self.retries = 0  #: Number of retries of all requests.
+        self.server_time: datetime | None = None  #: Latest ``Date`` header of all answers.
         self._timeout = timeout
         self._wire = WireLimits(timeout, self.pacer.stopped)
         self._verify = verify
-        self._reached = False  # whether Vectorize has answered this client
+        self._has_been_answered = False  # Whether Vectorize has answered any request of this client.
         self._session = requests.Session()
         self._session.auth = credentials
         self._session.headers["User-Agent"] = f"airflow-provider-vectorize/{__version__}"
@@ -106,10 +106,10 @@ class Transport:
         self._session.close()
 
     def stop(self) -> None:
-        """End all waiting for a turn, a block or a retry, and requests on the wire that only read.
+        """Stop all waits for pacing, rate-limit blocks and retries, and abort reads that are in flight.
 
-        A write on the wire continues to its answer, which comes within the time limits of ``timeout``, because
-        otherwise it would be unknown whether it was carried out.
+        Writes that are in flight continue until their answer or their timeout, because otherwise it would be unknown
+        whether they were carried out.
         """
         self.pacer.stopped.set()
         self.late.stopped.set()
@@ -131,17 +131,22 @@ class Transport:
         write: bool = False,
         change: Change | None = None,
     ) -> Answer:
-        """Send a request until it is answered for good, or the retry policy gives up.
+        """Send a request, and retry it until it succeeds, fails permanently, or the retry policy ends.
 
-        As long as the client has had no answer from Vectorize, failures that a wrong address would cause are
-        retried for one minute only.
+        Failures that a wrong address could cause are retried for only one minute until Vectorize has answered this
+        client once.
 
-        :param path: below the account's Vectorize; its parts are quoted already.
-        :param body: a mapping is sent as JSON.
-        :param write: whether the answer owes a mutation id.
-        :param change: what the request writes to. It is first sent when no request that was given up before can change
-            the same. After ``late.settle()`` this request can change nothing any more.
-        :raises ApiError: terminal ones at once, transient ones when time is up.
+        :param method: HTTP method.
+        :param path: Path below the base URL of the account's Vectorize, already quoted.
+        :param body: Body. A mapping is sent as JSON.
+        :param params: Query parameters.
+        :param content_type: Content type of the body.
+        :param write: Whether the answer must contain a mutation id.
+        :param change: Data that the request changes. If given, the first attempt waits until no abandoned request can
+            change the same data, and ``late.settle()`` waits for this request if it is abandoned.
+        :return: The answer, which reports success.
+        :raises ApiError: The request failed. Terminal errors are raised at once, transient ones after the last retry.
+        :raises ConfigError: The request cannot be sent with the settings of the connection.
         """
         data = as_json(body) if isinstance(body, Mapping) else body
         tracked = TrackedBody(data) if change and data else None
@@ -149,10 +154,10 @@ class Transport:
             self.late.wait_for(change)
         url = self.credentials.account_url + path
         request = Request(method, urlsplit(url).path)
-        fault = "" if self._reached else settings_fault(url, self._verify)
+        fault = "" if self._has_been_answered else settings_fault(url, self._verify)
         if fault:
-            raise ConfigError(f"Nothing can be sent with the settings of {self.credentials.origin}: {fault}.")
-        begun = self.clock.now()
+            raise ConfigError(f"Requests cannot be sent with the settings of {self.credentials.origin}: {fault}.")
+        started = self.clock.now()
         attempt, maybe_done = 1, False
         while True:
             try:
@@ -161,21 +166,21 @@ class Transport:
                 )
             except ApiError as error:
                 if change and may_be_carried_out(error, tracked):
-                    self.late.give_up(change)
-                elapsed = self.clock.now() - begun
-                if self._reached:
+                    self.late.add_abandoned(change)
+                elapsed = self.clock.now() - started
+                if self._has_been_answered:
                     error.address_may_be_wrong = False
-                jitter = random.random()  # noqa: S311 - spreads retries, hides nothing
+                jitter = random.random()  # noqa: S311 - This only spreads retries.
                 wait = self.retry.wait(error, attempt, elapsed, jitter)
                 if wait is None:
-                    if error.address_may_be_wrong or (isinstance(error, NoAnswerError) and not self._reached):
+                    if error.address_may_be_wrong or (isinstance(error, NoAnswerError) and not self._has_been_answered):
                         error.message += f" {ADVICE}"
                     if maybe_done:
                         error.maybe_done = error.facts["maybe_done"] = True
                     if attempt > 1:
                         error.message += f" Gave up after {attempt} attempts in {elapsed:.0f} s."
                     raise
-                _say(wait, f"attempt {attempt} failed: {error}")
+                _log_wait(wait, f"attempt {attempt} failed: {error}")
                 maybe_done |= isinstance(error, TransientApiError) and not isinstance(error, RateLimitedError)
             self.pacer.wait(wait)
             attempt += 1
@@ -191,7 +196,7 @@ class Transport:
         content_type: str,
         write: bool,
     ) -> Answer:
-        self.pacer.start(_say)
+        self.pacer.start(_log_wait)
         budget, blocked, answered = None, 0.0, False
         try:
             headers = {"Content-Type": content_type} if data is not None else {}
@@ -199,26 +204,26 @@ class Transport:
                 request.method,
                 url,
                 params=params,
-                data=data,  # type: ignore[arg-type] # any buffer does, whatever the stubs say
+                data=data,  # type: ignore[arg-type] # The stubs do not know that any buffer is accepted.
                 headers=headers,
                 stream=True,
                 allow_redirects=False,
                 timeout=(CONNECT_SECONDS, self._timeout),
-                verify=self._verify,  # here, not at the session: REQUESTS_CA_BUNDLE would win over that
+                verify=self._verify,  # REQUESTS_CA_BUNDLE would override the session's setting.
             ) as response:
                 budget, answered = read_budget(response.headers), True
-                content = _read(response, request)
+                content = _read_content(response, request)
             answer = read_answer(request, response.status_code, response.headers, content, write=write)
-            self._reached = True
+            self._has_been_answered = True
             return self._with_server_time(answer)
-        except (OSError, HTTPError, UnicodeError) as error:  # requests lets some of the others' pass
+        except (OSError, HTTPError, UnicodeError) as error:  # Requests does not wrap all errors of other libraries.
             raise wire_error(
                 error, request, url, origin=self.credentials.origin, verify=self._verify, limits=self._wire
-            ) from None  # the chain of urllib3 says the same in forty lines
+            ) from None  # The exception chain of urllib3 adds 40 lines but no information.
         except ApiError as error:
             blocked = block_length(error, budget)
-            self._reached = self._reached or error.code is not None
-            # A debugging proxy may send the request's headers back.
+            self._has_been_answered = self._has_been_answered or error.code is not None
+            # A debugging proxy may include the request's headers in its answer.
             error.message = self.credentials.redact(error.message)
             error.api_message = error.facts["api_message"] = self.credentials.redact(error.api_message)
             raise
@@ -226,7 +231,7 @@ class Transport:
             self.pacer.finish(budget, blocked, answered=answered)
 
     def _with_server_time(self, answer: Answer) -> Answer:
-        if answer.date is None or abs(answer.date - datetime.now(UTC)) > LARGEST_CLOCK_SKEW:
+        if answer.date is None or abs(answer.date - datetime.now(UTC)) > MAX_CLOCK_SKEW:
             return replace(answer, date=None)
         if self.server_time is None or answer.date > self.server_time:
             self.server_time = answer.date
@@ -240,13 +245,14 @@ def as_json(value: Any, **options: Any) -> bytes:
         raise ConfigError(f"The request cannot be written as JSON: {error}.") from None
 
 
-def _read(response: requests.Response, request: Request) -> bytes:
+def _read_content(response: requests.Response, request: Request) -> bytes:
     content = bytearray()
     for piece in response.iter_content(1 << 20):
         content += piece
-        if len(content) > ANSWER_BYTES:
+        if len(content) > MAX_ANSWER_BYTES:
             raise MalformedAnswerError(
-                f"{request.method} {request.path} answered more than {ANSWER_BYTES >> 20} MB: this is not Vectorize.",
+                f"The answer to {request.method} {request.path} has more than {MAX_ANSWER_BYTES >> 20} MB, so it is "
+                "not from Vectorize.",
                 method=request.method,
                 path=request.path,
                 status=response.status_code,
@@ -254,5 +260,5 @@ def _read(response: requests.Response, request: Request) -> bytes:
     return bytes(content)
 
 
-def _say(seconds: float, reason: str) -> None:
-    log.log(logging.WARNING if seconds >= WORTH_SAYING else logging.INFO, "Waiting %.1f s: %s", seconds, reason)
+def _log_wait(seconds: float, reason: str) -> None:
+    log.log(logging.WARNING if seconds >= WARNING_SECONDS else logging.INFO, "Waiting %.1f s: %s", seconds, reason)

@@ -1,8 +1,8 @@
 """HTTP connections that find an early answer, limit the time for an answer, and can be stopped.
 
-``requests`` and ``urllib3`` leave three gaps. Over TLS they do not look for an answer once sending fails, so that a
-server that refuses a body early seems to have cut the connection. They limit the time between two bytes of an answer,
-not the time for all of it. And nothing interrupts a read.
+``requests`` and ``urllib3`` lack three features. Over TLS, they do not look for an answer after sending has failed, so
+that a server that refuses a body early seems to have cut the connection. They limit the time between two bytes of an
+answer, but not the time for the whole answer. A read cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from airflow_provider_vectorize.api.pacing import StoppedError
 
-#: Seconds in which a connection has to be made.
+#: Timeout for establishing a connection, in seconds.
 CONNECT_SECONDS = 30.0
-#: The largest piece that is handed to a socket at once: each piece has the whole of :attr:`WireLimits.stall`.
+#: Maximum size of a piece that is passed to a socket at once. :attr:`WireLimits.stall` applies to each piece.
 PIECE_BYTES = 1 << 20
-#: Seconds between two checks whether a read was stopped.
+#: Seconds between two checks whether a read has been stopped.
 CHECK_SECONDS = 0.25
 #: Seconds to wait for the answer of a server that has stopped reading the body.
 EARLY_ANSWER_SECONDS = 1.0
 
 
 class HandshakeTimeoutError(TimeoutError):
-    """The server accepted the connection and did not answer the TLS handshake."""
+    """The server accepted the connection but did not answer the TLS handshake."""
 
 
 class StalledUploadError(TimeoutError):
@@ -44,15 +44,15 @@ class StalledUploadError(TimeoutError):
 
 
 class SlowAnswerError(TimeoutError):
-    """The answer began, and did not end in time."""
+    """The answer was not complete in time."""
 
 
 @dataclass(frozen=True)
 class WireLimits:
-    """Time limits of a request, and what ends it early.
+    """Time limits of a request, and the event that stops it.
 
-    :param stall: Seconds in which the server has to take 1 MB of the body, or send another byte of its answer.
-    :param stopped: When set, requests that only read end with :class:`StoppedError`. Writes continue to their
+    :param stall: Seconds within which the server must accept 1 MB of the body, or send another byte of its answer.
+    :param stopped: If set, requests that only read fail with :class:`StoppedError`. Writes continue until their
         answer, because otherwise it would be unknown whether they were carried out.
     """
 
@@ -61,12 +61,12 @@ class WireLimits:
 
     @property
     def total(self) -> float:
-        """Seconds from the end of a request to the end of its answer."""
+        """Maximum seconds from the end of a request to the end of its answer."""
         return 2 * self.stall
 
 
 class WireAdapter(HTTPAdapter):
-    """Makes connections, also through proxies, that keep the limits."""
+    """Creates connections, including those through proxies, that apply the limits."""
 
     def __init__(self, limits: WireLimits, **options: Any) -> None:
         self._limits = limits
@@ -74,37 +74,37 @@ class WireAdapter(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> HTTPConnectionPool:
         pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*args, **options))
-        kind = pool.ConnectionCls
-        if not issubclass(kind, _WireConnection):
-            members = {"limits": self._limits}
-            pool.ConnectionCls = type(f"Wire{kind.__name__}", (_WireConnection, kind), members)
+        connection_class = pool.ConnectionCls
+        if not issubclass(connection_class, _WireConnection):
+            bases = (_WireConnection, connection_class)
+            pool.ConnectionCls = type(f"Wire{connection_class.__name__}", bases, {"limits": self._limits})
         return pool
 
 
 def only_reads(method: str, url: str) -> bool:
-    """Check whether a request changes nothing."""
+    """Check whether a request only reads data."""
     return method == "GET" or (method == "POST" and urlsplit(url).path.endswith(("/query", "/get_by_ids")))
 
 
 class _WireConnection(HTTPConnection):
-    """Mixed into each class of connection that ``urllib3`` uses."""
+    """Mixin for the connection classes of ``urllib3``."""
 
     limits: WireLimits
-    _sending = False  # a tunnel through a proxy also sends, before the request
+    _sending = False  # False while a tunnel through a proxy is set up, which also calls send().
     _may_stop = False
     _send_error: OSError | None = None
 
     def connect(self) -> None:
         try:
             super().connect()
-        except TimeoutError as error:  # urllib3 has an error of its own where no connection is made
+        except TimeoutError as error:  # If no connection is made at all, urllib3 raises an error of its own.
             raise HandshakeTimeoutError("timed out") from error
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> None:
         if self.sock is None:
             self.connect()
         self._send_error, self._may_stop, self._sending = None, only_reads(method, url), True
-        self.timeout = self.limits.stall  # urllib3 would send within the time for connecting
+        self.timeout = self.limits.stall  # Otherwise, urllib3 applies the connect timeout to sending.
         try:
             super().request(method, url, *args, **options)
         finally:
@@ -117,30 +117,30 @@ class _WireConnection(HTTPConnection):
         try:
             for piece in _pieces(data):
                 super().send(piece)
-        except OSError as error:  # those of TLS included
+        except OSError as error:  # This includes errors of TLS.
             self._send_error = error
-            # urllib3 reads the answer after this one, and after no error of TLS.
+            # After a BrokenPipeError urllib3 reads the answer, but not after an error of TLS.
             raise BrokenPipeError(errno.EPIPE, "Broken pipe") from error
 
     def getresponse(self) -> Any:
         response = super().getresponse()
         if self._send_error is not None and self.sock is not None:
-            # Part of the body was never sent, so no other request may use the connection. The answer keeps it open.
+            # Part of the body was never sent, so no other request may use the connection. The response keeps it open.
             sock, self.sock = self.sock, cast("Any", None)
             sock.close()
         return response
 
     def response_class(self, sock: Any, *args: Any, **options: Any) -> http.client.HTTPResponse:  # type: ignore[override]
-        """Called by ``http.client`` to make the object that reads the answer."""
+        """Return the object that reads the answer. Called by ``http.client``."""
         response = http.client.HTTPResponse(sock, *args, **options)
-        raw = response.fp.detach()  # a BufferedReader around a SocketIO
+        raw = response.fp.detach()  # A SocketIO, which a BufferedReader wraps.
         stalled = isinstance(self._send_error, TimeoutError)
         response.fp = io.BufferedReader(_LimitedReads(raw, sock, self.limits, self._may_stop, stalled))
         return response
 
 
 class _LimitedReads(io.RawIOBase):
-    """Reads an answer from a socket within the limits."""
+    """Reads an answer from a socket and applies the limits."""
 
     def __init__(self, raw: Any, sock: socket.socket, limits: WireLimits, may_stop: bool, stalled: bool) -> None:
         self._raw = raw
@@ -148,20 +148,20 @@ class _LimitedReads(io.RawIOBase):
         self._limits = limits
         self._may_stop = may_stop
         self._stalled = stalled
-        self._end = time.monotonic() + limits.total
+        self._deadline = time.monotonic() + limits.total
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        stall_end = time.monotonic() + (EARLY_ANSWER_SECONDS if self._stalled else self._limits.stall)
+        stall_deadline = time.monotonic() + (EARLY_ANSWER_SECONDS if self._stalled else self._limits.stall)
         while True:
             if self._may_stop and self._limits.stopped.is_set():
                 raise StoppedError
             now = time.monotonic()
-            if now >= min(self._end, stall_end):
+            if now >= min(self._deadline, stall_deadline):
                 raise self._timeout(now)
-            self._sock.settimeout(min(CHECK_SECONDS, self._end - now, stall_end - now))
+            self._sock.settimeout(min(CHECK_SECONDS, self._deadline - now, stall_deadline - now))
             try:
                 return self._sock.recv_into(buffer)
             except TimeoutError:
@@ -172,7 +172,7 @@ class _LimitedReads(io.RawIOBase):
     def _timeout(self, now: float) -> TimeoutError:
         if self._stalled:
             return StalledUploadError("timed out")
-        return SlowAnswerError("timed out") if now >= self._end else TimeoutError("timed out")
+        return SlowAnswerError("timed out") if now >= self._deadline else TimeoutError("timed out")
 
     def close(self) -> None:
         self._raw.close()

@@ -1,7 +1,6 @@
-"""What went wrong on the wire, as the one error that fits. Nothing is sent from here.
+"""Convert exceptions of ``requests`` and ``urllib3`` into errors of the provider. No I/O, except for reading files.
 
-The exceptions of ``requests`` and ``urllib3`` are never shown as they are: a proxy's address in them could hold a
-password.
+The texts of these exceptions are never shown, because they may contain the address of a proxy with a password.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from airflow_provider_vectorize.api.wire import (
 )
 from airflow_provider_vectorize.errors import ConfigError, NoAnswerError, TerminalApiError, VectorizeError
 
-#: Appended to the last failure of a client that has not had an answer yet.
+#: Advice that is appended to the error if Vectorize has never answered the client.
 ADVICE = "Check the API base URL and network access (DNS, proxy, firewall)."
 
 _PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
@@ -42,46 +41,49 @@ _TUNNEL_STATUS = re.compile(r"Tunnel connection failed: (\d{3})")
 def wire_error(
     error: Exception, request: Request, url: str, *, origin: str, verify: bool | str, limits: WireLimits
 ) -> VectorizeError:
-    """Return the error to raise for a request without an answer.
+    """Return the error to raise for a request that got no answer.
 
-    :param error: what ``requests`` or ``urllib3`` raised.
-    :param url: the request's address.
-    :param origin: where the settings come from, for the message.
-    :param verify: whether certificates are checked, or the path of the authorities.
-    :return: a :class:`ConfigError` for what a person has to correct, else a :class:`NoAnswerError`, which is
-        retried, or a :class:`TerminalApiError` for a proxy that refuses.
+    :param error: Exception of ``requests`` or ``urllib3``.
+    :param request: The request.
+    :param url: URL of the request.
+    :param origin: Origin of the settings, such as ``the connection "x"``, for the message.
+    :param verify: Whether certificates are checked, or the path of the trusted certificates.
+    :param limits: Time limits of the request.
+    :return: A :class:`ConfigError` if somebody must correct a setting, a :class:`TerminalApiError` if a proxy refuses
+        the request, or else a :class:`NoAnswerError`, which is retried.
     """
     causes = causes_of(error)
     host = urlsplit(url).netloc
-    what = f"{request.method} {request.path}"
+    request_line = f"{request.method} {request.path}"
     variable = proxy_variable(url)
     fault = _certificate_fault(causes) or settings_fault(url, verify) or _address_fault(error)
     if fault:
-        return ConfigError(f"{what} cannot be sent to {host} with the settings of {origin}: {fault}.")
+        return ConfigError(f"{request_line} cannot be sent to {host} with the settings of {origin}: {fault}.")
     facts = {"method": request.method, "path": request.path}
     status = _tunnel_status(causes)
     if status is not None and 400 <= status < 500:
         return TerminalApiError(
-            f"{what} was not sent to {host}: {_refused_tunnel(status, variable)}", status=status, **facts
+            f"{request_line} was not sent to {host}: {_tunnel_refusal(status, variable)}", status=status, **facts
         )
     return NoAnswerError(
-        f"{what} at {host} got no answer: {_failure(error, causes, limits, variable)}.",
+        f"{request_line} at {host} got no answer: {_failure(error, causes, limits, variable)}.",
         address_may_be_wrong=_not_connected(error, causes),
         **facts,
     )
 
 
 def settings_fault(url: str, verify: bool | str) -> str:
-    """Return what is wrong with the proxy's address or the file of trusted certificates, or nothing.
+    """Return what is wrong with the proxy address or the file of trusted certificates, or an empty text.
 
-    ``requests`` reports these as failures of TLS or of the network, or with errors of its own such as ``TypeError``.
+    ``requests`` reports such faults as failures of TLS or of the network, or with unrelated errors such as
+    ``TypeError``.
     """
     variable = proxy_variable(url)
     return (_proxy_fault(variable) if variable else "") or _bundle_fault(url, verify)
 
 
 def proxy_variable(url: str) -> str | None:
-    """Return the name of the environment variable that sends this address through a proxy."""
+    """Return the name of the environment variable that sends this URL through a proxy, or ``None``."""
     if should_bypass_proxies(url, no_proxy=None):
         return None
     names = (f"{kind}_proxy" for kind in (urlsplit(url).scheme, "all"))
@@ -89,27 +91,27 @@ def proxy_variable(url: str) -> str | None:
 
 
 def causes_of(error: BaseException) -> list[BaseException]:
-    """Return an exception and all that led to it, the outermost first."""
-    seen: list[BaseException] = []
+    """Return an exception and all exceptions that caused it, the outermost first."""
+    causes: list[BaseException] = []
     cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
+    while cause is not None and cause not in causes:
+        causes.append(cause)
         inner = getattr(cause, "reason", None)
         if not isinstance(inner, BaseException):
-            inner = next((a for a in cause.args if isinstance(a, BaseException)), None)
+            inner = next((value for value in cause.args if isinstance(value, BaseException)), None)
         cause = inner or cause.__cause__ or cause.__context__
-    return seen
+    return causes
 
 
-# ---------------------------------------------------------------- what a person has to correct
+# ---------------------------------------------------------------- faults in settings
 
 
 def _certificate_fault(causes: Sequence[BaseException]) -> str:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            said = getattr(cause, "verify_message", "").rstrip(".")
-            said = f" ({said})" if said else ""
-            return f"the server's certificate is not trusted{said}. Correct the address, or the field Verify TLS"
+            reason = getattr(cause, "verify_message", "").rstrip(".")
+            reason = f" ({reason})" if reason else ""
+            return f"the server's certificate is not trusted{reason}. Correct the address, or the field Verify TLS"
     return ""
 
 
@@ -128,12 +130,12 @@ def _bundle_fault(url: str, verify: bool | str) -> str:
         authorities = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         authorities.load_verify_locations(cafile=None if folder else path, capath=path if folder else None)
     except ssl.SSLError:
-        reason = "it holds no certificates in PEM form"
+        reason = "it contains no certificates in PEM format"
     except OSError as error:
         reason = (error.strerror or "it cannot be read").lower()
     else:
         return ""
-    return f"the file of trusted certificates {path!r}, named by {source}, cannot be used: {reason}"
+    return f"the file of trusted certificates {path!r}, set in {source}, cannot be used: {reason}"
 
 
 def _proxy_fault(variable: str) -> str:
@@ -146,48 +148,52 @@ def _proxy_fault(variable: str) -> str:
         scheme, well_formed = "", False
     if not well_formed:
         return (
-            f"the environment variable {variable} is not the URL of a proxy. It has to look like "
+            f"the environment variable {variable} is not the URL of a proxy. It must look like "
             "http://proxy.example:3128, with special characters of a user or password percent-encoded"
         )
     if scheme.startswith("socks") and find_spec("socks") is None:
         return (
-            f"the environment variable {variable} names a SOCKS proxy, and SOCKS support is not installed. "
+            f"the environment variable {variable} names a SOCKS proxy, but SOCKS support is not installed. "
             "Run pip install 'requests[socks]'"
         )
     return ""
 
 
 def _address_fault(error: Exception) -> str:
-    wrong = (
+    address_errors = (
         requests.exceptions.InvalidURL,
         requests.exceptions.InvalidSchema,
         requests.exceptions.InvalidHeader,
         LocationValueError,
         UnicodeError,
     )
-    return "the address or the credentials have characters that cannot be sent" if isinstance(error, wrong) else ""
+    return (
+        "the address or the credentials contain characters that cannot be sent"
+        if isinstance(error, address_errors)
+        else ""
+    )
 
 
-# ---------------------------------------------------------------- what a retry may cure
+# ---------------------------------------------------------------- failures of the network
 
 
 def _tunnel_status(causes: Sequence[BaseException]) -> int | None:
-    found = next((match for cause in causes if (match := _TUNNEL_STATUS.search(str(cause)))), None)
-    return int(found[1]) if found else None
+    tunnel_failure = next((match for cause in causes if (match := _TUNNEL_STATUS.search(str(cause)))), None)
+    return int(tunnel_failure[1]) if tunnel_failure else None
 
 
-def _refused_tunnel(status: int, variable: str | None) -> str:
+def _tunnel_refusal(status: int, variable: str | None) -> str:
     proxy = _proxy(variable)
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return f"{proxy} requires credentials (407). Put user and password into the URL in that variable."
-    return f"{proxy} refused the connection ({_named(status)}). Allow this host there, or name it in NO_PROXY."
+    return f"{proxy} refused the connection ({_status_text(status)}). Allow this host there, or add it to NO_PROXY."
 
 
 def _proxy(variable: str | None) -> str:
-    return f"the proxy that the environment variable {variable} names" if variable else "the proxy"
+    return f"the proxy in the environment variable {variable}" if variable else "the proxy"
 
 
-def _named(status: int) -> str:
+def _status_text(status: int) -> str:
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -195,13 +201,13 @@ def _named(status: int) -> str:
 
 
 def _not_connected(error: Exception, causes: Sequence[BaseException]) -> bool:
-    """Check whether what answered, if anything, was not Vectorize: another address may be meant."""
-    kinds = (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
-    refused = (socket.gaierror, ConnectionRefusedError, ssl.SSLError, HandshakeTimeoutError)
+    """Check whether the connection never reached Vectorize, so that the address may be wrong."""
+    request_errors = (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.ProxyError)
+    connect_errors = (socket.gaierror, ConnectionRefusedError, ssl.SSLError, HandshakeTimeoutError)
     return (
-        isinstance(error, kinds)
+        isinstance(error, request_errors)
         or any(
-            isinstance(cause, refused) or type(cause).__name__ in ("NewConnectionError", "NameResolutionError")
+            isinstance(cause, connect_errors) or type(cause).__name__ in ("NewConnectionError", "NameResolutionError")
             for cause in causes
         )
         or _not_http(causes)
@@ -219,34 +225,39 @@ def _failure(error: Exception, causes: Sequence[BaseException], limits: WireLimi
     if isinstance(error, requests.exceptions.ProxyError):
         return f"{_proxy(variable)} could not be used: {_proxy_reason(causes)}"
     if _not_http(causes):
-        return "what answered does not speak HTTP"
+        return "the server does not speak HTTP"
     stall, total = f"{limits.stall:g} s", f"{limits.total:g} s"
-    sentences: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (  # the first that fits
-        ((requests.ConnectTimeout,), f"the connection could not be made in {CONNECT_SECONDS:.0f} s"),
-        ((HandshakeTimeoutError,), f"the TLS handshake was not answered in {CONNECT_SECONDS:.0f} s"),
-        ((StalledUploadError,), f"the server took no more of the body for {stall}, the connection's timeout"),
-        ((SlowAnswerError,), f"the answer was not complete after {total}, twice the connection's timeout"),
-        ((requests.Timeout, ReadTimeoutError, TimeoutError), f"nothing came for {stall}, the connection's timeout"),
+    # The first entry with an exception that is among the causes applies.
+    reasons: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+        ((requests.ConnectTimeout,), f"the connection could not be established within {CONNECT_SECONDS:.0f} s"),
+        ((HandshakeTimeoutError,), f"the TLS handshake was not answered within {CONNECT_SECONDS:.0f} s"),
+        ((StalledUploadError,), f"the server accepted no more data for {stall}, the timeout of the connection"),
+        ((SlowAnswerError,), f"the answer was not complete after {total}, twice the timeout of the connection"),
+        (
+            (requests.Timeout, ReadTimeoutError, TimeoutError),
+            f"no data arrived for {stall}, the timeout of the connection",
+        ),
         ((ssl.SSLError,), f"TLS failed{_tls_reason(causes)}"),
         ((DecodeError,), "the compressed answer is damaged"),
         ((http.client.IncompleteRead,), "the connection was cut during the answer"),
         ((socket.gaierror,), f"the host name does not resolve ({_system_reason(causes)})"),
     )
-    found = (text for kinds, text in sentences if any(isinstance(cause, kinds) for cause in causes))
-    return next(found, "") or _system_reason(causes) or "the connection was cut"
+    matches = (reason for kinds, reason in reasons if any(isinstance(cause, kinds) for cause in causes))
+    return next(matches, "") or _system_reason(causes) or "the connection was cut"
 
 
 def _proxy_reason(causes: Sequence[BaseException]) -> str:
     status = _tunnel_status(causes)
     if status is not None:
-        return f"it answered {_named(status)}"
+        return f"it answered {_status_text(status)}"
     if any("only use HTTP and not HTTPS" in str(cause) for cause in causes):
-        return "it does not speak TLS. Write http:// into the variable"
+        return "it does not speak TLS. Use http:// in the variable"
     return _system_reason(causes) or "the connection was cut"
 
 
 def _tls_reason(causes: Sequence[BaseException]) -> str:
-    reason = next((c.reason for c in causes if isinstance(c, ssl.SSLError) and isinstance(c.reason, str)), "")
+    reasons = (cause.reason for cause in causes if isinstance(cause, ssl.SSLError))
+    reason = next((reason for reason in reasons if isinstance(reason, str)), "")
     return f" ({reason.lower().replace('_', ' ')})" if reason else ""
 
 

@@ -1,4 +1,4 @@
-"""What the hook and the API have in common: one method an endpoint."""
+"""Methods of the hook that call one endpoint of the API each."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from airflow_provider_vectorize.load.hook_writes import write_vectors
 
 
 class Endpoints:
-    """One method an endpoint, typed. Transient failures are tried again for as long as the connection says.
+    """Typed methods, one for each endpoint of the API.
 
-    Every method raises a :class:`~airflow_provider_vectorize.errors.VectorizeError`.
+    Transient failures are retried for as long as the connection specifies. Every method raises a
+    :class:`~airflow_provider_vectorize.errors.VectorizeError`.
     """
 
     def get_conn(self) -> VectorizeClient:
-        """A client of its own; close it, or use it with ``with``."""
+        """Return a new client. Close it, or use it in a ``with`` statement."""
         raise NotImplementedError
 
     @cached_property
     def client(self) -> VectorizeClient:
-        """The client that these methods share."""
+        """Return the client that these methods share."""
         return self.get_conn()
 
     # ---------------------------------------------------------------- indexes
 
     def list_indexes(self) -> list[models.Index]:
-        """The indexes of the account."""
+        """Return the indexes of the account."""
         return self.client.list_indexes()
 
     def create_index(
@@ -43,14 +44,14 @@ class Endpoints:
     ) -> models.Index:
         """Create an index, either from a preset or from dimensions and a metric.
 
-        :raises IndexExistsError: there is one of that name.
+        :raises IndexExistsError: An index of this name exists.
         """
         return self.client.create_index(
             index_name, dimensions=dimensions, metric=metric, preset=preset, description=description
         )
 
     def get_index(self, index_name: str) -> models.Index:
-        """One index: its dimensions, its metric, when it was created."""
+        """Return an index with its dimensions, metric and time of creation."""
         return self.client.get_index(index_name)
 
     def delete_index(self, index_name: str) -> None:
@@ -58,7 +59,7 @@ class Endpoints:
         self.client.delete_index(index_name)
 
     def get_index_info(self, index_name: str) -> models.IndexInfo:
-        """Number of vectors (eventually consistent) and watermark of an index."""
+        """Return the number of vectors (eventually consistent) and the watermark of an index."""
         return self.client.get_index_info(index_name)
 
     # ---------------------------------------------------------------- vectors
@@ -70,15 +71,15 @@ class Endpoints:
         *,
         unparsable_behavior: models.UnparsableBehavior = "error",
     ) -> models.Mutation:
-        """Insert vectors; a vector whose id is taken is silently left as it is. For files, see :meth:`load`.
+        """Insert vectors. A vector whose id exists in the index is silently kept. For files, see :meth:`load`.
 
-        More than one request takes (5,000 vectors or 100 MB) is sent as several requests, one after the other.
+        Vectors are sent in order, in requests of at most 5,000 vectors and 100 MB.
 
-        :param vectors: ndjson, or vectors. NumPy arrays and scalars may stand wherever JSON has numbers; see
-            :func:`~airflow_provider_vectorize.rows.encoding.encode_row` for the other types.
-        :param unparsable_behavior: with ``discard``, Vectorize drops lines that do not parse and does not say so.
-        :return: the last request's mutation, which follows all others in Vectorize's log.
-        :raises ConfigError: a vector cannot be written as JSON. Every error names what was acknowledged before.
+        :param vectors: ndjson as bytes, or an iterable of vectors. NumPy arrays and scalars are accepted as numbers.
+            See :func:`~airflow_provider_vectorize.rows.encoding.encode_row` for all accepted types.
+        :param unparsable_behavior: With ``discard``, Vectorize drops lines that it cannot parse without reporting it.
+        :return: The mutation of the last request, which Vectorize processes after the others.
+        :raises ConfigError: A vector cannot be written as JSON. Every error reports what was acknowledged before.
         """
         return write_vectors(self.client, "insert", index_name, vectors, unparsable_behavior)
 
@@ -89,7 +90,7 @@ class Endpoints:
         *,
         unparsable_behavior: models.UnparsableBehavior = "error",
     ) -> models.Mutation:
-        """Insert or replace vectors; parameters, result and errors are those of :meth:`insert`."""
+        """Insert or overwrite vectors. Parameters, result and errors are those of :meth:`insert`."""
         return write_vectors(self.client, "upsert", index_name, vectors, unparsable_behavior)
 
     def query(
@@ -104,13 +105,17 @@ class Endpoints:
         return_values: bool = False,
         return_metadata: models.ReturnMetadata = "none",
     ) -> models.QueryResult:
-        """The nearest vectors, best first.
+        """Return the vectors that are nearest to a vector, best match first.
 
-        :param vector: as many floats as the index has dimensions; or
-        :param vector_id: the id of a stored vector.
-        :param top_k: 1 to 100, or to 50 with values or all metadata.
-        :param filter: conditions on properties that have a metadata index; on others it matches nothing.
-        :param return_metadata: ``none``, ``indexed`` (strings cut at 64 bytes) or ``all``.
+        :param vector: As many floats as the index has dimensions. Pass either this or ``vector_id``.
+        :param vector_id: Id of a stored vector.
+        :param top_k: Maximum number of matches, 1 to 100, or to 50 with values or all metadata.
+        :param namespace: Search in this namespace only.
+        :param filter: Conditions on properties that have a metadata index. Conditions on others match nothing.
+        :param return_values: Return the values of each match.
+        :param return_metadata: ``none``, ``indexed`` (strings are truncated to 64 bytes) or ``all``.
+        :raises InvalidQueryError: ``top_k`` exceeds a limit, the filter is invalid, or the vector has the wrong
+            number of dimensions.
         """
         return self.client.query(
             index_name,
@@ -124,15 +129,19 @@ class Endpoints:
         )
 
     def get_by_ids(self, index_name: str, ids: Iterable[str]) -> list[models.Vector]:
-        """The vectors with these ids, 20 a request; missing ones are absent."""
+        """Return the vectors with these ids, 20 per request. Ids that do not exist are left out."""
         return self.client.get_by_ids(index_name, ids)
 
     def delete_by_ids(self, index_name: str, ids: Iterable[str]) -> list[models.Mutation]:
-        """Delete the vectors with these ids, 100 a request, one mutation each."""
+        """Delete the vectors with these ids, 100 per request, and return the mutation of each request."""
         return self.client.delete_by_ids(index_name, ids)
 
     def list_vectors(self, index_name: str) -> Iterator[str]:
-        """All ids of an index, page by page; starts over, and says so, where the listing's cursor expires."""
+        """Yield the id of every vector once, 1,000 per request. This takes 16 bytes of memory per id.
+
+        If the cursor of the listing expires, the listing starts over, skips the ids it yielded before, and logs a
+        warning.
+        """
         return self.client.list_vectors(index_name)
 
     # ---------------------------------------------------------------- metadata indexes
@@ -140,13 +149,13 @@ class Endpoints:
     def create_metadata_index(
         self, index_name: str, property_name: str, index_type: models.MetadataIndexType
     ) -> models.Mutation:
-        """Make a property filterable, for vectors written once the metadata index is visible."""
+        """Make a property filterable for vectors that are written after the metadata index is visible."""
         return self.client.create_metadata_index(index_name, property_name, index_type)
 
     def delete_metadata_index(self, index_name: str, property_name: str) -> models.Mutation:
-        """Stop filtering by a property."""
+        """Delete a metadata index. A filter on its property then matches nothing."""
         return self.client.delete_metadata_index(index_name, property_name)
 
     def list_metadata_indexes(self, index_name: str) -> list[models.MetadataIndex]:
-        """The metadata indexes of an index."""
+        """Return the metadata indexes of an index."""
         return self.client.list_metadata_indexes(index_name)

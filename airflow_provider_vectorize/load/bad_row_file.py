@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 
 from airflow_provider_vectorize.load.bodies import spooling
 from airflow_provider_vectorize.rows.block_rows import BadRow
-from airflow_provider_vectorize.sources.lines import Mark
+from airflow_provider_vectorize.sources.lines import Position
 
 #: Bytes of bad rows that stay in memory.
 MEMORY_BYTES = 256 << 10
-#: Before each row: its mark, whether it is unparsable, the length of its reason and of its text.
+#: Before each row: its position, whether it is unparsable, the length of its reason and of its text.
 _HEADER = struct.Struct("<QQQ?QQ")
 
 
@@ -48,12 +48,12 @@ class BadRowFile:
                 if len(row.text) > MEMORY_BYTES:
                     self._file.rollover()
                 reason = row.reason.encode("utf-8", "surrogatepass")
-                header = _HEADER.pack(*row.mark, row.unparsable, len(reason), len(row.text))
+                header = _HEADER.pack(*row.position, row.unparsable, len(reason), len(row.text))
                 self._file.writelines((header, reason, row.text))
                 self._count += 1
 
     def _read(self) -> BadRow:
         assert self._file
-        *mark, unparsable, reason_bytes, text_bytes = _HEADER.unpack(self._file.read(_HEADER.size))
+        *position, unparsable, reason_bytes, text_bytes = _HEADER.unpack(self._file.read(_HEADER.size))
         reason = self._file.read(reason_bytes).decode("utf-8", "surrogatepass")
-        return BadRow(Mark(*mark), self._file.read(text_bytes), reason, unparsable)
+        return BadRow(Position(*position), self._file.read(text_bytes), reason, unparsable)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from airflow_provider_vectorize.errors import BadRowError
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.rows.block_rows import BadRow
-from airflow_provider_vectorize.sources.parts import byte
+from airflow_provider_vectorize.sources.parts import object_offset
 from airflow_provider_vectorize.sources.places import row_place
 
 
@@ -52,11 +52,11 @@ class BadRows:
         )
 
     def _error(self, row: BadRow, advice: str) -> BadRowError:
-        uri = self._uris[row.mark.object]
+        uri = self._uris[row.position.object]
         return BadRowError(
-            f"{row_place(uri, row.mark.line, row.mark.offset)} cannot be loaded: {row.reason}. {advice}",
+            f"{row_place(uri, row.position.line, row.position.offset)} cannot be loaded: {row.reason}. {advice}",
             uri=uri,
-            line=row.mark.line,
-            offset=byte(uri, row.mark.offset),
+            line=row.position.line,
+            offset=object_offset(uri, row.position.offset),
             reason=row.reason,
         )

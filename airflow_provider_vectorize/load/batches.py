@@ -12,7 +12,7 @@ from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.load.bad_row_file import BadRowFile
 from airflow_provider_vectorize.load.bodies import Body, Extent, Holder, Spool, Spools
 from airflow_provider_vectorize.rows.block_rows import Rows
-from airflow_provider_vectorize.sources.lines import Mark
+from airflow_provider_vectorize.sources.lines import Position
 
 
 class Run(NamedTuple):
@@ -53,8 +53,8 @@ class Batch:
     :param spools: where to take a temporary file from.
     """
 
-    start: Mark
-    end: Mark
+    start: Position
+    end: Position
     spools: Spools = field(default_factory=Spools)
     ends: list[int] = field(default_factory=list)
     ids: list[str | None] = field(default_factory=list)
@@ -86,11 +86,11 @@ class Batch:
         """The bytes of one row."""
         return bytes(self.body(row, row + 1)).rstrip(b"\r\n")
 
-    def mark(self, row: int) -> Mark:
+    def position(self, row: int) -> Position:
         """Where a row stands in the source."""
         piece = self.pieces[bisect_right(self.pieces, row, key=lambda piece: piece.first) - 1]
         row -= piece.first
-        return Mark(piece.object, piece.lines[row], piece.base + piece.offsets[row])
+        return Position(piece.object, piece.lines[row], piece.base + piece.offsets[row])
 
     def add(self, rows: Rows, first: int, stop: int) -> None:
         """Take some rows of a block."""
@@ -100,8 +100,8 @@ class Batch:
         self.pieces.append(Piece(len(self), rows.object, rows.lines[first:stop], rows.base, rows.offsets[first:stop]))
         self.ends += [end + shift for end in rows.ends[first:stop]]
         self.ids += rows.ids[first:stop]
-        if rows.kept:
-            holder, at = rows.kept
+        if rows.source_range:
+            holder, at = rows.source_range
             self._follow(begin, holder, at + start)
         else:
             self.spool = self.spool or self.spools.take()
@@ -122,7 +122,7 @@ class Batch:
             self.spool = None
 
 
-def cut(blocks: Iterable[Rows], limits: Limits, start: Mark, spools: Spools | None = None) -> Iterator[Batch]:
+def cut(blocks: Iterable[Rows], limits: Limits, start: Position, spools: Spools | None = None) -> Iterator[Batch]:
     """Pack rows into the fewest batches that keep their order.
 
     A batch goes out when a row comes that does not fit; so the one that goes out at the end is known to be the last.
@@ -139,8 +139,8 @@ def cut(blocks: Iterable[Rows], limits: Limits, start: Mark, spools: Spools | No
             stop = _fitting(batch, rows, at, limits)
             if stop == at:
                 # Bad rows before the row that does not fit belong to the batch: it ends where that row begins.
-                end = rows.mark(at)
-                first, bad = bad, bisect_left(rows.bad, end, bad, key=lambda row: row.mark)
+                end = rows.position(at)
+                first, bad = bad, bisect_left(rows.bad, end, bad, key=lambda row: row.position)
                 batch.bad.add(rows.bad[first:bad])
                 batch.end = end
                 yield batch

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
-from airflow_provider_vectorize.sources.lines import Mark
-from airflow_provider_vectorize.sources.parts import byte
+from airflow_provider_vectorize.sources.lines import Position
+from airflow_provider_vectorize.sources.parts import object_offset
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Checkpoint:
         if not isinstance(plain, Mapping) or plain.get("version") != VERSION:
             return None
         try:
-            done = ProcessedRanges(tuple((Mark(*start), Mark(*end)) for start, end in plain["done"]))
+            done = ProcessedRanges(tuple((Position(*start), Position(*end)) for start, end in plain["done"]))
             receipt = Receipt.from_dict(plain["receipt"])
             letters = int(plain["dead_letter_bytes"]), str(plain["dead_letter_digest"])
             return cls(dict(plain["identity"]), done, receipt, *letters)
@@ -148,11 +148,11 @@ def resume(kept: Any, identity: Mapping[str, str], uris: Sequence[str]) -> tuple
     changed = _changed(checkpoint.identity, identity)
     if changed:
         return None, f"The checkpoint is of another load ({', '.join(changed)} changed): starting over."
-    receipt, start = checkpoint.receipt, checkpoint.done.start
-    further = ", and over what was acknowledged after that" if checkpoint.done.gaps else ""
+    receipt, start = checkpoint.receipt, checkpoint.done.resume_position
+    further = ", and over what was acknowledged after that" if checkpoint.done.has_gaps else ""
     return checkpoint, (
         f"Going on where the last attempt was, at line {start.line:,} of {uris[start.object]} "
-        f"(byte {byte(uris[start.object], start.offset):,})"
+        f"(byte {object_offset(uris[start.object], start.offset):,})"
         f"{further}: {receipt.vectors:,} vectors in {receipt.batches} batches are acknowledged already, the last as "
         f"mutation {receipt.mutation_id}."
     )

@@ -13,7 +13,7 @@ from typing import IO, Any, Protocol
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load.bodies import spooling, temporary_file
 from airflow_provider_vectorize.rows.block_rows import BadRow
-from airflow_provider_vectorize.sources.parts import byte
+from airflow_provider_vectorize.sources.parts import object_offset
 
 log = logging.getLogger(__name__)
 
@@ -174,8 +174,8 @@ def _pieces(uri: str, row: BadRow, run: str) -> Iterator[bytes]:
     letter: dict[str, Any] = {"run": run} if run else {}
     letter |= {
         "object": uri,
-        "line": row.mark.line,
-        "offset": byte(uri, row.mark.offset),
+        "line": row.position.line,
+        "offset": object_offset(uri, row.position.offset),
         "reason": row.reason,
         "row": text.decode("utf-8", "surrogateescape") if short else "",
     }

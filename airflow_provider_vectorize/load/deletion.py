@@ -18,8 +18,8 @@ from airflow_provider_vectorize.errors import ApiError, BadRowError, ConfigError
 from airflow_provider_vectorize.load.delivery import SAMPLES
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Sample
 from airflow_provider_vectorize.rows.id_lines import bare_id, first_column
-from airflow_provider_vectorize.sources.lines import BOM, Mark, read_blocks
-from airflow_provider_vectorize.sources.parts import byte
+from airflow_provider_vectorize.sources.lines import BOM, Position, read_blocks
+from airflow_provider_vectorize.sources.parts import object_offset
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
 log = logging.getLogger(__name__)
@@ -140,15 +140,15 @@ def read_ids(objects: Sequence[SourceObject], lines_are: LinesAre, limits: Limit
     for number, item in enumerate(objects):
         with item.open(0) as opened:
             first = True
-            for block in read_blocks(opened.stream, Mark(number)):
-                line, offset = block.mark.line, block.mark.offset
+            for block in read_blocks(opened.stream, Position(number)):
+                line, offset = block.position.line, block.position.offset
                 for raw in block.text.split(b"\n"):
                     text = (raw.removeprefix(BOM) if offset == 0 else raw).strip(b" \t\r")
                     if text:
                         vector_id, reason = _checked(read, text, limits, first)
                         first = False
                         if reason:
-                            at = byte(item.uri, offset)
+                            at = object_offset(item.uri, offset)
                             raise BadRowError(
                                 f"Line {line} of {item.uri} (byte {at:,}) holds no id: {reason}.",
                                 uri=item.uri,

@@ -72,7 +72,7 @@ class Delivery:
                     todo += [(middle, stop), (first, middle)]  # the first half goes first: the order counts
                     continue
                 reason = f"Vectorize refuses it: {error.api_message or error.message} (code {error.code})"
-                row = BadRow(batch.mark(first), batch.text(first), reason, error.code == UNPARSABLE)
+                row = BadRow(batch.position(first), batch.text(first), reason, error.code == UNPARSABLE)
                 self._bad_rows.judge(row)
                 refused.add([row])
             else:

@@ -17,7 +17,7 @@ from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Ack
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Receipt
 from airflow_provider_vectorize.load.rejections import count_reasons
-from airflow_provider_vectorize.quantities import counted
+from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.rows.block_rows import BadRow
 from airflow_provider_vectorize.sources.places import row_label
 
@@ -53,9 +53,9 @@ class Ledger:
     def account(self, batch: Batch, acks: Sequence[Ack], refused: BadRowFile) -> None:
         """Enter a batch that is dealt with: its dead letters first, then the checkpoint."""
         bad = len(batch.bad) + len(refused)
-        rows = self._named(merge(batch.bad, refused, key=lambda row: row.mark))
+        rows = self._named(merge(batch.bad, refused, key=lambda row: row.position))
         if self._letters and bad:
-            self._letters.add((self._uris[row.mark.object], row) for row in rows)
+            self._letters.add((self._uris[row.position.object], row) for row in rows)
         else:
             deque(rows, 0)
         reasons = (row.reason for row in chain(batch.bad, refused))
@@ -104,7 +104,7 @@ class Ledger:
         for count, row in enumerate(bad, self.receipt.rejected):
             # Without a file the log is the only place where a dropped row is written down.
             if count < NAMED_ROWS or not self._letters:
-                label = row_label(self._uris[row.mark.object], row.mark.line)
+                label = row_label(self._uris[row.position.object], row.position.line)
                 log.warning("Rejected a row: %s (%s, %s)", row.reason, label, where)
             elif count == NAMED_ROWS:
                 log.warning("Further rejected rows are not logged. They are in %s", self._letters.target.uri)
@@ -114,13 +114,13 @@ class Ledger:
         """What to tell the person who reads of a failure."""
         receipt = self.receipt
         more = (
-            f" Another {counted(self._halved, 'vector')} of an unfinished batch were written." if self._halved else ""
+            f" Another {pluralize(self._halved, 'vector')} of an unfinished batch were written." if self._halved else ""
         )
         if not receipt.batches:
             return f"{'No whole batch' if more else 'Nothing'} was acknowledged before that.{more}"
         again = "continues after them" if self._keeper.durable else "sends them again, which changes nothing"
         return (
-            f"Before that, {counted(receipt.vectors, 'vector')} in {counted(receipt.batches, 'batch', 'batches')} "
+            f"Before that, {pluralize(receipt.vectors, 'vector')} in {pluralize(receipt.batches, 'batch', 'batches')} "
             f"were acknowledged "
             f"(last mutation {receipt.mutation_id}); a retry {again}.{more}"
         )

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.quantities import counted, duration, rate, size
+from airflow_provider_vectorize.quantities import format_duration, format_rate, format_size, pluralize
 from airflow_provider_vectorize.sources.compression import is_compressed
-from airflow_provider_vectorize.sources.lines import Mark
+from airflow_provider_vectorize.sources.lines import Position
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
 
@@ -48,35 +48,35 @@ class Progress:
         receipt, new = self.receipt, self.receipt.bytes_sent - self.before.bytes_sent
         share = "" if self.share is None else f" ({self.share:.0%} of the source)"
         parts = [
-            f"Uploaded {counted(receipt.vectors, 'vector')}{share}, {size(receipt.bytes_sent)} sent",
-            rate(new, self.seconds),
+            f"Uploaded {pluralize(receipt.vectors, 'vector')}{share}, {format_size(receipt.bytes_sent)} sent",
+            format_rate(new, self.seconds),
         ]
         if self.seconds_left:
-            parts.append(f"about {duration(self.seconds_left)} left")
+            parts.append(f"about {format_duration(self.seconds_left)} left")
         if receipt.rejected:
-            parts.append(f"{counted(receipt.rejected, 'row')} rejected")
-        parts += [counted(self.requests, "request"), f"{self.in_flight:,} in flight"]
-        parts.append(counted(self.retries, "retry", "retries"))
+            parts.append(f"{pluralize(receipt.rejected, 'row')} rejected")
+        parts += [pluralize(self.requests, "request"), f"{self.in_flight:,} in flight"]
+        parts.append(pluralize(self.retries, "retry", "retries"))
         return ", ".join(parts) + self._lost
 
     def summary(self) -> str:
         """Return one line for the log at the end of the load."""
         receipt, before = self.receipt, self.before
-        lasted = f"{self.seconds:.1f} s" if self.seconds < 10 else duration(self.seconds)
+        lasted = f"{self.seconds:.1f} s" if self.seconds < 10 else format_duration(self.seconds)
         batches, sent = receipt.batches - before.batches, receipt.bytes_sent - before.bytes_sent
-        line = f"Uploaded {counted(receipt.vectors - before.vectors, 'vector')} in {counted(batches, 'request')}"
-        line += f" ({size(sent)}) in {lasted}, {rate(sent, self.seconds)}"
+        line = f"Uploaded {pluralize(receipt.vectors - before.vectors, 'vector')} in {pluralize(batches, 'request')}"
+        line += f" ({format_size(sent)}) in {lasted}, {format_rate(sent, self.seconds)}"
         if before.vectors:
-            line += f", after {counted(before.vectors, 'vector')} in earlier attempts"
+            line += f", after {pluralize(before.vectors, 'vector')} in earlier attempts"
         if receipt.rejected:
-            line += f", {counted(receipt.rejected, 'row')} rejected"
+            line += f", {pluralize(receipt.rejected, 'row')} rejected"
         if self.retries:
-            line += f", {counted(self.retries, 'retry', 'retries')}"
+            line += f", {pluralize(self.retries, 'retry', 'retries')}"
         return f"{line}{self._lost}. Last mutation: {receipt.mutation_id}."
 
     @property
     def _lost(self) -> str:
-        return f", {duration(self.waited)} lost to rate limits" if self.waited >= 1 else ""
+        return f", {format_duration(self.waited)} lost to rate limits" if self.waited >= 1 else ""
 
 
 #: Is told of a load's progress every few seconds, and at its end.
@@ -95,7 +95,7 @@ class LastProgress:
         self._observer(progress)
 
 
-def share_done(objects: Sequence[SourceObject], upto: Mark) -> float | None:
+def share_done(objects: Sequence[SourceObject], upto: Position) -> float | None:
     """The share of the source's stored bytes before a mark, or ``None`` where a size is not known.
 
     Of a compressed object only the end is known, so it counts when it is dealt with.

@@ -208,7 +208,7 @@ class Uploader:
     def _read(self) -> None:
         try:
             done = self._ledger.checkpoint.done
-            for batch in cut(self._judged(done), self._options.limits, done.start, self._spools):
+            for batch in cut(self._judged(done), self._options.limits, done.resume_position, self._spools):
                 self._room.acquire()
                 if self._stopped.is_set():
                     return
@@ -277,4 +277,4 @@ class _Reporter:
         )
 
     def _share(self) -> float | None:
-        return share_done(self._objects, self._ledger.checkpoint.done.start)
+        return share_done(self._objects, self._ledger.checkpoint.done.resume_position)

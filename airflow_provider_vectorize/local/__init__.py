@@ -1,7 +1,7 @@
-"""A local Cloudflare Vectorize: the v2 HTTP API on this machine, for tests, demos and development.
+"""Local Vectorize: a server for Cloudflare's HTTP API v2 on this machine, for tests, demos and development.
 
-Start it with ``python -m airflow_provider_vectorize.local``; drive it from tests with
-``airflow_provider_vectorize.local.handle.LocalVectorize`` or with the pytest fixture ``local_vectorize``.
+Start it with ``python -m airflow_provider_vectorize.local``. Tests control it with
+``airflow_provider_vectorize.local.handle.LocalVectorize`` or the pytest fixture ``local_vectorize``.
 
-It imports neither Airflow nor the provider's own client: client and stand-in cannot be wrong together.
+It imports neither Airflow nor the client of this provider, so that client and server cannot share a mistake.
 """

@@ -1,4 +1,4 @@
-"""``python -m airflow_provider_vectorize.local``"""
+"""Entry point of ``python -m airflow_provider_vectorize.local``."""
 
 import sys
 

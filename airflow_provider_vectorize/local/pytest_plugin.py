@@ -1,4 +1,4 @@
-"""Fixtures to test against a local Vectorize. They cost nothing until a test asks for one."""
+"""Fixtures for tests against local Vectorize. No server starts until a test requests one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 
 @pytest.fixture(scope="session")
 def local_vectorize_server() -> Iterator[LocalVectorize]:
-    """One local Vectorize for the whole session, with whatever the tests before left in it."""
-    # A test needs no data that survive a power cut, and is much faster without.
+    """Start one local Vectorize for the whole session. It is not reset between tests."""
+    # Test data need not survive a power cut, and writes are much faster without syncing to disk.
     with LocalVectorize.start(extra_args=["--no-sync"]) as local:
         yield local
 
 
 @pytest.fixture
 def local_vectorize(local_vectorize_server: LocalVectorize) -> LocalVectorize:
-    """An empty local Vectorize with a lag of 0: reads see the writes acknowledged before them."""
+    """Return an empty local Vectorize with a lag of 0: a read sees every write that was acknowledged before it."""
     local_vectorize_server.reset()
     return local_vectorize_server

@@ -1,4 +1,4 @@
-"""URL to operation."""
+"""Routes of the API: method and path of each operation."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", INDEX + "/metadata_index/list", "list_metadata_indexes"),
     ("GET", BASE + "/user/tokens/verify", "verify_token"),
 )
-"""Method, path and operation; the operation is the name of its handler, and what faults are matched with."""
+"""Method, path and operation. The operation is the name of the handler, and faults match requests by it."""
 
 WRITES = frozenset({
     "create_index", "delete_index", "insert", "upsert", "delete_by_ids", "create_metadata_index",
     "delete_metadata_index",
 })  # fmt: skip
-"""The operations that need the permission Vectorize Write."""
+"""Operations that require the permission "Vectorize Write"."""

@@ -1,5 +1,5 @@
-# ruff: noqa: T201 - this is a command
-"""The command line, and running the server until it is told to stop."""
+# ruff: noqa: T201 - this command prints to the terminal
+"""Command line of local Vectorize: parses the options, and runs the server until it is stopped."""
 
 from __future__ import annotations
 
@@ -29,69 +29,92 @@ from airflow_provider_vectorize.local.engine.problems import Problem
 from airflow_provider_vectorize.local.engine.records import Json
 from airflow_provider_vectorize.local.faults.recorder import Recorder
 from airflow_provider_vectorize.local.faults.rules import Faults, Rule
-from airflow_provider_vectorize.local.faults.values import BUDGET, SECONDS, TIMES, BadValue, Field, Whole
-from airflow_provider_vectorize.local.http.app import Api, Parts
+from airflow_provider_vectorize.local.faults.values import BUDGET, SECONDS, TIMES, BadValue, Field, Integer
+from airflow_provider_vectorize.local.http.app import Api, Components
 from airflow_provider_vectorize.local.http.auth import Guard
 from airflow_provider_vectorize.local.http.control import PREFIX, Control
 from airflow_provider_vectorize.local.http.late_requests import LateRequests
 from airflow_provider_vectorize.local.http.origins import is_loopback, refusal
-from airflow_provider_vectorize.local.http.page import Page
+from airflow_provider_vectorize.local.http.page import StatusPage
 from airflow_provider_vectorize.local.routes import BASE
 
 ANY_ACCOUNT = "0123456789abcdef0123456789abcdef"
-ANY_TOKEN = "local-token"  # noqa: S105 - any other would do as well
+ANY_TOKEN = "local-token"  # noqa: S105 - the server accepts any token by default
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_vectorize.local",
-        description="A local Cloudflare Vectorize (HTTP API v2) for tests, demos and development.",
+        description="Run local Vectorize, a server for the HTTP API v2 of Cloudflare Vectorize.",
     )
     add = parser.add_argument
-    add("--port", type=_port, default=8787, help="0 picks a free one (default: 8787)")
-    add("--bind", default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1; others need --allow-remote")
+    add("--port", type=_port, default=8787, help="port to listen on; 0 selects a free port (default: 8787)")
+    add(
+        "--bind",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen on; an address that other machines can reach requires --allow-remote "
+        "(default: 127.0.0.1)",
+    )
     add(
         "--allow-remote",
         action="store_true",
-        help="allow --bind to an address that other machines reach, and requests for any Host",
+        help="allow --bind with an address that other machines can reach, and requests for any host name",
     )
-    add("--data", type=Path, metavar="DIR", help="where everything is kept (default: a temporary directory)")
-    add("--lag", type=_seconds, default=2.0, metavar="SECONDS", help="from a write to its visibility (default: 2)")
-    add("--no-sync", action="store_true", help="faster: acknowledged writes survive its crash, but not the machine's")
-    add("--account-id", help="refuse all other accounts")
+    add("--data", type=Path, metavar="DIR", help="directory for all data (default: a temporary directory)")
+    add("--lag", type=_seconds, default=2.0, metavar="SECONDS", help="time from a write to its visibility (default: 2)")
+    add("--no-sync", action="store_true", help="faster, but acknowledged writes may be lost if the machine crashes")
+    add("--account-id", help="refuse all other account IDs")
     add("--token", help="refuse all other API tokens and keys")
-    add("--read-only-token", metavar="TOKEN", help="a token that may read, and is refused to write")
-    add("--budget", type=_budget, default=Allowance(), metavar="N/SECONDS", help="default: 1200/300")
+    add("--read-only-token", metavar="TOKEN", help="second token, without the permission to write")
+    add(
+        "--budget",
+        type=_budget,
+        default=Allowance(),
+        metavar="N/SECONDS",
+        help="requests that a credential has in a window (default: 1200/300)",
+    )
     add("--limit", type=_limit, action="append", default=[], metavar="NAME=NUMBER",
-        help="override one of: " + ", ".join(field.name for field in dataclasses.fields(Limits)))  # fmt: skip
-    add("--fault", type=_fault, action="append", default=[], metavar="JSON", help="a rule as the control API takes")
-    add("--port-file", type=Path, metavar="FILE", help="write the port there once it listens")
-    add("--until-stdin-closes", action="store_true", help="stop when standard input ends, as when the parent dies")
+        help="override a limit: " + ", ".join(field.name for field in dataclasses.fields(Limits)))  # fmt: skip
+    add(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        metavar="JSON",
+        help="fault that is active from the start, in the format of the control API",
+    )
+    add("--port-file", type=Path, metavar="FILE", help="write the port to this file once the server listens")
+    add(
+        "--until-stdin-closes",
+        action="store_true",
+        help="stop when standard input is closed, as when the parent process ends",
+    )
     return parser
 
 
 def _port(text: str) -> int:
-    return int(_option(Whole(0, 65_535), "a port", int(text)))
+    return int(_check_option(Integer(0, 65_535), "port", int(text)))
 
 
 def _seconds(text: str) -> float:
-    return float(_option(SECONDS, "a time", float(text)))
+    return float(_check_option(SECONDS, "lag", float(text)))
 
 
 def _limit(text: str) -> tuple[str, int]:
     name, _, number = text.partition("=")
     if name not in {field.name for field in dataclasses.fields(Limits)}:
-        raise argparse.ArgumentTypeError(f"no such limit: {name}")
-    return name, _option(TIMES, name, int(number))
+        raise argparse.ArgumentTypeError(f"unknown limit: {name}")
+    return name, _check_option(TIMES, name, int(number))
 
 
 def _budget(text: str) -> Allowance:
-    allowance: Allowance = _option(BUDGET, "a budget", text)
+    allowance: Allowance = _check_option(BUDGET, "budget", text)
     return allowance
 
 
 def _fault(text: str) -> Json:
-    """Return the JSON of a rule, so that a reset can start it anew."""
+    """Validate a fault rule, and return its JSON."""
     rule: Json = json.loads(text)
     try:
         Rule.parse(rule)
@@ -100,7 +123,7 @@ def _fault(text: str) -> Json:
     return rule
 
 
-def _option(field: Field, name: str, value: Any) -> Any:
+def _check_option(field: Field, name: str, value: Any) -> Any:
     try:
         return field.check(name, value)
     except BadValue as error:
@@ -113,7 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     if not is_loopback(options.bind) and not options.allow_remote:
         print(
-            f"refused to bind to {options.bind}: this is for this machine only; --allow-remote overrides",
+            f"Refused to listen on {options.bind}, because other machines can reach this address. "
+            "Pass --allow-remote to allow it.",
             file=sys.stderr,
         )
         return 2
@@ -134,7 +158,7 @@ def _serve_locked(options: argparse.Namespace, data: Path) -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"refused: another local Vectorize uses {data}", file=sys.stderr)
+            print(f"Refused to start, because another local Vectorize uses the data directory {data}.", file=sys.stderr)
             return 2
         return asyncio.run(_serve(options, data))
 
@@ -143,7 +167,7 @@ async def _serve(options: argparse.Namespace, data: Path) -> int:
     clock = Clock()
     limits = dataclasses.replace(Limits(), **dict(options.limit))
     engine = Engine(data, limits=limits, lag=options.lag, clock=clock, sync=not options.no_sync)
-    parts = Parts(
+    components = Components(
         engine,
         clock,
         Budget(options.budget, clock),
@@ -153,13 +177,13 @@ async def _serve(options: argparse.Namespace, data: Path) -> int:
         LateRequests(clock),
     )
     for rule in options.fault:
-        parts.faults.add(rule)
+        components.faults.add(rule)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    # More than the default: reads that wait for a batch must not keep writes from a thread.
+    # More threads than the default, so that reads that wait for a batch do not block writes.
     loop.set_default_executor(ThreadPoolExecutor(32, "worker"))
-    for one in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(one, stopped.set)
+    for stop_signal in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(stop_signal, stopped.set)
     if options.until_stdin_closes:
         loop.add_reader(sys.stdin.fileno(), _stop_at_end, sys.stdin.fileno(), stopped)
     port = options.port
@@ -168,20 +192,20 @@ async def _serve(options: argparse.Namespace, data: Path) -> int:
         host = f"[{options.bind}]" if ":" in options.bind else options.bind
         return f"http://{host}:{port}{BASE}"
 
-    runner = web.AppRunner(application(parts, base_url, any_host=options.allow_remote), access_log=None)
+    runner = web.AppRunner(application(components, base_url, any_host=options.allow_remote), access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, options.bind, options.port, shutdown_timeout=2)
         try:
             await site.start()
         except OSError as error:
-            print(f"cannot listen on {options.bind}:{options.port}: {error.strerror}", file=sys.stderr)
+            print(f"Cannot listen on {options.bind}:{options.port}: {error.strerror}.", file=sys.stderr)
             return 2
         port = runner.addresses[0][1]
         engine.start()
         print(banner(base_url(), data, options), flush=True)
         if options.port_file is not None:
-            _write(options.port_file, str(port))
+            _write_atomically(options.port_file, str(port))
         await stopped.wait()
     finally:
         await runner.cleanup()
@@ -189,20 +213,21 @@ async def _serve(options: argparse.Namespace, data: Path) -> int:
     return 0
 
 
-def application(parts: Parts, base_url: Callable[[], str], *, any_host: bool = False) -> web.Application:
-    """Return the API, the control API and the page.
+def application(components: Components, base_url: Callable[[], str], *, any_host: bool = False) -> web.Application:
+    """Return the web application: the API, the control API and the status page.
 
-    :param any_host: Whether requests for other names than this machine's are answered.
+    :param base_url: Returns the API base URL, which is known once the server listens.
+    :param any_host: Accept requests for any host name.
     """
-    api = Api(parts)
+    api = Api(components)
 
     @web.middleware
     async def guard(request: web.Request, handler: Any) -> web.StreamResponse:
-        refused = refusal(request.headers, any_host=any_host)
-        if refused is None:
+        problem = refusal(request.headers, any_host=any_host)
+        if problem is None:
             response: web.StreamResponse = await handler(request)
             return response
-        status, reason = refused
+        status, reason = problem
         body = Problem(reason).body() | {"error": reason}
         return web.Response(body=json.dumps(body).encode(), status=status, content_type="application/json")
 
@@ -218,37 +243,38 @@ def application(parts: Parts, base_url: Callable[[], str], *, any_host: bool = F
 
     app = web.Application(middlewares=[guard, unmatched])
     api.add_routes(app)
-    control = Control(parts, base_url)
+    control = Control(components, base_url)
     control.add_routes(app)
-    app.router.add_get("/", Page(control).show)
+    app.router.add_get("/", StatusPage(control).show)
     return app
 
 
 def banner(base_url: str, data: Path, options: argparse.Namespace) -> str:
-    """What it is, where, for whom, and what to paste into Airflow."""
+    """Return the startup message: address, data directory, credentials and the Airflow connection."""
     connection: dict[str, Any] = {
         "conn_type": "vectorize",
         "host": base_url,
         "password": options.token or ANY_TOKEN,
         "extra": {"account_id": options.account_id or ANY_ACCOUNT},
     }
-    who = "this machine only" if not options.allow_remote else f"everybody who reaches {options.bind}"
-    kept = str(data) if options.data is not None else f"{data}, a temporary directory: gone when it stops"
+    clients = f"all machines that can reach {options.bind}" if options.allow_remote else "this machine only"
+    lifetime = "" if options.data is not None else " (temporary, deleted when the server stops)"
+    accepted = "the configured ones" if options.token else "any well-formed account ID and token"
     return "\n".join([
-        f"Local Vectorize on {base_url}",
-        f"  A stand-in for Cloudflare's Vectorize, for {who}. Nothing goes to Cloudflare.",
-        f"  Data: {kept}",
-        f"  Credentials: {'those given' if options.token else 'any well-formed account id and token'}."
-        f" Writes show after {options.lag:g} s. Control API: {base_url.removesuffix(BASE)}{PREFIX}/",
-        f"  In Airflow's form: API base URL {base_url}, API token {connection['password']}, "
+        f"Local Vectorize listens on {base_url}",
+        f"  Accepts requests from {clients}, and sends nothing to Cloudflare.",
+        f"  Data directory: {data}{lifetime}",
+        f"  Credentials: {accepted}. Writes become visible after {options.lag:g} s. "
+        f"Control API: {base_url.removesuffix(BASE)}{PREFIX}/",
+        f"  Airflow connection form: API base URL {base_url}, API token {connection['password']}, "
         f"Account ID {connection['extra']['account_id']}",
-        "  As an environment variable:",
+        "  Airflow connection as an environment variable:",
         f"AIRFLOW_CONN_VECTORIZE_DEFAULT='{json.dumps(connection)}'",
     ])
 
 
-def _write(path: Path, text: str) -> None:
-    # In one step: nobody reads half a port.
+def _write_atomically(path: Path, text: str) -> None:
+    # The file is replaced in one step, so that no reader sees an incomplete port.
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     temporary.write_text(text)
     temporary.replace(path)

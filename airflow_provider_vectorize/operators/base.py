@@ -1,4 +1,4 @@
-"""What all operators and the sensor have in common as tasks of Airflow."""
+"""Base classes and helpers of the operators and the sensor."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.links.load import INDEX_LINK, VectorizeIndexLink, index_url
-from airflow_provider_vectorize.parameters import Check, is_lazy, known_later, text
+from airflow_provider_vectorize.parameters import Check, is_lazy, resolved_later, text
 
 
 @contextmanager
-def fail_at_once() -> Iterator[None]:
-    """Turn errors that retries cannot fix into one for which Airflow makes no retries.
+def fail_without_retries() -> Iterator[None]:
+    """Turn an error that a retry cannot fix into an exception after which Airflow does not retry the task.
 
-    :raises AirflowFailException: with the same text, caused by an error whose :attr:`~VectorizeError.permanent` is set.
+    :raises AirflowFailException: The block raised an error whose :attr:`~VectorizeError.permanent` is set. The message
+        is the same, and the error is the cause.
     """
     try:
         yield
@@ -31,9 +32,9 @@ def fail_at_once() -> Iterator[None]:
 
 
 def push_index_link(context: Mapping[str, Any], vectorize_conn_id: str, index_name: str) -> None:
-    """Leave the address of the index for the link on the task's page. No request is sent.
+    """Push the URL of the index for the link on the task's page. No request is sent.
 
-    :raises ConfigError: the connection is wrong.
+    :raises ConfigError: The connection does not exist, or one of its fields is wrong.
     """
     with VectorizeHook(vectorize_conn_id).get_conn() as client:
         url = index_url(client.credentials.base_url, client.credentials.account_id, index_name)
@@ -41,12 +42,15 @@ def push_index_link(context: Mapping[str, Any], vectorize_conn_id: str, index_na
 
 
 class IndexTask:
-    """Mixed into the operators and the sensor, before Airflow's base class."""
+    """Mixin of the operators and the sensor: parameter checks, template rendering and the link to the index.
+
+    It stands before Airflow's base class.
+    """
 
     operator_extra_links: Any = (VectorizeIndexLink(),)
-    #: Checks of parameters, by name. Literal values are checked when the DAG is parsed.
+    #: Checks of parameters, by name. Literal values are checked when the DAG is parsed, all others when the task runs.
     parameter_checks: ClassVar[Mapping[str, Check]] = {}
-    #: The names of mapped tasks in Airflow's pages, unless the DAG has a ``map_index_template``.
+    #: Template of the names of mapped tasks in Airflow's pages, unless the DAG sets ``map_index_template``.
     default_map_index_template: ClassVar[str | None] = None
 
     index_name: Any
@@ -55,9 +59,9 @@ class IndexTask:
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
-        """Begin a mapped task, with its literal parameters checked and a readable name by default.
+        """Check the literal parameters of a mapped task, and set its default name.
 
-        :raises ConfigError: a literal parameter is wrong.
+        :raises ConfigError: A literal parameter is wrong.
         """
         _check_literals(cls.parameter_checks, kwargs)
         partial = super().partial(**kwargs)  # type: ignore[misc]
@@ -66,28 +70,30 @@ class IndexTask:
         return partial
 
     def check_literals(self) -> None:
-        """Check literal parameters, at the end of the constructor.
+        """Check literal parameters. Constructors call this last.
 
-        Airflow constructs each of several mapped tasks when it runs. What they are mapped over is checked a moment
-        later, in :meth:`on_index`, so that they fail without retries.
+        Airflow constructs a mapped task only when it runs. Its parameters are then checked a moment later, in
+        :meth:`checked_execution`, so that the task fails without retries.
 
-        :raises ConfigError: one is wrong.
+        :raises ConfigError: A literal parameter is wrong.
         """
         if not getattr(self, "_BaseOperator__from_mapped", False):
             _check_literals(self.parameter_checks, vars(self))
 
     def render_template(self, content: Any, *args: Any, **kwargs: Any) -> Any:
-        """Render a template field. The output of mapped tasks becomes a list, which the task's page can show."""
+        """Render a template field. The lazy output of mapped tasks becomes a list, which the task's page can show."""
         rendered = super().render_template(content, *args, **kwargs)  # type: ignore[misc]
         return list(rendered) if is_lazy(rendered) else rendered
 
     @contextmanager
-    def on_index(self, context: Mapping[str, Any]) -> Iterator[None]:
-        """Run the task: first the link to the index, so that it is there while the task runs and after it failed.
+    def checked_execution(self, context: Mapping[str, Any]) -> Iterator[None]:
+        """Check the parameters and push the link to the index before the block runs.
 
-        :raises AirflowFailException: for errors that retries cannot fix.
+        The link therefore exists while the task runs and after it failed.
+
+        :raises AirflowFailException: A parameter is wrong, or the block raised an error that a retry cannot fix.
         """
-        with fail_at_once():
+        with fail_without_retries():
             text("index_name", self.index_name)
             text("vectorize_conn_id", self.vectorize_conn_id)
             for name, check in self.parameter_checks.items():
@@ -99,24 +105,24 @@ class IndexTask:
 
 def _check_literals(checks: Mapping[str, Check], values: Mapping[str, Any]) -> None:
     for name, check in checks.items():
-        if name in values and not known_later(values[name]):
+        if name in values and not resolved_later(values[name]):
             check(name, values[name])
 
 
 class WritingOperator(BaseOperator):
-    """Base of operators that write by one client, which a killed task stops."""
+    """Base of operators that write with a single client, which is stopped when the task is killed."""
 
     vectorize_conn_id: str
     limits: Limits = LIMITS
     _client: VectorizeClient | None = None
 
     def open_client(self, context: Context) -> VectorizeClient:
-        """Return a client of its own. From the second attempt on, its first write waits for late requests."""
+        """Return a new client. From the second attempt on, its first write waits for late requests."""
         hook = VectorizeHook(self.vectorize_conn_id, limits=self.limits, context=context)
         self._client = hook.get_conn()
         return self._client
 
     def on_kill(self) -> None:
-        """Send nothing more, and stop waiting."""
+        """Abort the requests and waits of the client."""
         if self._client is not None:
             self._client.stop()

@@ -17,31 +17,31 @@ from airflow_provider_vectorize.parameters import Check, one_of
 
 
 class VectorizeCreateIndexOperator(IndexTask, WritingOperator):
-    """Create an index, from a preset or from dimensions and a metric, unless one that agrees is there.
+    """Create an index from dimensions and a metric, or from a preset, unless a matching index already exists.
 
-    A run every night ends well: an index that is there, with the same dimensions and metric, is left as it is. One
-    with others fails the task, since neither can be changed. Of a preset only the dimensions are compared:
-    Cloudflare does not publish the metrics that its presets stand for.
+    Safe to run every night: an existing index with the same dimensions and metric is left unchanged. A mismatch fails
+    the task, because neither can be changed. For a preset only the dimensions are compared, because Cloudflare does
+    not publish the metrics of its presets.
 
-    A retry ends well, too, also where the first attempt created the index and never heard of it.
+    Retries are safe, even if the first attempt created the index but lost the response.
 
-    Returned to XCom, and each key on its own: ``index_name``, ``dimensions``, ``metric`` and ``created`` (whether
-    this task did).
+    Returns ``index_name``, ``dimensions``, ``metric`` and ``created`` (whether this task created the index). Each key
+    is also pushed to XCom separately.
 
-    :param index_name: its name. (templated)
-    :param dimensions: 32 to 1,536, as the embedding model has. (templated)
+    :param index_name: Name of the index. (templated)
+    :param dimensions: Number of dimensions, 32 to 1,536. It must be that of the embedding model. (templated)
     :param metric: ``cosine``, ``euclidean`` or ``dot-product``. (templated)
-    :param preset: instead of dimensions and metric, a model that Cloudflare knows, for instance
+    :param preset: Instead of dimensions and metric: an embedding model that Cloudflare knows, for example
         ``@cf/baai/bge-base-en-v1.5``. (templated)
-    :param description: what the index is for. It is not compared with that of an index that is there. (templated)
-    :param if_exists: ``skip`` the creation if the index that is there agrees, or ``fail`` whatever is there.
+    :param description: Description of the index. It is not compared with that of an existing index. (templated)
+    :param if_exists: ``skip`` leaves a matching index unchanged. ``fail`` fails the task if the index exists.
         (templated)
-    :param limits: Cloudflare's limits, where your account's differ. For its ``late_seconds`` a second attempt waits
-        before it writes, and a task whose request got no answer waits before it finishes.
-    :param vectorize_conn_id: the connection to Vectorize. (templated)
-    :raises InvalidIndexConfigError: an index of that name has other dimensions or another metric; or Vectorize
-        refuses the ones given.
-    :raises IndexExistsError: there is one already, and ``if_exists`` is ``fail``.
+    :param limits: Limits of the account, if they differ from Cloudflare's standard limits. ``late_seconds`` is how long
+        a second attempt waits before it writes, and how long a task waits after a request that got no answer.
+    :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
+    :raises InvalidIndexConfigError: The existing index has other dimensions or another metric, or Vectorize refuses
+        the requested ones.
+    :raises IndexExistsError: The index exists, and ``if_exists`` is ``fail``.
     """
 
     template_fields: Sequence[str] = (
@@ -82,9 +82,9 @@ class VectorizeCreateIndexOperator(IndexTask, WritingOperator):
         self.check_literals()
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Create the index unless a matching one exists, and return its shape."""
+        """Create the index unless a matching index exists, and return its dimensions and metric."""
         shape: dict[str, Any] = {"dimensions": self.dimensions, "metric": self.metric, "preset": self.preset}
-        with self.on_index(context), self.open_client(context) as client:
+        with self.checked_execution(context), self.open_client(context) as client:
             if self.if_exists == "skip":
                 index, created = client.ensure_index(self.index_name, **shape, description=self.description)
             else:
@@ -101,19 +101,20 @@ class VectorizeCreateIndexOperator(IndexTask, WritingOperator):
 
 
 class VectorizeDeleteIndexOperator(IndexTask, WritingOperator):
-    """Delete an index with all its vectors. This cannot be undone; the name is free at once.
+    """Delete an index with all its vectors. This cannot be undone. The name can be used again immediately.
 
-    A retry ends well, also where the first attempt deleted the index and never heard of it.
+    Retries are safe with ``if_missing="skip"``, even if the first attempt deleted the index but lost the response.
 
-    Returned to XCom, and each key on its own: ``index_name`` and ``deleted`` (whether this task did).
+    Returns ``index_name`` and ``deleted`` (whether this task deleted the index). Each key is also pushed to XCom
+    separately.
 
-    :param index_name: its name. (templated)
-    :param if_missing: ``skip``: an index that is gone is what was wanted, and says so in the log. ``fail`` if
-        there has to be one; then a retry after a killed attempt may fail for a deletion that went well. (templated)
-    :param limits: Cloudflare's limits, where your account's differ. For its ``late_seconds`` a second attempt waits
-        before it writes, and a task whose request got no answer waits before it finishes.
-    :param vectorize_conn_id: the connection to Vectorize. (templated)
-    :raises IndexNotFoundError: there is none, and ``if_missing`` is ``fail``.
+    :param index_name: Name of the index. (templated)
+    :param if_missing: ``skip`` treats a missing index as success and logs it. ``fail`` fails the task. With ``fail``,
+        a retry also fails if an earlier attempt deleted the index and was then killed. (templated)
+    :param limits: Limits of the account, if they differ from Cloudflare's standard limits. ``late_seconds`` is how long
+        a second attempt waits before it writes, and how long a task waits after a request that got no answer.
+    :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
+    :raises IndexNotFoundError: The index does not exist, and ``if_missing`` is ``fail``.
     """
 
     template_fields: Sequence[str] = ("index_name", "if_missing", "vectorize_conn_id")
@@ -138,8 +139,8 @@ class VectorizeDeleteIndexOperator(IndexTask, WritingOperator):
         self.check_literals()
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Delete the index, and return whether this task did."""
-        with self.on_index(context), self.open_client(context) as client:
+        """Delete the index, and return whether this task deleted it."""
+        with self.checked_execution(context), self.open_client(context) as client:
             try:
                 client.delete_index(self.index_name)
             except IndexNotFoundError as error:

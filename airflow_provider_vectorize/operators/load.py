@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-from airflow_provider_vectorize.airflow_support.lineage import operator_lineage, tell_outlets
-from airflow_provider_vectorize.airflow_support.task_state import attempt_identity, checkpoints, run_identity
+from airflow_provider_vectorize.airflow_support.lineage import operator_lineage, set_event_extras
+from airflow_provider_vectorize.airflow_support.task_state import attempt_identity, checkpoint_store, run_identity
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
 from airflow_provider_vectorize.errors import ConfigError
@@ -24,54 +24,57 @@ from airflow_provider_vectorize.operators.base import IndexTask
 from airflow_provider_vectorize.parameters import Check, flag, paths
 from airflow_provider_vectorize.rows.validation import Float32Text, Validation
 
-#: Room that Airflow has for the name of a mapped task.
+#: Maximum length of the name of a mapped task in Airflow.
 LABEL_CHARACTERS = 250
 
 
 class VectorizeUpsertOperator(IndexTask, BaseOperator):
-    """Insert or replace vectors: stream ndjson from upstream storage into an index.
+    """Upsert vectors: stream ndjson from storage into an index, and overwrite existing vectors.
 
-    When the task is green, Vectorize has acknowledged every good row and every bad one is accounted for. They can
-    be queried some seconds to minutes later: pass the task's output to a ``VectorizeMutationSensor``.
+    The task succeeds after Vectorize has acknowledged every good row, and every bad row is accounted for. Queries find
+    the vectors some seconds to minutes later. Pass the task's output to a ``VectorizeMutationSensor`` to wait for that.
 
-    A retry after a crash goes on after the last acknowledged batch (``durable``). Where it cannot, it starts over,
-    which is safe: writes are idempotent by id.
+    A retry continues after the last acknowledged batch if it has a checkpoint (``durable``). Otherwise it starts over,
+    which is safe because writes are idempotent by id.
 
-    Returned to XCom, and each key on its own, so that ``load.output["mutation_id"]`` works, too: ``mutation_id``
-    (of the last batch), ``mutation_ids`` (at most the last 1,000), ``index_name``, ``operation``, ``vectors``,
-    ``batches``, ``bytes_sent``, ``rejected``, ``rejected_by_reason`` (counts), ``dead_letter_path`` (its URI or
-    ``None``), ``accepted_at``; ``sent_after``, ``samples`` and ``sealed`` (for the sensor).
-    Beside the receipt there are the addresses of the links on the task's page.
+    Returns the receipt: ``mutation_id`` (of the last batch), ``mutation_ids`` (at most the last 1,000),
+    ``index_name``, ``operation``, ``vectors``, ``batches``, ``bytes_sent``, ``rejected``, ``rejected_by_reason``
+    (counts), ``dead_letter_path`` (its URI or ``None``), ``accepted_at``, and ``sent_after``, ``samples`` and
+    ``sealed`` for the sensor. Each key is also pushed to XCom separately, so ``load.output["mutation_id"]`` works. The
+    task also pushes the URLs of the links on its page.
 
-    With the asset ``vectorize://<account id>/<index name>`` among the ``outlets``, its event carries ``mutation_id``,
-    ``vectors``, ``rejected``, ``batches`` and ``accepted_at``. OpenLineage is told of the objects and the index.
+    If the ``outlets`` contain the asset ``vectorize://<account id>/<index name>``, its event carries the receipt.
+    OpenLineage receives the objects and the index.
 
-    :param index_name: an index that is there. (templated)
-    :param source: a URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them; ``.gz``
-        and ``.zst`` by name. One JSON object a line: ``id``, ``values``, perhaps ``namespace`` and ``metadata``.
+    :param index_name: Name of an existing index. (templated)
+    :param source: A URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them. Objects
+        whose names end in ``.gz`` or ``.zst`` are decompressed. Each line holds one JSON object with ``id``, ``values``
+        and, optionally, ``namespace`` and ``metadata``. (templated)
+    :param source_conn_id: Connection of the storage, unless the source names one. (templated)
+    :param validation: ``full`` parses and checks every row before it is sent. ``light`` only counts the values. ``off``
+        sends rows unchecked. Errors that are not caught here are caught by Vectorize, at the cost of extra requests.
         (templated)
-    :param source_conn_id: the storage's connection. (templated)
-    :param validation: ``full``: every row is parsed and checked before it is sent. ``light``: values are only counted.
-        ``off``: rows are sent as they stand. What is not found here Vectorize finds, and costs more requests.
+    :param float32_text: ``auto`` sends values as the shortest text of the same float32, which is what Vectorize
+        stores, if that saves a tenth or more of the bytes. ``always`` does so for every row, ``never`` for none.
+        Rewriting requires ``validation="full"``. (templated)
+    :param unparsable_behavior: ``error`` treats a line that is not a vector in JSON like any other bad row.
+        ``discard`` drops the line, counts it in ``rejected``, and writes it to the log or the dead-letter file.
         (templated)
-    :param float32_text: ``auto``: where it saves a tenth or more, values travel as the shortest text of the same
-        float32, which is what Vectorize stores. ``always``, ``never``. Needs ``validation="full"``. (templated)
-    :param unparsable_behavior: ``error``: a line that is no vector in JSON is a bad row like others. ``discard``:
-        it is dropped, counted in ``rejected`` and written to the log or the dead-letter file. (templated)
-    :param on_bad_row: ``fail`` the task and name the line, or ``dead_letter``: write the row down and go on.
-        (templated)
-    :param dead_letter_path: where to: an ndjson file at the same storage, empty if no row is bad. Each run needs its
-        own, so put ``{{ run_id }}`` into its name, and ``{{ ti.map_index }}`` if the task is mapped. A retry or a
-        cleared task replaces its own letters; a file that holds anything else fails the task. (templated)
-    :param max_bad_rows: the task fails once more than this many rows are rejected. (templated)
-    :param max_in_flight: maximum number of concurrent requests. Rows that share an id are still written in order.
-        (templated)
-    :param durable: keep checkpoints between retries, on Airflow 3.3 and newer. "Clear" starts over.
-    :param limits: Cloudflare's limits, where your account's differ.
-    :param vectorize_conn_id: the connection to Vectorize. (templated)
-    :raises SourceError: an object is missing, cut off or changed, nothing matches, or there are no rows.
-    :raises BadRowError: a bad row, with object, line and byte.
-    :raises ApiError: what Vectorize said; its text tells what was acknowledged before.
+    :param on_bad_row: ``fail`` fails the task and names the line. ``dead_letter`` writes the row to the dead-letter
+        file and continues. It requires ``dead_letter_path``. (templated)
+    :param dead_letter_path: Path or URI of the ndjson file for bad rows, in the same storage as the source. The file is
+        empty if no row is bad. Each run needs its own file, so put ``{{ run_id }}`` into the name, and
+        ``{{ ti.map_index }}`` if the task is mapped. A retry or a cleared task replaces its own dead letters. Any other
+        existing file fails the task. (templated)
+    :param max_bad_rows: The task fails once more than this many rows are rejected. Default: 1,000. (templated)
+    :param max_in_flight: Maximum number of concurrent requests. Rows that share an id are still written in order.
+        Default: 4. (templated)
+    :param durable: Save checkpoints for retries, on Airflow 3.3 and newer. A cleared task starts over. On by default.
+    :param limits: Limits of the account, if they differ from Cloudflare's standard limits.
+    :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
+    :raises SourceError: An object is missing, truncated or changed, no object matches, or there are no rows.
+    :raises BadRowError: A row cannot be loaded. The error names its object, line and byte.
+    :raises ApiError: A request failed. The message reports what was acknowledged before.
     """
 
     operation: ClassVar[Operation] = "upsert"
@@ -132,9 +135,9 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Load the source, and return the receipt."""
         run_by_airflow = "ti" in context
-        with self.on_index(context):
+        with self.checked_execution(context):
             if self.do_xcom_push and run_by_airflow:
-                # Airflow looks for each link when the task ends, and logs an error for one that is missing.
+                # Airflow reads every link when the task ends, and logs an error if one was not pushed.
                 context["ti"].xcom_push(key=DEAD_LETTER_LINK, value="")
             self._hook = VectorizeHook(self.vectorize_conn_id, limits=self.limits, context=context)
             receipt = self._hook.load(
@@ -149,53 +152,53 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
                 dead_letter_path=self.dead_letter_path,
                 max_bad_rows=self.max_bad_rows,
                 max_in_flight=self.max_in_flight,
-                checkpoints=checkpoints(context) if run_by_airflow and flag("durable", self.durable) else None,
+                checkpoints=checkpoint_store(context) if run_by_airflow and flag("durable", self.durable) else None,
                 identity=attempt_identity(context) | run_identity(context) if run_by_airflow else None,
             )
         self._publish(context)
         return receipt
 
     def _publish(self, context: Context) -> None:
-        """Leave the link to the dead letters, and the receipt on the events of the index's asset."""
+        """Push the link to the dead-letter file, and attach the receipt to the events of the index's asset."""
         loaded = self._hook.loaded if self._hook else None
         if loaded is None:
             return
-        if loaded.dead_letters and self.do_xcom_push and "ti" in context:
-            context["ti"].xcom_push(key=DEAD_LETTER_LINK, value=object_url(loaded.dead_letters))
+        if loaded.dead_letter_file and self.do_xcom_push and "ti" in context:
+            context["ti"].xcom_push(key=DEAD_LETTER_LINK, value=object_url(loaded.dead_letter_file))
         if self.outlets and "outlet_events" in context:
-            tell_outlets(self.outlets, context["outlet_events"], loaded)
+            set_event_extras(self.outlets, context["outlet_events"], loaded)
 
     @property
     def source_label(self) -> str:
-        """What this task loads, in a few words: the name of a mapped task in Airflow's pages."""
+        """Return a short name of the source, which names a mapped task in Airflow's pages."""
         return label(self.source)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """The objects and their sizes; the index, its shape, and the rows written."""
+        """Return the objects with their sizes, and the index with its shape and written rows."""
         loaded = self._hook.loaded if self._hook else None
         return operator_lineage(loaded) if loaded else None
 
     def on_kill(self) -> None:
-        """Send nothing more; the load then ends by itself, and its checkpoint stays."""
+        """Stop the load. Its checkpoint is kept."""
         if self._hook is not None:
             self._hook.stop()
 
 
 class VectorizeInsertOperator(VectorizeUpsertOperator):
-    """Insert vectors: stream ndjson from upstream storage into an index. A vector whose id is taken is left as it is.
+    """Insert vectors: stream ndjson from storage into an index, and keep existing vectors.
 
-    Vectorize does not say which ones were left: the receipt counts the rows that it acknowledged. Parameters, errors
-    and what goes to XCom are those of :class:`VectorizeUpsertOperator`.
+    Vectorize does not report which vectors it kept, so the receipt counts all rows that were acknowledged.
+    Parameters, errors and the receipt are those of :class:`VectorizeUpsertOperator`.
     """
 
     operation: ClassVar[Operation] = "insert"
 
 
 def label(source: Any) -> str:
-    """Return a short name of a source: the last folder and the name of its first object, and how many more it has."""
+    """Return the last folder and the name of the first object of a source, and the number of other objects."""
     try:
         names = paths("source", source)
-    except ConfigError:  # the load itself says what is wrong
+    except ConfigError:  # the load itself reports what is wrong
         return ""
     first = names[0].partition("://")[2] or names[0]
     short = "/".join(first.rpartition("@")[2].strip("/").split("/")[-2:])

@@ -17,22 +17,22 @@ from airflow_provider_vectorize.parameters import Check, one_of
 
 
 class VectorizeCreateMetadataIndexOperator(IndexTask, WritingOperator):
-    """Make a metadata property filterable, for vectors that are written once the metadata index is visible.
+    """Make a metadata property filterable for vectors that are written after the metadata index is visible.
 
-    Vectors that were there before are *not* found by a filter on it: create it first, wait for it with a
-    ``VectorizeMutationSensor``, then load. An index has room for ten.
+    A filter does *not* find vectors that were written before. Create the metadata index first, wait for it with a
+    ``VectorizeMutationSensor``, and then load. An index can have ten metadata indexes.
 
-    Creating it once more is no error for Vectorize, so a run every night and a retry end well.
+    Safe to retry and to run every night, because Vectorize accepts a metadata index that already exists.
 
-    Returned to XCom, and each key on its own: ``operation`` ("create_metadata_index"), ``index_name``,
-    ``mutation_id``, ``accepted_at`` and ``created_on`` (of the index).
+    Returns ``operation`` ("create_metadata_index"), ``index_name``, ``mutation_id``, ``accepted_at`` and
+    ``created_on`` (of the index). Each key is also pushed to XCom separately.
 
-    :param index_name: the index. (templated)
-    :param property_name: the property; a dot leads into nested metadata. (templated)
-    :param index_type: ``string`` (its first 64 bytes count), ``number`` or ``boolean``. (templated)
-    :param limits: Cloudflare's limits, where your account's differ. For its ``late_seconds`` a second attempt waits
-        before it writes, and a task whose request got no answer waits before it finishes.
-    :param vectorize_conn_id: the connection to Vectorize. (templated)
+    :param index_name: Name of the index. (templated)
+    :param property_name: Name of the property. A dot separates levels of nested metadata. (templated)
+    :param index_type: ``string`` (the first 64 bytes are indexed), ``number`` or ``boolean``. (templated)
+    :param limits: Limits of the account, if they differ from Cloudflare's standard limits. ``late_seconds`` is how long
+        a second attempt waits before it writes, and how long a task waits after a request that got no answer.
+    :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
     """
 
     template_fields: Sequence[str] = ("index_name", "property_name", "index_type", "vectorize_conn_id")
@@ -59,8 +59,8 @@ class VectorizeCreateMetadataIndexOperator(IndexTask, WritingOperator):
         self.check_literals()
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Create the metadata index, and return what was accepted."""
-        with self.on_index(context), self.open_client(context) as client:
+        """Create the metadata index, and return the acknowledged mutation."""
+        with self.checked_execution(context), self.open_client(context) as client:
             mutation = client.create_metadata_index(self.index_name, self.property_name, self.index_type)
         self.log.info(
             'Vectorize acknowledged the creation of the %s metadata index on "%s" of index "%s" (mutation %s).',
@@ -73,22 +73,23 @@ class VectorizeCreateMetadataIndexOperator(IndexTask, WritingOperator):
 
 
 class VectorizeDeleteMetadataIndexOperator(IndexTask, WritingOperator):
-    """Stop filtering by a metadata property. From then on a filter on it matches nothing, without an error.
+    """Delete a metadata index. A filter on its property then matches nothing, without an error.
 
-    A retry ends well, also where the first attempt deleted it and never heard of it.
+    Retries are safe with ``if_missing="skip"``, even if the first attempt deleted the metadata index but lost the
+    response.
 
-    Returned to XCom, and each key on its own: ``operation`` ("delete_metadata_index"), ``index_name``,
-    ``mutation_id``, ``accepted_at`` and ``created_on`` (of the index). Where there was nothing to delete, the mutation
-    is a marker, so that a sensor also waits for a deletion of an earlier attempt that lost its response.
+    Returns ``operation`` ("delete_metadata_index"), ``index_name``, ``mutation_id``, ``accepted_at`` and
+    ``created_on`` (of the index). Each key is also pushed to XCom separately. If there was nothing to delete, the
+    mutation is a marker, so that a sensor also waits for the deletion of an earlier attempt that lost its response.
 
-    :param index_name: the index. (templated)
-    :param property_name: the property. (templated)
-    :param if_missing: ``skip``: a metadata index that is gone is what was wanted, and says so in the log. ``fail`` if
-        there has to be one; then a retry after a killed attempt may fail for a deletion that went well. (templated)
-    :param limits: Cloudflare's limits, where your account's differ. For its ``late_seconds`` a second attempt waits
-        before it writes, and a task whose request got no answer waits before it finishes.
-    :param vectorize_conn_id: the connection to Vectorize. (templated)
-    :raises MetadataIndexNotFoundError: there is none, and ``if_missing`` is ``fail``.
+    :param index_name: Name of the index. (templated)
+    :param property_name: Name of the property. (templated)
+    :param if_missing: ``skip`` treats a missing metadata index as success and logs it. ``fail`` fails the task. With
+        ``fail``, a retry also fails if an earlier attempt deleted the metadata index and was then killed. (templated)
+    :param limits: Limits of the account, if they differ from Cloudflare's standard limits. ``late_seconds`` is how long
+        a second attempt waits before it writes, and how long a task waits after a request that got no answer.
+    :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
+    :raises MetadataIndexNotFoundError: The metadata index does not exist, and ``if_missing`` is ``fail``.
     """
 
     template_fields: Sequence[str] = ("index_name", "property_name", "if_missing", "vectorize_conn_id")
@@ -115,8 +116,8 @@ class VectorizeDeleteMetadataIndexOperator(IndexTask, WritingOperator):
         self.check_literals()
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Delete the metadata index, and return what was accepted."""
-        with self.on_index(context), self.open_client(context) as client:
+        """Delete the metadata index, and return the acknowledged mutation."""
+        with self.checked_execution(context), self.open_client(context) as client:
             try:
                 mutation = client.delete_metadata_index(self.index_name, self.property_name)
             except MetadataIndexNotFoundError as error:
@@ -128,7 +129,7 @@ class VectorizeDeleteMetadataIndexOperator(IndexTask, WritingOperator):
                     self.index_name,
                     error,
                 )
-                # An earlier attempt may have deleted it and lost the response: the marker lets the sensor wait for it.
+                # An earlier attempt may have deleted it and lost the response. A sensor can wait for the marker.
                 mutation = client.send_marker(self.index_name)
             else:
                 self.log.info(

@@ -13,37 +13,39 @@ from airflow_provider_vectorize.operators.base import IndexTask
 from airflow_provider_vectorize.parameters import Check
 from airflow_provider_vectorize.plan.plan import PLAN_CHECKS
 
-#: The key in XCom of what the load will cost.
+#: XCom key of the estimated cost.
 SUMMARY = "summary"
 
 
 class VectorizePlanLoadOperator(IndexTask, BaseOperator):
-    """Share a large source out among mapped tasks, and say what its load will cost. Nothing is written.
+    """Split a large source into shards for mapped tasks and estimate the cost of loading it. Writes nothing.
 
-    A few small reads of the source and two or three requests to Vectorize, however large it is. Used alone, it tells
-    whether a load fits. In front of a load, it feeds ``expand_kwargs``::
+    Takes a few small reads of the source and two or three requests to Vectorize, whatever the size of the source.
+    Without a load, the task checks whether the source fits into the index. Before a load, pass its output to
+    ``expand_kwargs``::
 
         plan = VectorizePlanLoadOperator(task_id="plan", index_name="docs", source="s3://…/*.ndjson", shards=16)
         load = VectorizeUpsertOperator.partial(task_id="load", index_name="docs").expand_kwargs(plan.output)
 
-    Returned to XCom: for each shard ``{"source": [...]}``, the names of objects and parts of objects, with their
-    connection, in the order of the source. Under the key ``summary``: ``shards``, ``objects``, ``stored_bytes``,
-    ``text_bytes``, ``largest_shard_bytes``, ``vectors``, ``new_vectors``, ``room``, ``bytes_to_send``, ``requests``,
-    ``budget_share``, ``processing_jobs``, ``minutes`` and ``minutes_by``, see :class:`~.load.plan.Plan`.
+    Returns ``{"source": [...]}`` for each shard: the names of objects and parts of objects, with their connection, in
+    the order of the source. Pushes the cost to XCom under the key ``summary``: ``shards``, ``objects``,
+    ``stored_bytes``, ``text_bytes``, ``largest_shard_bytes``, ``vectors``, ``new_vectors``, ``room``,
+    ``bytes_to_send``, ``requests``, ``budget_share``, ``processing_jobs``, ``minutes`` and ``minutes_by``. See
+    :class:`~.plan.plan.Plan`.
 
-    Between tasks there is no order: an id that comes twice has to be in one shard, or which of its rows stays is open.
+    The order between tasks is undefined. If rows in different shards share an id, any of them may win.
 
-    :param index_name: an index that is there. (templated)
-    :param source: a URI, a path, a glob, or a list of them, as for the load. (templated)
-    :param shards: how many tasks at the most. A large plain object is cut into parts of 16 MB or more, each of whole
-        lines; compressed objects are not cut. (templated)
-    :param source_conn_id: the storage's connection. (templated)
-    :param mb_per_second: what all tasks together send, as you measured it. With it, ``minutes`` is how long the load
-        takes; without, the least that the account's budget of requests allows. (templated)
-    :param limits: Cloudflare's limits, where your account's differ.
-    :param vectorize_conn_id: the connection to Vectorize. (templated)
-    :raises ConfigError: the load cannot fit into the index.
-    :raises SourceError: an object is missing, nothing matches, or there are no rows.
+    :param index_name: Name of an existing index. (templated)
+    :param source: A URI, a path, a glob, or a list of them, as for the load. (templated)
+    :param shards: Maximum number of shards. A large plain object is split into parts of at least 16 MB, at the ends of
+        lines. Compressed objects are not split. (templated)
+    :param source_conn_id: Connection of the storage, unless the source names one. (templated)
+    :param mb_per_second: Measured rate of all tasks together, in MB per second. With it, ``minutes`` estimates the
+        duration of the load. Without it, ``minutes`` is the minimum that the request budget allows. (templated)
+    :param limits: Limits of the account, if they differ from Cloudflare's standard limits.
+    :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
+    :raises ConfigError: The index has no room for the new vectors.
+    :raises SourceError: An object is missing, no object matches, or there are no rows.
     """
 
     template_fields: Sequence[str] = (
@@ -80,8 +82,8 @@ class VectorizePlanLoadOperator(IndexTask, BaseOperator):
         self.check_literals()
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Plan the load, and return what to map over."""
-        with self.on_index(context):
+        """Plan the load, and return the source of each shard."""
+        with self.checked_execution(context):
             plan = VectorizeHook(self.vectorize_conn_id, limits=self.limits).plan(
                 self.index_name,
                 self.source,

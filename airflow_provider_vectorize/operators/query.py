@@ -12,34 +12,34 @@ from airflow_provider_vectorize.api.models import ReturnMetadata
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.operators.base import IndexTask
 from airflow_provider_vectorize.parameters import Check
-from airflow_provider_vectorize.quantities import counted
+from airflow_provider_vectorize.quantities import pluralize
 
 
 class VectorizeQueryOperator(IndexTask, BaseOperator):
-    """Find the vectors nearest to a vector, or to the one with an id.
+    """Find the vectors that are nearest to a given vector, or to the stored vector with a given id.
 
-    Returned to XCom, and each key on its own: ``count`` and ``matches``, best first, each with ``id``, ``score``
-    and, where asked for and there, ``values``, ``metadata`` and ``namespace``. Scores: cosine, higher is nearer;
-    euclidean, 0 is identical; dot-product, smaller is nearer.
+    Returns ``count`` and ``matches``. The best match comes first. A match has ``id`` and ``score``, and ``values``,
+    ``metadata`` and ``namespace`` if they were requested and exist. For cosine a higher score is nearer, for euclidean
+    0 is identical, and for dot-product a smaller score is nearer. Each key is also pushed to XCom separately.
 
-    What was written a moment ago is found only once it is visible: wait with a ``VectorizeMutationSensor``. A retry
-    asks again.
+    Queries find new vectors only after they are visible. Wait for that with a ``VectorizeMutationSensor``. A retry
+    sends the query again.
 
-    :param index_name: the index. (templated)
-    :param vector: as many floats as the index has dimensions, or the output of a task that made them; or
-        (templated)
-    :param vector_id: the id of a stored vector. (templated)
-    :param top_k: matches at the most: 1 to 100, or to 50 with values or all metadata. (templated)
-    :param namespace: only vectors of this namespace. (templated)
-    :param filter: conditions on metadata properties that have a metadata index, for instance
+    :param index_name: Name of the index. (templated)
+    :param vector: As many floats as the index has dimensions, or the output of a task. Pass either this or
+        ``vector_id``. (templated)
+    :param vector_id: Id of a stored vector. (templated)
+    :param top_k: Maximum number of matches, 1 to 100, or to 50 with values or all metadata. Default: 5. (templated)
+    :param namespace: Search in this namespace only. (templated)
+    :param filter: Conditions on properties that have a metadata index, for example
         ``{"year": {"$gte": 2020}, "lang": "en"}``. A value is compared as the type of the metadata index. If nothing
-        matches because a property has no metadata index, the log has a warning. (templated)
-    :param return_values: with the vectors themselves. (templated)
-    :param return_metadata: ``none``, ``indexed`` (only properties with a metadata index, strings cut at 64 bytes)
-        or ``all``. (templated)
-    :param vectorize_conn_id: the connection to Vectorize. (templated)
-    :raises InvalidQueryError: ``top_k`` is over a limit or the filter is not one that Vectorize takes (nothing is sent
-        then), or the vector has the wrong dimensions.
+        matches because a property has no metadata index, the task logs a warning. (templated)
+    :param return_values: Return the values of each match. (templated)
+    :param return_metadata: ``none``, ``indexed`` (only properties with a metadata index, strings truncated to 64
+        bytes) or ``all``. (templated)
+    :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
+    :raises InvalidQueryError: ``top_k`` exceeds a limit or the filter is invalid, in which case nothing is sent, or
+        the vector has the wrong number of dimensions.
     """
 
     template_fields: Sequence[str] = (
@@ -85,9 +85,9 @@ class VectorizeQueryOperator(IndexTask, BaseOperator):
         self.check_literals()
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Query the index, and return plain matches."""
-        with self.on_index(context), VectorizeHook(self.vectorize_conn_id).get_conn() as client:
-            found = client.query(
+        """Query the index, and return the matches as dicts."""
+        with self.checked_execution(context), VectorizeHook(self.vectorize_conn_id).get_conn() as client:
+            result = client.query(
                 self.index_name,
                 vector=self.vector,
                 vector_id=self.vector_id,
@@ -97,5 +97,5 @@ class VectorizeQueryOperator(IndexTask, BaseOperator):
                 return_values=self.return_values,
                 return_metadata=self.return_metadata,
             )
-        self.log.info('Found %s in index "%s".', counted(found.count, "match", "matches"), self.index_name)
-        return {"count": found.count, "matches": [match.to_dict() for match in found.matches]}
+        self.log.info('Found %s in index "%s".', pluralize(result.count, "match", "matches"), self.index_name)
+        return {"count": result.count, "matches": [match.to_dict() for match in result.matches]}

@@ -10,10 +10,17 @@ from typing import Any
 from airflow_provider_vectorize.api.limits import LIMITS, MUTATIONS_FOLDED, VECTORS_FOLDED, WINDOW_SECONDS, Limits
 from airflow_provider_vectorize.api.retry import QUOTA
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.parameters import Check, checked, instance_of, optional, positive_number, whole_number
+from airflow_provider_vectorize.parameters import (
+    Check,
+    check_values,
+    instance_of,
+    optional,
+    positive_number,
+    whole_number,
+)
 from airflow_provider_vectorize.plan.shards import Item, Piece, deal
 from airflow_provider_vectorize.plan.survey import Survey, Surveyed
-from airflow_provider_vectorize.quantities import counted, size
+from airflow_provider_vectorize.quantities import format_size, pluralize
 from airflow_provider_vectorize.sources import parts
 from airflow_provider_vectorize.sources.compression import is_compressed
 
@@ -77,12 +84,12 @@ class Plan:
         way = "at the given rate" if self.minutes_by == "rate" else "at least, by the account's budget of requests"
         minutes = f"{self.minutes:,.1f} minutes" if self.minutes else "Less than a minute"
         return (
-            f"{counted(self.objects, 'object')} ({size(self.stored_bytes)} as stored) in "
-            f"{counted(len(self.shards), 'shard')} of at most {size(self.largest_shard_bytes)} of text. About "
-            f"{counted(self.vectors, 'vector')}, {self.new_vectors:,} of them new to the index, which has room for "
-            f"{self.room:,}. About {size(self.bytes_to_send)} to send in {counted(self.requests, 'request')} "
+            f"{pluralize(self.objects, 'object')} ({format_size(self.stored_bytes)} as stored) in "
+            f"{pluralize(len(self.shards), 'shard')} of at most {format_size(self.largest_shard_bytes)} of text. About "
+            f"{pluralize(self.vectors, 'vector')}, {self.new_vectors:,} of them new to the index, which has room for "
+            f"{self.room:,}. About {format_size(self.bytes_to_send)} to send in {pluralize(self.requests, 'request')} "
             f"({self.budget_share:.0%} of the budget of five minutes), "
-            f"{counted(self.processing_jobs, 'processing job')}. {minutes} {way}."
+            f"{pluralize(self.processing_jobs, 'processing job')}. {minutes} {way}."
         )
 
 
@@ -91,7 +98,7 @@ def refuse_parts(objects: Sequence[Surveyed]) -> None:
 
     :raises ConfigError: one of its names is that of a part of an object.
     """
-    if odd := [item.uri for item in objects if parts.whole(item.uri) != item.uri]:
+    if odd := [item.uri for item in objects if parts.object_name(item.uri) != item.uri]:
         raise ConfigError(f"{odd[0]} is named like a part of an object: only whole objects can be planned.")
 
 
@@ -120,7 +127,7 @@ def plan(
     :raises ConfigError: the index cannot take so many vectors, or a parameter is wrong.
     :raises SourceError: an object cannot be cut, since it has no lines.
     """
-    checked(PLAN_CHECKS, shards=shards, mb_per_second=mb_per_second, limits=limits)
+    check_values(PLAN_CHECKS, shards=shards, mb_per_second=mb_per_second, limits=limits)
     refuse_parts(objects)
     sizes_of_text = [math.ceil((item.size or 0) * ratio) for item, ratio in zip(objects, seen.ratios, strict=True)]
     items, shared_out = _deal(objects, sizes_of_text, shards)
@@ -186,7 +193,7 @@ def _at_ends_of_lines(objects: Sequence[Surveyed], dealt: Sequence[Sequence[Piec
         if at in (0, size):
             return at
         if (number, at) not in cuts:
-            cuts[number, at] = parts.end_of_line(objects[number].read, at, size)
+            cuts[number, at] = parts.next_line_start(objects[number].read, at, size)
         return cuts[number, at]
 
     sizes = {p.item: p.end for shard in dealt for p in shard}  # the last piece of an object ends where it does

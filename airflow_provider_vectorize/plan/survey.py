@@ -11,7 +11,12 @@ import numpy as np
 import orjson
 
 from airflow_provider_vectorize.errors import SourceError
-from airflow_provider_vectorize.sources.compression import begin_of, explained, is_compressed, refuse_compressed
+from airflow_provider_vectorize.sources.compression import (
+    decompressed_beginning,
+    is_compressed,
+    raise_source_errors,
+    refuse_compressed,
+)
 from airflow_provider_vectorize.sources.parts import Part
 
 #: Places of the source that are looked at, and bytes that are read at each.
@@ -142,11 +147,11 @@ def _look(item: Surveyed, at: int) -> tuple[bytes, float]:
     compressed = is_compressed(item.key, item.encoding)
     at = 0 if compressed else at
     end = min(at + (PACKED_BYTES if compressed else PLACE_BYTES), item.size or 0)
-    with explained(item.uri):
+    with raise_source_errors(item.uri):
         head = item.read(at, end)
         if not at and not compressed:
             refuse_compressed(head[:4], item.uri)
-        text, taken = begin_of(head, item.key, TEXT_BYTES, encoding=item.encoding)
+        text, taken = decompressed_beginning(head, item.key, TEXT_BYTES, encoding=item.encoding)
     first = (text.find(b"\n") + 1 or len(text)) if at else 0
     # The last line may go on, but not where the object ends.
     last = len(text) if end == item.size else text.rfind(b"\n") + 1

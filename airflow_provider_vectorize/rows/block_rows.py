@@ -9,11 +9,11 @@ from typing import NamedTuple
 import msgspec
 
 from airflow_provider_vectorize.rows.checks import LONG_BYTES, RowProblem
-from airflow_provider_vectorize.rows.dead_letter_rows import LetterCheck, may_be_letter, row_in_letter
+from airflow_provider_vectorize.rows.dead_letter_rows import DeadLetterCheck, may_be_dead_letter, row_in_dead_letter
 from airflow_provider_vectorize.rows.encoding import non_finite_place
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.validation import Check
-from airflow_provider_vectorize.sources.lines import BOM, KEPT_BYTES, LINE_BYTES, Block, Mark
+from airflow_provider_vectorize.sources.lines import BOM, KEPT_LINE_BYTES, LINE_BYTES, Block, Position
 from airflow_provider_vectorize.sources.source_file import SourceFile
 
 _SPACE = b" \t\r"
@@ -25,13 +25,13 @@ _DECODED_BYTES = 1 << 20
 class BadRow(NamedTuple):
     """A row that is not sent, or that was refused.
 
-    :param mark: where it stands.
+    :param position: where it stands.
     :param text: its bytes.
     :param reason: what is wrong with it.
-    :param unparsable: it is not a vector in JSON at all: what ``unparsable_behavior`` speaks of.
+    :param unparsable: it is not a valid JSON vector at all: what ``unparsable_behavior`` speaks of.
     """
 
-    mark: Mark
+    position: Position
     text: bytes
     reason: str
     unparsable: bool = False
@@ -49,7 +49,8 @@ class Rows(NamedTuple):
     :param offsets: … the byte is counted at which each begins.
     :param bad: the others.
     :param end: where the block ends.
-    :param kept: a file that has the very bytes of ``body``, from the second number on, so that they need no copy.
+    :param source_range: A source file that holds the bytes of ``body``, and the offset at which they begin in it, or
+        ``None``. Batches are then sent from that file without a copy.
     """
 
     object: int
@@ -60,23 +61,25 @@ class Rows(NamedTuple):
     base: int
     offsets: Sequence[int]
     bad: list[BadRow]
-    end: Mark
-    kept: tuple[SourceFile, int] | None = None
+    end: Position
+    source_range: tuple[SourceFile, int] | None = None
 
-    def mark(self, row: int) -> Mark:
+    def position(self, row: int) -> Position:
         """Where a row stands in the source."""
-        return Mark(self.object, self.lines[row], self.base + self.offsets[row])
+        return Position(self.object, self.lines[row], self.base + self.offsets[row])
 
 
 def check_rows(block: Block, check: Check) -> Rows:
     """Check each line of a block. Blank lines are no rows, and a ``\\r`` before the ``\\n`` does not count."""
-    number, line, offset = block.mark
+    number, line, offset = block.position
     if block.overlong:
-        reason = f"longer than {LINE_BYTES >> 20} MB, which no vector is; only its first {KEPT_BYTES:,} bytes are kept"
+        reason = (
+            f"longer than {LINE_BYTES >> 20} MB, which no vector is; only its first {KEPT_LINE_BYTES:,} bytes are kept"
+        )
         # The block's end is not known yet: the next one begins there.
-        return Rows(number, b"", [], [], [], 0, [], [BadRow(block.mark, block.data, reason, True)], block.mark)
+        return Rows(number, b"", [], [], [], 0, [], [BadRow(block.position, block.data, reason, True)], block.position)
     data = block.data
-    if block.ends and may_be_letter(data, block.ends[0]) and row_in_letter(data[: block.ends[0]]):
+    if block.ends and may_be_dead_letter(data, block.ends[0]) and row_in_dead_letter(data[: block.ends[0]]):
         return _look_at_letters(block, check)
     if block.ends and data[block.ends[-1] - 1] == _NEWLINE and not (offset == 0 and data.startswith(BOM)):
         checked = check.block(data, block.ends)
@@ -85,22 +88,22 @@ def check_rows(block: Block, check: Check) -> Rows:
             lines = range(line, line + len(block.ends))
             return Rows(number, body, checked.ends, checked.ids, lines, offset, [0, *block.ends], [], block.end)
     rows = _look_at_each(block, check)
-    return _look_at_letters(block, check) if any(row_in_letter(bad.text) for bad in rows.bad) else rows
+    return _look_at_letters(block, check) if any(row_in_dead_letter(bad.text) for bad in rows.bad) else rows
 
 
 def _look_at_letters(block: Block, check: Check) -> Rows:
     """Check the rows in dead letters that are loaded again."""
-    rows = _look_at_each(block, LetterCheck(check))
+    rows = _look_at_each(block, DeadLetterCheck(check))
     bad = []
     for row in rows.bad:
-        letter = row_in_letter(row.text)
+        letter = row_in_dead_letter(row.text)
         bad.append(row._replace(text=letter.text, reason=f"{row.reason} ({letter.origin})") if letter else row)
     return rows._replace(bad=bad)
 
 
 def _look_at_each(block: Block, check: Check) -> Rows:
     """Check the lines one by one, and say what is wrong with each bad one."""
-    number, line, offset = block.mark
+    number, line, offset = block.position
     data = block.text
     if offset == 0 and data.startswith(BOM):
         data, offset = data[len(BOM) :], len(BOM)
@@ -124,7 +127,7 @@ def _look_at_each(block: Block, check: Check) -> Rows:
             found = check(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RowProblem):
             pass  # looked at again below, where the error no longer holds what it was raised for
-        found = found or _check_again(raw, check, Mark(number, line, offset), bad)
+        found = found or _check_again(raw, check, Position(number, line, offset), bad)
         if found:
             ids.append(found[0])
             texts.append(found[1])
@@ -139,25 +142,25 @@ def _look_at_each(block: Block, check: Check) -> Rows:
     return Rows(number, body, ends, ids, lines, 0, offsets, bad, block.end)
 
 
-def _check_again(raw: bytes, check: Check, mark: Mark, bad: list[BadRow]) -> tuple[str | None, bytes] | None:
+def _check_again(raw: bytes, check: Check, position: Position, bad: list[BadRow]) -> tuple[str | None, bytes] | None:
     """A line that did not pass: perhaps for what stands around it, or to be written down with what is wrong with it."""
     text = raw.strip(_SPACE)
     if text.startswith(BOM):
-        reason = "not a vector in JSON: a byte order mark, which may only stand at the beginning of an object"
-        bad.append(BadRow(mark, text, reason, True))
+        reason = "not a valid JSON vector: a byte order mark, which may only stand at the beginning of an object"
+        bad.append(BadRow(position, text, reason, True))
         return None
     try:
         check_utf8(text)
         return check(text)
     except RowProblem as error:
-        bad.append(BadRow(mark, text, str(error)))
+        bad.append(BadRow(position, text, str(error)))
     except UnicodeDecodeError as error:
-        bad.append(BadRow(mark, text, f"not UTF-8, at byte {error.start} of the line", True))
+        bad.append(BadRow(position, text, f"not UTF-8, at byte {error.start} of the line", True))
     except msgspec.DecodeError as error:
         place = non_finite_place(text) if len(text) <= LONG_BYTES else None
-        bad.append(BadRow(mark, text, f"not a vector in JSON: {place or error}", True))
+        bad.append(BadRow(position, text, f"not a valid JSON vector: {place or error}", True))
     except RecursionError:
-        bad.append(BadRow(mark, text, "not a vector in JSON: nested too deeply", True))
+        bad.append(BadRow(position, text, "not a valid JSON vector: nested too deeply", True))
     return None
 
 
@@ -180,7 +183,7 @@ def check_utf8(text: bytes) -> None:
 
 def without(rows: Rows, done: ProcessedRanges) -> Rows:
     """The rows that are not dealt with. Only a load that goes on with gaps comes here, so it need not be fast."""
-    left = [row for row in range(len(rows.ends)) if not done.covers(rows.mark(row))]
+    left = [row for row in range(len(rows.ends)) if not done.covers(rows.position(row))]
     starts = [0, *rows.ends]
     body = b"".join(rows.body[starts[row] : rows.ends[row]] for row in left)
     return rows._replace(
@@ -189,6 +192,6 @@ def without(rows: Rows, done: ProcessedRanges) -> Rows:
         ids=[rows.ids[row] for row in left],
         lines=[rows.lines[row] for row in left],
         offsets=[rows.offsets[row] for row in left],
-        kept=None,
-        bad=[bad for bad in rows.bad if not done.covers(bad.mark)],
+        source_range=None,
+        bad=[bad for bad in rows.bad if not done.covers(bad.position)],
     )

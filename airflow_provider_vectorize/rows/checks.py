@@ -117,7 +117,7 @@ class FullCheck:
         if len(memoryview(row.values)) > LONG_BYTES:
             count = _count(row.values, b",") + 1
             if count > self._dimensions:
-                raise RowProblem(f"{count} values, the index has {self._dimensions} dimensions")
+                raise RowProblem(f"{count} values, but the index has {self._dimensions} dimensions")
         most = self._limits.metadata_bytes
         size = len(memoryview(row.metadata))
         if size > max(LONG_BYTES, most):
@@ -128,7 +128,7 @@ class FullCheck:
     def check(self, row: Row, dimensions: int) -> None:
         """Everything but the values themselves."""
         if dimensions != self._dimensions:
-            raise RowProblem(f"{dimensions} values, the index has {self._dimensions} dimensions")
+            raise RowProblem(f"{dimensions} values, but the index has {self._dimensions} dimensions")
         if len(row.id) > self._short:
             _fits("id", row.id, self._limits.id_bytes)
         if row.namespace is not None:

@@ -17,7 +17,7 @@ from airflow_provider_vectorize.rows.validation import Check
 _ORIGIN = "first rejected as"
 
 
-class LetterRow(NamedTuple):
+class DeadLetterRow(NamedTuple):
     """The row in a dead letter.
 
     :param text: its bytes.
@@ -49,17 +49,17 @@ class _RawLetter(_Letter):
 _decode = msgspec.json.Decoder(_RawLetter).decode
 
 
-def may_be_letter(data: bytes, end: int) -> bool:
+def may_be_dead_letter(data: bytes, end: int) -> bool:
     """Return whether the line that ends there may be a dead letter, without a copy of it."""
     return data.find(b'"row"', 0, end) >= 0 and data.find(b'"reason"', 0, end) >= 0
 
 
-def row_in_letter(line: bytes) -> LetterRow | None:
+def row_in_dead_letter(line: bytes) -> DeadLetterRow | None:
     """Return the row that a line holds if the line is a dead letter.
 
     :param line: Without its newline.
     """
-    if not may_be_letter(line, len(line)):
+    if not may_be_dead_letter(line, len(line)):
         return None
     try:
         letter = _decoded(line)
@@ -73,7 +73,7 @@ def row_in_letter(line: bytes) -> LetterRow | None:
         text = bytes(letter.row)
     else:
         return None
-    return LetterRow(_on_one_line(text), f"{_ORIGIN} line {letter.line} of {letter.object}")
+    return DeadLetterRow(_on_one_line(text), f"{_ORIGIN} line {letter.line} of {letter.object}")
 
 
 def _decoded(line: bytes) -> _Letter:
@@ -96,7 +96,7 @@ def without_origin(reason: str) -> str:
     return reason.partition(f" ({_ORIGIN} ")[0]
 
 
-class LetterCheck:
+class DeadLetterCheck:
     """Checks the rows in letters, and all other lines as they are.
 
     :param check: checks a row.
@@ -107,7 +107,7 @@ class LetterCheck:
 
     def __call__(self, line: bytes) -> tuple[str | None, bytes]:
         """Check the row in a line; errors are those of the check."""
-        letter = row_in_letter(line)
+        letter = row_in_dead_letter(line)
         text = letter.text.strip() if letter else line
         text.decode()
         return self._check(text)

@@ -152,7 +152,7 @@ def _unwrapped(value: Any) -> Any:
 
 
 def _refuse_type(value: Any) -> None:
-    raise _RefusedError(f"of the type {type(value).__name__}, which JSON does not have")
+    raise _RefusedError(f"of type {type(value).__name__}, which JSON does not have")
 
 
 def _time_text(value: date | time) -> str | float:
@@ -172,7 +172,7 @@ def _array_items(value: np.ndarray) -> Any:
         return value.tolist()
     if value.dtype.kind in "MO":  # tolist() makes integers of times in nanoseconds
         return list(value) if value.ndim else _unwrapped(value[()])
-    raise _RefusedError(f"of the type array of {value.dtype}, which JSON does not have")
+    raise _RefusedError(f"of type array of {value.dtype}, which JSON does not have")
 
 
 def _refuse_masked(_: np.ma.MaskedArray[Any, Any]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.quantities import counted, size
+from airflow_provider_vectorize.quantities import format_size, pluralize
 from airflow_provider_vectorize.rows.encoding import EncodingError, encode_row
 from airflow_provider_vectorize.sources.lines import Text
 from airflow_provider_vectorize.sources.places import function_uri, is_function, row_place
@@ -23,7 +23,7 @@ _PREFIX = "vectorize-rows-"
 
 
 @contextmanager
-def spooled(rows: Any, function: str) -> Iterator[str]:
+def write_rows_file(rows: Any, function: str) -> Iterator[str]:
     """Write rows to a temporary file, and return its path for as long as the block runs.
 
     A row that holds a NaN or an infinity is written so that the load rejects it like any other bad row.
@@ -46,7 +46,7 @@ def spooled(rows: Any, function: str) -> Iterator[str]:
             except EncodingError as error:
                 raise ConfigError(f"{row_place(uri, count)} cannot be written as JSON: {error}.") from None
         file.flush()
-        log.info("`%s` yielded %s, %s.", uri, counted(count, "row"), size(os.path.getsize(file.name)))
+        log.info("`%s` yielded %s, %s.", uri, pluralize(count, "row"), format_size(os.path.getsize(file.name)))
         yield file.name
 
 
@@ -73,13 +73,13 @@ class FunctionRows:
         return self._file.current_version()
 
 
-def named(objects: Sequence[SourceObject]) -> list[SourceObject]:
+def with_function_names(objects: Sequence[SourceObject]) -> list[SourceObject]:
     """Return the objects of a source, with spooled files named by the functions that yielded their rows."""
     functions = [_function_of(item.uri) for item in objects]
     return [FunctionRows(item, name) if name else item for item, name in zip(objects, functions, strict=True)]
 
 
-def is_spooled(uri: str) -> bool:
+def is_function_rows(uri: str) -> bool:
     """Whether an object is such a file, or stands for one: it is temporary, so it is no one's lineage."""
     return is_function(uri) or bool(_function_of(uri))
 

@@ -1,4 +1,4 @@
-"""Compressed objects as streams of text, which notice when their end is missing."""
+"""Open compressed objects as streams of text, and detect a missing end."""
 
 from __future__ import annotations
 
@@ -18,40 +18,44 @@ from airflow_provider_vectorize.sources.lines import Readable, Text
 from airflow_provider_vectorize.sources.source_file import SourceFile
 from airflow_provider_vectorize.sources.zstd import BadZstdError, ZstdStream, unpack
 
-#: Bytes of one read of what is below.
+#: Size of the buffers between an object, its decompressors and the reader.
 BUFFER_BYTES = 1 << 20
-#: Smaller files are copied: a batch that is sent from hundreds of them would need as many open at a time.
-KEPT_OPEN_BYTES = 4 << 20
-#: Bytes of gzip data that a survey unpacks at a time: a thousand times as much text may come of them.
+#: Minimum size of a file that batches are sent from. Smaller files are copied, because a batch with rows of hundreds of
+#: them would keep as many files open.
+MIN_OPEN_FILE_BYTES = 4 << 20
+#: Bytes of gzip data that a survey decompresses at a time. They can expand to a thousand times as much text.
 _STEP_BYTES = 1 << 10
-#: What a compressed object begins with, and no line of JSON does.
+#: First bytes of compressed objects, with name and suffix of the format. No line of JSON begins with them.
 _MAGIC = {b"\x1f\x8b": ("gzip", ".gz"), b"\x28\xb5\x2f\xfd": ("zstd", ".zst")}
-#: Content encodings that store such data.
+#: Content encodings of such objects, with the suffix of the format.
 _ENCODINGS = {"gzip": ".gz", "x-gzip": ".gz", "zstd": ".zst"}
 
 
-def text_of(raw: Any, name: str, offset: int, *, key: str = "", encoding: Callable[[], str] = str) -> Text:
-    """Return the text of an object, from a byte of it on.
+def open_text(raw: Any, name: str, offset: int, *, key: str = "", encoding: Callable[[], str] = str) -> Text:
+    """Return the decompressed text of an object, from an offset on.
 
-    The first bytes decide what is unpacked. The key says what to expect, and the store's metadata may announce one
-    more layer, which may have been taken off on the way, with or without the one that the key names.
+    The first bytes decide what is decompressed. The key announces one layer of compression. The store's metadata may
+    announce another one, which the store or a client may have removed, with or without the layer of the key.
 
-    :param raw: the object as a binary file, at its beginning.
-    :param name: its name, for errors.
-    :param key: its key, if the name is not the key: ``.gz``, ``.zst``, or not compressed.
-    :param encoding: asks for the content encoding in the store's metadata; called where the first bytes do not tell.
-    :raises SourceError: it is empty where it should be compressed, or compressed and not called so, or too short.
+    :param raw: The object as a binary file, at its beginning.
+    :param name: Name of the object, for errors.
+    :param offset: Byte of the text at which to begin.
+    :param key: Key of the object if it is not the name. The suffix ``.gz`` or ``.zst`` announces compression.
+    :param encoding: Returns the content encoding in the store's metadata. Called only if the first bytes are not
+        enough.
+    :raises EOFError: The object is empty, but its key announces compression.
+    :raises SourceError: The object is compressed without an announcement, compressed twice, or shorter than ``offset``.
     """
-    suffix = suffix_of(key or name)
-    if not suffix and isinstance(raw, io.FileIO):  # the kernel reads ahead: a buffer would be one more copy
+    suffix = compression_suffix(key or name)
+    if not suffix and isinstance(raw, io.FileIO):  # The kernel reads ahead, so that a buffer would only cost a copy.
         refuse_compressed(os.pread(raw.fileno(), 4, 0), name)
         raw.seek(offset)
-        return Text(raw, kept_open(raw, name, os.fstat(raw.fileno()).st_size))
+        return Text(raw, open_source_file(raw, name, os.fstat(raw.fileno()).st_size))
     buffered: io.BufferedReader = io.BufferedReader(raw, BUFFER_BYTES)
     if offset and not suffix and not encoding():
-        buffered.seek(offset)  # the first attempt has looked, and to look again would fetch a block for nothing
+        buffered.seek(offset)  # The first attempt checked the first bytes. Checking again would fetch a block in vain.
         return Text(buffered)
-    stream = _unpacked(buffered, name, suffix, encoding)
+    stream = _decompressed_stream(buffered, name, suffix, encoding)
     while offset > 0:
         piece = stream.read(min(offset, BUFFER_BYTES))
         if not piece:
@@ -60,139 +64,148 @@ def text_of(raw: Any, name: str, offset: int, *, key: str = "", encoding: Callab
     return Text(stream)
 
 
-def _unpacked(buffered: io.BufferedReader, name: str, suffix: str, encoding: Callable[[], str]) -> Readable:
-    """The text of a whole object, with all layers taken off that its name and its metadata announce."""
+def _decompressed_stream(buffered: io.BufferedReader, name: str, suffix: str, encoding: Callable[[], str]) -> Readable:
+    """Remove all layers of compression that the name and the metadata of an object announce."""
     head = buffered.peek(4)
     if suffix and not head:
         raise EOFError
     stream: Any = buffered
-    kind = kind_of(head)
-    announced = encoding_suffix(encoding()) if kind != suffix else ""
-    if announced and kind == announced:
-        stream = _OPENERS[kind](stream, name)
-        kind = kind_of(stream.peek(4))
-    if suffix and (kind or not announced):
+    detected = detect_suffix(head)
+    announced = encoding_suffix(encoding()) if detected != suffix else ""
+    if announced and detected == announced:
+        stream = _OPENERS[detected](stream, name)
+        detected = detect_suffix(stream.peek(4))
+    if suffix and (detected or not announced):
         stream = _OPENERS[suffix](stream, name)
-        kind = kind_of(stream.peek(4))
-        if kind and encoding_suffix(encoding()) == kind:
-            stream = _OPENERS[kind](stream, name)
-            kind = kind_of(stream.peek(4))
+        detected = detect_suffix(stream.peek(4))
+        if detected and encoding_suffix(encoding()) == detected:
+            stream = _OPENERS[detected](stream, name)
+            detected = detect_suffix(stream.peek(4))
         refuse_compressed_twice(stream.peek(4)[:4], name)
     if not suffix:
         refuse_compressed(stream.peek(4), name)
     return cast(Readable, stream)
 
 
-def suffix_of(key: str) -> str:
-    """Return the end of a key that says how the object is compressed, or nothing."""
+def compression_suffix(key: str) -> str:
+    """Return the suffix of a key that announces compression, or an empty string."""
     return next((suffix for suffix in _OPENERS if key.endswith(suffix)), "")
 
 
-def kind_of(head: bytes) -> str:
-    """Return how data is compressed that begins like this, as the suffix of such a file, or nothing."""
+def detect_suffix(head: bytes) -> str:
+    """Return the suffix for the format of compressed data, or an empty string if it is not compressed.
+
+    :param head: First bytes of the data.
+    """
     return next((suffix for magic, (_, suffix) in _MAGIC.items() if head.startswith(magic)), "")
 
 
 def encoding_suffix(encoding: str) -> str:
-    """Return what a content encoding of HTTP does, as the suffix of such a file, or nothing."""
-    named = [one.strip().lower() for one in encoding.split(",")]
-    return next((_ENCODINGS[one] for one in reversed(named) if one in _ENCODINGS), "")
+    """Return the suffix for the format that an HTTP content encoding announces, or an empty string."""
+    names = [name.strip().lower() for name in encoding.split(",")]
+    return next((_ENCODINGS[name] for name in reversed(names) if name in _ENCODINGS), "")
 
 
-def kept_open(raw: Any, name: str, size: int) -> SourceFile | None:
-    """The file to send rows from as they stand, where it is a local one and large enough.
+def open_source_file(raw: Any, name: str, size: int) -> SourceFile | None:
+    """Return a file from which batches can be sent directly, or ``None`` if it is not a local file or too small.
 
-    :param size: bytes of it that are to be read.
+    :param raw: The object as a binary file.
+    :param name: Name of the object, for errors.
+    :param size: Number of its bytes that are read.
     """
-    return SourceFile(raw.fileno(), name) if isinstance(raw, io.FileIO) and size >= KEPT_OPEN_BYTES else None
+    return SourceFile(raw.fileno(), name) if isinstance(raw, io.FileIO) and size >= MIN_OPEN_FILE_BYTES else None
 
 
 def is_compressed(key: str, encoding: str = "") -> bool:
-    """Whether an object of that key, with that content encoding, is."""
-    return bool(suffix_of(key) or encoding_suffix(encoding))
+    """Return whether the key or the content encoding of an object announces compression."""
+    return bool(compression_suffix(key) or encoding_suffix(encoding))
 
 
-def refuse_compressed(begin: bytes, name: str) -> None:
-    """Let nothing pass that is compressed and not called so.
+def refuse_compressed(head: bytes, name: str) -> None:
+    """Raise if an object is compressed although its name does not say so.
 
-    :param begin: the object's first bytes.
+    :param head: First bytes of the object.
+    :raises SourceError: They are those of a compressed object.
     """
-    for magic, (what, suffix) in _MAGIC.items():
-        if begin.startswith(magic):
+    for magic, (compression, suffix) in _MAGIC.items():
+        if head.startswith(magic):
             raise SourceError(
-                f"{name} is compressed with {what}, but its name does not end in {suffix}: rename or unpack it.",
+                f"{name} is compressed with {compression}, but its name does not end in {suffix}. Rename it or "
+                "decompress it.",
                 uri=name,
             )
 
 
-def refuse_compressed_twice(begin: bytes, name: str) -> None:
-    """Let no object pass whose text is compressed data.
+def refuse_compressed_twice(head: bytes, name: str) -> None:
+    """Raise if the text of an object is compressed data.
 
-    :param begin: the text's first bytes.
+    :param head: First bytes of the text.
+    :raises SourceError: They are those of compressed data.
     """
-    for magic, (what, _) in _MAGIC.items():
-        if begin.startswith(magic):
+    for magic, (compression, _) in _MAGIC.items():
+        if head.startswith(magic):
             raise SourceError(
-                f"{name} is compressed twice: what it unpacks to is compressed with {what} again. Unpack it once, and "
-                "load the result.",
+                f"{name} is compressed twice: its decompressed data is compressed with {compression} again. Decompress "
+                "it once, and load the result.",
                 uri=name,
             )
 
 
-def begin_of(head: bytes, name: str, most: int, *, encoding: str = "") -> tuple[bytes, int]:
-    """The text at the beginning of an object, as far as its first bytes tell.
+def decompressed_beginning(head: bytes, name: str, max_bytes: int, *, encoding: str = "") -> tuple[bytes, int]:
+    """Return the text at the beginning of an object, as far as its first bytes contain it.
 
-    :param head: its first bytes, as stored.
-    :param name: its key.
-    :param most: bytes of text, after which no more is unpacked.
-    :param encoding: the content encoding in the store's metadata.
-    :return: the text, and how many bytes of ``head`` it took.
-    :raises OSError: nothing can be unpacked; so do the errors of the libraries.
+    :param head: First bytes of the object, as stored.
+    :param name: Key of the object.
+    :param max_bytes: Number of bytes of text after which to stop.
+    :param encoding: Content encoding in the store's metadata.
+    :return: The text, and how many bytes of ``head`` it took.
+    :raises OSError: Nothing can be decompressed. The libraries also raise their own errors.
     """
-    suffix, announced = suffix_of(name), encoding_suffix(encoding)
-    kind = kind_of(head)
-    if not (suffix or announced) or (announced and not kind):
+    suffix, announced = compression_suffix(name), encoding_suffix(encoding)
+    detected = detect_suffix(head)
+    if not (suffix or announced) or (announced and not detected):
         return head, len(head)
-    text, taken = _unpack(head, kind or suffix, most, name)
-    if announced and suffix and kind_of(text) == suffix:
-        text, _ = _unpack(text, suffix, most, name)
+    text, used_bytes = _decompress_head(head, detected or suffix, max_bytes, name)
+    if announced and suffix and detect_suffix(text) == suffix:
+        text, _ = _decompress_head(text, suffix, max_bytes, name)
     refuse_compressed_twice(text[:4], name)
-    return text, taken
+    return text, used_bytes
 
 
-def _unpack(head: bytes, kind: str, most: int, name: str) -> tuple[bytes, int]:
+def _decompress_head(head: bytes, suffix: str, max_bytes: int, name: str) -> tuple[bytes, int]:
     raw = io.BytesIO(head)
-    text, taken = bytearray(), 0
+    text, used_bytes = bytearray(), 0
     try:
-        for piece in _gunzip(raw) if kind == ".gz" else unpack(raw, name):
+        for piece in _gunzip(raw) if suffix == ".gz" else unpack(raw, name):
             text += piece
-            taken = raw.tell()
-            if len(text) >= most:
+            used_bytes = raw.tell()
+            if len(text) >= max_bytes:
                 break
     except EOFError:
-        pass  # these are its first bytes only
+        pass  # The end is always missing, because these are the first bytes only.
     except zlib.error as error:
-        if not text:  # what follows the text is the load's to judge
+        if not text:  # Damage after some text is reported by the load itself.
             raise gzip.BadGzipFile(str(error)) from error
-    return bytes(text), taken
+    return bytes(text), used_bytes
 
 
 def _gunzip(raw: Readable) -> Iterator[bytes]:
-    """Yield the text of gzip data, of a few bytes at a time."""
-    frame = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    """Yield the text of gzip data in small steps."""
+    member = zlib.decompressobj(zlib.MAX_WBITS | 16)
     while piece := raw.read(_STEP_BYTES):
         while piece:
-            frame = zlib.decompressobj(zlib.MAX_WBITS | 16) if frame.eof else frame
-            if text := frame.decompress(piece):
+            member = zlib.decompressobj(zlib.MAX_WBITS | 16) if member.eof else member
+            if text := member.decompress(piece):
                 yield text
-            piece = frame.unused_data
+            piece = member.unused_data
 
 
 @contextmanager
-def explained(name: str) -> Iterator[None]:
-    """Turn what reading raises into one sentence that names the object.
+def raise_source_errors(name: str) -> Iterator[None]:
+    """Turn errors of reading and decompressing an object into a ``SourceError`` that names it.
 
-    :raises SourceError: it is cut off, damaged, gone, or may not be read.
+    :param name: Name of the object.
+    :raises SourceError: The object is truncated, damaged or missing, or reading it is not permitted.
     """
     try:
         yield
@@ -200,34 +213,34 @@ def explained(name: str) -> Iterator[None]:
         raise SourceError(f"There is no object {name}.", uri=name) from error
     except PermissionError as error:
         raise SourceError(
-            f"{name} may not be read: check the storage's connection and its permissions.", uri=name
+            f"{name} cannot be read: permission denied. Check the storage connection and its permissions.", uri=name
         ) from error
     except EOFError as error:
         raise SourceError(
-            f"{name} is cut off: its compressed data has no end, so it was not written or copied whole. "
+            f"{name} is truncated: its compressed data has no end, so it was not completely written or copied. "
             "Write it again.",
             uri=name,
         ) from error
     except (gzip.BadGzipFile, IsalError, BadZstdError) as error:  # type: ignore[misc]
         raise SourceError(f"{name} is damaged, or not compressed as its name says: {error}.", uri=name) from error
     except OSError as error:
-        raise SourceError(f"{name} cannot be read: {reason(error)}.", uri=name) from error
+        raise SourceError(f"{name} cannot be read: {error_reason(error)}.", uri=name) from error
     except Exception as error:
         if type(error).__module__.split(".")[0] in ("zstandard", "zstd"):
             raise SourceError(
-                f"{name} is damaged, or not compressed as its name says: {reason(error)}.", uri=name
+                f"{name} is damaged, or not compressed as its name says: {error_reason(error)}.", uri=name
             ) from error
         raise
 
 
-def reason(error: Exception) -> str:
-    """What an error says, without a full stop."""
+def error_reason(error: Exception) -> str:
+    """Return the text of an error without its full stop, to be used within a sentence."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.rstrip(".")
 
 
 _OPENERS: dict[str, Callable[[io.BufferedReader, str], Any]] = {
-    # With its mode: that of a gzip file below is a number, which the library takes for text.
+    # Without an explicit mode, the library would take the mode of a GzipFile below it, which is a number, for text.
     ".gz": lambda raw, name: igzip.IGzipFile(fileobj=raw, mode="rb"),  # type: ignore[no-untyped-call]
     ".zst": lambda raw, name: io.BufferedReader(ZstdStream(raw, name), BUFFER_BYTES),
 }

@@ -1,4 +1,4 @@
-"""A byte stream, cut into blocks of whole lines that know where they came from."""
+"""Split a byte stream into blocks of whole lines that know their position in the source."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from typing import NamedTuple, Protocol, cast
 
 from airflow_provider_vectorize.sources.source_file import SourceFile
 
-#: Bytes of one read. With smaller ones the threads hand the interpreter to each other more often; larger ones leave the
-#: processor's cache, and the parser's memory grows with them.
+#: Bytes of one read. Smaller reads make the threads switch more often. Larger reads do not fit in the processor's cache
+#: and make the parser use more memory.
 READ_BYTES = 512 << 10
-#: A line longer than this is no vector: 1,536 dimensions of 25 characters and 10 KB of metadata are 50 KB.
+#: Maximum length of a line. A vector is far shorter: 1,536 dimensions of 25 characters and 10 KB of metadata are 50 KB.
 LINE_BYTES = 16 << 20
-#: Bytes that are kept of such a line.
-KEPT_BYTES = 1_000
-#: Lines of one block at most, so that what is kept for each line stays small where lines are shorter than any row.
+#: Number of bytes to keep of a longer line.
+KEPT_LINE_BYTES = 1_000
+#: Maximum number of lines in a block. It limits the memory for the line ends if lines are shorter than any row.
 BLOCK_LINES = 16_384
 BOM = b"\xef\xbb\xbf"
 
 #: Blank lines, from the beginning of a line on.
 _BLANK_LINES = re.compile(rb"[ \t\r\n]*\n")
-#: The end of a line and so many blank lines after it that skipping them all costs less than reading them one by one.
+#: The end of a line, followed by so many blank lines that skipping them in bulk is faster than reading them one by one.
 _LONG_GAP = re.compile(rb"\n[ \t\r\n]{64,}\n")
 
 
 class Readable(Protocol):
-    """What is asked of a stream."""
+    """A stream of bytes."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Text(NamedTuple):
-    """The text of an object, from a place in it on.
+    """The decompressed text of an object, from an offset on.
 
-    :param stream: gives it.
-    :param file: a file that holds the very same bytes, and keeps them, …
-    :param start: … the object's first one here.
+    :param stream: Yields the text.
+    :param file: A local file that holds the same bytes, or ``None`` if batches cannot be sent from a file.
+    :param start: Offset in ``file`` at which the object begins.
     """
 
     stream: Readable
@@ -47,12 +47,12 @@ class Text(NamedTuple):
     start: int = 0
 
 
-class Mark(NamedTuple):
-    """A place between two lines of the source. Marks are ordered as the source is.
+class Position(NamedTuple):
+    """A place between two lines of the source. Positions have the order of the source.
 
-    :param object: the object's number, from 0.
-    :param line: the number of the line that follows, from 1.
-    :param offset: the byte at which it begins, in the decompressed object.
+    :param object: Index of the object in the source, from 0.
+    :param line: Number of the line that follows, from 1.
+    :param offset: Byte at which that line begins in the decompressed object.
     """
 
     object: int = 0
@@ -61,127 +61,135 @@ class Mark(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Whole lines, each with its ``\\n`` but perhaps the last one of the object. Without lines it marks a place only.
+    """Whole lines, each with its ``\\n`` except perhaps the last line of the object.
 
-    :param data: their bytes; what follows the last end does not belong to them.
-    :param mark: where the first one begins.
-    :param ends: where each ends in ``data``, after its ``\\n``.
-    :param overlong: this is one line only, too long to be kept: ``data`` is its beginning, and it has no end.
+    A block without lines reports a new position after text that was skipped.
+
+    :param data: Bytes of the lines. Bytes after the last end are not part of the block.
+    :param position: Where the first line begins.
+    :param ends: Where each line ends in ``data``, after its ``\\n``.
+    :param overlong: Whether the block is a single line that is too long. ``data`` is then its beginning, and ``ends``
+        is empty.
     """
 
     data: bytes
-    mark: Mark
+    position: Position
     ends: list[int]
     overlong: bool = False
 
     @property
     def text(self) -> bytes:
-        """The lines, and nothing else."""
+        """Bytes of the lines only."""
         return self.data if self.overlong else self.data[: self.ends[-1] if self.ends else 0]
 
     @property
-    def end(self) -> Mark:
-        """Where the next one begins."""
+    def end(self) -> Position:
+        """Position at which the next block begins."""
         size = self.ends[-1] if self.ends else 0
-        return Mark(self.mark.object, self.mark.line + len(self.ends), self.mark.offset + size)
+        return Position(self.position.object, self.position.line + len(self.ends), self.position.offset + size)
 
 
-def read_blocks(stream: Readable, mark: Mark, *, size: int = READ_BYTES, longest: int = LINE_BYTES) -> Iterator[Block]:
-    """Cut a stream into blocks, in constant memory. Only ``\\n`` ends a line.
+def read_blocks(
+    stream: Readable, position: Position, *, size: int = READ_BYTES, longest: int = LINE_BYTES
+) -> Iterator[Block]:
+    """Split a stream into blocks, in constant memory. Only ``\\n`` ends a line.
 
-    A line that is too long is announced as soon as that is known, by a block of its own, and then skipped: an empty
-    block tells where it ended. So it does after blank lines that are skipped in bulk.
+    A line that is too long is reported by a block of its own as soon as it exceeds the limit. The rest of it is then
+    skipped, and an empty block reports where it ended. Blank lines that are skipped in bulk are also followed by an
+    empty block.
 
-    :param stream: stands at ``mark``.
-    :param size: bytes of one read.
-    :param longest: bytes that a line may have, not less than ``size``.
+    :param stream: Stream that is at ``position``.
+    :param size: Bytes of one read.
+    :param longest: Maximum length of a line in bytes. Not less than ``size``.
     """
-    # To read the beginning of a line twice costs less than to copy everything that stands before it.
-    again = isinstance(stream, io.FileIO)
+    # In a file, reading the beginning of a line twice costs less than copying all lines before it.
+    seekable = isinstance(stream, io.FileIO)
     pieces: list[bytes] = []
     held = 0
     skipping = False
     while chunk := stream.read(size):
-        first = chunk.find(b"\n") + 1
-        rest = first - 1 if first else len(chunk)
+        first_end = chunk.find(b"\n") + 1
+        rest = first_end - 1 if first_end else len(chunk)
         if not skipping and held + rest > longest:
-            begin = _begin([*pieces, chunk[:rest]])
-            pieces, skipping = [], True  # nothing of the line is held while its block is used
-            yield Block(begin, mark, [], overlong=True)
+            beginning = _join_beginning([*pieces, chunk[:rest]])
+            pieces, skipping = [], True  # The line must not stay in memory while the caller uses its block.
+            yield Block(beginning, position, [], overlong=True)
         if skipping:
-            if not first:
+            if not first_end:
                 held += len(chunk)
                 continue
-            mark = Mark(mark.object, mark.line + 1, mark.offset + held + first)
-            yield Block(b"", mark, [])
-            held, skipping, chunk = 0, False, chunk[first:]
-        cut = chunk.rfind(b"\n") + 1
-        if cut:
-            # The lines have no name here: they must not stay in memory while the next ones are read.
-            mark = yield from _blocks(
-                chunk if again and not pieces else b"".join((*pieces, memoryview(chunk)[:cut])), mark, pieces
+            position = Position(position.object, position.line + 1, position.offset + held + first_end)
+            yield Block(b"", position, [])
+            held, skipping, chunk = 0, False, chunk[first_end:]
+        last_end = chunk.rfind(b"\n") + 1
+        if last_end:
+            # The lines are not assigned to a variable: they must not stay in memory while the next ones are read.
+            position = yield from _split_lines(
+                chunk if seekable and not pieces else b"".join((*pieces, memoryview(chunk)[:last_end])),
+                position,
+                pieces,
             )
             held = 0
-        if cut and again:
-            cast(io.FileIO, stream).seek(cut - len(chunk), os.SEEK_CUR)
-        elif cut < len(chunk):
-            pieces.append(chunk[cut:])
-            held += len(chunk) - cut
+        if last_end and seekable:
+            cast(io.FileIO, stream).seek(last_end - len(chunk), os.SEEK_CUR)
+        elif last_end < len(chunk):
+            pieces.append(chunk[last_end:])
+            held += len(chunk) - last_end
     if skipping:
-        yield Block(b"", Mark(mark.object, mark.line + 1, mark.offset + held), [])
+        yield Block(b"", Position(position.object, position.line + 1, position.offset + held), [])
     elif pieces:
         data = b"".join(pieces)
-        yield Block(data, mark, [len(data)])
+        yield Block(data, position, [len(data)])
 
 
-def _begin(pieces: list[bytes]) -> bytes:
-    """What is kept of a line that is too long."""
-    begin = b""
+def _join_beginning(pieces: list[bytes]) -> bytes:
+    """Return the first :data:`KEPT_LINE_BYTES` of a line that is too long."""
+    beginning = b""
     for piece in pieces:
-        begin += piece[: KEPT_BYTES - len(begin)]
-        if len(begin) == KEPT_BYTES:
+        beginning += piece[: KEPT_LINE_BYTES - len(beginning)]
+        if len(beginning) == KEPT_LINE_BYTES:
             break
-    return begin
+    return beginning
 
 
-def _blocks(data: bytes, mark: Mark, pieces: list[bytes]) -> Generator[Block, None, Mark]:
-    """Cut whole lines into blocks, and return where they end.
+def _split_lines(data: bytes, position: Position, pieces: list[bytes]) -> Generator[Block, None, Position]:
+    """Split whole lines into blocks, and return the position at which they end.
 
-    :param data: the lines; what follows the last ``\\n`` does not belong to them.
-    :param pieces: of these lines, which are not needed any more.
+    :param data: The lines. Bytes after the last ``\\n`` are not part of them.
+    :param pieces: Pieces that were joined to ``data``. They are cleared here to free their memory.
     """
     pieces.clear()
-    ends = _newlines(data)
+    ends = _line_ends(data)
     if len(ends) < BLOCK_LINES:
-        block = Block(data, mark, ends)
-        mark = block.end
+        block = Block(data, position, ends)
+        position = block.end
         yield block
-        return mark
-    at, size = 0, data.rfind(b"\n") + 1
+        return position
+    start, size = 0, data.rfind(b"\n") + 1
     for stop in (*(gap.start() + 1 for gap in _LONG_GAP.finditer(data, 0, size)), size):
-        while at < stop:
-            if blank := _BLANK_LINES.match(data, at, size):
-                lines = data.count(b"\n", at, blank.end())
-                mark = Mark(mark.object, mark.line + lines, mark.offset + blank.end() - at)
-                at = blank.end()
-                yield Block(b"", mark, [])
+        while start < stop:
+            if blank := _BLANK_LINES.match(data, start, size):
+                lines = data.count(b"\n", start, blank.end())
+                position = Position(position.object, position.line + lines, position.offset + blank.end() - start)
+                start = blank.end()
+                yield Block(b"", position, [])
                 continue
-            part = data[at:stop]
-            ends = _newlines(part)
-            block = Block(part[: ends[-1]], mark, ends)
-            at += ends[-1]
-            mark = block.end
+            rest = data[start:stop]
+            ends = _line_ends(rest)
+            block = Block(rest[: ends[-1]], position, ends)
+            start += ends[-1]
+            position = block.end
             yield block
-    return mark
+    return position
 
 
-def _newlines(data: bytes) -> list[int]:
-    """Where the first lines end, at most :data:`BLOCK_LINES` of them."""
-    find, at = data.find, 0
+def _line_ends(data: bytes) -> list[int]:
+    """Return where the first :data:`BLOCK_LINES` lines end."""
+    find, end = data.find, 0
     ends: list[int] = []
     for _ in repeat(None, BLOCK_LINES):
-        at = find(b"\n", at) + 1
-        if not at:
+        end = find(b"\n", end) + 1
+        if not end:
             break
-        ends.append(at)
+        ends.append(end)
     return ends

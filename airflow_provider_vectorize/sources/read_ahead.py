@@ -1,4 +1,4 @@
-"""Reading ahead: fetching and unpacking go on while rows are checked."""
+"""Read a stream ahead in a thread, so that it is fetched and decompressed while rows are checked."""
 
 from __future__ import annotations
 
@@ -9,60 +9,60 @@ from contextlib import contextmanager
 
 from airflow_provider_vectorize.sources.lines import READ_BYTES, Readable
 
-#: Pieces of :data:`~.lines.READ_BYTES` that may wait to be taken: enough to hide an object store's next answer.
-PIECES = 16
+#: Maximum number of reads of :data:`~.lines.READ_BYTES` in the queue: enough to hide the latency of an object store.
+QUEUED_READS = 16
 
 
-class _Ahead:
-    """A stream that a thread reads ahead of whoever reads from here."""
+class _ReadAhead:
+    """A stream that a thread reads ahead of the caller."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
-        self._pieces: queue.Queue[bytes | BaseException] = queue.Queue(PIECES)
-        self._left = b""
-        self._unwanted = threading.Event()
+        self._queue: queue.Queue[bytes | BaseException] = queue.Queue(QUEUED_READS)
+        self._remaining = b""
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._fetch, name="vectorize-ahead", daemon=True)
         self._thread.start()
 
     def _fetch(self) -> None:
         piece: bytes | BaseException = b""
-        while not self._unwanted.is_set():
+        while not self._stopped.is_set():
             try:
                 piece = self._stream.read(READ_BYTES)
-            except BaseException as error:  # noqa: BLE001 - raised where it is read
+            except BaseException as error:  # noqa: BLE001 - read() raises it in the caller's thread
                 piece = error
-            self._pieces.put(piece)
+            self._queue.put(piece)
             if not piece or isinstance(piece, BaseException):
                 return
 
     def read(self, size: int, /) -> bytes:
-        if not self._left:
-            piece = self._pieces.get()
+        if not self._remaining:
+            piece = self._queue.get()
             if isinstance(piece, BaseException) or not piece:
-                self._pieces.put(piece)  # for whoever asks again
+                self._queue.put(piece)  # The next call gets the same end or error.
                 if isinstance(piece, BaseException):
                     raise piece
-            self._left = piece
-        given, self._left = self._left[:size], self._left[size:]
-        return given
+            self._remaining = piece
+        data, self._remaining = self._remaining[:size], self._remaining[size:]
+        return data
 
     def close(self) -> None:
-        """Return when the thread does not use the stream any more."""
-        self._unwanted.set()
+        """Stop the thread, and return once it no longer uses the stream."""
+        self._stopped.set()
         while self._thread.is_alive():
             try:
-                self._pieces.get(timeout=0.05)  # it may wait for room
+                self._queue.get(timeout=0.05)  # The thread may be waiting for room in the queue.
             except queue.Empty:
                 continue
 
 
 @contextmanager
-def ahead(stream: Readable) -> Iterator[Readable]:
-    """The same stream, read ahead by a thread. What it raises is raised from here.
+def read_ahead(stream: Readable) -> Iterator[Readable]:
+    """Return the same stream, read ahead by a thread. Errors of the stream are raised by the caller's ``read()``.
 
-    :param stream: used by the thread alone until this ends.
+    :param stream: Stream to read. Only the thread uses it until the context ends.
     """
-    reader = _Ahead(stream)
+    reader = _ReadAhead(stream)
     try:
         yield reader
     finally:

@@ -8,28 +8,29 @@ from airflow_provider_vectorize.errors import SourceError
 
 
 class SourceFile:
-    """A plain local file of the source, open for as long as a batch is to be sent from it.
+    """A plain local file of the source. It stays open until no batch needs it.
 
-    :param fd: the file, open; it is duplicated.
-    :param uri: its name.
+    :param fd: Descriptor of the open file. It is duplicated.
+    :param uri: URI of the file, for errors.
     """
 
     def __init__(self, fd: int, uri: str) -> None:
         self._fd = os.dup(fd)
         self._uri = uri
-        self._as_opened = self._state()
+        self._opened_state = self._state()
 
     def __del__(self) -> None:
         os.close(self._fd)
 
     def _state(self) -> tuple[int, int]:
-        found = os.fstat(self._fd)
-        return found.st_size, found.st_mtime_ns
+        status = os.fstat(self._fd)
+        return status.st_size, status.st_mtime_ns
 
     def read_into(self, buffer: memoryview, at: int) -> int:
-        """Some bytes; at least one.
+        """Read at least one byte into a buffer, and return the number of bytes.
 
-        :raises SourceError: they are not there any more.
+        :param at: Offset in the file.
+        :raises SourceError: The file cannot be read, or it is shorter than before.
         """
         try:
             size = os.preadv(self._fd, [buffer], at)
@@ -40,14 +41,17 @@ class SourceFile:
         return size
 
     def verify(self) -> None:
-        """Look whether it was written to.
+        """Raise if the file was written to since it was opened.
 
-        :raises SourceError: it was.
+        :raises SourceError: Size or modification time differ.
         """
-        if self._state() != self._as_opened:
+        if self._state() != self._opened_state:
             raise self._changed()
 
     def _changed(self) -> SourceError:
-        return SourceError(
-            f"{self._uri} changed while it was read. Load it again when whoever writes it is done.", uri=self._uri
-        )
+        return SourceError(changed_message(self._uri), uri=self._uri)
+
+
+def changed_message(uri: str) -> str:
+    """Return the text of the error that an object changed during the load."""
+    return f"{uri} changed while it was read. Load it again when it is no longer being written."

@@ -1,4 +1,4 @@
-"""An object of a source, as every reader sees it."""
+"""The interface of an object in a source."""
 
 from __future__ import annotations
 
@@ -13,38 +13,41 @@ class SourceObject(Protocol):
 
     @property
     def uri(self) -> str:
-        """Its name, without credentials."""
+        """URI of the object, without credentials."""
         ...
 
     @property
     def size(self) -> int | None:
-        """Its bytes as stored, or ``None`` where the store does not tell."""
+        """Size in bytes as stored, or ``None`` if the store does not report it."""
         ...
 
     @property
     def key(self) -> str:
-        """Its key, whose end says how it is compressed."""
+        """Key of the object. Its suffix indicates how the object is compressed."""
         ...
 
     @property
     def encoding(self) -> str:
-        """The content encoding in the store's metadata, or nothing. May ask the store, once."""
+        """Content encoding in the store's metadata, or an empty string. May send one request to the store."""
         ...
 
     @property
     def identity(self) -> str:
-        """What tells it from every other object, whichever store and connection it is of."""
+        """Text that is unique among all objects of all stores and connections."""
         ...
 
     @property
     def version(self) -> str:
-        """Changes whenever the content does: size and ETag or time of modification."""
+        """Text that changes with the content: size and ETag or modification time."""
         ...
 
     def open(self, offset: int) -> AbstractContextManager[Text]:
-        """Its decompressed bytes from ``offset`` on."""
+        """Open the object's decompressed text.
+
+        :param offset: Byte of the decompressed text at which to begin.
+        """
         ...
 
     def current_version(self) -> str:
-        """:attr:`version`, asked for again."""
+        """Request :attr:`version` from the store again."""
         ...

@@ -1,7 +1,7 @@
-"""Upstream storage: the only place that opens it. Names become locations, then objects, then streams of text."""
+"""Access to upstream storage, the only package that opens it: names become locations, objects and streams of text."""
 
-from airflow_provider_vectorize.storage.dead_letter_file import StoredFile
+from airflow_provider_vectorize.storage.dead_letter_file import DeadLetterFile
 from airflow_provider_vectorize.storage.objects import StoredObject, find
 from airflow_provider_vectorize.storage.store import BLOCK_BYTES
 
-__all__ = ["BLOCK_BYTES", "StoredFile", "StoredObject", "find"]
+__all__ = ["BLOCK_BYTES", "DeadLetterFile", "StoredObject", "find"]

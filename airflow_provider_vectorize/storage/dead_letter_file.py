@@ -1,4 +1,4 @@
-"""The file that the provider writes to storage, for dead letters."""
+"""The dead-letter file: the only object that the provider writes to storage."""
 
 from __future__ import annotations
 
@@ -7,128 +7,134 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, cast
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
-from airflow_provider_vectorize.sources.compression import reason
+from airflow_provider_vectorize.sources.compression import error_reason
 from airflow_provider_vectorize.storage.connections import open_store
-from airflow_provider_vectorize.storage.errors import explained
-from airflow_provider_vectorize.storage.globs import compiled
+from airflow_provider_vectorize.storage.errors import raise_storage_errors
+from airflow_provider_vectorize.storage.globs import compile_pattern
 from airflow_provider_vectorize.storage.names import Location, parse
 from airflow_provider_vectorize.storage.objects import StoredObject
 from airflow_provider_vectorize.storage.replace_file import regular_file, replace_file, same_file
 from airflow_provider_vectorize.storage.store import ObjectStore
-from airflow_provider_vectorize.storage.streams import KeptOpen, ObjectStream
+from airflow_provider_vectorize.storage.streams import ObjectStream, UnclosableFile
 
-#: Bytes of one read.
-PIECE_BYTES = 1 << 20
+#: Bytes read at a time.
+_PIECE_BYTES = 1 << 20
 
 
-class StoredFile:
-    """A file that the provider writes, for dead letters.
+class DeadLetterFile:
+    """A dead-letter file in storage.
 
-    :param uri: its name; no character of it makes a pattern or a part.
-    :param conn_id: the storage's connection, unless the name holds one.
+    :param uri: Name of the file. It is always read as exactly this key, never as a pattern, version or part.
+    :param conn_id: Storage connection. A connection in the name takes precedence.
     """
 
     def __init__(self, uri: str, conn_id: str | None) -> None:
         self.location = parse(uri, conn_id).location
         self.uri = self.location.uri
         self._store = open_store(self.location)
-        self._local = self.location.key if self.location.is_local else None
-        self._written = ""  # the version that this object wrote
+        self._local_path = self.location.key if self.location.is_local else None
+        self._written_version = ""  # version of the file after this instance wrote it
 
     def is_one_of(self, objects: Iterable[StoredObject]) -> bool:
-        """Whether it is one of these objects, whatever the names of both are.
+        """Return whether the file is one of these objects, even if it is named in another way.
 
-        In an object store, bucket and key decide, and not the connection: two connections may lead to one account.
+        In an object store, bucket and key are compared but not the connection, because two connections may lead to the
+        same account.
         """
-        return any(self._is(item.location) for item in objects)
+        return any(self._is_at(stored.location) for stored in objects)
 
-    def is_found_by(self, source: str | Sequence[str], conn_id: str | None) -> bool:
-        """Whether a pattern of a source finds it once it exists.
+    def is_matched_by(self, source: str | Sequence[str], conn_id: str | None) -> bool:
+        """Return whether a pattern of a source matches the file, once it exists.
 
         :param source: Names and patterns.
-        :param conn_id: The storage's connection.
+        :param conn_id: Storage connection of the source.
         """
         names = [parse(name, conn_id) for name in ([source] if isinstance(source, str) else source)]
-        return any(self._is_found_by(name.location) for name in names if name.is_pattern)
+        return any(self._matches(name.location) for name in names if name.is_pattern)
 
-    def refuse_source(self, objects: Iterable[StoredObject], source: str | Sequence[str], conn_id: str | None) -> None:
-        """Refuse to be written over the source of a load, or into what its pattern finds the next time.
+    def check_outside_source(
+        self, objects: Iterable[StoredObject], source: str | Sequence[str], conn_id: str | None
+    ) -> None:
+        """Check that the file neither overwrites an object of the source nor becomes one for the next load.
 
-        :raises ConfigError: it is one of the objects, or will be.
+        :param objects: Objects of the source.
+        :param source: Names and patterns.
+        :param conn_id: Storage connection of the source.
+        :raises ConfigError: The file is one of the objects, or matches a pattern of the source.
         """
         if self.is_one_of(objects):
             raise ConfigError(
-                f"The dead-letter file {self.uri} is one of the objects to be loaded: write it to another place."
+                f"The dead-letter file {self.uri} is one of the objects to be loaded: choose another path for it."
             )
-        if self.is_found_by(source, conn_id):
+        if self.is_matched_by(source, conn_id):
             raise ConfigError(
-                f"The dead-letter file {self.uri} matches the pattern of the source, so the next load would take it "
-                "for a part of the source: write it to another folder."
+                f"The dead-letter file {self.uri} matches the pattern of the source, so the next load would read it as "
+                "part of the source: write it to another folder."
             )
 
     def pieces(self, size: int | None = None) -> Iterator[bytes]:
-        """Read it from the beginning, a piece at a time; nothing if it does not exist.
+        """Yield the content from the start, in pieces of up to 1 MiB. Yield nothing if the file does not exist.
 
-        :param size: Maximum number of bytes to read.
-        :raises ConfigError: It is not a regular file.
-        :raises SourceError: It cannot be read.
+        :param size: Maximum number of bytes to read. Default: all.
+        :raises ConfigError: The path leads to something that is not a regular file.
+        :raises SourceError: The file cannot be read.
         """
-        if self._local and not regular_file(self._local):
+        if self._local_path and not regular_file(self._local_path):
             return
         left = size
-        with explained(self.uri):
-            entry = self._store.stat(self.location.bucket, self.location.key)
+        with raise_storage_errors(self.uri):
+            entry = self._store.get_entry(self.location.bucket, self.location.key)
         if entry is None:
             return
-        stream = ObjectStream(lambda start, end: self._store.fetch(self.location, entry, start, end), self.uri)
-        while piece := stream.read(PIECE_BYTES if left is None else min(left, PIECE_BYTES)):
+        stream = ObjectStream(lambda start, end: self._store.fetch_range(self.location, entry, start, end), self.uri)
+        while piece := stream.read(_PIECE_BYTES if left is None else min(left, _PIECE_BYTES)):
             left = None if left is None else left - len(piece)
             yield piece
 
     def read(self) -> bytes:
-        """Read all of it; nothing if it does not exist. Errors are those of :meth:`pieces`."""
+        """Return the content, which is empty if the file does not exist. Raises the errors of :meth:`pieces`."""
         return b"".join(self.pieces())
 
     def write(self, content: IO[bytes]) -> None:
-        """Replace it atomically: a reader finds the old or the new content, complete, even if this process is killed.
+        """Replace the file atomically: readers see all of the old or all of the new content, even after a kill.
 
-        :raises ConfigError: it is not a regular file.
-        :raises SourceError: it cannot be written, or somebody else did since this last did.
+        :raises ConfigError: The path leads to something that is not a regular file.
+        :raises SourceError: The file cannot be written, or another process wrote it after this instance did.
         """
-        if self._written and self._version() != self._written:
+        if self._written_version and self._current_version() != self._written_version:
             raise SourceError(
-                f"Somebody else writes to {self.uri}, too: give each load a file of its own, mapped tasks for instance "
-                "with {{ ti.map_index }} in its name.",
+                f"Another process also writes to {self.uri}: give each load its own dead-letter file, for mapped tasks "
+                "for instance with {{ ti.map_index }} in its name.",
                 uri=self.uri,
             )
         try:
-            with explained(self.uri):
-                if self._local:
-                    replace_file(self._local, content)
-                else:  # an object is there when all of it is
-                    kept = cast(IO[bytes], KeptOpen(content))
-                    cast(ObjectStore, self._store).write(self.location.bucket, self.location.key, kept)
+            with raise_storage_errors(self.uri):
+                if self._local_path:
+                    replace_file(self._local_path, content)
+                else:  # An object store shows an object only after it received all of it.
+                    file = cast(IO[bytes], UnclosableFile(content))
+                    cast(ObjectStore, self._store).write(self.location.bucket, self.location.key, file)
         except SourceError as error:
             cause = error.__cause__
-            said = reason(cause) if isinstance(cause, Exception) else error.message
-            raise SourceError(f"{self.uri} cannot be written: {said}.", uri=self.uri) from cause
-        self._written = self._version()
+            reason = error_reason(cause) if isinstance(cause, Exception) else error.message
+            raise SourceError(f"{self.uri} cannot be written: {reason}.", uri=self.uri) from cause
+        self._written_version = self._current_version()
 
-    def _version(self) -> str:
-        with explained(self.uri):
-            entry = self._store.stat(self.location.bucket, self.location.key)
+    def _current_version(self) -> str:
+        with raise_storage_errors(self.uri):
+            entry = self._store.get_entry(self.location.bucket, self.location.key)
             return entry.version if entry else "gone"
 
-    def _is_found_by(self, pattern: Location) -> bool:
-        real: Callable[[str], str] = os.path.realpath if self._local else str
-        matches = compiled(real(pattern.key).split("/"))
-        return _place(pattern) == _place(self.location) and bool(matches.fullmatch(real(self.location.key)))
+    def _matches(self, pattern: Location) -> bool:
+        real_path: Callable[[str], str] = os.path.realpath if self._local_path else str
+        expression = compile_pattern(real_path(pattern.key).split("/"))
+        return _bucket(pattern) == _bucket(self.location) and bool(expression.fullmatch(real_path(self.location.key)))
 
-    def _is(self, other: Location) -> bool:
-        if self._local and other.is_local:
-            return same_file(self._local, other.key)
-        return _place(other) == _place(self.location) and other.key == self.location.key
+    def _is_at(self, other: Location) -> bool:
+        if self._local_path and other.is_local:
+            return same_file(self._local_path, other.key)
+        return _bucket(other) == _bucket(self.location) and other.key == self.location.key
 
 
-def _place(location: Location) -> tuple[str, str]:
+def _bucket(location: Location) -> tuple[str, str]:
     return location.scheme, location.bucket

@@ -1,4 +1,4 @@
-"""What stores and their libraries raise, as one sentence that names the object and keeps what was really said."""
+"""Convert what stores and their client libraries raise into one sentence that names the object and quotes the store."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from airflow_provider_vectorize.errors import SourceError, VectorizeError
-from airflow_provider_vectorize.storage.names import visible
-from airflow_provider_vectorize.storage.store import Changed, Missing
+from airflow_provider_vectorize.storage.names import printable
+from airflow_provider_vectorize.storage.store import ObjectChanged, ObjectMissing
 
-#: What is kept of a store's own sentence.
-_SAID_CHARACTERS = 300
-_CHANGED = ("PreconditionFailed", "412", "ConditionNotMet")
-_MISSING = (
+#: Maximum number of characters quoted from a store's or a library's message.
+_QUOTED_CHARACTERS = 300
+_CHANGED_CODES = ("PreconditionFailed", "412", "ConditionNotMet")
+_MISSING_CODES = (
     "NoSuchKey",
     "NoSuchVersion",
     "NoSuchBucket",
@@ -22,37 +22,37 @@ _MISSING = (
     "ContainerNotFound",
     "ResourceNotFound",
 )
-_PAST_THE_END = ("InvalidRange", "416")
-#: What a store's code means for the person who reads it. The store's own sentence follows.
-_MEANINGS = {
+_PAST_THE_END_CODES = ("InvalidRange", "416")
+#: Messages for the error codes of stores. The store's own message is appended.
+_MESSAGES = {
     ("InvalidObjectState", "BlobArchived", "BlobBeingRehydrated"): (
         "{uri} is archived and has to be restored before it can be read."
     ),
     ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"): (
-        "{uri} cannot be read: the credentials of the storage's connection have expired. Renew them."
+        "{uri} cannot be read: the credentials of the storage connection have expired. Renew them."
     ),
     ("RequestTimeTooSkewed",): "{uri} cannot be read: the clock of this machine is wrong. Correct it.",
     ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthenticationFailed", "InvalidSecurity"): (
         "{uri} cannot be read: the storage refuses the credentials of the connection. Correct them."
     ),
-    ("NoSuchBucket", "ContainerNotFound"): "There is no bucket for {uri}.",
+    ("NoSuchBucket", "ContainerNotFound"): "The bucket of {uri} does not exist.",
     ("403", "401", "AccessDenied", "Forbidden", "AuthorizationPermissionMismatch", "AuthorizationFailure"): (
-        "{uri} may not be read: check the storage's connection and its permissions."
+        "{uri} cannot be read: permission denied. Check the storage connection and its permissions."
     ),
 }
-_BY_CODE = {code: text for codes, text in _MEANINGS.items() for code in codes}
-_NO_KEY = (
-    "{uri} cannot be read: it is encrypted with a key that is not available to the storage's connection. Allow the "
-    "connection to decrypt with it."
+_MESSAGE_BY_CODE = {code: message for codes, message in _MESSAGES.items() for code in codes}
+_KEY_UNAVAILABLE = (
+    "{uri} cannot be read: it is encrypted with a key that the storage connection cannot use. Allow the connection to "
+    "decrypt with this key."
 )
 
 
-class Said(NamedTuple):
-    """What a store answered.
+class StoreFailure(NamedTuple):
+    """An error response of a store.
 
-    :param code: its own, or the HTTP status as text; empty if the error is not an answer of a store.
-    :param message: its sentence.
-    :param status: the HTTP status, or 0.
+    :param code: The store's error code, or the HTTP status as text. Empty if no store responded.
+    :param message: The store's message.
+    :param status: HTTP status, or 0 if unknown.
     """
 
     code: str
@@ -61,109 +61,115 @@ class Said(NamedTuple):
 
     @property
     def is_missing(self) -> bool:
-        """Whether there is no such object."""
-        return self.code in _MISSING or self.status == 404
+        """Whether the object does not exist."""
+        return self.code in _MISSING_CODES or self.status == 404
 
     @property
     def is_changed(self) -> bool:
-        """Whether the object is not the one that was asked for."""
-        return self.code in _CHANGED or self.status == 412
+        """Whether the object has another version than the requested one."""
+        return self.code in _CHANGED_CODES or self.status == 412
 
     @property
     def is_past_the_end(self) -> bool:
-        """Whether the object ends before the range that was asked for."""
-        return self.code in _PAST_THE_END or self.status == 416
+        """Whether the object ends before the requested range."""
+        return self.code in _PAST_THE_END_CODES or self.status == 416
 
 
-class StoreAnswerError(Exception):
-    """An error status of a store that is asked without a library.
+class StoreResponseError(Exception):
+    """An error response of a store to a request that the provider sent without the store's client library.
 
-    :param status: of HTTP.
-    :param code: the store's own.
-    :param message: its sentence.
+    :param status: HTTP status.
+    :param code: The store's error code, or empty.
+    :param message: The store's message.
     """
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{status} {code} {message}".strip())
-        self.said = Said(code or str(status), message, status)
+        self.failure = StoreFailure(code or str(status), message, status)
 
 
-def said(error: BaseException | None) -> Said:
-    """What a store answered, wherever in the chain of causes it is kept."""
+def store_failure(error: BaseException | None) -> StoreFailure:
+    """Return a store's error response, from wherever the library keeps it in the chain of causes.
+
+    The result is empty (code ``""``, status 0) if the error is not the response of a store.
+    """
     while error is not None:
-        if isinstance(error, StoreAnswerError):
-            return error.said
+        if isinstance(error, StoreResponseError):
+            return error.failure
         response = getattr(error, "response", None)
-        if isinstance(response, dict) and isinstance(response.get("Error"), dict):  # botocore's
+        if isinstance(response, dict) and isinstance(response.get("Error"), dict):  # botocore's ClientError
+            details = response["Error"]
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0
-            return Said(str(response["Error"].get("Code", "")), str(response["Error"].get("Message", "")), int(status))
+            return StoreFailure(str(details.get("Code", "")), str(details.get("Message", "")), int(status))
         status = getattr(error, "status_code", None)
         if _library(error) == "azure" and (status or getattr(error, "error_code", None)):
             code = getattr(error, "error_code", None)
             message = str(getattr(error, "message", "")).split("\n", 1)[0]
-            return Said(str(getattr(code, "value", code) or status), message, int(status or 0))
+            return StoreFailure(str(getattr(code, "value", code) or status), message, int(status or 0))
         if _library(error) == "gcsfs" and getattr(error, "code", None):
             code = str(error.code)  # type: ignore[attr-defined]
-            return Said(code, str(getattr(error, "message", "")), int(code) if code.isdigit() else 0)
-        if isinstance(error, OSError) and str(error).startswith("Forbidden: "):  # gcsfs keeps no status
-            return Said("403", str(error).partition("\n")[2], 403)
+            return StoreFailure(code, str(getattr(error, "message", "")), int(code) if code.isdigit() else 0)
+        if isinstance(error, OSError) and str(error).startswith("Forbidden: "):  # gcsfs drops the status here
+            return StoreFailure("403", str(error).partition("\n")[2], 403)
         error = error.__cause__
-    return Said("", "")
+    return StoreFailure("", "")
 
 
 @contextmanager
-def explained(uri: str) -> Iterator[None]:
-    """Turn whatever a store or its library raises into one sentence.
+def raise_storage_errors(uri: str) -> Iterator[None]:
+    """Convert every error of a store or its library into a :class:`SourceError` with one clear message.
 
-    :param uri: the object's, for people.
-    :raises SourceError: for anything that is no error of ours.
+    :param uri: URI of the object, for the message.
+    :raises SourceError: The block raised an error that is not one of the provider's.
     """
     try:
         yield
     except VectorizeError:
         raise
     except Exception as error:
-        raise SourceError(sentence(error, uri), uri=uri) from error
+        raise SourceError(error_message(error, uri), uri=uri) from error
 
 
-def sentence(error: Exception, uri: str) -> str:
-    """What happened, to which object, and what to do."""
-    answer = said(error)
-    if isinstance(error, Changed) or answer.is_changed:
+def error_message(error: Exception, uri: str) -> str:
+    """Return what happened to which object, and what to do."""
+    failure = store_failure(error)
+    if isinstance(error, ObjectChanged) or failure.is_changed:
         return f"{uri} changed while it was read. Load it again when it is no longer being written."
-    if isinstance(error, Missing):
+    if isinstance(error, ObjectMissing):
         return f"There is no object {uri}."
-    if answer.code:
-        return f"{_meaning(answer)}{{what}}".format(uri=uri, what=_quoted(": ".join(filter(None, answer[:2]))))
+    if failure.code:
+        details = _quoted_store_message(": ".join(filter(None, failure[:2])))
+        return f"{_message_template(failure)}{{details}}".format(uri=uri, details=details)
     if isinstance(error, PermissionError):
-        return f"{_BY_CODE['403']}{{what}}".format(uri=uri, what=_quoted(_text(error)))
+        details = _quoted_store_message(_library_message(error))
+        return f"{_MESSAGE_BY_CODE['403']}{{details}}".format(uri=uri, details=details)
     if type(error).__name__ == "NoCredentialsError":
-        return f"{uri} cannot be read without credentials: name the storage's connection, for instance in the URI."
-    return f"{uri} cannot be read: {_text(error)}."
+        return f"{uri} cannot be read without credentials: name the storage connection, for instance in the URI."
+    return f"{uri} cannot be read: {_library_message(error)}."
 
 
-def _meaning(answer: Said) -> str:
-    if "kms" in f"{answer.code} {answer.message}".lower():
-        return _NO_KEY
-    if text := _BY_CODE.get(answer.code):
-        return text
-    if answer.is_missing:
+def _message_template(failure: StoreFailure) -> str:
+    if "kms" in f"{failure.code} {failure.message}".lower():
+        return _KEY_UNAVAILABLE
+    if template := _MESSAGE_BY_CODE.get(failure.code):
+        return template
+    if failure.is_missing:
         return "There is no object {uri}."
-    return _BY_CODE["403"] if answer.status in (401, 403) else "{uri} cannot be read."
+    return _MESSAGE_BY_CODE["403"] if failure.status in (401, 403) else "{uri} cannot be read."
 
 
-def _quoted(text: str) -> str:
-    text = visible(" ".join(text.split()))[:_SAID_CHARACTERS].rstrip(".")
-    return f" The storage says: {text}." if text else ""
+def _quoted_store_message(text: str) -> str:
+    text = printable(" ".join(text.split()))[:_QUOTED_CHARACTERS].rstrip(".")
+    return f" The storage reported: {text}." if text else ""
 
 
-def _text(error: Exception) -> str:
-    """What an error says, with its file and its kind where they help."""
+def _library_message(error: Exception) -> str:
+    """Return the error's message, with its type and file name where they help to understand it."""
     text = getattr(error, "strerror", None) or str(error)
     name = getattr(error, "filename", None)
     kind = "" if isinstance(error, OSError) and text else f"{type(error).__name__}: " if text else type(error).__name__
-    text = visible(" ".join(f"{kind}{text}".split()))[:_SAID_CHARACTERS].rstrip(".")
-    return f"{text}: {visible(str(name))}" if name and isinstance(error, OSError) else text
+    text = printable(" ".join(f"{kind}{text}".split()))[:_QUOTED_CHARACTERS].rstrip(".")
+    return f"{text}: {printable(str(name))}" if name and isinstance(error, OSError) else text
 
 
 def _library(error: Any) -> str:

@@ -1,4 +1,4 @@
-"""Files of this machine."""
+"""Read files of this machine."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import stat
 from collections.abc import Iterator
 
 from airflow_provider_vectorize.storage.names import Location
-from airflow_provider_vectorize.storage.store import Answer, Entry
+from airflow_provider_vectorize.storage.store import Entry, FetchedRange
 
-_SPECIAL = {
+_SPECIAL_FILES = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
@@ -18,18 +18,18 @@ _SPECIAL = {
 
 
 class LocalStore:
-    """Files by their absolute paths."""
+    """A store of local files, whose keys are absolute paths. It ignores the bucket."""
 
-    def stat(self, bucket: str, key: str, version: str | None = None) -> Entry | None:
-        """The file, or the folder, that a path leads to."""
+    def get_entry(self, bucket: str, key: str, version: str | None = None) -> Entry | None:
+        """Return the file or folder that a path leads to, or ``None`` if it does not exist."""
         try:
-            found = os.stat(key)
+            status = os.stat(key)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return _entry(key, found)
+        return _entry(key, status)
 
-    def level(self, bucket: str, prefix: str, start: str) -> Iterator[Entry]:
-        """What a folder holds."""
+    def list_level(self, bucket: str, prefix: str, start: str) -> Iterator[Entry]:
+        """Yield the files and folders of a folder."""
         try:
             with os.scandir(prefix) as entries:
                 names = sorted(entry.name for entry in entries if entry.name.startswith(start))
@@ -37,28 +37,26 @@ class LocalStore:
             return
         for name in names:
             path = f"{prefix}{name}"
-            found = self.stat("", path) or Entry(path, problem="is a link that leads nowhere: correct it")
-            yield found._replace(key=f"{path}/") if found.is_folder else found
+            entry = self.get_entry("", path) or Entry(path, problem="is a dangling link: correct or remove it")
+            yield entry._replace(key=f"{path}/") if entry.is_folder else entry
 
-    def below(self, bucket: str, prefix: str) -> Iterator[Entry]:
-        """All files below a folder. Links to folders are not followed, which could go round for ever."""
-        for entry in self.level("", prefix, ""):
+    def list_all(self, bucket: str, prefix: str) -> Iterator[Entry]:
+        """Yield all files below a folder. Links to folders are skipped, because they may form a loop."""
+        for entry in self.list_level("", prefix, ""):
             if not entry.is_folder:
                 yield entry
             elif not os.path.islink(entry.key.rstrip("/")):
-                yield from self.below("", entry.key)
+                yield from self.list_all("", entry.key)
 
-    def fetch(self, location: Location, entry: Entry, start: int, end: int) -> Answer:
-        """Bytes of a file."""
+    def fetch_range(self, location: Location, entry: Entry, start: int, end: int) -> FetchedRange:
+        """Return bytes of a file."""
         with open(location.key, "rb", buffering=0) as file:
-            return Answer(os.pread(file.fileno(), end - start, start), entry.size)
+            return FetchedRange(os.pread(file.fileno(), end - start, start), entry.size)
 
 
-def _entry(path: str, found: os.stat_result) -> Entry:
-    if kind := _SPECIAL.get(stat.S_IFMT(found.st_mode)):
-        return Entry(
-            path, problem=f"is {kind}, and a load has to be able to read its source again: write it to a file first"
-        )
-    if stat.S_ISDIR(found.st_mode):
+def _entry(path: str, status: os.stat_result) -> Entry:
+    if kind := _SPECIAL_FILES.get(stat.S_IFMT(status.st_mode)):
+        return Entry(path, problem=f"is {kind}, which a retry cannot read again: write its content to a file first")
+    if stat.S_ISDIR(status.st_mode):
         return Entry(path, is_folder=True)
-    return Entry(path, found.st_size, str(found.st_mtime_ns))
+    return Entry(path, status.st_size, str(status.st_mtime_ns))

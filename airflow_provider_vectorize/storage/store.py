@@ -7,82 +7,91 @@ from typing import IO, NamedTuple, Protocol
 
 from airflow_provider_vectorize.storage.names import Location
 
-#: Bytes of one request to an object store.
+#: Bytes that one request to an object store reads.
 BLOCK_BYTES = 8 << 20
 
 
 class Entry(NamedTuple):
     """An object or a folder, as a store describes it.
 
-    :param key: the object's key; a folder's ends in ``/``.
-    :param size: bytes as stored, if the store knows. What travels may be longer or shorter.
-    :param stamp: differs whenever the content does: ETag, generation or time of modification.
-    :param encoding: how the store's metadata says that the bytes are encoded; ``None`` if a listing does not say.
-    :param is_folder: it is a folder or what marks one, not an object with rows.
-    :param problem: why it cannot be read, as the end of a sentence, without a full stop.
+    :param key: Key of the object. The key of a folder ends in ``/``.
+    :param size: Bytes as stored, or ``None`` if the store does not report them. The bytes that the store sends may be
+        more or fewer, because it may decompress them.
+    :param revision: ETag, generation or modification time: a text that changes whenever the content does.
+    :param encoding: Content encoding in the store's metadata, ``None`` if a listing does not report it.
+    :param is_folder: Whether this is a folder, or an object that marks one, rather than an object with rows.
+    :param problem: Why the object cannot be read: the end of a sentence that starts with its URI, without a full stop.
     """
 
     key: str
     size: int | None = None
-    stamp: str = ""
+    revision: str = ""
     encoding: str | None = ""
     is_folder: bool = False
     problem: str = ""
 
     @property
     def version(self) -> str:
-        """Changes whenever the content does."""
-        return f"{self.size}:{self.stamp}"
+        """Text that changes whenever the content does."""
+        return f"{self.size}:{self.revision}"
 
 
-class Answer(NamedTuple):
-    """What a store sends for a range of bytes.
+class FetchedRange(NamedTuple):
+    """Bytes that a store sent for a requested range.
 
-    :param data: the bytes of the range, or the first ones of the whole object.
-    :param total: bytes of the whole as it travels, where known.
-    :param rest: where the store sends the whole object whatever the range: reads on.
+    :param data: Bytes of the range, or the first bytes of the object if ``read_rest`` is set.
+    :param total: Length of the object as the store sends it, in bytes, if known.
+    :param read_rest: Reads on from the same response, up to a number of bytes. Set if the store ignored the range and
+        sends the whole object.
     """
 
     data: bytes
     total: int | None
-    rest: Callable[[int], bytes] | None = None
+    read_rest: Callable[[int], bytes] | None = None
 
 
-class Missing(Exception):  # noqa: N818 - a fact, translated before anybody sees it
-    """There is no such object, or not any more."""
+class ObjectMissing(Exception):  # noqa: N818 - internal, converted to a SourceError before it leaves the package
+    """The object does not exist, or was deleted."""
 
 
-class Changed(Exception):  # noqa: N818 - as above
-    """The object is not the one that was found."""
+class ObjectChanged(Exception):  # noqa: N818 - internal, converted to a SourceError before it leaves the package
+    """The object has another version than the one that was found."""
 
 
 class Store(Protocol):
-    """A store, by exact keys."""
+    """A store whose objects are read by their exact keys."""
 
-    def stat(self, bucket: str, key: str, version: str | None = None) -> Entry | None:
-        """The object of exactly this key, or ``None``."""
+    def get_entry(self, bucket: str, key: str, version: str | None = None) -> Entry | None:
+        """Return the entry of exactly this key, or ``None`` if it does not exist."""
         ...
 
-    def level(self, bucket: str, prefix: str, start: str) -> Iterator[Entry]:
-        """Objects and folders whose keys begin with prefix and start, up to the next ``/`` after the prefix."""
+    def list_level(self, bucket: str, prefix: str, start: str) -> Iterator[Entry]:
+        """Yield the objects and folders directly below a prefix.
+
+        :param prefix: Empty, or a key prefix that ends in ``/``.
+        :param start: What the names below the prefix start with.
+        """
         ...
 
-    def below(self, bucket: str, prefix: str) -> Iterator[Entry]:
-        """All objects whose keys begin with a prefix."""
+    def list_all(self, bucket: str, prefix: str) -> Iterator[Entry]:
+        """Yield all objects whose keys start with a prefix, at any depth."""
         ...
 
-    def fetch(self, location: Location, entry: Entry, start: int, end: int) -> Answer:
-        """Bytes as stored.
+    def fetch_range(self, location: Location, entry: Entry, start: int, end: int) -> FetchedRange:
+        """Return bytes of an object as they are stored.
 
-        :raises Missing: it is gone.
-        :raises Changed: it is another one.
+        :param entry: The entry that was found. The object must still have its version.
+        :param start: First byte.
+        :param end: Byte after the last one.
+        :raises ObjectMissing: The object does not exist anymore.
+        :raises ObjectChanged: The object has another version.
         """
         ...
 
 
 class ObjectStore(Store, Protocol):
-    """A store that is not this machine."""
+    """A store on another machine, which replaces objects atomically."""
 
     def write(self, bucket: str, key: str, content: IO[bytes]) -> None:
-        """Replace the object, all or nothing."""
+        """Create or overwrite an object: either with all of the content, or not at all."""
         ...

@@ -1,4 +1,4 @@
-"""An object of a store as a binary file: read in blocks, to its real end, whatever size the store reported."""
+"""Read an object of a store as a binary file: in blocks, up to where it really ends, whatever size was reported."""
 
 from __future__ import annotations
 
@@ -7,29 +7,36 @@ import time
 from collections.abc import Callable
 from typing import IO, Any, TypeVar
 
-from airflow_provider_vectorize.storage.errors import explained, said
-from airflow_provider_vectorize.storage.store import BLOCK_BYTES, Answer, Changed, Missing
+from airflow_provider_vectorize.storage.errors import raise_storage_errors, store_failure
+from airflow_provider_vectorize.storage.store import BLOCK_BYTES, FetchedRange, ObjectChanged, ObjectMissing
 
 T = TypeVar("T")
-#: Seconds to wait before each further attempt at a request whose answer was cut.
-_WAITS = (0.1, 0.5, 2.0, 5.0)
-_CUT = ("IncompleteRead", "HTTPClientError", "ResponseParserError", "FSTimeoutError", "ClientPayloadError")
+#: Seconds to wait before each retry of an interrupted request.
+_RETRY_DELAYS = (0.1, 0.5, 2.0, 5.0)
+_RETRYABLE_STATUSES = (408, 429, 500, 502, 503, 504)
+_INTERRUPTION_ERRORS = (
+    "IncompleteRead",
+    "HTTPClientError",
+    "ResponseParserError",
+    "FSTimeoutError",
+    "ClientPayloadError",
+)
 
 
 class ObjectStream(io.RawIOBase):
-    """Bytes as they travel. It knows its end when the store says so, and asks for one block at a time.
+    """The bytes of an object as the store sends them. It requests one block at a time and ends where the store says so.
 
-    :param fetch: gives the bytes from a first to before a last one.
-    :param uri: the object's, for errors.
+    :param fetch_range: Returns the bytes between a first byte and the byte after a last one.
+    :param uri: URI of the object, for errors.
     """
 
-    def __init__(self, fetch: Callable[[int, int], Answer], uri: str) -> None:
-        self._fetch = fetch
+    def __init__(self, fetch_range: Callable[[int, int], FetchedRange], uri: str) -> None:
+        self._fetch_range = fetch_range
         self._uri = uri
-        self._at = 0
-        self._block, self._block_at = b"", 0
+        self._position = 0
+        self._block, self._block_start = b"", 0
         self._total: int | None = None
-        self._rest: Callable[[int], bytes] | None = None
+        self._read_rest: Callable[[int], bytes] | None = None
 
     def readable(self) -> bool:
         return True
@@ -38,44 +45,47 @@ class ObjectStream(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move to a byte, counted from the beginning or from here."""
+        """Move to a byte, counted from the start or from the current position."""
         if whence == io.SEEK_END:
-            raise io.UnsupportedOperation("the end of an object is known when it is reached")
-        self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
-        return self._at
+            raise io.UnsupportedOperation("the end of an object is unknown until it is reached")
+        self._position = offset + (self._position if whence == io.SEEK_CUR else 0)
+        return self._position
 
     def readinto(self, buffer: Any) -> int:
-        with explained(self._uri):
-            while not self._block_at <= self._at < self._block_at + len(self._block):
-                if not self._next_block():
+        with raise_storage_errors(self._uri):
+            while not self._block_start <= self._position < self._block_start + len(self._block):
+                if not self._load_next_block():
                     return 0
-        start = self._at - self._block_at
-        piece = memoryview(self._block)[start : start + len(buffer)]
-        buffer[: len(piece)] = piece
-        self._at += len(piece)
-        return len(piece)
+        start = self._position - self._block_start
+        data = memoryview(self._block)[start : start + len(buffer)]
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
 
-    def _next_block(self) -> bool:
-        """Fetch the block that holds the current byte, or one on the way to it; whether there is one."""
-        end = self._block_at + len(self._block)
-        if self._rest and self._at >= end:
-            self._block, self._block_at = self._rest(BLOCK_BYTES), end
+    def _load_next_block(self) -> bool:
+        """Load the block with the current byte, or an earlier one if the store sends the whole object.
+
+        :return: Whether the object has such a block.
+        """
+        block_end = self._block_start + len(self._block)
+        if self._read_rest and self._position >= block_end:
+            self._block, self._block_start = self._read_rest(BLOCK_BYTES), block_end
             return bool(self._block)
-        if self._total is not None and self._at >= self._total:
+        if self._total is not None and self._position >= self._total:
             return False
-        answer = self._fetch(self._at, self._at + BLOCK_BYTES)
-        self._total, self._rest = answer.total, answer.rest
-        self._block, self._block_at = answer.data, 0 if answer.rest else self._at
+        fetched = self._fetch_range(self._position, self._position + BLOCK_BYTES)
+        self._total, self._read_rest = fetched.total, fetched.read_rest
+        self._block, self._block_start = fetched.data, 0 if fetched.read_rest else self._position
         return bool(self._block)
 
 
-class KeptOpen(io.RawIOBase):
-    """A file for a library that closes what it has sent: the file itself stays open.
+class UnclosableFile(io.RawIOBase):
+    """Wraps a file for libraries that close what they have sent: the file itself stays open.
 
-    :param file: that can be read and sought.
+    :param file: A readable and seekable file.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -94,43 +104,43 @@ class KeptOpen(io.RawIOBase):
         return self._file.tell()
 
     def readinto(self, buffer: Any) -> int:
-        piece = self._file.read(len(buffer))
-        buffer[: len(piece)] = piece
-        return len(piece)
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
-def patiently(action: Callable[[], T]) -> T:
-    """The result of a request. One whose answer was cut on its way is made again some times."""
-    for wait in _WAITS:
+def retry_interrupted(request: Callable[[], T]) -> T:
+    """Return the result of a request. Retry up to four times if its response is interrupted or the store is busy."""
+    for delay in _RETRY_DELAYS:
         try:
-            return action()
+            return request()
         except Exception as error:
-            if not _is_cut(error):
+            if not _is_retryable(error):
                 raise
-            time.sleep(wait)
-    return action()
+            time.sleep(delay)
+    return request()
 
 
-def _is_cut(error: Exception) -> bool:
-    answer = said(error)
-    if answer.status or answer.code:
-        return answer.status in (408, 429, 500, 502, 503, 504) or answer.code == "SlowDown"
-    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__name__ in _CUT
+def _is_retryable(error: Exception) -> bool:
+    failure = store_failure(error)
+    if failure.status or failure.code:
+        return failure.status in _RETRYABLE_STATUSES or failure.code == "SlowDown"
+    return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__name__ in _INTERRUPTION_ERRORS
 
 
-def answer_of_refusal(error: Exception, start: int) -> Answer:
-    """Return the answer for a range that begins behind the end, or raise what the store's refusal means.
+def range_after_error(error: Exception, start: int) -> FetchedRange:
+    """Return an empty range if the requested one starts past the end. Otherwise raise what the store's error means.
 
-    :param error: What the store's library raised for a range.
-    :param start: The first byte of the range.
-    :raises Changed: The object is of another version now.
-    :raises Missing: The object does not exist.
+    :param error: The error that the store's library raised for the request.
+    :param start: First byte of the requested range.
+    :raises ObjectChanged: The object has another version now.
+    :raises ObjectMissing: The object does not exist.
     """
-    answer = said(error)
-    if answer.is_past_the_end:
-        return Answer(b"", start)
-    if answer.is_changed:
-        raise Changed from error
-    if answer.is_missing:
-        raise Missing from error
+    failure = store_failure(error)
+    if failure.is_past_the_end:
+        return FetchedRange(b"", start)
+    if failure.is_changed:
+        raise ObjectChanged from error
+    if failure.is_missing:
+        raise ObjectMissing from error
     raise error

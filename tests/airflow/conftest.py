@@ -115,7 +115,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, local: LocalVectorize, **extra: Any
 
 
 @pytest.fixture
-def after_look(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, Callable[[], Any]], None]]:
+def after_check(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, Callable[[], Any]], None]]:
     """Run something after so many checks of an index: no test has to sleep for it."""
     from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 

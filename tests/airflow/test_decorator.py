@@ -64,7 +64,7 @@ def test_a_bad_row_is_named_by_its_function_and_number(airflow: Airflow, books: 
 
     assert run.state == "failed"
     text = airflow.log.text
-    assert "Row 2 that `one_is_too_short()` yielded cannot be loaded: 1 values, the index has 32 dimensions." in text
+    assert "Row 2 that `one_is_too_short()` yielded cannot be loaded: 1 values, but the index has 32 dimensions." in text
     assert "vectorize-rows-" not in text
 
 
@@ -78,10 +78,10 @@ NAN_ROWS = [
 def test_nan_and_infinity_are_bad_rows_named_by_function_and_number(airflow: Airflow, books: LocalVectorize) -> None:
     from airflow_provider_vectorize.errors import BadRowError
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.rows.function_rows import spooled
+    from airflow_provider_vectorize.rows.function_rows import write_rows_file
 
     with (
-        spooled(NAN_ROWS, "embed") as path,
+        write_rows_file(NAN_ROWS, "embed") as path,
         pytest.raises(BadRowError, match=r"^Row 2 that `embed\(\)` yielded .*values\[31\] is NaN\.") as caught,
     ):
         VectorizeHook().load("books", path)
@@ -91,28 +91,28 @@ def test_nan_and_infinity_are_bad_rows_named_by_function_and_number(airflow: Air
 
 def test_dead_letters_and_log_name_the_function(airflow: Airflow, books: LocalVectorize, tmp_path: Path) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.rows.function_rows import spooled
+    from airflow_provider_vectorize.rows.function_rows import write_rows_file
 
     bad = tmp_path / "bad.ndjson"
-    with spooled(NAN_ROWS, "embed") as path:
+    with write_rows_file(NAN_ROWS, "embed") as path:
         receipt = VectorizeHook().load("books", path, on_bad_row="dead_letter", dead_letter_path=str(bad))
 
     assert (receipt["vectors"], receipt["rejected"]) == (1, 2)
     letters = [json.loads(line) for line in bad.read_text().splitlines()]
     assert [(one["object"], one["line"]) for one in letters] == [("embed()", 2), ("embed()", 3)]
-    assert letters[1]["reason"] == 'not a vector in JSON: metadata["price"]["net"] is infinite'
+    assert letters[1]["reason"] == 'not a valid JSON vector: metadata["price"]["net"] is infinite'
     text = airflow.log.text
-    assert "Rejected a row: not a vector in JSON" in text
+    assert "Rejected a row: not a valid JSON vector" in text
     assert "(row 3 that `embed()` yielded, written to file://" in text
     assert "vectorize-rows-" not in text
 
 
 def test_the_temporary_file_is_nobodys_lineage(airflow: Airflow, books: LocalVectorize, tmp_path: Path) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-    from airflow_provider_vectorize.rows.function_rows import spooled
+    from airflow_provider_vectorize.rows.function_rows import write_rows_file
 
     hook = VectorizeHook()
-    with spooled([{"id": "a", "values": [0.5] * 32}], "one") as path:
+    with write_rows_file([{"id": "a", "values": [0.5] * 32}], "one") as path:
         hook.load("books", path)
 
     assert hook.loaded is not None

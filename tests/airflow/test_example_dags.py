@@ -88,14 +88,14 @@ def test_an_example_runs(
     vectorize: LocalVectorize,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    after_look: Callable[[int, Callable[[], Any]], None],
+    after_check: Callable[[int, Callable[[], Any]], None],
     example: str,
     way: str,
 ) -> None:
     assert example in PREPARE, f"write down here what {example} needs"
     conf = PREPARE[example](tmp_path, monkeypatch)
     vectorize.hold()
-    after_look(1, vectorize.release)
+    after_check(1, vectorize.release)
 
     run: Run = airflow.run(example, conf)
 
@@ -124,7 +124,7 @@ def test_the_nightly_load_fails_loudly_when_there_is_nothing_to_load(
     run = airflow.run("nightly_load", {"night": "2026-01-31"})
 
     assert (run.states()["load"], run.state) == ("failed", "failed")
-    assert "Nothing matches" in airflow.log.text
+    assert "No object matches" in airflow.log.text
 
 
 @pytest.fixture(scope="module")
@@ -156,14 +156,14 @@ def test_the_dag_of_the_readme_runs_as_it_stands(
     airflow: Airflow,
     vectorize: LocalVectorize,
     tmp_path: Path,
-    after_look: Callable[[int, Callable[[], Any]], None],
+    after_check: Callable[[int, Callable[[], Any]], None],
     way: str,
 ) -> None:
     (dag_id,) = [one.dag_id for one in airflow.bag.dags.values() if Path(one.fileloc).name == "readme.py"]
     write(tmp_path / "a.ndjson", 20)
     write(tmp_path / "b.ndjson", 10, first=20)
     vectorize.hold()
-    after_look(1, vectorize.release)
+    after_check(1, vectorize.release)
 
     run = airflow.run(dag_id, {"source": f"{tmp_path.as_uri()}/*.ndjson"})
 

@@ -15,7 +15,7 @@ from tests.airflow.conftest import DIMENSIONS, connect, row
 from tests.airflow.runs import Airflow, Log
 from tests.airflow.test_trigger import events, from_row, trigger
 
-AfterLook = Callable[[int, Callable[[], Any]], None]
+AfterCheck = Callable[[int, Callable[[], Any]], None]
 Waits = list[dict[str, Any]]
 
 
@@ -46,10 +46,12 @@ def statuses(found: list[dict[str, Any]]) -> set[str]:
     return {event["status"] for event in found}
 
 
-def test_two_hundred_cost_one_request_an_interval_while_they_wait(held: LocalVectorize, after_look: AfterLook) -> None:
+def test_two_hundred_cost_one_request_an_interval_while_they_wait(
+    held: LocalVectorize, after_check: AfterCheck
+) -> None:
     loads = written(200)
     held.clear_requests()
-    after_look(10, held.release)
+    after_check(10, held.release)
 
     found = asyncio.run(all_events([trigger(waits, poke_interval=0.1) for waits in loads]))
 
@@ -60,12 +62,12 @@ def test_two_hundred_cost_one_request_an_interval_while_they_wait(held: LocalVec
 
 
 def test_two_hundred_that_a_foreign_watermark_hides_share_one_marker(
-    held: LocalVectorize, after_look: AfterLook
+    held: LocalVectorize, after_check: AfterCheck
 ) -> None:
     loads = written(200)
     held.foreign_mutation("books")
     held.clear_requests()
-    after_look(5, held.release)
+    after_check(5, held.release)
 
     found = asyncio.run(all_events([trigger(waits, poke_interval=0.1) for waits in loads]))
 
@@ -75,7 +77,7 @@ def test_two_hundred_that_a_foreign_watermark_hides_share_one_marker(
 
 
 def test_each_index_and_each_connection_has_a_poll_of_its_own(
-    held: LocalVectorize, after_look: AfterLook, monkeypatch: pytest.MonkeyPatch
+    held: LocalVectorize, after_check: AfterCheck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
@@ -83,7 +85,7 @@ def test_each_index_and_each_connection_has_a_poll_of_its_own(
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps(held.connection))
     books, films = written(10), written(10, index="films")
     held.clear_requests()
-    after_look(9, held.release)
+    after_check(9, held.release)
 
     waiting = [trigger([*book, *film]) for book, film in zip(books, films, strict=True)]
     # The last mutation of a job needs no marker: two connections that send markers at once hide each other's.
@@ -95,22 +97,22 @@ def test_each_index_and_each_connection_has_a_poll_of_its_own(
     assert len(held.requests("info")) <= 9 + 12
 
 
-def test_the_shortest_interval_that_is_asked_for_is_the_polls(held: LocalVectorize, after_look: AfterLook) -> None:
+def test_the_shortest_interval_that_is_asked_for_is_the_polls(held: LocalVectorize, after_check: AfterCheck) -> None:
     (waits,) = written(1)
-    after_look(5, held.release)
+    after_check(5, held.release)
 
     found = asyncio.run(all_events([trigger(waits, poke_interval=3600), trigger(waits, poke_interval=0.01)]))
 
     assert statuses(found) == {"visible"}
 
 
-def test_a_task_that_is_cleared_leaves_and_the_others_go_on(held: LocalVectorize, after_look: AfterLook) -> None:
+def test_a_task_that_is_cleared_leaves_and_the_others_go_on(held: LocalVectorize, after_check: AfterCheck) -> None:
     loads = written(3)
 
     async def run() -> list[dict[str, Any]]:
         loop, looked = asyncio.get_running_loop(), asyncio.Event()
-        after_look(2, lambda: loop.call_soon_threadsafe(looked.set))
-        after_look(4, held.release)
+        after_check(2, lambda: loop.call_soon_threadsafe(looked.set))
+        after_check(4, held.release)
         first, *others = (asyncio.create_task(events(trigger(waits))) for waits in loads)
         await looked.wait()
         first.cancel()
@@ -121,14 +123,14 @@ def test_a_task_that_is_cleared_leaves_and_the_others_go_on(held: LocalVectorize
 
 
 def test_a_poll_that_somebody_cancels_is_begun_anew_by_those_who_wait(
-    held: LocalVectorize, after_look: AfterLook
+    held: LocalVectorize, after_check: AfterCheck
 ) -> None:
     loads = written(3)
 
     async def run() -> list[dict[str, Any]]:
         loop, looked = asyncio.get_running_loop(), asyncio.Event()
-        after_look(2, lambda: loop.call_soon_threadsafe(looked.set))
-        after_look(4, held.release)
+        after_check(2, lambda: loop.call_soon_threadsafe(looked.set))
+        after_check(4, held.release)
         waiting = asyncio.create_task(all_events([trigger(waits) for waits in loads]))
         await looked.wait()
         (poll,) = (task for task in asyncio.all_tasks() if "poll of index books" in task.get_name())
@@ -151,13 +153,13 @@ def test_no_poll_is_left_when_nobody_waits(held: LocalVectorize) -> None:
     assert len(held.requests("info")) == 1
 
 
-def test_a_triggerer_that_starts_over_loses_nothing(held: LocalVectorize, after_look: AfterLook) -> None:
+def test_a_triggerer_that_starts_over_loses_nothing(held: LocalVectorize, after_check: AfterCheck) -> None:
     loads = written(50)
     waiting = [trigger(waits) for waits in loads]
 
     async def until_interrupted() -> None:
         loop, looked = asyncio.get_running_loop(), asyncio.Event()
-        after_look(3, lambda: loop.call_soon_threadsafe(looked.set))
+        after_check(3, lambda: loop.call_soon_threadsafe(looked.set))
         running = asyncio.create_task(all_events(waiting))
         await looked.wait()
         running.cancel()
@@ -199,9 +201,9 @@ def test_a_connection_that_was_corrected_is_read_by_whoever_comes_next(
     assert [event["status"] for event in asyncio.run(run())] == ["error", "visible"]
 
 
-def test_a_row_that_cannot_be_read_ends_its_own_wait_only(held: LocalVectorize, after_look: AfterLook) -> None:
+def test_a_row_that_cannot_be_read_ends_its_own_wait_only(held: LocalVectorize, after_check: AfterCheck) -> None:
     loads = written(2)
-    after_look(2, held.release)
+    after_check(2, held.release)
 
     found = asyncio.run(all_events([trigger([{"index_name": "books"}]), *(trigger(waits) for waits in loads)]))
 
@@ -227,10 +229,10 @@ def test_deadlines_of_many_make_no_looks_of_their_own(held: LocalVectorize) -> N
 
 
 def test_each_log_tells_of_its_own_mutation_and_not_at_every_look(
-    held: LocalVectorize, after_look: AfterLook, caplog: pytest.LogCaptureFixture, log: Log
+    held: LocalVectorize, after_check: AfterCheck, caplog: pytest.LogCaptureFixture, log: Log
 ) -> None:
     loads = written(5)
-    after_look(8, held.release)
+    after_check(8, held.release)
 
     asyncio.run(all_events([trigger(waits) for waits in loads]))
 

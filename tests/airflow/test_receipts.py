@@ -121,7 +121,7 @@ def test_two_loads_that_one_job_processed_are_both_proved(
     books: LocalVectorize,
     rows: Rows,
     way: str,
-    after_look: Callable[[int, Callable[[], Any]], None],
+    after_check: Callable[[int, Callable[[], Any]], None],
 ) -> None:
     folded: list[dict[str, Any]] = []
 
@@ -130,7 +130,7 @@ def test_two_loads_that_one_job_processed_are_both_proved(
         books.release()
 
     books.hold()
-    after_look(2, fold)
+    after_check(2, fold)
 
     run = airflow.run(f"mapped_loads_{way}", {"sources": [rows(5, "a.ndjson"), rows(5, "b.ndjson", first=5)]})
 

@@ -23,7 +23,7 @@ from tests.airflow.runs import Airflow, Log, query, takes
 SECRET = "cfut_N0body-may-read-th1s"
 MAIL = "nightly@example.com"
 Rows = Callable[..., str]
-AfterLook = Callable[[int, Callable[[], Any]], None]
+AfterCheck = Callable[[int, Callable[[], Any]], None]
 #: What a careless program would write down, too.
 FORMS = (SECRET, base64.b64encode(f"{MAIL}:{SECRET}".encode()).decode(), SECRET.encode().hex())
 
@@ -101,12 +101,12 @@ def test_this_test_would_see_a_leak(log: Log, guarded: LocalVectorize) -> None:
 
 
 def test_a_green_run_shows_no_secret(
-    airflow: Airflow, guarded: LocalVectorize, rows: Rows, after_look: AfterLook
+    airflow: Airflow, guarded: LocalVectorize, rows: Rows, after_check: AfterCheck
 ) -> None:
     while_deferred: list[str] = []
     guarded.hold()
-    after_look(2, lambda: while_deferred.append(database()))
-    after_look(3, guarded.release)
+    after_check(2, lambda: while_deferred.append(database()))
+    after_check(3, guarded.release)
 
     run = airflow.run("upsert_then_wait_deferrable", {"source": rows(10)})
 

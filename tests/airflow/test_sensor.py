@@ -13,7 +13,7 @@ from tests.airflow.conftest import connect
 from tests.airflow.runs import Airflow
 
 Rows = Callable[..., str]
-AfterLook = Callable[[int, Callable[[], Any]], None]
+AfterCheck = Callable[[int, Callable[[], Any]], None]
 BOTH = pytest.mark.parametrize("way", ["poke", "deferrable"])
 
 
@@ -53,9 +53,9 @@ async def _event(trigger: Any) -> Any:
 
 @BOTH
 def test_it_ends_when_the_load_is_processed(
-    receipt: dict[str, Any], books: LocalVectorize, way: str, after_look: AfterLook
+    receipt: dict[str, Any], books: LocalVectorize, way: str, after_check: AfterCheck
 ) -> None:
-    after_look(3, books.process)
+    after_check(3, books.process)
 
     wait(sensor(receipt, way))
 
@@ -97,13 +97,13 @@ def test_a_timeout_skips_with_soft_fail(airflow: Airflow, books: LocalVectorize,
 @BOTH
 @pytest.mark.parametrize("looks", [1, 2])
 def test_an_index_that_is_deleted_while_one_waits_fails_at_once(
-    receipt: dict[str, Any], way: str, looks: int, after_look: AfterLook
+    receipt: dict[str, Any], way: str, looks: int, after_check: AfterCheck
 ) -> None:
     from airflow.providers.common.compat.sdk import AirflowFailException
 
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
-    after_look(looks, lambda: VectorizeHook().delete_index("books"))
+    after_check(looks, lambda: VectorizeHook().delete_index("books"))
 
     with pytest.raises(AirflowFailException, match='Index "books" does not exist: it was deleted'):
         wait(sensor(receipt, way))
@@ -112,14 +112,14 @@ def test_an_index_that_is_deleted_while_one_waits_fails_at_once(
 @BOTH
 @pytest.mark.parametrize("looks", [0, 2])
 def test_sensor_with_soft_fail_and_deleted_index_fails(
-    receipt: dict[str, Any], way: str, looks: int, after_look: AfterLook
+    receipt: dict[str, Any], way: str, looks: int, after_check: AfterCheck
 ) -> None:
     from airflow.providers.common.compat.sdk import AirflowFailException
 
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
     if looks:
-        after_look(looks, lambda: VectorizeHook().delete_index("books"))
+        after_check(looks, lambda: VectorizeHook().delete_index("books"))
     else:
         VectorizeHook().delete_index("books")
 
@@ -175,11 +175,11 @@ def test_a_wrong_token_fails_in_one_sentence_after_one_request(
 
 @BOTH
 def test_a_token_that_is_revoked_while_one_waits_fails_with_the_same_sentence(
-    receipt: dict[str, Any], books: LocalVectorize, way: str, after_look: AfterLook
+    receipt: dict[str, Any], books: LocalVectorize, way: str, after_check: AfterCheck
 ) -> None:
     from airflow.providers.common.compat.sdk import AirflowFailException
 
-    after_look(2, lambda: books.fail("answer", times=None, status=401, code=10000, message="Authentication error"))
+    after_check(2, lambda: books.fail("answer", times=None, status=401, code=10000, message="Authentication error"))
 
     with pytest.raises(AirflowFailException, match="Authentication error"):
         wait(sensor(receipt, way))
@@ -205,11 +205,11 @@ def test_a_passing_failure_of_the_api_does_not_end_the_wait(
     way: str,
     fault: str,
     options: dict[str, Any],
-    after_look: AfterLook,
+    after_check: AfterCheck,
     log: Any,
 ) -> None:
     books.fail(fault, operation="info", after=1, times=2, **options)
-    after_look(4, books.process)
+    after_check(4, books.process)
 
     wait(sensor(receipt, way))
 
@@ -219,24 +219,24 @@ def test_a_passing_failure_of_the_api_does_not_end_the_wait(
 
 @BOTH
 def test_a_restart_of_the_service_does_not_end_the_wait(
-    receipt: dict[str, Any], books: LocalVectorize, way: str, after_look: AfterLook
+    receipt: dict[str, Any], books: LocalVectorize, way: str, after_check: AfterCheck
 ) -> None:
     def restart() -> None:
         books.restart()  # what was held is folded after it
         books.process()
 
-    after_look(2, restart)
+    after_check(2, restart)
 
     wait(sensor(receipt, way))
 
 
 @BOTH
 def test_marker_proves_a_load_hidden_by_another_writer(
-    receipt: dict[str, Any], books: LocalVectorize, way: str, after_look: AfterLook, log: Any
+    receipt: dict[str, Any], books: LocalVectorize, way: str, after_check: AfterCheck, log: Any
 ) -> None:
     books.foreign_mutation("books")
     books.process()
-    after_look(5, books.process)  # three checks, the marker, and a check that does not show it
+    after_check(5, books.process)  # three checks, the marker, and a check that does not show it
 
     wait(sensor(receipt, way))
 
@@ -246,13 +246,13 @@ def test_marker_proves_a_load_hidden_by_another_writer(
 
 @BOTH
 def test_flapping_reads_of_a_watermark_do_not_delay_or_deceive(
-    receipt: dict[str, Any], books: LocalVectorize, way: str, after_look: AfterLook
+    receipt: dict[str, Any], books: LocalVectorize, way: str, after_check: AfterCheck
 ) -> None:
     def process_and_flap() -> None:
         books.process()
         books.flap("books")
 
-    after_look(1, process_and_flap)
+    after_check(1, process_and_flap)
 
     wait(sensor(receipt, way))
 
@@ -288,14 +288,14 @@ def test_marker_none_sends_nothing(receipt: dict[str, Any], books: LocalVectoriz
 
 @BOTH
 def test_marker_vector_is_read_back_and_deleted(
-    receipt: dict[str, Any], books: LocalVectorize, way: str, after_look: AfterLook
+    receipt: dict[str, Any], books: LocalVectorize, way: str, after_check: AfterCheck
 ) -> None:
     def process_with_a_later_writer() -> None:
         books.foreign_mutation("books")  # hides every deletion
         books.process()
 
     process_with_a_later_writer()
-    after_look(5, process_with_a_later_writer)
+    after_check(5, process_with_a_later_writer)
 
     wait(sensor(receipt, way, marker="vector"))
 
@@ -305,7 +305,7 @@ def test_marker_vector_is_read_back_and_deleted(
 
 @BOTH
 def test_token_without_write_permission_sends_one_marker_and_goes_on(
-    receipt: dict[str, Any], books: LocalVectorize, way: str, after_look: AfterLook, log: Any
+    receipt: dict[str, Any], books: LocalVectorize, way: str, after_check: AfterCheck, log: Any
 ) -> None:
     from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
@@ -338,7 +338,7 @@ def test_read_back_without_samples_is_refused(airflow_home: Airflow) -> None:
 
 @BOTH
 def test_recreated_index_fails_the_sensor(
-    receipt: dict[str, Any], books: LocalVectorize, way: str, after_look: AfterLook
+    receipt: dict[str, Any], books: LocalVectorize, way: str, after_check: AfterCheck
 ) -> None:
     from airflow.providers.common.compat.sdk import AirflowFailException
 

@@ -101,5 +101,5 @@ def test_an_object_that_is_replaced_after_the_plan_fails_the_shards(
     run = airflow.run("shards", {"source": rows(ROWS)})
 
     assert run.state == "failed"
-    assert "so it changed since the load was planned" in airflow.log.text
+    assert "so it changed after the load was planned" in airflow.log.text
     assert books.count("books") == 0 or set(books.dump("books")) <= {f"book-{n}" for n in range(1_000, 1_000 + ROWS)}

@@ -111,8 +111,8 @@ def test_what_a_retry_cannot_fix_is_tried_once_and_links_to_its_index(
         "Line 11 of",
         'Index name "nowhere"',
         "index_name is the text 'None'",
-        "max_in_flight has to be a whole number of 1 or more, not 'four'.",
-        "validation has to be 'full', 'light' or 'off', not 'fulll'.",
+        "max_in_flight must be a whole number of 1 or more, not 'four'.",
+        "validation must be 'full', 'light' or 'off', not 'fulll'.",
     ):
         assert said in airflow.log.text
 

@@ -19,7 +19,7 @@ from tests.airflow.conftest import row
 from tests.airflow.runs import Airflow, Log
 
 Rows = Callable[..., str]
-AfterLook = Callable[[int, Callable[[], Any]], None]
+AfterCheck = Callable[[int, Callable[[], Any]], None]
 Waits = list[dict[str, Any]]
 
 
@@ -122,10 +122,10 @@ def test_a_look_never_runs_on_the_event_loop(waits: Waits, monkeypatch: pytest.M
 
 
 def test_answers_that_take_a_second_do_not_hold_up_the_event_loop(
-    waits: Waits, books: LocalVectorize, after_look: AfterLook
+    waits: Waits, books: LocalVectorize, after_check: AfterCheck
 ) -> None:
     books.fail("delay", times=None, seconds=1.0)
-    after_look(1, books.process)
+    after_check(1, books.process)
     longest = 0.0
 
     async def probe() -> None:
@@ -149,12 +149,12 @@ def test_answers_that_take_a_second_do_not_hold_up_the_event_loop(
     assert longest < 1.0, "a request was waited for on the event loop"
 
 
-def test_it_goes_on_in_another_triggerer(waits: Waits, books: LocalVectorize, after_look: AfterLook) -> None:
+def test_it_goes_on_in_another_triggerer(waits: Waits, books: LocalVectorize, after_check: AfterCheck) -> None:
     one = trigger(waits)
 
     async def until_interrupted() -> None:
         loop, looked = asyncio.get_running_loop(), asyncio.Event()
-        after_look(2, lambda: loop.call_soon_threadsafe(looked.set))
+        after_check(2, lambda: loop.call_soon_threadsafe(looked.set))
         running = asyncio.create_task(events(one))
         await looked.wait()
         running.cancel()
@@ -164,7 +164,7 @@ def test_it_goes_on_in_another_triggerer(waits: Waits, books: LocalVectorize, af
     asyncio.run(until_interrupted())
     books.foreign_mutation("books")
     books.process()
-    after_look(6, books.process)  # the marker, which three checks had to ask for
+    after_check(6, books.process)  # the marker, which three checks had to ask for
 
     (event,) = asyncio.run(events(from_row(one.serialize())))
 
@@ -172,9 +172,9 @@ def test_it_goes_on_in_another_triggerer(waits: Waits, books: LocalVectorize, af
     assert "marker" in event["text"]
 
 
-def test_it_may_run_twice_at_the_same_time(waits: Waits, books: LocalVectorize, after_look: AfterLook) -> None:
+def test_it_may_run_twice_at_the_same_time(waits: Waits, books: LocalVectorize, after_check: AfterCheck) -> None:
     one = trigger(waits)
-    after_look(4, books.process)
+    after_check(4, books.process)
 
     async def run() -> list[list[dict[str, Any]]]:
         return await asyncio.gather(events(from_row(one.serialize())), events(from_row(one.serialize())))
@@ -182,8 +182,8 @@ def test_it_may_run_twice_at_the_same_time(waits: Waits, books: LocalVectorize, 
     assert [event["status"] for (event,) in asyncio.run(run())] == ["visible", "visible"]
 
 
-def test_many_wait_in_one_triggerer(waits: Waits, books: LocalVectorize, after_look: AfterLook) -> None:
-    after_look(60, books.process)
+def test_many_wait_in_one_triggerer(waits: Waits, books: LocalVectorize, after_check: AfterCheck) -> None:
+    after_check(60, books.process)
 
     async def run() -> list[list[dict[str, Any]]]:
         return await asyncio.gather(*(events(trigger(waits)) for _ in range(30)))
@@ -222,9 +222,9 @@ def test_it_sends_nothing_while_requests_are_blocked(waits: Waits, books: LocalV
     assert len(books.requests()) == 1
 
 
-def test_a_block_that_ends_in_time_is_waited_for(waits: Waits, books: LocalVectorize, after_look: AfterLook) -> None:
+def test_a_block_that_ends_in_time_is_waited_for(waits: Waits, books: LocalVectorize, after_check: AfterCheck) -> None:
     books.fail("rate_limit", retry_after=1)
-    after_look(2, books.process)
+    after_check(2, books.process)
 
     (event,) = asyncio.run(events(trigger(waits, deadline=time.time() + 100)))
 
@@ -235,10 +235,10 @@ def test_a_block_that_ends_in_time_is_waited_for(waits: Waits, books: LocalVecto
 
 
 def test_a_budget_that_is_spent_is_left_alone_until_it_is_renewed(
-    waits: Waits, books: LocalVectorize, after_look: AfterLook
+    waits: Waits, books: LocalVectorize, after_check: AfterCheck
 ) -> None:
     books.set_budget("1/1")  # one more request within a second would block the account
-    after_look(2, books.process)
+    after_check(2, books.process)
 
     (event,) = asyncio.run(events(trigger(waits, deadline=time.time() + 100)))
 
@@ -256,9 +256,9 @@ def test_a_triggerer_that_does_not_know_the_connection_says_so(waits: Waits) -> 
 
 
 def test_it_says_what_it_sees_when_that_changes(
-    waits: Waits, books: LocalVectorize, after_look: AfterLook, log: Log
+    waits: Waits, books: LocalVectorize, after_check: AfterCheck, log: Log
 ) -> None:
-    after_look(5, books.process)
+    after_check(5, books.process)
 
     asyncio.run(events(trigger(waits)))
 

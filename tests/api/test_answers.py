@@ -222,7 +222,7 @@ LOGIN = b"<!doctype html><html><head><TITLE>\n Sign in &amp; Example\n</TITLE></
         (LOGIN, {"Server": "cloudflare"}, "A Cloudflare firewall or bot protection refused the request"),
         (LOGIN, {}, "such as a firewall or a proxy"),
         (b"", {}, "such as a firewall or a proxy"),
-        (b'{"message": "Forbidden"}', {}, 'JSON of another kind, which begins "{"message": "Forbidden"}"'),
+        (b'{"message": "Forbidden"}', {}, 'JSON in another format that begins "{"message": "Forbidden"}"'),
         (b"error code: 1020", {"Server": "cloudflare"}, 'text that begins "error code: 1020"'),
     ],
 )
@@ -277,7 +277,7 @@ def test_a_redirect_names_the_host_it_leads_to_and_no_more() -> None:
         (b"<html><title></title></html>", "an HTML page without text"),
         (b"\xff\xfe\x00", 'text that begins "'),
         (b"Authorization: Bearer abcdefgh", 'text that begins "'),
-        (b"[1, 2]", 'JSON of another kind, which begins "[1, 2]"'),
+        (b"[1, 2]", 'JSON in another format that begins "[1, 2]"'),
         (b"x" * 19 + b" " + b"word " * 100, 'text that begins "x'),
     ],
 )

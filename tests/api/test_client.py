@@ -79,10 +79,16 @@ def test_ensure_creates_once_and_then_leaves_the_index_as_it_is(make_client: Mak
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        ({"dimensions": 64, "metric": "cosine"}, "not with 64 dimensions and the metric cosine"),
-        ({"dimensions": 32, "metric": "euclidean"}, "not with 32 dimensions and the metric euclidean"),
-        ({"preset": "@cf/baai/bge-base-en-v1.5"}, "not with 768 dimensions"),
-        ({"preset": "brand/new-model"}, "whether the preset brand/new-model agrees is not known here"),
+        (
+            {"dimensions": 64, "metric": "cosine"},
+            "The requested index has 64 dimensions and the metric cosine. Neither can be changed",
+        ),
+        (
+            {"dimensions": 32, "metric": "euclidean"},
+            "The requested index has 32 dimensions and the metric euclidean. Neither can be changed",
+        ),
+        ({"preset": "@cf/baai/bge-base-en-v1.5"}, "The requested index has 768 dimensions. Neither can be changed"),
+        ({"preset": "brand/new-model"}, "The dimensions of the preset brand/new-model are unknown"),
     ],
 )
 def test_ensure_refuses_an_index_that_does_not_agree(
@@ -92,7 +98,7 @@ def test_ensure_refuses_an_index_that_does_not_agree(
         local_vectorize.fail("answer", operation="create_index", status=400, code=3002, message="duplicate")
     with pytest.raises(errors.InvalidIndexConfigError) as caught:
         client.ensure_index("books", **shape)
-    assert 'Index "books" is there already, with 32 dimensions and the metric cosine' in str(caught.value)
+    assert 'Index "books" already exists with 32 dimensions and the metric cosine. ' in str(caught.value)
     assert said in str(caught.value)
 
 
@@ -338,7 +344,7 @@ def test_a_listing_whose_cursor_expires_starts_over_and_gives_each_id_once(
     with caplog.at_level(logging.WARNING):
         found += listing
     assert sorted(found) == sorted([f"v{n}" for n in range(25)] + ["new"])
-    assert "starting over, after 20 ids" in caplog.text
+    assert 'Starting the listing of index "books" over after 20 ids' in caplog.text
 
 
 def test_a_listing_that_gets_no_further_says_so_instead_of_starting_over_for_ever(

@@ -161,7 +161,7 @@ def test_an_attempt_that_made_no_connection_is_not_waited_for(make_client: MakeC
 
 def test_reads_neither_wait_nor_are_waited_for(client: VectorizeClient, time: Time) -> None:
     assert time.local
-    client.late.give_up()
+    client.late.add_abandoned()
     for operation in ("get_by_ids", "query"):
         time.local.fail("http_500", operation=operation)
     client.get_by_ids("books", ["a"])
@@ -221,7 +221,7 @@ def test_every_page_of_a_deletion_is_sent_before_the_wait(client: VectorizeClien
 def test_after_an_earlier_attempt_every_write_waits_once(
     client: VectorizeClient, time: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client.late.give_up()
+    client.late.add_abandoned()
     client.upsert("books", ndjson(vector("a", 1)))
     client.delete_by_ids("books", ["a"])
     assert FENCE <= time.now < FENCE + 1
@@ -229,7 +229,7 @@ def test_after_an_earlier_attempt_every_write_waits_once(
 
 
 def test_stop_ends_both_waits(client: VectorizeClient, time: Time) -> None:
-    client.late.give_up()
+    client.late.add_abandoned()
     waited: list[float] = []
 
     def wait(event: threading.Event, seconds: float) -> bool:
@@ -239,7 +239,7 @@ def test_stop_ends_both_waits(client: VectorizeClient, time: Time) -> None:
 
     late = LateRequests(FENCE, Clock(now=lambda: 0.0, wait=wait), client.pacer.stopped)
     client.late = late
-    late.give_up()
+    late.add_abandoned()
     with pytest.raises(StoppedError):
         late.wait_for(Change("books"))
     with pytest.raises(StoppedError):
@@ -257,7 +257,7 @@ def test_the_wait_ends_with_the_last_of_several_requests() -> None:
     late = LateRequests(10, Clock(now=lambda: now[0], wait=wait), none)
     for second, ids in ((0, ["a"]), (4, ["b"]), (5, ["a", "b"]), (6, ["c"])):
         now[0] = second
-        late.give_up(Change("books", ids))
+        late.add_abandoned(Change("books", ids))
     late.wait_for(Change("films", ["a"]))
     late.wait_for(Change("books", ["d"]))
     assert now[0] == 6

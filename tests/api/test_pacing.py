@@ -46,11 +46,11 @@ def test_a_block_holds_everybody_back_until_it_ends() -> None:
     pacer = Pacer(0.2, time.clock)
     pacer.start(said)
     pacer.finish(None, blocked=30)
-    assert pacer.due() == 30
+    assert pacer.delay() == 30
     pacer.start(said)
     assert time.waits == [30]
     assert "blocks the account" in said[0][1]
-    assert pacer.waited == 30
+    assert pacer.seconds_waited == 30
 
 
 def test_a_shorter_block_does_not_end_a_longer_one() -> None:
@@ -58,14 +58,14 @@ def test_a_shorter_block_does_not_end_a_longer_one() -> None:
     pacer = Pacer(0.2, time.clock)
     for blocked in (30, 5):
         pacer.finish(None, blocked)
-    assert pacer.due() == 30
+    assert pacer.delay() == 30
 
 
 def test_an_answer_without_a_budget_changes_nothing() -> None:
     pacer = Pacer(0.2, Time().clock)
     pacer.start(Said())
     pacer.finish(None, 0)
-    assert pacer.due() == 0
+    assert pacer.delay() == 0
 
 
 def test_a_stop_ends_the_wait_of_a_thread_at_once() -> None:
@@ -125,7 +125,7 @@ def test_a_throttled_index_is_tried_again_without_a_block_for_all(
     assert client.list_indexes() == []
     assert client.retries == 3
     assert time.now < 10
-    assert client.pacer.due() == 0
+    assert client.pacer.delay() == 0
 
 
 def test_without_a_word_of_the_budget_the_documented_quota_paces() -> None:
@@ -157,7 +157,7 @@ def test_a_budget_that_is_said_later_counts_from_then_on() -> None:
     pacer.finish(None, 0)
     pacer.start(Said())
     pacer.finish(Budget(10, 60, quota=1_200), 0)
-    assert pacer.due() == 60
+    assert pacer.delay() == 60
 
 
 def test_an_answer_without_a_budget_does_not_replace_what_is_known() -> None:
@@ -165,4 +165,4 @@ def test_an_answer_without_a_budget_does_not_replace_what_is_known() -> None:
     pacer.start(Said())
     pacer.finish(Budget(10, 60, quota=1_200), 0)
     pacer.finish(None, 0)
-    assert pacer.due() == 60
+    assert pacer.delay() == 60

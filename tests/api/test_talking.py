@@ -148,9 +148,9 @@ def test_a_redirect_is_not_followed_so_the_token_goes_nowhere_else(
 def test_an_answer_without_end_is_cut_off(
     local_vectorize: LocalVectorize, make_client: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 100_000)
     local_vectorize.fail("answer", status=200, text="x" * 200_000, times=None)
-    with pytest.raises(errors.MalformedAnswerError, match="this is not Vectorize") as caught:
+    with pytest.raises(errors.MalformedAnswerError, match="is not from Vectorize") as caught:
         make_client(retry=ONCE).list_indexes()
     assert caught.value.method == "GET"
 
@@ -163,7 +163,7 @@ def test_a_result_of_an_unknown_shape_is_no_answer(
     make_client: Make, local_vectorize: LocalVectorize, result: str
 ) -> None:
     local_vectorize.fail("answer", status=200, text=f'{{"success": true, "result": {result}}}')
-    with pytest.raises(errors.MalformedAnswerError, match="of an unknown shape") as caught:
+    with pytest.raises(errors.MalformedAnswerError, match="has an unknown format") as caught:
         make_client().list_indexes()
     assert caught.value.path.endswith("/vectorize/v2/indexes")
 
@@ -180,7 +180,7 @@ def test_where_nobody_listens_there_is_no_answer_and_the_address_is_told(make_cl
 def test_a_server_that_says_nothing_is_not_waited_for_for_ever(make_client: Make) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = make_client(retry=ONCE, base_url=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.2)
-        with pytest.raises(errors.NoAnswerError, match="nothing came for"):
+        with pytest.raises(errors.NoAnswerError, match="no data arrived for"):
             client.list_indexes()
 
 

@@ -69,8 +69,8 @@ PLAIN_BASE = "http://vectorize.invalid/client/v4"
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "HTTPS_PROXY names requires credentials (407)"),
-        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "HTTPS_PROXY names refused the connection (403 Forbidden)"),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "HTTPS_PROXY requires credentials (407)"),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "HTTPS_PROXY refused the connection (403 Forbidden)"),
     ],
 )
 def test_a_proxy_that_refuses_a_tunnel_is_said_and_not_tried_again(
@@ -98,14 +98,14 @@ def test_a_proxy_that_fails_is_tried_again_for_a_short_time_at_first(monkeypatch
     time = Time()
     with Server(answering(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")) as proxy:
         monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
-        with pytest.raises(errors.NoAnswerError, match="the environment variable ALL_PROXY names could not be used"):
+        with pytest.raises(errors.NoAnswerError, match="the environment variable ALL_PROXY could not be used"):
             client_of(TLS_BASE, retry=PATIENT, clock=time.clock).list_indexes()
     assert 0 < time.now <= FIRST_CONTACT_SECONDS
 
 
 def test_a_proxy_that_is_not_there_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@{closed_port()}")
-    with pytest.raises(errors.NoAnswerError, match="HTTPS_PROXY names could not be used: connection refused") as caught:
+    with pytest.raises(errors.NoAnswerError, match="HTTPS_PROXY could not be used: connection refused") as caught:
         client_of(TLS_BASE).list_indexes()
     assert PASSWORD not in str(caught.value)
 
@@ -236,12 +236,12 @@ def test_a_failure_of_tls_fails_soon() -> None:
 def test_a_server_that_does_not_answer_the_handshake_fails_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.2)
     with Server(lambda connection: connection.recv(1_000) and connection.recv(1_000)) as server:
-        fails_at_first(f"https://{server.address}", "the TLS handshake was not answered in 30 s")
+        fails_at_first(f"https://{server.address}", "the TLS handshake was not answered within 30 s")
 
 
 def test_an_answer_that_is_not_http_fails_soon() -> None:
     with Server(answering(b"220 mail.example ESMTP\r\n")) as server:
-        fails_at_first(server.base_url, "what answered does not speak HTTP")
+        fails_at_first(server.base_url, "the server does not speak HTTP")
 
 
 def test_a_login_page_fails_soon_and_is_shown() -> None:
@@ -252,7 +252,7 @@ def test_a_login_page_fails_soon_and_is_shown() -> None:
 
 def test_another_api_fails_soon_and_is_shown() -> None:
     with Server(answering(http_answer(200, b'{"status": "ok"}'))) as server:
-        fails_at_first(server.base_url, 'JSON of another kind, which begins "{"status": "ok"}"')
+        fails_at_first(server.base_url, 'JSON in another format that begins "{"status": "ok"}"')
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Real clients, written by others, on the local Vectorize."""
+"""Helpers for tests of third-party clients against local Vectorize."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python SDK of Cloudflare: all of its Vectorize methods."""
+"""All Vectorize methods of Cloudflare's SDK for Python, against local Vectorize."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 class Sdk:
-    """Its methods with the account filled in."""
+    """The SDK, with methods that pass the account id."""
 
     def __init__(self, local: LocalVectorize) -> None:
         self.local = local
@@ -43,16 +43,16 @@ def sdk(local_vectorize: LocalVectorize) -> Sdk:
     return Sdk(local_vectorize)
 
 
-def test_indexes_are_created_listed_got_and_deleted(sdk: Sdk) -> None:
+def test_sdk_creates_lists_reads_and_deletes_indexes(sdk: Sdk) -> None:
     created = sdk.create()
     assert created is not None
     assert created.config is not None
     assert (created.name, created.config.dimensions, created.config.metric) == ("books", 32, "cosine")
     assert created.created_on is not None
     assert abs((datetime.now(UTC) - created.created_on).total_seconds()) < 60
-    assert [one.name for one in sdk.indexes.list(**sdk.account)] == ["books"]
-    got = sdk.indexes.get("books", **sdk.account)
-    assert got == created
+    assert [index.name for index in sdk.indexes.list(**sdk.account)] == ["books"]
+    fetched = sdk.indexes.get("books", **sdk.account)
+    assert fetched == created
     assert sdk.indexes.delete("books", **sdk.account) is None
     assert list(sdk.indexes.list(**sdk.account)) == []
     preset = sdk.indexes.create(name="preset", config={"preset": "@cf/baai/bge-base-en-v1.5"}, **sdk.account)
@@ -61,7 +61,7 @@ def test_indexes_are_created_listed_got_and_deleted(sdk: Sdk) -> None:
     assert preset.config.dimensions == 768
 
 
-def test_vectors_are_inserted_upserted_read_listed_and_deleted(sdk: Sdk) -> None:
+def test_sdk_inserts_upserts_reads_lists_and_deletes_vectors(sdk: Sdk) -> None:
     sdk.create()
     inserted = sdk.indexes.insert(
         "books",
@@ -88,14 +88,14 @@ def test_vectors_are_inserted_upserted_read_listed_and_deleted(sdk: Sdk) -> None
     assert page.cursor_expiration_timestamp > datetime.now(UTC)
     rest = sdk.indexes.list_vectors("books", cursor=page.next_cursor, **sdk.account)
     assert rest is not None
-    assert [one.id for one in page.vectors + rest.vectors] == ["a", "b"]
+    assert [vector.id for vector in page.vectors + rest.vectors] == ["a", "b"]
     deleted = sdk.indexes.delete_by_ids("books", ids=["a"], **sdk.account)
     assert deleted is not None
     assert deleted.mutation_id
-    assert [one.id for one in sdk.indexes.list_vectors("books", **sdk.account).vectors] == ["b"]  # type: ignore[union-attr]
+    assert [vector.id for vector in sdk.indexes.list_vectors("books", **sdk.account).vectors] == ["b"]  # type: ignore[union-attr]
 
 
-def test_a_query_with_all_of_its_options(sdk: Sdk) -> None:
+def test_sdk_query_with_all_options_returns_matches(sdk: Sdk) -> None:
     sdk.create()
     index = sdk.indexes.metadata_index
     assert index.create("books", index_type="number", property_name="n", **sdk.account) is not None
@@ -115,7 +115,7 @@ def test_a_query_with_all_of_its_options(sdk: Sdk) -> None:
     assert answer.matches[0].score == pytest.approx(10**-0.5)
 
 
-def test_metadata_indexes_are_created_listed_and_deleted(sdk: Sdk) -> None:
+def test_sdk_creates_lists_and_deletes_metadata_indexes(sdk: Sdk) -> None:
     sdk.create()
     index = sdk.indexes.metadata_index
     for type_ in ("string", "number", "boolean"):
@@ -124,25 +124,25 @@ def test_metadata_indexes_are_created_listed_and_deleted(sdk: Sdk) -> None:
         assert created.mutation_id
     listed = index.list("books", **sdk.account)
     assert listed is not None
-    assert [(one.property_name, one.index_type) for one in listed.metadata_indexes or []] == [
+    assert [(entry.property_name, entry.index_type) for entry in listed.metadata_indexes or []] == [
         ("a_string", "String"),
         ("a_number", "Number"),
         ("a_boolean", "Boolean"),
     ]
     assert index.delete("books", property_name="a_number", **sdk.account) is not None
-    left = index.list("books", **sdk.account)
-    assert left is not None
-    assert len(left.metadata_indexes or []) == 2
+    remaining = index.list("books", **sdk.account)
+    assert remaining is not None
+    assert len(remaining.metadata_indexes or []) == 2
 
 
-def test_a_body_without_a_type_is_refused_as_cloudflare_refuses_it(sdk: Sdk) -> None:
+def test_sdk_upsert_without_content_type_is_refused_like_by_cloudflare(sdk: Sdk) -> None:
     sdk.create()
     with pytest.raises(cloudflare.BadRequestError) as raised:
         sdk.indexes.upsert("books", body=ndjson({"id": "a", "values": values(1)}), **sdk.account)
     assert raised.value.errors[0].code == 1005
 
 
-def test_unparsable_lines_are_discarded_when_asked_to(sdk: Sdk) -> None:
+def test_sdk_upsert_with_discard_skips_unparsable_lines(sdk: Sdk) -> None:
     sdk.create()
     body = b"oops\n" + ndjson({"id": "a", "values": values(1)})
     sdk.indexes.upsert("books", body=body, unparsable_behavior="discard", extra_headers=NDJSON, **sdk.account)
@@ -151,9 +151,9 @@ def test_unparsable_lines_are_discarded_when_asked_to(sdk: Sdk) -> None:
         sdk.indexes.insert("books", body=body, unparsable_behavior="error", extra_headers=NDJSON, **sdk.account)
 
 
-def test_errors_become_the_exceptions_of_the_sdk(sdk: Sdk) -> None:
+def test_sdk_raises_its_exceptions_for_errors(sdk: Sdk) -> None:
     with pytest.raises(cloudflare.NotFoundError):
-        sdk.indexes.get("nobody", **sdk.account)
+        sdk.indexes.get("missing", **sdk.account)
     sdk.create()
     with pytest.raises(cloudflare.BadRequestError, match="duplicate_name"):
         sdk.create()
@@ -161,26 +161,26 @@ def test_errors_become_the_exceptions_of_the_sdk(sdk: Sdk) -> None:
     with pytest.raises(cloudflare.APIStatusError) as raised:
         sdk.indexes.get("books", **sdk.account)
     assert raised.value.status_code == 410
-    stranger = Cloudflare(api_token="nobody", base_url=sdk.local.base_url, max_retries=0)
+    unauthorized = Cloudflare(api_token="unknown", base_url=sdk.local.base_url, max_retries=0)
     with pytest.raises(cloudflare.AuthenticationError):
-        stranger.vectorize.indexes.list(**sdk.account)
+        unauthorized.vectorize.indexes.list(**sdk.account)
 
 
-def test_an_email_and_key_work_as_well(sdk: Sdk) -> None:
+def test_sdk_with_email_and_key_is_accepted(sdk: Sdk) -> None:
     client = Cloudflare(api_email="me@example.com", api_key=sdk.local.token, base_url=sdk.local.base_url)
     assert list(client.vectorize.indexes.list(**sdk.account)) == []
 
 
-def test_its_own_retries_get_over_transient_faults(sdk: Sdk) -> None:
+def test_sdk_retries_succeed_after_transient_faults(sdk: Sdk) -> None:
     client = Cloudflare(api_token=sdk.local.token, base_url=sdk.local.base_url, max_retries=2)
     sdk.local.fail("http_500", operation="list_indexes")
     sdk.local.fail("rate_limit", operation="list_indexes", retry_after=0)
     assert list(client.vectorize.indexes.list(**sdk.account)) == []
-    assert [one.status for one in sdk.local.requests()] == [500, 429, 200]
+    assert [request.status for request in sdk.local.requests()] == [500, 429, 200]
 
 
-def test_the_asynchronous_twin_speaks_the_same(sdk: Sdk) -> None:
-    async def go() -> Any:
+def test_sdk_async_client_behaves_like_the_sync_client(sdk: Sdk) -> None:
+    async def query() -> Any:
         async with AsyncCloudflare(api_token=sdk.local.token, base_url=sdk.local.base_url) as client:
             indexes = client.vectorize.indexes
             await indexes.create(name="books", config={"dimensions": 32, "metric": "euclidean"}, **sdk.account)
@@ -188,5 +188,5 @@ def test_the_asynchronous_twin_speaks_the_same(sdk: Sdk) -> None:
             await indexes.upsert("books", body=body, extra_headers=NDJSON, **sdk.account)
             return await indexes.query("books", vector=values(1), **sdk.account)
 
-    answer = asyncio.run(go())
+    answer = asyncio.run(query())
     assert [(m.id, m.score) for m in answer.matches] == [("a", 0.0)]

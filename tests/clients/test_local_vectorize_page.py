@@ -1,4 +1,4 @@
-"""The examples of docs/local-vectorize.md for other clients run unchanged except for the address."""
+"""The client examples of docs/local-vectorize.md run, with only the address and the credentials replaced."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ADDRESS, ACCOUNT, TOKEN = "http://127.0.0.1:8787/client/v4", "0123456789abcdef01
 
 
 def example(heading: str, local: LocalVectorize) -> str:
-    """Return the code block below a heading, for the address and the credentials of a local Vectorize."""
+    """Return the code block below a heading, with the address and the credentials of a local Vectorize."""
     (text,) = re.findall(rf"^### {heading}\n.*?```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     return str(text).replace(ADDRESS, local.base_url).replace(ACCOUNT, local.account_id).replace(TOKEN, local.token)
 
@@ -29,15 +29,15 @@ def example(heading: str, local: LocalVectorize) -> str:
 def run_in_shell(commands: str, folder: Path) -> str:
     script = "\n".join(["set -e", *(line.removeprefix("$ ") for line in commands.splitlines())])
     environment = os.environ | {"PATH": PATH, "HOME": str(folder), "WRANGLER_SEND_METRICS": "false", "CI": "1"}
-    done = subprocess.run(
+    process = subprocess.run(
         ["sh", "-c", script],
         cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
-def test_curl_example_creates_fills_and_shows_an_index(local_vectorize: LocalVectorize, tmp_path: Path) -> None:
+def test_curl_example_creates_loads_and_describes_an_index(local_vectorize: LocalVectorize, tmp_path: Path) -> None:
     (tmp_path / "films.ndjson").write_bytes(ndjson({"id": "1", "values": values(1)}, {"id": "2", "values": values(2)}))
     printed = run_in_shell(example("curl", local_vectorize), tmp_path)
     assert printed.count('"success":true') + printed.count('"success": true') == 3
@@ -56,7 +56,7 @@ def test_wrangler_example_creates_and_lists_an_index(
 @pytest.mark.parametrize(
     ("heading", "expected"), [("Cloudflare's SDK for Python", "['songs']"), ("LangChain", "id='1'")]
 )
-def test_python_example_prints_what_it_finds(
+def test_python_example_prints_its_result(
     local_vectorize: LocalVectorize, capsys: pytest.CaptureFixture[str], heading: str, expected: str
 ) -> None:
     names: dict[str, Any] = {}

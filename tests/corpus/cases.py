@@ -137,8 +137,8 @@ FINE = (
 
 #: Bad rows, each between good ones.
 BAD = (
-    between("not JSON", "not-json", b"hello", "not a vector in JSON"),
-    between("cut off in the middle", "cut-row", V3[:40], "not a vector in JSON"),
+    between("not JSON", "not-json", b"hello", "not a valid JSON vector"),
+    between("cut off in the middle", "cut-row", V3[:40], "not a valid JSON vector"),
     between("garbage after the row", "trailing-garbage", V3 + b" x", "trailing characters"),
     between("two rows on one line", "two-rows", V3 + V3, "trailing characters"),
     between("an array instead of an object", "array", b"[1,2,3]", "Expected `object`, got `array`"),
@@ -163,33 +163,33 @@ BAD = (
     ),
     between("a number as namespace", "int-namespace", row("bad", namespace=1), "Expected `str | null`, got `int`"),
     between("no values", "no-values", b'{"id":"bad"}', "missing required field `values`"),
-    between("too few values", "few-values", row("bad", [1, 2]), "2 values, the index has 32 dimensions", vector=True),
+    between("too few values", "few-values", row("bad", [1, 2]), "2 values, but the index has 32 dimensions", vector=True),
     between(
-        "too many values", "many-values", row("bad", [1] * 33), "33 values, the index has 32 dimensions", vector=True
+        "too many values", "many-values", row("bad", [1] * 33), "33 values, but the index has 32 dimensions", vector=True
     ),
     between("an object as values", "object-values", row("bad", {"0": 1}), "Expected `array`, got `object`"),
-    between("NaN", "nan", number(b"NaN"), "not a vector in JSON"),
-    between("Infinity", "infinity", number(b"-Infinity"), "not a vector in JSON"),
+    between("NaN", "nan", number(b"NaN"), "not a valid JSON vector"),
+    between("Infinity", "infinity", number(b"-Infinity"), "not a valid JSON vector"),
     between("1e999", "float64-overflow", number(b"1e999"), "Number out of range"),
     between("1e39, beyond float32", "float32-overflow", number(b"1e39"), "beyond the range of float32", vector=True),
     between("a number as a string", "string-value", number(b'"1"'), "Expected `float`, got `str`"),
     between("true as a value", "bool-value", number(b"true"), "Expected `float`, got `bool`"),
     between("null as a value", "null-value", number(b"null"), "Expected `float`, got `null`"),
     between(
-        "half of a surrogate pair", "lone-surrogate", row("bad").replace(b"bad", b"\\ud800"), "not a vector in JSON"
+        "half of a surrogate pair", "lone-surrogate", row("bad").replace(b"bad", b"\\ud800"), "not a valid JSON vector"
     ),
     between(
         "half of a surrogate pair in the metadata",
         "lone-surrogate-metadata",
         raw(b'{"k":"\\udc00"}'),
-        "not a vector in JSON",
+        "not a valid JSON vector",
     ),
     between("bytes that are not UTF-8", "not-utf8", row("bad").replace(b"bad", b"b\xe4d"), "not UTF-8, at byte 8"),
     between(
         "a control character in a string",
         "control-character",
         row("bad").replace(b"bad", b"b\x01d"),
-        "not a vector in JSON",
+        "not a valid JSON vector",
     ),
     between("metadata that is no object", "list-metadata", raw(b"[1]"), "Expected `object | null`, got `array`"),
     between(

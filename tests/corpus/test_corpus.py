@@ -168,7 +168,7 @@ def test_a_folder(load: Callable[..., Any], tmp_path: Path) -> None:
 
 
 def test_a_glob_that_matches_nothing(load: Callable[..., Any], tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"Nothing matches .*\*.ndjson: no object was found"):
+    with pytest.raises(SourceError, match=r"No object matches .*\*.ndjson, so there is nothing to load"):
         load(tmp_path / "*.ndjson")
 
 
@@ -198,7 +198,7 @@ def test_an_object_that_may_not_be_read(load: Callable[..., Any], tmp_path: Path
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == os.geteuid() and folder.is_relative_to(Path(os.environ.get("TMPDIR", "/tmp"))):
             folder.chmod(folder.stat().st_mode | 0o055)
-    with nobody(), pytest.raises(SourceError, match=r"secret.ndjson may not be read: check the storage's connection"):
+    with nobody(), pytest.raises(SourceError, match=r"secret.ndjson cannot be read: permission denied. Check the storage connection"):
         load(path)
 
 

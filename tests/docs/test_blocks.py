@@ -1,4 +1,4 @@
-"""Every block of code in README and docs is run or checked somewhere; this knows where, and does what is left over."""
+"""Every code block of the README and the docs is run or checked, here or in a test that is named here."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 
 
-class Block(NamedTuple):
-    """One between fences."""
+class CodeBlock(NamedTuple):
+    """A fenced code block of a page."""
 
     page: Path
     language: str
@@ -47,37 +47,37 @@ class Block(NamedTuple):
         return [line for line in self.text.rstrip("\n").split("\n") if not line.startswith("$ ")]
 
 
-BLOCKS = [
-    Block(page, language, textwrap.dedent(text))
+CODE_BLOCKS = [
+    CodeBlock(page, language, textwrap.dedent(text))
     for page in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md")])
     for language, text in re.findall(r"^ *```(\w+)\n(.*?)^ *```$", page.read_text(), re.MULTILINE | re.DOTALL)
 ]
 
 
-def of(language: str) -> list[Block]:
-    return [block for block in BLOCKS if block.language == language]
+def blocks_in(language: str) -> list[CodeBlock]:
+    return [block for block in CODE_BLOCKS if block.language == language]
 
 
-def test_there_is_no_other_language() -> None:
-    assert {block.language for block in BLOCKS} == {"console", "json", "mermaid", "python", "text"}
+def test_code_blocks_have_only_known_languages() -> None:
+    assert {block.language for block in CODE_BLOCKS} == {"console", "json", "mermaid", "python", "text"}
 
 
-def test_every_python_is_run() -> None:
-    for page, _, text in of("python"):
-        if text.startswith("--8<--"):  # by tests/airflow/test_example_dags.py
+def test_every_python_block_is_run_by_a_test() -> None:
+    for page, _, text in blocks_in("python"):
+        if text.startswith("--8<--"):  # run by tests/airflow/test_example_dags.py
             (name,) = re.findall(r'"example_dags/(\w+)\.py"', text)
             assert name in (*EXAMPLES, "quickstart", "after_load")
-        elif page.name == "README.md" and page.parent == ROOT:  # by the same
+        elif page.name == "README.md" and page.parent == ROOT:  # run by tests/airflow/test_example_dags.py
             assert text == readme_dag(page)
-        else:  # by test_pages.py and test_test_your_dags.py here, and by tests/local/test_docs.py
+        else:  # run by test_pages.py and test_test_your_dags.py in this folder, and by tests/local/test_docs.py
             assert page in PAGES or page.name in ("local-vectorize.md", "test-your-dags.md"), page
 
 
-def test_every_text_is_the_tree_of_errors_or_a_line_about_progress() -> None:
-    nothing = Receipt("upsert", "docs")
+def test_text_blocks_are_the_error_tree_and_a_progress_message() -> None:
+    empty = Receipt("upsert", "docs")
     progress = Progress(
-        dataclasses.replace(nothing, vectors=30_000, bytes_sent=284_200_000),
-        nothing,
+        dataclasses.replace(empty, vectors=30_000, bytes_sent=284_200_000),
+        empty,
         0.508,
         0.0,
         284.2 / 114.9,
@@ -86,51 +86,51 @@ def test_every_text_is_the_tree_of_errors_or_a_line_about_progress() -> None:
         0,
         0.0,
     )
-    assert {block.page.name: block.text.split("\n")[0] for block in of("text")} == {
+    assert {block.page.name: block.text.split("\n")[0] for block in blocks_in("text")} == {
         "errors.md": "VectorizeError",
         "progress.md": str(progress),
     }
 
 
-@pytest.mark.parametrize("block", of("json"), ids=lambda block: block.page.name)
-def test_every_json_is_a_row(block: Block) -> None:
+@pytest.mark.parametrize("block", blocks_in("json"), ids=lambda block: block.page.name)
+def test_every_json_block_is_a_row_with_all_fields(block: CodeBlock) -> None:
     row = json.loads(block.text)
     assert set(row) == {"id", "values", "namespace", "metadata"}
 
 
-def commands() -> list[str]:
-    return sorted({command for block in of("console") for command in block.commands})
+def console_commands() -> list[str]:
+    return sorted({command for block in blocks_in("console") for command in block.commands})
 
 
-@pytest.mark.parametrize("command", commands())
-def test_every_command_can_be_given(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("command", console_commands())
+def test_console_command_is_valid(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     match shlex.split(command):
-        case ["make", verb]:
-            assert re.search(rf"^{verb}:.*## ", MAKEFILE, re.MULTILINE)
-        case ["pip", "install", *constraint, what]:
-            assert re.fullmatch(r"(?:\.|airflow-provider-vectorize)\[(\w+)\]", what)
-            assert set(re.findall(r"\[(\w+)\]", what)) <= EXTRAS
+        case ["make", target]:
+            assert re.search(rf"^{target}:.*## ", MAKEFILE, re.MULTILINE)
+        case ["pip", "install", *constraint, requirement]:
+            assert re.fullmatch(r"(?:\.|airflow-provider-vectorize)\[(\w+)\]", requirement)
+            assert set(re.findall(r"\[(\w+)\]", requirement)) <= EXTRAS
             assert not constraint or (ROOT / constraint[1]).exists()
         case ["python", "-m", "airflow_provider_vectorize.local", *options]:  # run by tests/local/test_command.py
             parser().parse_args(options)
         case ["export", *settings]:
             for setting in settings:
-                check_setting(*setting.split("=", 1), monkeypatch)
+                check_environment_variable(*setting.split("=", 1), monkeypatch)
         case ["python3.11", "-m", "venv", "venv", "&&", ".", "venv/bin/activate"] | [".", "venv/bin/activate"]:
-            pass  # by make test-wheel, in its own way
+            pass  # make test-wheel creates a venv in its own way
         case ["airflow", "standalone"]:
-            pass  # by make test-ui, process by process
+            pass  # make test-ui starts the same processes one by one
         case ["curl", *_] | ["npx", "wrangler", *_]:
-            pass  # by tests/clients/test_local_vectorize_page.py
+            pass  # run by tests/clients/test_local_vectorize_page.py
         case ["pytest", "tests"]:
-            pass  # by test_test_your_dags.py
-        case ["rm", "-rf", *folders]:  # what git ignores, and nothing else
+            pass  # run by test_test_your_dags.py
+        case ["rm", "-rf", *folders]:  # only folders that git ignores
             assert {f"/{folder}/" for folder in folders} <= set((ROOT / ".gitignore").read_text().split("\n"))
         case _:
-            pytest.fail("say here how it is checked")
+            pytest.fail("This command is not checked. Add a case that checks it or names the test that runs it.")
 
 
-def check_setting(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def check_environment_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if name == "AIRFLOW_CONN_VECTORIZE_DEFAULT":
         monkeypatch.setenv(
             name, value.replace("<account id>", "0" * 32).replace("<API token>", "t").replace("<token>", "t")
@@ -138,17 +138,17 @@ def check_setting(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> Non
         with VectorizeHook().get_conn() as client:
             assert client.credentials.account_id == "0" * 32
     elif name.startswith("CLOUDFLARE_") or name == "VECTORIZE":
-        pass  # by tests/clients/test_local_vectorize_page.py
+        pass  # used by tests/clients/test_local_vectorize_page.py
     elif name != "AIRFLOW_HOME":
         from airflow.configuration import conf
 
         _, section, option = name.lower().split("__")
-        # Airflow 2 has not all of Airflow 3's.
+        # Airflow 2, which has no section api_auth, lacks some options of Airflow 3.
         assert conf.has_option(section, option) or not conf.has_section("api_auth"), name
 
 
-def test_the_local_vectorize_prints_what_its_page_shows() -> None:
-    (block,) = (block for block in of("console") if block.output)
+def test_local_vectorize_page_shows_the_banner_of_the_command() -> None:
+    (block,) = (block for block in blocks_in("console") if block.output)
     options = parser().parse_args(["--data", "./vectorize-data"])
     printed = banner("http://127.0.0.1:8787/client/v4", options.data, options).split("\n")
     *shown, last = block.output
@@ -156,36 +156,32 @@ def test_the_local_vectorize_prints_what_its_page_shows() -> None:
     assert printed[-1].startswith(last.removesuffix("...}'"))
 
 
-def test_readme_and_quickstart_give_the_same_commands() -> None:
-    pages = {
-        name: [c for b in of("console") if b.page.name == name for c in b.commands]
-        for name in ("README.md", "quickstart.md")
-    }
-    given = "\n".join(pages["README.md"])
-    assert "\n".join(pages["quickstart.md"]) in given
+def test_readme_begins_with_the_two_make_targets() -> None:
+    first = next(block for block in blocks_in("console") if block.page == ROOT / "README.md")
+    assert first.commands == ["make demo", "make test"]
 
 
-def test_the_limits_are_those_of_the_code() -> None:
+def test_guarantees_page_lists_the_limits_of_the_code() -> None:
     page = (ROOT / "docs/guarantees.md").read_text()
-    told = {
+    documented = {
         name: int(number.replace(",", ""))
         for name, number in re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", page, re.MULTILINE)
     }
     limits = dataclasses.asdict(Limits())
     assert f"| `index_name_pattern` | `{limits.pop('index_name_pattern')}` |" in page
-    assert told == limits
+    assert documented == limits
 
 
 @pytest.mark.parametrize(
     "page", sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")}), ids=lambda page: page.name
 )
-def test_every_link_and_picture_leads_to_a_file(page: Path) -> None:
+def test_links_and_pictures_of_a_page_name_existing_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
 
 
-def test_every_picture_is_shown_and_small() -> None:
+def test_every_picture_is_used_and_below_150_kb() -> None:
     text = "".join(page.read_text() for page in (ROOT / "docs").rglob("*.md"))
     pictures = list((ROOT / "docs/images").glob("*"))
     assert len(pictures) >= 8

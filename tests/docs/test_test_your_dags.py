@@ -1,4 +1,4 @@
-"""The page on testing DAGs: its code runs as pasted, in a process and an Airflow home of its own."""
+"""The code of docs/test-your-dags.md runs unchanged, in a process and an Airflow home of its own."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
 
 def run_pytest(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest in a project, as somebody who has an Airflow of their own."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTEST"))}
-    theirs = {
-        "AIRFLOW_HOME": str(project / "their-airflow"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{project}/their.db",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(project / "their-dags"),
+    """Run pytest in the project of a user who has an Airflow of their own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTEST"))}
+    user_airflow = {
+        "AIRFLOW_HOME": str(project / "user-airflow"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{project}/user.db",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(project / "user-dags"),
     }
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
-        cwd=project, env=clean | theirs, capture_output=True, text=True, timeout=280, check=False,
+        cwd=project, env=environment | user_airflow, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with the DAG of the README, and with the page's code as pasted."""
+    """Return a folder with the DAG of the README and the code of the page."""
     conftest, tests = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     project = tmp_path / "project"
     for path, text in {
@@ -48,27 +48,27 @@ def project(tmp_path: Path) -> Path:
     return project
 
 
-def test_code_of_the_page_runs_as_pasted_and_leaves_another_airflow_alone(project: Path) -> None:
+def test_code_of_the_page_runs_and_does_not_touch_another_airflow(project: Path) -> None:
     (project / "tests/test_no_such_dag.py").write_text("def test_it(temporary_airflow): temporary_airflow.dag('x')")
     (project / "dags/broken.py").write_text("from airflow import DAG\n1 / 0")
-    done = run_pytest(project, "tests")
-    assert "1 failed, 2 passed" in done.stdout, done.stdout + done.stderr
-    assert not list(project.glob("their*"))
-    assert f"There is no DAG 'x' in {project / 'dags'}. DAGs found: load_embeddings." in done.stdout
-    assert "ZeroDivisionError" in done.stdout
+    result = run_pytest(project, "tests")
+    assert "1 failed, 2 passed" in result.stdout, result.stdout + result.stderr
+    assert not list(project.glob("user*"))
+    assert f"There is no DAG 'x' in {project / 'dags'}. DAGs found: load_embeddings." in result.stdout
+    assert "ZeroDivisionError" in result.stdout
 
 
-def test_fixture_refuses_to_run_after_airflow_was_imported(project: Path) -> None:
+def test_temporary_airflow_after_an_airflow_import_fails(project: Path) -> None:
     (project / "tests/test_load_embeddings.py").write_text(
         "import airflow.configuration\n\ndef test_it(temporary_airflow): ...\n"
     )
-    done = run_pytest(project, "tests")
-    assert "Airflow was imported before the fixture could give it a home of its own" in done.stdout
-    assert not (project / "their.db").exists()
+    result = run_pytest(project, "tests")
+    assert "Airflow was imported before the fixture could give it a home of its own" in result.stdout
+    assert not (project / "user.db").exists()
 
 
-def test_fixture_says_which_dags_folder_is_missing(project: Path) -> None:
+def test_temporary_airflow_without_a_dags_folder_names_the_folder(project: Path) -> None:
     (project / "tests/conftest.py").unlink()
     (project / "dags").rename(project / "pipelines")
-    done = run_pytest(project, "tests")
-    assert f"There is no DAGs folder {project / 'dags'}" in done.stdout
+    result = run_pytest(project, "tests")
+    assert f"There is no DAGs folder {project / 'dags'}" in result.stdout

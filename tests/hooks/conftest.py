@@ -1,4 +1,4 @@
-"""Connections as Airflow hands them over: from the environment, where no database is needed."""
+"""Fixtures for tests of the hook. Connections come from environment variables, so no database is needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All that is in this folder imports Airflow."""
+    """Mark all tests of this folder, because they import Airflow."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.airflow)
@@ -23,12 +23,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def connect(local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Makes a connection to the local Vectorize, otherwise where one says so, and returns its id."""
+    """Return a function that defines a connection to the local Vectorize and returns its id.
 
-    def make(conn_id: str = "vectorize_default", *, extra: dict[str, Any] | None = None, **fields: Any) -> str:
+    Its keyword arguments replace fields of the connection.
+    """
+
+    def define(conn_id: str = "vectorize_default", *, extra: dict[str, Any] | None = None, **fields: Any) -> str:
         connection = local_vectorize.connection | fields
         connection["extra"] = {"retry_seconds": 0} | local_vectorize.connection["extra"] | (extra or {})
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(connection))
         return conn_id
 
-    return make
+    return define

@@ -1,4 +1,4 @@
-"""What Airflow's metrics are told of a load."""
+"""Tests of the metrics that a load reports to Airflow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.load.receipt import Receipt
 
 
-class Told:
-    """Airflow's metrics, written down."""
+class RecordedStats:
+    """Stands in for Airflow's Stats, and records what is reported."""
 
     def __init__(self) -> None:
         self.counters: dict[str, int] = {}
@@ -28,27 +28,27 @@ class Told:
         self.gauges[name] = value
 
 
-def test_metrics_count_what_this_attempt_did_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Told()
-    monkeypatch.setattr(metrics, "Stats", told)
+def test_load_metrics_after_a_resume_count_only_this_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    stats = RecordedStats()
+    monkeypatch.setattr(metrics, "Stats", stats)
     before = Receipt("upsert", "books", vectors=30, bytes_sent=300)
     first = Progress(replace(before, vectors=50, bytes_sent=500), before, 0.5, 0.3, 1.0, 3, 0, 2, 0.0)
     last = replace(first, receipt=replace(before, vectors=100, bytes_sent=1_000, rejected=2), share=1.0, requests=9)
-    tell = metrics.LoadMetrics("books")
+    load_metrics = metrics.LoadMetrics("books")
     for progress in (first, first, replace(last, retries=1, waited=4.5)):
-        tell(progress)
-    assert told.counters == {
+        load_metrics(progress)
+    assert stats.counters == {
         "vectorize.load.vectors": 70,
         "vectorize.load.bytes_sent": 700,
         "vectorize.load.rejected": 2,
         "vectorize.load.requests": 9,
         "vectorize.load.retries": 1,
     }
-    assert told.gauges == {"vectorize.load.waited": 4.5, "vectorize.load.share": 1.0}
-    assert all(tags == {"index": "books"} for tags in told.tags)
+    assert stats.gauges == {"vectorize.load.waited": 4.5, "vectorize.load.share": 1.0}
+    assert all(tags == {"index": "books"} for tags in stats.tags)
 
 
-def test_airflow_has_the_metrics_that_are_told() -> None:
+def test_load_metrics_with_airflows_stats_raise_nothing() -> None:
     metrics.LoadMetrics("books")(
         Progress(Receipt("upsert", "books", vectors=1), Receipt("upsert", "books"), 1.0, 0.0, 1.0, 1, 0, 0, 0.0)
     )

@@ -1,4 +1,4 @@
-"""The hook on a local Vectorize: its test of a connection, its methods, its form."""
+"""Tests of the hook against a local Vectorize: connection test, methods, connection form."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Connect = Callable[..., str]
 
 @pytest.fixture
 def hook(connect: Connect) -> Iterator[VectorizeHook]:
-    """With an index "books" of 32 dimensions by cosine."""
+    """Return a hook with an index "books" of 32 dimensions and the metric cosine."""
     hook = VectorizeHook(connect(), limits=NO_WAIT)
     hook.create_index("books", dimensions=32, metric="cosine")
     yield hook
@@ -41,7 +41,7 @@ def closed_port() -> int:
 # ---------------------------------------------------------------- "Test"
 
 
-def test_a_good_connection_is_told_with_its_indexes(connect: Connect) -> None:
+def test_test_connection_with_good_credentials_lists_the_indexes(connect: Connect) -> None:
     hook = VectorizeHook(connect())
     assert hook.test_connection() == (True, "Connected. The account has 0 indexes.")
     hook.create_index("books", dimensions=32, metric="cosine")
@@ -55,11 +55,11 @@ def test_a_good_connection_is_told_with_its_indexes(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"password": "wrong-token"}, "Cloudflare refuses the credentials."),
-        ({"password": "mal!formed"}, "The API token has characters that no token has"),
-        ({"extra": {"account_id": "f" * 32}}, "lacks Vectorize: Edit for this account"),
+        ({"password": "mal!formed"}, "The API token has characters that a token cannot have"),
+        ({"extra": {"account_id": "f" * 32}}, "lacks the permission Vectorize: Edit for this account"),
         ({"extra": {"account_id": ""}}, "There is no account id"),
         ({"password": ""}, "There is no API token"),
         ({"host": "http://127.0.0.1:{closed}/client/v4"}, "connection refused. Check the API base URL"),
@@ -70,12 +70,12 @@ def test_a_good_connection_is_told_with_its_indexes(connect: Connect) -> None:
         ({"extra": {"retry_seconds": "soon"}}, "'retry_seconds' of the connection"),
         ({"extra": {"budget_reserve": 2}}, "'budget_reserve' of the connection"),
         ({"extra": {"acount_id": "f" * 32, "account_id": ""}}, 'Did you mean "account_id"?'),
-        ({"host": "127.0.0.1:{port}"}, "has no scheme: https://127.0.0.1:{port}/client/v4 is used."),
-        ({"host": "http://x..example"}, "the address or the credentials have characters that cannot be sent"),
+        ({"host": "127.0.0.1:{port}"}, "has no scheme, so https://127.0.0.1:{port}/client/v4 is used."),
+        ({"host": "http://x..example"}, "the address or the credentials contain characters that cannot be sent"),
     ],
 )
-def test_a_bad_connection_is_told_in_words_without_a_secret_and_without_delay(
-    connect: Connect, local_vectorize: LocalVectorize, fields: dict[str, Any], said: str
+def test_test_connection_with_bad_fields_fails_without_secret_or_delay(
+    connect: Connect, local_vectorize: LocalVectorize, fields: dict[str, Any], message: str
 ) -> None:
     fields = copy.deepcopy(fields)
     if "host" in fields:
@@ -83,13 +83,15 @@ def test_a_bad_connection_is_told_in_words_without_a_secret_and_without_delay(
     conn_id = connect(extra={"retry_seconds": 1_800} | fields.pop("extra", {}), **fields)
     ok, text = VectorizeHook(conn_id).test_connection()
     assert not ok
-    assert said.replace("{port}", str(local_vectorize.port)) in text
+    assert message.replace("{port}", str(local_vectorize.port)) in text
     assert fields.get("password", local_vectorize.token) not in text or not fields.get("password", "x")
     assert local_vectorize.token not in text
 
 
 @pytest.mark.parametrize("fault", ["rate_limit", "gateway_504_html", "not_json", "redirect", "cut_before"])
-def test_a_server_in_trouble_is_asked_once(connect: Connect, local_vectorize: LocalVectorize, fault: str) -> None:
+def test_test_connection_with_failing_server_sends_one_request(
+    connect: Connect, local_vectorize: LocalVectorize, fault: str
+) -> None:
     conn_id = connect(extra={"retry_seconds": 1_800})
     local_vectorize.fail(fault, times=None)
     ok, text = VectorizeHook(conn_id).test_connection()
@@ -99,23 +101,23 @@ def test_a_server_in_trouble_is_asked_once(connect: Connect, local_vectorize: Lo
     assert len(local_vectorize.requests()) == 1
 
 
-def test_a_good_connection_with_an_unknown_field_is_told_so(connect: Connect) -> None:
+def test_test_connection_with_unknown_extra_field_reports_it(connect: Connect) -> None:
     ok, text = VectorizeHook(connect(extra={"time_out": 5})).test_connection()
     assert ok
     assert text.startswith('Connected. The account has 0 indexes. The extra field "time_out" of the connection')
-    assert text.endswith('is not used. Did you mean "timeout"?')
+    assert text.endswith('is unknown and is ignored. Did you mean "timeout"?')
 
 
-def test_a_connection_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_test_connection_of_missing_connection_reports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     ok, text = VectorizeHook("nowhere").test_connection()
     assert not ok
-    assert 'There is no connection "nowhere"' in text
+    assert 'The connection "nowhere" does not exist' in text
 
 
 # ---------------------------------------------------------------- methods
 
 
-def test_every_endpoint_of_the_client_has_its_method(hook: VectorizeHook) -> None:
+def test_every_client_endpoint_has_a_hook_method_with_the_same_parameters(hook: VectorizeHook) -> None:
     endpoints = (
         *("list_indexes", "create_index", "get_index", "delete_index", "get_index_info"),
         *("insert", "upsert", "query", "get_by_ids", "delete_by_ids", "list_vectors"),
@@ -123,10 +125,10 @@ def test_every_endpoint_of_the_client_has_its_method(hook: VectorizeHook) -> Non
     )
     assert len(endpoints) == 14
     for name in endpoints:
-        mine = list(inspect.signature(getattr(VectorizeHook, name)).parameters)
-        clients = list(inspect.signature(getattr(VectorizeClient, name)).parameters)
-        renamed = ["index_name" if one == "name" else "vectors" if one == "body" else one for one in clients]
-        assert mine == renamed, name
+        hook_parameters = list(inspect.signature(getattr(VectorizeHook, name)).parameters)
+        client_parameters = list(inspect.signature(getattr(VectorizeClient, name)).parameters)
+        renamed = ["index_name" if one == "name" else "vectors" if one == "body" else one for one in client_parameters]
+        assert hook_parameters == renamed, name
 
 
 def test_the_methods_do_what_they_are_called(hook: VectorizeHook) -> None:
@@ -160,20 +162,20 @@ def test_a_vector_with_no_number_for_json_is_refused_before_it_is_sent(
 # ---------------------------------------------------------------- the form
 
 
-def test_the_form_of_old_airflows_has_the_fields_of_the_new_one() -> None:
+def test_form_of_older_airflow_has_the_same_fields() -> None:
     behaviour = VectorizeHook.get_ui_field_behaviour()
     assert behaviour.keys() == {"hidden_fields", "relabeling", "placeholders"}
     assert behaviour["relabeling"]["password"] == "API token"
     assert "account_id" in provider_info.CONN_FIELDS
 
 
-def test_the_old_form_is_made_of_widgets_where_the_web_server_of_airflow_2_is_installed() -> None:
+def test_form_widgets_of_airflow_2_cover_all_extra_fields() -> None:
     pytest.importorskip("flask_appbuilder")
     pytest.importorskip("wtforms")
     assert set(VectorizeHook.get_connection_form_widgets()) == set(provider_info.CONN_FIELDS)
 
 
-def test_the_secret_is_in_the_one_field_that_airflow_masks_by_itself() -> None:
+def test_secret_is_only_in_the_password_field_that_airflow_masks() -> None:
     assert "password" not in provider_info.UI_FIELD_BEHAVIOUR["hidden-fields"]
     for name, field in provider_info.CONN_FIELDS.items():
         assert "token" not in name
@@ -186,7 +188,7 @@ def test_the_secret_is_in_the_one_field_that_airflow_masks_by_itself() -> None:
 
 @pytest.mark.parametrize("write", ["insert", "upsert"])
 @pytest.mark.parametrize("form", ["iterator", "ndjson"])
-def test_more_vectors_than_a_request_takes_are_sent_in_order(
+def test_write_of_more_vectors_than_one_request_holds_is_sent_in_order(
     hook: VectorizeHook, local_vectorize: LocalVectorize, write: str, form: str
 ) -> None:
     rows = [vector(f"v{number % 5_100}", number + 1) for number in range(12_000)]
@@ -200,7 +202,7 @@ def test_more_vectors_than_a_request_takes_are_sent_in_order(
     assert local_vectorize.dump("books") == digests
 
 
-def test_a_request_stays_under_the_limit_of_bytes(connect: Connect, local_vectorize: LocalVectorize) -> None:
+def test_upsert_requests_stay_below_the_byte_limit(connect: Connect, local_vectorize: LocalVectorize) -> None:
     hook = VectorizeHook(connect(), limits=Limits(bytes_per_request=1_000))
     with closing(hook.client):
         hook.create_index("books", dimensions=32, metric="cosine")
@@ -210,7 +212,7 @@ def test_a_request_stays_under_the_limit_of_bytes(connect: Connect, local_vector
     assert max(sizes) <= 1_000 < 2 * min(sizes[:-1])
 
 
-def test_a_failure_between_requests_tells_what_was_acknowledged(
+def test_upsert_failure_between_requests_reports_acknowledged_vectors(
     hook: VectorizeHook, local_vectorize: LocalVectorize
 ) -> None:
     local_vectorize.fail("http_500", operation="upsert", after=1)
@@ -219,7 +221,7 @@ def test_a_failure_between_requests_tells_what_was_acknowledged(
     assert local_vectorize.count("books") == 5_000
 
 
-def test_a_vector_that_cannot_be_encoded_is_named_with_what_was_acknowledged(
+def test_upsert_of_unencodable_vector_names_it_and_what_was_acknowledged(
     hook: VectorizeHook, local_vectorize: LocalVectorize
 ) -> None:
     rows = [vector(f"v{number}", number + 1) for number in range(5_001)]
@@ -232,7 +234,9 @@ def test_a_vector_that_cannot_be_encoded_is_named_with_what_was_acknowledged(
 
 
 @pytest.mark.parametrize("vectors", [vector("a", 1), Vector(id="a", values=values(1)), '{"id": "a"}', None, 7])
-def test_what_are_no_vectors_is_refused(hook: VectorizeHook, local_vectorize: LocalVectorize, vectors: Any) -> None:
+def test_upsert_of_something_other_than_vectors_is_refused(
+    hook: VectorizeHook, local_vectorize: LocalVectorize, vectors: Any
+) -> None:
     local_vectorize.clear_requests()
     with pytest.raises(errors.ConfigError, match="vectors has to be a list of vectors or ndjson as bytes, not "):
         hook.upsert("books", vectors)
@@ -240,7 +244,7 @@ def test_what_are_no_vectors_is_refused(hook: VectorizeHook, local_vectorize: Lo
 
 
 @pytest.mark.parametrize("dtype", ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8", "<i4", ">i8"])
-def test_numpy_values_of_every_layout_are_written(
+def test_upsert_writes_numpy_values_of_every_layout(
     hook: VectorizeHook, local_vectorize: LocalVectorize, dtype: str
 ) -> None:
     grid = np.asfortranarray(np.arange(1, 129).reshape(32, 4).astype(dtype))

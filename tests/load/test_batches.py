@@ -20,7 +20,7 @@ from airflow_provider_vectorize.load.bodies import SEND_BYTES, Body, Extent, Spo
 from airflow_provider_vectorize.rows.block_rows import Rows, check_rows
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.validation import choose_check
-from airflow_provider_vectorize.sources.lines import Mark, read_blocks
+from airflow_provider_vectorize.sources.lines import Position, read_blocks
 from tests import naive
 
 CHECK = choose_check(1, LIMITS, "full", "never")
@@ -30,7 +30,7 @@ def rows_of(objects: list[bytes], size: int) -> list[Rows]:
     return [
         check_rows(block, CHECK)
         for number, data in enumerate(objects)
-        for block in read_blocks(io.BytesIO(data), Mark(number), size=size)
+        for block in read_blocks(io.BytesIO(data), Position(number), size=size)
     ]
 
 
@@ -61,17 +61,17 @@ def test_batches_respect_both_limits_are_as_few_as_can_be_and_leave_nothing_out(
 ) -> None:
     contents = written(objects)
     limits = Limits(vectors_per_request=most, bytes_per_request=most_bytes)
-    batches = list(cut(rows_of(contents, size), limits, Mark()))
+    batches = list(cut(rows_of(contents, size), limits, Position()))
     expected = [(number, line) for number, data in enumerate(contents) for line in naive.read(data, 1)]
-    good = [(Mark(number, line.number, line.offset), line.text) for number, line in expected if line.id is not None]
-    bad = [(Mark(number, line.number, line.offset), line.text) for number, line in expected if line.id is None]
+    good = [(Position(number, line.number, line.offset), line.text) for number, line in expected if line.id is not None]
+    bad = [(Position(number, line.number, line.offset), line.text) for number, line in expected if line.id is None]
 
     # nothing is left out, nothing changes its place
-    assert [(batch.mark(n), batch.text(n)) for batch in batches for n in range(len(batch))] == good
+    assert [(batch.position(n), batch.text(n)) for batch in batches for n in range(len(batch))] == good
     assert [batch.ids[n] for batch in batches for n in range(len(batch))] == [
         json.loads(text)["id"] for _, text in good
     ]
-    assert [(one.mark, one.text) for batch in batches for one in batch.bad] == bad
+    assert [(one.position, one.text) for batch in batches for one in batch.bad] == bad
 
     # both limits
     for batch in batches:
@@ -90,42 +90,48 @@ def test_batches_respect_both_limits_are_as_few_as_can_be_and_leave_nothing_out(
 
     # each speaks for its part of the source, and together they speak for all of it
     assert [batch.last for batch in batches] == [False] * (len(batches) - 1) + [True]
-    assert batches[0].start == Mark()
+    assert batches[0].start == Position()
     for batch, after in pairwise(batches):
         assert batch.end == after.start
         assert len(after)
     for batch in batches:
-        places = [*(batch.mark(n) for n in range(len(batch))), *(one.mark for one in batch.bad)]
+        places = [*(batch.position(n) for n in range(len(batch))), *(one.position for one in batch.bad)]
         assert all(batch.start <= place < batch.end for place in places)
     done = ProcessedRanges()
     for batch in reversed(batches):
         done = done.add(batch.start, batch.end)
-    assert not done.gaps
+    assert not done.has_gaps
     assert all(done.covers(place) for place, _ in [*good, *bad])
 
 
 def test_five_thousand_and_one_small_vectors_are_two_batches() -> None:
     data = b"".join(row(0, number) + b"\n" for number in range(5_001))
-    assert [len(batch) for batch in cut(rows_of([data], 1 << 16), LIMITS, Mark())] == [5_000, 1]
+    assert [len(batch) for batch in cut(rows_of([data], 1 << 16), LIMITS, Position())] == [5_000, 1]
 
 
 @pytest.mark.parametrize("spare", [0, 1])
 def test_a_batch_is_full_to_the_last_byte(spare: int) -> None:
     data = b"".join(row(10, number) + b"\n" for number in range(1_000, 1_010))
     limits = Limits(bytes_per_request=len(data) - 1 + spare)
-    assert [len(batch) for batch in cut(rows_of([data], 64), limits, Mark())] == ([10] if spare else [9, 1])
+    assert [len(batch) for batch in cut(rows_of([data], 64), limits, Position())] == ([10] if spare else [9, 1])
 
 
 def test_rows_of_many_small_objects_share_a_batch() -> None:
     objects = [row(0, number) for number in range(300)]
-    (batch,) = cut(rows_of(objects, 1 << 16), LIMITS, Mark())
+    (batch,) = cut(rows_of(objects, 1 << 16), LIMITS, Position())
     assert len(batch) == 300
-    assert [batch.mark(n) for n in range(300)] == [Mark(n, 1, 0) for n in range(300)]
+    assert [batch.position(n) for n in range(300)] == [Position(n, 1, 0) for n in range(300)]
 
 
 def test_no_rows_make_one_empty_batch_which_is_the_last() -> None:
-    (batch,) = cut([], LIMITS, Mark(2, 3, 4))
-    assert (len(batch), batch.size, batch.last, batch.start, batch.end) == (0, 0, True, Mark(2, 3, 4), Mark(2, 3, 4))
+    (batch,) = cut([], LIMITS, Position(2, 3, 4))
+    assert (len(batch), batch.size, batch.last, batch.start, batch.end) == (
+        0,
+        0,
+        True,
+        Position(2, 3, 4),
+        Position(2, 3, 4),
+    )
 
 
 def test_a_body_is_read_in_large_pieces_and_anew_each_time() -> None:
@@ -150,7 +156,7 @@ def test_a_temporary_file_that_lost_its_bytes_does_not_pass_for_a_lost_connectio
 
 def test_a_batch_gives_its_temporary_file_to_the_next_one() -> None:
     spools = Spools()
-    first, second = Batch(Mark(), Mark(), spools), Batch(Mark(), Mark(), spools)
+    first, second = Batch(Position(), Position(), spools), Batch(Position(), Position(), spools)
     (rows,) = rows_of([row(20, 1) + b"\n" + row(0, 2) + b"\n"], 1 << 16)
     first.add(rows, 0, 2)
     file = first.spool.file if first.spool else None
@@ -170,11 +176,11 @@ def test_a_full_temporary_directory_is_said_so(tmp_path: Path) -> None:
 import resource, sys
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.batches import Batch
-from airflow_provider_vectorize.sources.lines import Mark
+from airflow_provider_vectorize.sources.lines import Position
 from airflow_provider_vectorize.rows.block_rows import Rows
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
-batch = Batch(Mark(), Mark())
-rows = Rows(0, b"x" * 2_000, [2_000], ["a"], [1], 0, [0], [], Mark())
+batch = Batch(Position(), Position())
+rows = Rows(0, b"x" * 2_000, [2_000], ["a"], [1], 0, [0], [], Position())
 try:
     batch.add(rows, 0, 1)
 except VectorizeError as error:

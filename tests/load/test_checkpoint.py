@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointWriter, resume
 from airflow_provider_vectorize.load.receipt import Receipt, Sample
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
-from airflow_provider_vectorize.sources.lines import Mark
+from airflow_provider_vectorize.sources.lines import Position
 from tests.support import MemoryStore
 
 
-def place(number: int) -> Mark:
+def place(number: int) -> Position:
     """The n-th place of a source with ten lines an object."""
-    return Mark(number // 10, number % 10 + 1, number % 10 * 7)
+    return Position(number // 10, number % 10 + 1, number % 10 * 7)
 
 
 @settings(max_examples=400, deadline=None)
@@ -36,8 +36,8 @@ def test_ranges_in_any_order_say_what_is_dealt_with_and_what_is_not(sizes: list[
         done = done.add(place(first), place(stop))
         dealt_with |= set(range(first, stop))
         assert {n for n in range(edges[-1]) if done.covers(place(n))} == dealt_with
-        assert done.start == place(next(n for n in range(edges[-1] + 1) if n not in dealt_with))
-        assert done.gaps == any(place(n) >= done.start for n in dealt_with)
+        assert done.resume_position == place(next(n for n in range(edges[-1] + 1) if n not in dealt_with))
+        assert done.has_gaps == any(place(n) >= done.resume_position for n in dealt_with)
         for (_, end), (start, _) in pairwise(done.ranges):
             assert end < start
     assert done.ranges == ((place(0), place(edges[-1])),)
@@ -45,8 +45,8 @@ def test_ranges_in_any_order_say_what_is_dealt_with_and_what_is_not(sizes: list[
 
 def test_what_is_done_behind_the_first_batch_in_flight_is_a_gap_though_it_is_one_range() -> None:
     done = ProcessedRanges().add(place(5), place(20))
-    assert done.start == Mark()
-    assert done.gaps
+    assert done.resume_position == Position()
+    assert done.has_gaps
     assert done.covers(place(5))
 
 
@@ -54,7 +54,7 @@ IDENTITY = {"index": "books", "source": "abc"}
 RECEIPT = Receipt(
     "upsert", "books", "m2", ("m1", "m2"), 20, 2, 999, 1, "2026-11-22T12:00:00+00:00", (Sample("a", "d", True),)
 )
-CHECKPOINT = Checkpoint(IDENTITY, ProcessedRanges().add(Mark(), place(15)).add(place(17), place(22)), RECEIPT, 77)
+CHECKPOINT = Checkpoint(IDENTITY, ProcessedRanges().add(Position(), place(15)).add(place(17), place(22)), RECEIPT, 77)
 
 
 def test_a_checkpoint_survives_json() -> None:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load.dead_letters import DeadLetters, dead_letter
 from airflow_provider_vectorize.rows.block_rows import BadRow
-from airflow_provider_vectorize.sources.lines import Mark
+from airflow_provider_vectorize.sources.lines import Position
 from tests.support import FileTarget
 
 
 def bad(number: int, text: bytes = b"x") -> tuple[str, BadRow]:
-    return "file:///a", BadRow(Mark(0, number, number * 10), text, "bad")
+    return "file:///a", BadRow(Position(0, number, number * 10), text, "bad")
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def target(tmp_path: Path) -> FileTarget:
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=40))
 def test_no_byte_of_a_row_is_lost(text: bytes) -> None:
-    letter = json.loads(dead_letter("file:///a", BadRow(Mark(0, 3, 20), text, "why")))
+    letter = json.loads(dead_letter("file:///a", BadRow(Position(0, 3, 20), text, "why")))
     assert letter.pop("row").encode("utf-8", "surrogateescape") == text
     assert letter == {"object": "file:///a", "line": 3, "offset": 20, "reason": "why"}
 

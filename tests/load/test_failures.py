@@ -144,7 +144,7 @@ def test_a_compressed_source_that_is_cut_off_fails_after_what_it_held(books: Boo
     path = books.folder / name
     path.write_bytes(path.read_bytes()[:-200])
     store = MemoryStore()
-    with pytest.raises(SourceError, match="is cut off"):
+    with pytest.raises(SourceError, match="is truncated"):
         books.load(FileObject(path), per_request=50, store=store)
     assert 0 < len(books.dump()) < 2_000
     assert books.dump().items() <= truth(rows).items()

@@ -12,8 +12,8 @@ from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import BadRowError, ServerError
 from airflow_provider_vectorize.load.dead_letters import dead_letter
 from airflow_provider_vectorize.rows.block_rows import BadRow
-from airflow_provider_vectorize.rows.dead_letter_rows import row_in_letter
-from airflow_provider_vectorize.sources.lines import Mark
+from airflow_provider_vectorize.rows.dead_letter_rows import row_in_dead_letter
+from airflow_provider_vectorize.sources.lines import Position
 from tests.load.conftest import Books
 from tests.support import MemoryStore, make_rows, truth
 
@@ -22,7 +22,7 @@ Letter = dict[str, Any]
 
 def letter(row: Any, line: int = 7) -> Letter:
     text = row if isinstance(row, bytes) else json.dumps(row).encode()
-    return json.loads(dead_letter("s3://b/a.ndjson", BadRow(Mark(0, line, 70), text, "bad"), "dag/run/task"))
+    return json.loads(dead_letter("s3://b/a.ndjson", BadRow(Position(0, line, 70), text, "bad"), "dag/run/task"))
 
 
 def lines(*letters: Any) -> bytes:
@@ -70,12 +70,12 @@ def test_what_is_still_bad_is_named_by_both_places(books: Books) -> None:
     rows: list[Any] = make_rows(3)
     rows[1]["values"] = [1.0]
     source = books.file(lines(*(letter(row, 40 + number) for number, row in enumerate(rows))), "bad-rows")
-    said = r"^Line 2 of file:.*/bad-rows \(byte \d+\) cannot be loaded: 1 values, the index has 32 dimensions "
+    said = r"^Line 2 of file:.*/bad-rows \(byte \d+\) cannot be loaded: 1 values, but the index has 32 dimensions "
     with pytest.raises(BadRowError, match=said + r"\(first rejected as line 41 of s3://b/a\.ndjson\)"):
         books.load(source)
 
     receipt = books.load(source, dead_letters=True)
-    assert receipt.rejected_by_reason == {"… values, the index has … dimensions": 1}
+    assert receipt.rejected_by_reason == {"… values, but the index has … dimensions": 1}
     (again,) = books.target.letters()
     assert (again["object"], again["line"]) == (source.uri, 2)
     assert json.loads(again["row"]) == rows[1]  # the row itself, not the letter
@@ -115,4 +115,4 @@ NO_LETTERS: list[Any] = [
 
 @pytest.mark.parametrize("value", NO_LETTERS, ids=repr)
 def test_other_lines_are_no_letters(value: Any) -> None:
-    assert row_in_letter(json.dumps(value).encode()) is None
+    assert row_in_dead_letter(json.dumps(value).encode()) is None

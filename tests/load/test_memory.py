@@ -20,7 +20,7 @@ from airflow_provider_vectorize.load.bad_row_file import MEMORY_BYTES, BadRowFil
 from airflow_provider_vectorize.load.dead_letters import PIECE_BYTES
 from airflow_provider_vectorize.rows.block_rows import BadRow, check_rows
 from airflow_provider_vectorize.rows.validation import choose_check
-from airflow_provider_vectorize.sources.lines import BLOCK_LINES, LINE_BYTES, Mark, read_blocks
+from airflow_provider_vectorize.sources.lines import BLOCK_LINES, LINE_BYTES, Position, read_blocks
 from tests.support import DIMENSIONS, make_rows, ndjson
 
 from .conftest import Books
@@ -167,20 +167,22 @@ def test_blank_lines_are_skipped_in_bulk(blank: bytes) -> None:
     """Lines are looked at one by one only where they are longer than what a block has room for."""
     lines = 4 * MB // len(blank)
     source = io.BytesIO(blank * lines + GOOD + blank * lines + GOOD)
-    blocks = list(read_blocks(source, Mark()))
+    blocks = list(read_blocks(source, Position()))
     looked_at = sum(len(block.ends) for block in blocks)
     assert looked_at < 2 * BLOCK_LINES if len(blank) < 32 else looked_at == 2 * lines + 2
     check = choose_check(DIMENSIONS, LIMITS, "full", "never")
-    found = [rows.mark(row) for rows in (check_rows(block, check) for block in blocks) for row in range(len(rows.ids))]
+    found = [
+        rows.position(row) for rows in (check_rows(block, check) for block in blocks) for row in range(len(rows.ids))
+    ]
     gap = lines * len(blank)
-    assert found == [Mark(0, lines + 1, gap), Mark(0, 2 * lines + 2, 2 * gap + len(GOOD))]
-    assert blocks[-1].end == Mark(0, 2 * lines + 3, 2 * gap + 2 * len(GOOD))
+    assert found == [Position(0, lines + 1, gap), Position(0, 2 * lines + 2, 2 * gap + len(GOOD))]
+    assert blocks[-1].end == Position(0, 2 * lines + 3, 2 * gap + 2 * len(GOOD))
 
 
 @pytest.mark.parametrize("gap", [10, 100, 1_000])
 def test_blank_lines_between_rows_are_looked_at_in_proportion_to_the_rows(gap: int) -> None:
     rows = 2 * MB // (len(GOOD) + gap)
-    blocks = list(read_blocks(io.BytesIO((GOOD + b"\n" * gap) * rows), Mark()))
+    blocks = list(read_blocks(io.BytesIO((GOOD + b"\n" * gap) * rows), Position()))
     assert all(len(block.ends) <= BLOCK_LINES for block in blocks)
     assert sum(len(block.ends) for block in blocks) <= rows * (gap + 1 if gap <= 64 else 100)
     check = choose_check(DIMENSIONS, LIMITS, "full", "never")
@@ -188,17 +190,17 @@ def test_blank_lines_between_rows_are_looked_at_in_proportion_to_the_rows(gap: i
 
 
 def test_blocks_of_short_bad_lines_are_small() -> None:
-    blocks = list(read_blocks(io.BytesIO(b"x\n" * MB), Mark()))
+    blocks = list(read_blocks(io.BytesIO(b"x\n" * MB), Position()))
     assert max(len(block.ends) for block in blocks) == BLOCK_LINES
     assert b"".join(block.text for block in blocks) == b"x\n" * MB
-    assert [block.mark.line for block in blocks] == list(range(1, MB, BLOCK_LINES))
+    assert [block.position.line for block in blocks] == list(range(1, MB, BLOCK_LINES))
 
 
 def test_bad_row_file_gives_rows_back_as_often_as_asked() -> None:
     rows = [
-        BadRow(Mark(2, 3, 1 << 40), b"\xff\n\0", 'not "UTF-8" é', True),
-        BadRow(Mark(2, 4, (1 << 40) + 9), b"", "empty"),
-        BadRow(Mark(3, 1, 0), b"x" * (2 * MEMORY_BYTES), "long"),
+        BadRow(Position(2, 3, 1 << 40), b"\xff\n\0", 'not "UTF-8" é', True),
+        BadRow(Position(2, 4, (1 << 40) + 9), b"", "empty"),
+        BadRow(Position(3, 1, 0), b"x" * (2 * MEMORY_BYTES), "long"),
     ]
     file = BadRowFile()
     assert (list(file), len(file)) == ([], 0)

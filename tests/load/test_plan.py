@@ -105,7 +105,7 @@ def test_the_shards_of_a_large_object_are_its_rows_each_once() -> None:
     assert len(found.shards) == 7
     lines: list[bytes] = []
     for (name,) in found.shards:
-        whole, part = parts.split(name)
+        whole, part = parts.split_part_name(name)
         assert whole == "s3://store@b/a.ndjson"
         assert part
         lines += text[part.start : part.end].splitlines()
@@ -117,7 +117,7 @@ def test_the_shards_of_a_large_object_are_its_rows_each_once() -> None:
 def test_lines_longer_than_a_part_make_fewer_parts_and_none_that_is_empty() -> None:
     text = b"\n".join([b'{"id": "%d", "values": [%b1]}' % (n, b"1, " * 3_000) for n in range(3)])
     found = planned([packed("s3://b/a.ndjson", text)], shards=8)
-    cut = [parts.split(name)[1] for shard in found.shards for name in shard]
+    cut = [parts.split_part_name(name)[1] for shard in found.shards for name in shard]
     assert [part for part in cut if part] == cut
     assert [text[part.start : part.end].count(b"id") for part in cut if part] == [1, 1, 1]
 
@@ -200,12 +200,12 @@ def test_a_damaged_object_is_named() -> None:
 
 def test_parts_are_not_planned_again() -> None:
     with pytest.raises(ConfigError, match="only whole objects"):
-        planned([Stored(parts.PartText("s3://b/a.ndjson", parts.Part(0, 100)), rows_of(10))])
+        planned([Stored(parts.PartName("s3://b/a.ndjson", parts.Part(0, 100)), rows_of(10))])
 
 
 @pytest.mark.parametrize("options", [{"shards": 0}, {"mb_per_second": 0.0}])
 def test_nonsense_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="has to be"):
+    with pytest.raises(ConfigError, match="must be"):
         planned([packed("s3://b/a.ndjson", rows_of(10))], **options)
 
 

@@ -14,7 +14,7 @@ from airflow_provider_vectorize.errors import ServerError
 from airflow_provider_vectorize.load import uploader
 from airflow_provider_vectorize.load.progress import Progress, share_done
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.sources.lines import Mark
+from airflow_provider_vectorize.sources.lines import Position
 from tests.support import FileObject, MemoryStore, make_rows, write
 
 from .conftest import Books
@@ -85,16 +85,19 @@ def test_the_share_counts_plain_objects_by_bytes_and_compressed_ones_when_they_a
     a, b, c = objects(tmp_path)
     assert b.size
     total = 400 + b.size
-    found = [share_done([a, b, c], mark) for mark in (Mark(), Mark(0, 5, 50), Mark(1, 9, 5_000), Mark(2, 2, 30))]
+    found = [
+        share_done([a, b, c], position)
+        for position in (Position(), Position(0, 5, 50), Position(1, 9, 5_000), Position(2, 2, 30))
+    ]
     assert found == [0, 50 / total, 100 / total, (130 + b.size) / total]
-    assert share_done([a, b, c], Mark(3)) == 1
+    assert share_done([a, b, c], Position(3)) == 1
 
 
 def test_the_share_is_not_known_where_a_size_is_not_or_where_there_is_nothing(tmp_path: Path) -> None:
     a, b, c = objects(tmp_path)
     b.size = None
-    assert share_done([a, b, c], Mark()) is None
-    assert share_done([FileObject(write(tmp_path / "empty", b""))], Mark()) is None
+    assert share_done([a, b, c], Position()) is None
+    assert share_done([FileObject(write(tmp_path / "empty", b""))], Position()) is None
 
 
 def test_a_load_says_what_it_has_done_and_tells_it(

@@ -14,7 +14,7 @@ from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.errors import ServerError
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.sources import parts
-from airflow_provider_vectorize.sources.compression import explained
+from airflow_provider_vectorize.sources.compression import raise_source_errors
 from airflow_provider_vectorize.sources.lines import BOM, Text
 from tests.support import FileObject, MemoryStore, client_of, create, make_rows, ndjson, truth
 
@@ -166,13 +166,13 @@ class PartOfFile(FileObject):
     def __init__(self, path: Path, part: parts.Part) -> None:
         super().__init__(path)
         self._part = part
-        self.uri = parts.PartText(self.uri, part)
+        self.uri = parts.PartName(self.uri, part)
         self.size = part.end - part.start
 
     @contextmanager
     def open(self, offset: int) -> Iterator[Text]:
-        with explained(self.uri), open(self._path, "rb", buffering=0) as raw:
-            yield parts.part_of(raw, self.uri, self._part, offset)
+        with raise_source_errors(self.uri), open(self._path, "rb", buffering=0) as raw:
+            yield parts.open_part(raw, self.uri, self._part, offset)
 
 
 @pytest.mark.parametrize("after", [1, 2, 3, 4, 5])

@@ -23,7 +23,7 @@ AS_IT_IS: dict[str, Any] = {"float32_text": "never"}
 
 @pytest.fixture(params=["kept", "copied"])
 def books(books: Books, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Books:
-    monkeypatch.setattr(compressed, "KEPT_OPEN_BYTES", 0 if request.param == "kept" else 1 << 40)
+    monkeypatch.setattr(compressed, "MIN_OPEN_FILE_BYTES", 0 if request.param == "kept" else 1 << 40)
     return books
 
 

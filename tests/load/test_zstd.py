@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_vectorize.errors import SourceError
-from airflow_provider_vectorize.sources.compression import begin_of, explained, text_of
+from airflow_provider_vectorize.sources.compression import decompressed_beginning, open_text, raise_source_errors
 from airflow_provider_vectorize.sources.zstd import BadZstdError, unpack
 from tests.support import FileObject, make_rows, ndjson, truth, write
 
@@ -103,8 +103,8 @@ def test_load_with_a_larger_window_names_the_option(books: Books, log: int, mega
     with pytest.raises(SourceError) as caught:
         books.load(FileObject(path))
     assert str(caught.value).startswith(
-        f"{path.as_uri()} was compressed with zstd --long={log}: unpacking it takes {megabytes} MB of memory, and at "
-        "most 128 MB are used. Compress it again with --long=27 or without --long."
+        f"{path.as_uri()} was compressed with zstd --long={log}: decompressing it takes {megabytes} MB of memory, "
+        "but at most 128 MB are allowed. Compress it again with --long=27 or without --long."
     )
 
 
@@ -121,8 +121,11 @@ def test_load_with_a_larger_window_names_the_option(books: Books, log: int, mega
 def test_unpack_bytes_that_are_no_zstd_is_an_error(stored: bytes) -> None:
     with pytest.raises((BadZstdError, zstandard.ZstdError)):
         list(unpack(io.BytesIO(stored), "a.zst"))
-    with pytest.raises(SourceError, match=r"a\.zst is damaged, or not compressed as its name"), explained("a.zst"):
-        text_of(io.BytesIO(stored), "a.zst", 0).stream.read(1 << 20)
+    with (
+        pytest.raises(SourceError, match=r"a\.zst is damaged, or not compressed as its name"),
+        raise_source_errors("a.zst"),
+    ):
+        open_text(io.BytesIO(stored), "a.zst", 0).stream.read(1 << 20)
 
 
 @pytest.mark.parametrize("outer", [".gz", ".zst"])
@@ -136,7 +139,7 @@ def test_load_of_an_object_that_is_compressed_twice_says_so(
     with pytest.raises(SourceError, match=message):
         books.load(FileObject(twice))
     with pytest.raises(SourceError, match=message):
-        begin_of(twice.read_bytes(), twice.name, 1 << 20)
+        decompressed_beginning(twice.read_bytes(), twice.name, 1 << 20)
     assert not books.writes()
 
 

@@ -1,4 +1,4 @@
-"""The client of these tests: plain HTTP, so that nothing is hidden."""
+"""HTTP client of these tests. It does not use the client of the provider, which could hide a mistake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DIMENSIONS = 32
 
 
 class Http:
-    """Speaks to a local Vectorize with the credentials it takes."""
+    """Sends requests to a local Vectorize with its credentials."""
 
     def __init__(self, local: LocalVectorize) -> None:
         self.local = local
@@ -30,7 +30,7 @@ class Http:
         return self.session.request(method, self.url(path), timeout=60, **options)
 
     def ok(self, method: str, path: str, **options: Any) -> Any:
-        """The ``result`` of an answer that must be a success."""
+        """Send a request that must succeed, and return the ``result`` of the response."""
         response = self.send(method, path, **options)
         assert response.status_code == 200, response.text
         body = response.json()
@@ -42,7 +42,7 @@ class Http:
         return self.ok("POST", "", json={"name": name, "config": {"dimensions": dimensions, "metric": metric}})
 
     def write(self, operation: str, vectors: Iterable[dict[str, Any]], name: str = "books") -> str:
-        """The mutation id."""
+        """Send an insert or upsert, and return the mutation id."""
         result = self.ok("POST", f"/{name}/{operation}", data=ndjson(vectors), headers=NDJSON)
         return str(result["mutationId"])
 
@@ -71,7 +71,7 @@ def ndjson(vectors: Iterable[dict[str, Any]]) -> bytes:
 
 
 def values(*first: float) -> list[float]:
-    """A vector of the tests' dimensions that starts with these numbers and goes on with zeros."""
+    """Return the values of a vector with 32 dimensions: the given numbers, then zeros."""
     return [*first, *[0.0] * (DIMENSIONS - len(first))]
 
 

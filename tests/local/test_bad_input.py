@@ -1,4 +1,4 @@
-"""Bad input to each endpoint: refused with 400 and a code, and nothing changes."""
+"""Invalid requests to each endpoint are refused with status 400 and a code, and change nothing."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ COSINE = {"dimensions": 32, "metric": "cosine"}
         ("text", 40026),
     ],
 )
-def test_create_index_refuses(http: Http, body: Any, code: int) -> None:
+def test_create_index_with_invalid_body_is_refused(http: Http, body: Any, code: int) -> None:
     response = http.send("POST", "", json=body)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, code)
     assert http.ok("GET", "") == []
 
 
-def test_create_index_refuses_what_is_not_json(http: Http) -> None:
+def test_create_index_with_body_that_is_not_json_is_refused(http: Http) -> None:
     plain = {"Content-Type": "application/json"}
     assert http.send("POST", "", data=b"{", headers=plain).json()["errors"][0]["code"] == 40026
     assert http.send("POST", "", data=b"", headers=plain).json()["errors"][0]["code"] == 40026
@@ -104,7 +104,9 @@ DEEP = json.loads('{"k":' * 300 + "1" + "}" * 300)
         ([vector(f"v{n}", 1) for n in range(5_001)], 40010),
     ],
 )
-def test_insert_and_upsert_refuse_and_change_nothing(http: Http, operation: str, lines: Any, code: int) -> None:
+def test_insert_and_upsert_with_invalid_vector_are_refused_completely(
+    http: Http, operation: str, lines: Any, code: int
+) -> None:
     http.create()
     body = lines if isinstance(lines, bytes) else ndjson(lines)
     response = http.send("POST", f"/books/{operation}", data=body, headers=NDJSON)
@@ -112,7 +114,7 @@ def test_insert_and_upsert_refuse_and_change_nothing(http: Http, operation: str,
     assert http.info() == {"dimensions": 32, "vectorCount": 0}
 
 
-def test_as_much_as_the_limits_allow_is_taken(http: Http) -> None:
+def test_upsert_at_the_limits_is_accepted(http: Http) -> None:
     http.create()
     http.upsert(*(vector(f"v{n}", 1) for n in range(5_000)))
     http.upsert(vector("ä" * 32, 1, namespace="n" * 64, metadata={"k": "x" * 10_232}))
@@ -121,19 +123,19 @@ def test_as_much_as_the_limits_allow_is_taken(http: Http) -> None:
 
 
 @pytest.mark.parametrize("type_", ["", "text/plain", "application/json", "multipart/form-data", "application/ndjson"])
-def test_a_body_of_another_content_type_is_refused(http: Http, type_: str) -> None:
+def test_upsert_with_wrong_content_type_is_refused(http: Http, type_: str) -> None:
     http.create()
     response = http.send("POST", "/books/upsert", data=ndjson([vector("a", 1)]), headers={"Content-Type": type_})
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, 1005)
 
 
-def test_multipart_without_a_part_named_vectors_is_refused(http: Http) -> None:
+def test_multipart_body_without_vectors_part_is_refused(http: Http) -> None:
     http.create()
     response = http.send("POST", "/books/upsert", files={"file": ("a", b"{}")})
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, 1005)
 
 
-def test_unparsable_behavior_of_another_sort_is_refused(http: Http) -> None:
+def test_upsert_with_unknown_unparsable_behavior_is_refused(http: Http) -> None:
     http.create()
     response = http.send("POST", "/books/upsert?unparsable-behavior=ignore", data=b"{}", headers=NDJSON)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, 40026)
@@ -153,7 +155,7 @@ VECTOR = values(1)
         ({"vector": [1.0] * 33}, 40006),
         ({"vectorId": 1}, 40026),
         ({"vectorId": "x" * 65}, 40008),
-        ({"vectorId": "nobody"}, 40015),
+        ({"vectorId": "missing"}, 40015),
         ({"vector": VECTOR, "topK": 0}, 40026),
         ({"vector": VECTOR, "topK": -1}, 40026),
         ({"vector": VECTOR, "topK": 1.5}, 40026),
@@ -189,7 +191,7 @@ VECTOR = values(1)
         ({"vector": VECTOR, "filter": json.loads('{"k":' * 300 + "1" + "}" * 300)}, 40019),
     ],
 )
-def test_query_refuses(http: Http, body: Any, code: int) -> None:
+def test_query_with_invalid_body_is_refused(http: Http, body: Any, code: int) -> None:
     http.create()
     response = http.send("POST", "/books/query", json=body)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, code)
@@ -210,27 +212,27 @@ def test_query_refuses(http: Http, body: Any, code: int) -> None:
         ([], 40026),
     ],
 )
-def test_get_and_delete_by_ids_refuse(http: Http, path: str, body: Any, code: int) -> None:
+def test_get_and_delete_by_ids_with_invalid_body_are_refused(http: Http, path: str, body: Any, code: int) -> None:
     http.create()
     response = http.send("POST", f"/books/{path}", json=body)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, code)
 
 
 @pytest.mark.parametrize("query", ["count=0", "count=1001", "count=-1", "count=x", "count=1.5", "count=²", "count="])
-def test_list_refuses_the_count(http: Http, query: str) -> None:
+def test_list_with_invalid_count_is_refused(http: Http, query: str) -> None:
     http.create()
     response = http.send("GET", f"/books/list?{query}")
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, 40026)
 
 
 @pytest.mark.parametrize("cursor", ["x", "bnVsbA==", "W10=", "WzEsMiwzLDRd", "ü"])
-def test_list_refuses_the_cursor(http: Http, cursor: str) -> None:
+def test_list_with_invalid_cursor_is_refused(http: Http, cursor: str) -> None:
     http.create()
     response = http.send("GET", "/books/list", params={"cursor": cursor})
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, 40020)
 
 
-def test_list_refuses_a_cursor_of_another_index(http: Http) -> None:
+def test_list_with_cursor_of_another_index_is_refused(http: Http) -> None:
     http.create("one")
     http.create("two")
     http.upsert(vector("a", 1), vector("b", 1), name="one")
@@ -252,13 +254,13 @@ def test_list_refuses_a_cursor_of_another_index(http: Http) -> None:
         ({"propertyName": "a", "indexType": 1}, 40026),
     ],
 )
-def test_create_metadata_index_refuses(http: Http, body: Any, code: int) -> None:
+def test_create_metadata_index_with_invalid_body_is_refused(http: Http, body: Any, code: int) -> None:
     http.create()
     response = http.send("POST", "/books/metadata_index/create", json=body)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, code)
 
 
-def test_an_eleventh_metadata_index_is_refused(http: Http) -> None:
+def test_eleventh_metadata_index_is_refused_until_one_is_deleted(http: Http) -> None:
     http.create()
     path = "/books/metadata_index"
     for n in range(10):
@@ -271,7 +273,7 @@ def test_an_eleventh_metadata_index_is_refused(http: Http) -> None:
 
 
 @pytest.mark.parametrize("body", [{}, {"property": "a"}, {"propertyName": None}])
-def test_delete_metadata_index_refuses(http: Http, body: Any) -> None:
+def test_delete_metadata_index_with_invalid_body_is_refused(http: Http, body: Any) -> None:
     http.create()
     response = http.send("POST", "/books/metadata_index/delete", json=body)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (400, 40026)
@@ -285,22 +287,22 @@ def test_delete_metadata_index_refuses(http: Http, body: Any) -> None:
         ("POST", "/metadata_index/delete"), ("GET", "/metadata_index/list"),
     ],
 )  # fmt: skip
-def test_every_endpoint_says_that_an_index_is_not_there(http: Http, method: str, path: str) -> None:
-    response = http.send(method, "/nobody" + path, json={} if method == "POST" else None)
+def test_endpoint_for_missing_index_returns_404(http: Http, method: str, path: str) -> None:
+    response = http.send(method, "/missing" + path, json={} if method == "POST" else None)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (404, 3000)
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Iterator[LocalVectorize]:
-    """One that is full before it has begun."""
+def limited() -> Iterator[LocalVectorize]:
+    """Return a server with very low limits."""
     limits = {"body_bytes": 2_000, "vectors_per_index": 3, "namespaces_per_index": 2, "indexes_per_account": 2}
     with LocalVectorize.start(extra_args=[f"--limit={name}={number}" for name, number in limits.items()]) as local:
         yield local
 
 
-def test_too_much_for_an_index_or_an_account_is_refused(tiny: LocalVectorize) -> None:
-    tiny.reset()
-    http = Http(tiny)
+def test_write_over_index_or_account_limits_is_refused(limited: LocalVectorize) -> None:
+    limited.reset()
+    http = Http(limited)
     http.create()
     http.upsert(vector("a", 1, namespace="one"), vector("b", 1, namespace="two"))
     assert http.info()["vectorCount"] == 2
@@ -318,9 +320,9 @@ def test_too_much_for_an_index_or_an_account_is_refused(tiny: LocalVectorize) ->
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_over_the_limit_is_refused(tiny: LocalVectorize, chunked: bool) -> None:
-    tiny.reset()
-    http = Http(tiny)
+def test_body_over_size_limit_is_refused(limited: LocalVectorize, chunked: bool) -> None:
+    limited.reset()
+    http = Http(limited)
     http.create()
     body = ndjson([vector("a", 1)]) + b" " * 2_000
     response = http.send("POST", "/books/upsert", data=iter([body]) if chunked else body, headers=NDJSON)

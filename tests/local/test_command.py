@@ -1,4 +1,4 @@
-"""The command line."""
+"""Command line of local Vectorize."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ COMMAND = [sys.executable, "-m", "airflow_provider_vectorize.local"]
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """The process and the lines it prints when it listens."""
+    """Start a server, and return the process and the seven lines of its startup message."""
     process = subprocess.Popen([*COMMAND, "--port", "0", *arguments], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield process, [process.stdout.readline().rstrip() for _ in range(7)]
     finally:
-        process.terminate()  # so that it removes its temporary directory
+        process.terminate()  # SIGTERM lets it delete its temporary directory.
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
 
 
-def refused(*arguments: str) -> str:
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 2
-    return done.stderr
+def refusal_message(*arguments: str) -> str:
+    process = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=30, check=False)
+    assert process.returncode == 2
+    return process.stderr
 
 
-def test_it_says_what_it_is_where_and_what_to_paste_into_airflow(tmp_path: Path) -> None:
+def test_startup_message_has_address_data_and_airflow_connection(tmp_path: Path) -> None:
     port_file = tmp_path / "port"
     with running("--data", str(tmp_path / "data"), "--lag", "0.5", "--port-file", str(port_file)) as (process, lines):
-        assert lines[0].startswith("Local Vectorize on http://127.0.0.1:")
+        assert lines[0].startswith("Local Vectorize listens on http://127.0.0.1:")
         assert "this machine only" in lines[1]
         assert str(tmp_path / "data") in lines[2]
         name, _, value = lines[6].partition("=")
@@ -53,52 +53,52 @@ def test_it_says_what_it_is_where_and_what_to_paste_into_airflow(tmp_path: Path)
         port = port_file.read_text()
         assert f":{port}/client/v4" in lines[0]
         page = requests.get(f"http://127.0.0.1:{port}/", timeout=10)
-        assert "No index yet" in page.text
+        assert "No indexes yet" in page.text
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 
 
-def test_without_a_directory_it_says_that_the_data_are_temporary_and_removes_them() -> None:
+def test_command_without_data_directory_deletes_its_temporary_data() -> None:
     with running() as (process, lines):
         assert "temporary" in lines[2]
-        directory = Path(lines[2].partition("Data: ")[2].partition(",")[0])
+        directory = Path(lines[2].partition("Data directory: ")[2].partition(" (")[0])
         assert directory.is_dir()
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         assert not directory.exists()
 
 
-def test_it_binds_to_no_address_that_others_reach_unless_told_to() -> None:
-    assert "--allow-remote" in refused("--bind", "0.0.0.0")
-    assert "--allow-remote" in refused("--bind", "example.com")
+def test_bind_to_reachable_address_requires_allow_remote() -> None:
+    assert "--allow-remote" in refusal_message("--bind", "0.0.0.0")
+    assert "--allow-remote" in refusal_message("--bind", "example.com")
     with running("--bind", "0.0.0.0", "--allow-remote") as (_, lines):
-        assert "everybody" in lines[1]
+        assert "all machines" in lines[1]
 
 
-def test_one_directory_serves_one_process(tmp_path: Path) -> None:
+def test_second_process_on_same_data_directory_is_refused(tmp_path: Path) -> None:
     with running("--data", str(tmp_path)):
-        assert "another local Vectorize" in refused("--port", "0", "--data", str(tmp_path))
+        assert "another local Vectorize" in refusal_message("--port", "0", "--data", str(tmp_path))
 
 
-def test_a_port_in_use_is_said_plainly() -> None:
+def test_port_in_use_is_reported() -> None:
     with running() as (_, lines):
         port = lines[0].partition("127.0.0.1:")[2].partition("/")[0]
-        assert f"cannot listen on 127.0.0.1:{port}" in refused("--port", port)
+        assert f"Cannot listen on 127.0.0.1:{port}" in refusal_message("--port", port)
 
 
-def test_wrong_options_are_refused() -> None:
-    assert "no such limit" in refused("--limit", "luck=7")
-    assert "budget" in refused("--budget", "many")
+def test_invalid_options_are_refused() -> None:
+    assert "unknown limit" in refusal_message("--limit", "luck=7")
+    assert "budget" in refusal_message("--budget", "many")
 
 
-def test_a_fault_can_be_there_from_the_start() -> None:
+def test_fault_option_is_active_from_the_start() -> None:
     with running("--fault", '{"fault": "http_500", "times": 1}') as (_, lines):
         url = lines[0].split()[-1] + "/accounts/a/vectorize/v2/indexes"
         headers = {"Authorization": "Bearer x"}
         assert [requests.get(url, headers=headers, timeout=10).status_code for _ in range(2)] == [500, 200]
 
 
-def test_the_page_shows_indexes_and_what_is_pending() -> None:
+def test_status_page_shows_indexes_and_pending_mutations() -> None:
     with running("--lag", "3600") as (_, lines):
         base = lines[0].split()[-1]
         url, headers = base + "/accounts/a/vectorize/v2/indexes", {"Authorization": "Bearer x"}

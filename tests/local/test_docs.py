@@ -1,4 +1,4 @@
-"""The page of the local Vectorize says what there is, and its example runs."""
+"""docs/local-vectorize.md is complete, and its pytest example runs."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ from airflow_provider_vectorize.local.serve import parser
 PAGE = (Path(__file__).parents[2] / "docs/local-vectorize.md").read_text()
 
 
-def test_its_example_runs(local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    # The examples for other clients are run by tests/clients/test_local_vectorize_page.py.
+def test_pytest_example_of_the_page_runs(
+    local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # tests/clients/test_local_vectorize_page.py runs the examples for other clients.
     (example,) = re.findall(r"```python\n(import json.*?)```", PAGE, re.DOTALL)
     names: dict[str, Any] = {}
     exec(example, names)
     names["test_a_load_gets_over_a_rate_limit"](local_vectorize, monkeypatch, tmp_path)
 
 
-def test_it_names_every_fault_with_its_options_and_every_operation() -> None:
+def test_page_lists_every_fault_with_its_options_and_every_operation() -> None:
     for fault, options in FAULTS.items():
         line = next(line for line in PAGE.splitlines() if line.startswith("|") and f"`{fault}`" in line)
         assert all(f"`{option}`" in line for option in options), fault
@@ -35,24 +37,24 @@ def test_it_names_every_fault_with_its_options_and_every_operation() -> None:
         assert re.search(rf"\b{operation}\b", PAGE) or operation == "verify_token", operation
 
 
-def test_it_names_every_option_of_the_command() -> None:
+def test_page_lists_every_command_line_option() -> None:
     for action in parser()._actions:
         for name in action.option_strings:
             assert name in PAGE or name in ("-h", "--help", "--until-stdin-closes"), name
 
 
-def test_it_names_everything_public_of_the_handle() -> None:
+def test_page_lists_every_public_member_of_the_handle() -> None:
     for name, _ in inspect.getmembers(LocalVectorize):
         assert name.startswith("_") or name == "control" or f"`{name}" in PAGE or f".{name}(" in PAGE, name
 
 
-def test_it_names_every_path_of_the_control_api() -> None:
+def test_page_lists_every_path_of_the_control_api() -> None:
     for path in re.findall(r'"(/\w+)", self\.', inspect.getsource(Control)):
         assert path in PAGE, path
 
 
-def test_it_names_every_guessed_code() -> None:
+def test_page_lists_every_guessed_error_code() -> None:
     for module in (problems, data_problems):
-        for _, kind in inspect.getmembers(module, inspect.isclass):
-            if kind.guessed:
-                assert str(kind.code) in PAGE, kind
+        for _, problem in inspect.getmembers(module, inspect.isclass):
+            if problem.guessed:
+                assert str(problem.code) in PAGE, problem

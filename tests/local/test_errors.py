@@ -1,4 +1,4 @@
-"""The whole error table: for each code the way to it, its status and its sentence."""
+"""Error table: a request that causes each error, and its status, code and message."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 
 from .conftest import NDJSON, Http, ndjson, vector
 
-Way = Callable[[Http], requests.Response]
+SendRequest = Callable[[Http], requests.Response]
 
 
-def create(**config: object) -> Way:
+def create(**config: object) -> SendRequest:
     return lambda http: http.send("POST", "", json={"name": "new", "config": config})
 
 
-def upsert(*vectors: object, operation: str = "upsert") -> Way:
+def upsert(*vectors: object, operation: str = "upsert") -> SendRequest:
     return lambda http: http.send("POST", f"/books/{operation}", data=ndjson(vectors), headers=NDJSON)  # type: ignore[arg-type]
 
 
-def post(path: str, **body: object) -> Way:
+def post(path: str, **body: object) -> SendRequest:
     return lambda http: http.send("POST", path, json=body)
 
 
@@ -31,20 +31,20 @@ def deleted(http: Http) -> requests.Response:
     return http.send("GET", "/books")
 
 
-def with_headers(**headers: str | None) -> Way:
+def with_headers(**headers: str | None) -> SendRequest:
     return lambda http: http.send("GET", "", headers={name.replace("_", "-"): text for name, text in headers.items()})
 
 
-def after_fault(fault: str) -> Way:
-    def way(http: Http) -> requests.Response:
+def after_fault(fault: str) -> SendRequest:
+    def send_request(http: Http) -> requests.Response:
         http.local.fail(fault)
         return http.send("GET", "/books")
 
-    return way
+    return send_request
 
 
-DATA, OTHER = True, False
-TABLE: list[tuple[str, Way, int, int, str, bool]] = [
+DATA, OTHER = True, False  # Whether the data plane sends the error.
+TABLE: list[tuple[str, SendRequest, int, int, str, bool]] = [
     (
         "content type",
         lambda http: http.send("POST", "/books/upsert", data=b"{}", headers={"Content-Type": "application/json"}),
@@ -140,9 +140,9 @@ TABLE: list[tuple[str, Way, int, int, str, bool]] = [
     ("e-mail alone", with_headers(Authorization=None, X_Auth_Email="a@b.c"), 400, 9106,
      "Missing X-Auth-Key, X-Auth-Email or Authorization headers", OTHER),
     ("malformed", with_headers(Authorization="Token x"), 400, 6003, "Invalid request headers", OTHER),
-    ("malformed too", with_headers(Authorization="Bearer a b"), 400, 6003, "Invalid request headers", OTHER),
-    ("wrong token", with_headers(Authorization="Bearer nobody"), 401, 10000, "Authentication error", OTHER),
-    ("wrong key", with_headers(Authorization=None, X_Auth_Email="a@b.c", X_Auth_Key="nobody"), 401, 10000,
+    ("malformed token", with_headers(Authorization="Bearer a b"), 400, 6003, "Invalid request headers", OTHER),
+    ("wrong token", with_headers(Authorization="Bearer unknown"), 401, 10000, "Authentication error", OTHER),
+    ("wrong key", with_headers(Authorization=None, X_Auth_Email="a@b.c", X_Auth_Key="unknown"), 401, 10000,
      "Authentication error", OTHER),
     (
         "other account",
@@ -150,9 +150,9 @@ TABLE: list[tuple[str, Way, int, int, str, bool]] = [
         403, 9109, "Unauthorized to access requested resource", OTHER,
     ),
     (
-        "no route", lambda http: http.send("GET", "/books/nothing/there"),
+        "no route", lambda http: http.send("GET", "/books/unknown/path"),
         404, 7003, "Could not route to /client/v4/accounts/0123456789abcdef0123456789abcdef/vectorize/v2/indexes/books/"
-        "nothing/there, perhaps your object identifier is invalid?", OTHER,
+        "unknown/path, perhaps your object identifier is invalid?", OTHER,
     ),
     (
         "no method", lambda http: http.send("PUT", "/books"),
@@ -162,12 +162,12 @@ TABLE: list[tuple[str, Way, int, int, str, bool]] = [
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row[0]) for row in TABLE])
-def test_each_error_has_its_documented_status_code_and_sentence(
-    http: Http, row: tuple[str, Way, int, int, str, bool]
+def test_error_has_documented_status_code_and_message(
+    http: Http, row: tuple[str, SendRequest, int, int, str, bool]
 ) -> None:
-    _, way, status, code, message, data_plane = row
+    _, send_request, status, code, message, data_plane = row
     http.create()
-    response = way(http)
+    response = send_request(http)
     body = response.json()
     assert (response.status_code, body["errors"][0]["code"], body["errors"][0]["message"]) == (status, code, message)
     shape = {"success", "result", "errors", "messages"} | ({"result_info"} if data_plane else set())
@@ -177,7 +177,7 @@ def test_each_error_has_its_documented_status_code_and_sentence(
     assert body["messages"] == []
 
 
-def test_the_table_has_every_documented_code(http: Http) -> None:
+def test_table_contains_every_documented_code(http: Http) -> None:
     documented = {
         971, 1005, 3000, 3001, 3002, 3005, 6003, 9106, 9109, 10000, 40005, 40006, 40007, 40008, 40012, 40016, 40018,
         40023, 40025, 40026, 40041,
@@ -185,18 +185,18 @@ def test_the_table_has_every_documented_code(http: Http) -> None:
     assert documented <= {row[3] for row in TABLE}
 
 
-def test_a_malformed_authorization_says_why_in_its_chain(http: Http) -> None:
+def test_malformed_authorization_error_has_error_chain(http: Http) -> None:
     error = http.send("GET", "", headers={"Authorization": "x"}).json()["errors"][0]
     assert error["error_chain"] == [{"code": 6111, "message": "Invalid format for Authorization header"}]
 
 
-def test_a_rate_limit_says_how_long_to_wait(http: Http) -> None:
+def test_rate_limit_response_has_retry_after_header(http: Http) -> None:
     http.local.fail("rate_limit", retry_after=7)
     assert http.send("GET", "").headers["Retry-After"] == "7"
 
 
-def test_every_answer_has_the_headers_of_the_edge(http: Http) -> None:
-    for response in (http.send("GET", ""), http.send("GET", "/nobody"), http.send("GET", "/a/b/c/d")):
+def test_every_response_has_the_headers_of_the_edge(http: Http) -> None:
+    for response in (http.send("GET", ""), http.send("GET", "/missing"), http.send("GET", "/a/b/c/d")):
         assert response.headers["Ratelimit-Policy"] == '"default";q=1200;w=300'
         assert response.headers["Ratelimit"].startswith('"default";r=1')
         assert response.headers["cf-ray"]
@@ -204,32 +204,32 @@ def test_every_answer_has_the_headers_of_the_edge(http: Http) -> None:
         assert response.headers["Content-Type"] == "application/json"
 
 
-def test_an_email_and_key_are_as_good_as_a_token(http: Http) -> None:
+def test_email_and_key_are_accepted_in_place_of_a_token(http: Http) -> None:
     headers = {"Authorization": None, "X-Auth-Email": "me@example.com", "X-Auth-Key": http.local.token}
     assert http.ok("GET", "", headers=headers) == []
 
 
 @pytest.fixture(scope="module")
-def open_door() -> Iterator[LocalVectorize]:
-    """One that takes any credentials, but for one token that may only read."""
+def unrestricted() -> Iterator[LocalVectorize]:
+    """Return a server that accepts any credentials and has a read-only token."""
     with LocalVectorize.start(extra_args=["--read-only-token", "reader"], restrict=False) as local:
         yield local
 
 
-def test_without_a_token_of_its_own_any_well_formed_pair_is_taken(open_door: LocalVectorize) -> None:
-    open_door.reset()
-    http = Http(open_door)
+def test_unrestricted_server_accepts_any_well_formed_credentials(unrestricted: LocalVectorize) -> None:
+    unrestricted.reset()
+    http = Http(unrestricted)
     http.create()
-    url = http.url("").replace(open_door.account_id, "someoneelse")
+    url = http.url("").replace(unrestricted.account_id, "someoneelse")
     other = requests.get(url, headers={"Authorization": "Bearer cfut_anything"}, timeout=10)
     assert (other.status_code, other.json()["result"]) == (200, [])
     assert requests.get(url, timeout=10).json()["errors"][0]["code"] == 9106
     assert http.session.get(url.replace("someoneelse", "f" * 33), timeout=10).json()["errors"][0]["code"] == 7003
 
 
-def test_a_token_without_the_write_permission_may_only_read(open_door: LocalVectorize) -> None:
-    open_door.reset()
-    http = Http(open_door)
+def test_read_only_token_can_read_and_cannot_write(unrestricted: LocalVectorize) -> None:
+    unrestricted.reset()
+    http = Http(unrestricted)
     http.create()
     reader = {"Authorization": "Bearer reader"}
     assert http.ok("GET", "/books/info", headers=reader)
@@ -239,8 +239,8 @@ def test_a_token_without_the_write_permission_may_only_read(open_door: LocalVect
         assert (response.status_code, response.json()["errors"][0]["code"]) == (403, 9109)
 
 
-def test_only_tokens_of_users_can_be_verified(open_door: LocalVectorize) -> None:
-    url = open_door.base_url + "/user/tokens/verify"
+def test_verify_token_accepts_only_user_owned_tokens(unrestricted: LocalVectorize) -> None:
+    url = unrestricted.base_url + "/user/tokens/verify"
     user = requests.get(url, headers={"Authorization": "Bearer cfut_x"}, timeout=10).json()
     assert user["result"]["status"] == "active"
     account = requests.get(url, headers={"Authorization": "Bearer cfat_x"}, timeout=10)

@@ -1,4 +1,4 @@
-"""Faults on demand: each does what it says, to whom it should, as often as it should."""
+"""Faults have the documented effect, on the matching requests, for the configured number of times."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def send_upsert(http: Http, **options: Any) -> requests.Response:
         ("answer", {"status": 503, "text": "busy", "headers": {"Retry-After": "3"}}, 503, "busy"),
     ],
 )
-def test_an_answer_in_place_of_the_api_changes_nothing(
+def test_fault_that_replaces_the_response_does_not_apply_the_write(
     http: Http, fault: str, options: dict[str, Any], status: int, text: str
 ) -> None:
     http.create()
@@ -43,10 +43,13 @@ def test_an_answer_in_place_of_the_api_changes_nothing(
     assert text in response.text
     assert http.info()["vectorCount"] == 0
     assert send_upsert(http).status_code == 200
-    assert [(one.status, one.fault) for one in http.local.requests("upsert")] == [(status, fault), (200, None)]
+    assert [(request.status, request.fault) for request in http.local.requests("upsert")] == [
+        (status, fault),
+        (200, None),
+    ]
 
 
-def test_a_late_request_is_cut_and_carried_out_when_its_time_has_come(http: Http) -> None:
+def test_late_request_gets_no_response_and_is_carried_out_later(http: Http) -> None:
     http.create()
     http.local.fail("late", operation="upsert", seconds=50)
     with pytest.raises(requests.ConnectionError):
@@ -61,7 +64,7 @@ def test_a_late_request_is_cut_and_carried_out_when_its_time_has_come(http: Http
 
 
 @pytest.mark.parametrize("status", [500, 524])
-def test_a_late_request_may_be_answered_with_an_error(http: Http, status: int) -> None:
+def test_late_request_with_status_gets_an_error_and_is_carried_out_later(http: Http, status: int) -> None:
     http.create()
     http.local.fail("late", operation="delete_by_ids", seconds=5, status=status)
     http.upsert(vector("a", 1))
@@ -71,7 +74,7 @@ def test_a_late_request_may_be_answered_with_an_error(http: Http, status: int) -
     assert http.get("a") == []
 
 
-def test_a_late_request_comes_without_a_shift_of_the_clock(http: Http) -> None:
+def test_late_request_is_carried_out_without_clock_shift(http: Http) -> None:
     http.create()
     http.local.fail("late", operation="upsert", seconds=0.05)
     with pytest.raises(requests.ConnectionError):
@@ -81,19 +84,19 @@ def test_a_late_request_comes_without_a_shift_of_the_clock(http: Http) -> None:
     assert len(http.get("a")) == 1
 
 
-def test_late_requests_are_carried_out_in_the_order_of_their_times(http: Http) -> None:
+def test_late_requests_are_carried_out_in_the_order_of_due_times(http: Http) -> None:
     http.create()
     http.create("films")
     for name, seconds in (("books", 20), ("films", 10)):
         http.local.fail("late", path_contains=f"/{name}", method="DELETE", seconds=seconds, status=500)
         assert http.send("DELETE", f"/{name}").status_code == 500
     http.local.shift_clock(15)
-    assert [one["name"] for one in http.ok("GET", "")] == ["books"]
+    assert [index["name"] for index in http.ok("GET", "")] == ["books"]
     http.local.shift_clock(25)
     assert http.ok("GET", "") == []
 
 
-def test_a_reset_forgets_late_requests(http: Http) -> None:
+def test_reset_discards_late_requests(http: Http) -> None:
     http.create()
     http.local.fail("late", operation="upsert", seconds=5, status=500)
     send_upsert(http)
@@ -113,9 +116,7 @@ def test_a_reset_forgets_late_requests(http: Http) -> None:
         ("cut_during_answer", 1),
     ],
 )
-def test_a_cut_connection_has_no_answer_whether_the_write_was_applied_or_not(
-    http: Http, fault: str, applied: int
-) -> None:
+def test_cut_fault_sends_no_response_and_applies_the_write_as_documented(http: Http, fault: str, applied: int) -> None:
     http.create()
     http.local.fail(fault, operation="upsert")
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
@@ -127,13 +128,13 @@ def test_a_cut_connection_has_no_answer_whether_the_write_was_applied_or_not(
 
 
 @pytest.mark.parametrize("fault", ["cut_before", "cut_during_body", "cut_before_apply", "cut_after_body"])
-def test_a_request_without_a_body_is_cut_too(http: Http, fault: str) -> None:
+def test_cut_fault_applies_to_requests_without_body(http: Http, fault: str) -> None:
     http.local.fail(fault, operation="list_indexes")
     with pytest.raises(requests.ConnectionError):
         http.send("GET", "")
 
 
-def test_a_body_is_cut_after_the_bytes_asked_for(http: Http) -> None:
+def test_cut_during_body_reads_the_configured_number_of_bytes(http: Http) -> None:
     http.create()
     http.local.fail("cut_during_body", operation="upsert", after_bytes=2_000_000)
     with pytest.raises(requests.ConnectionError):
@@ -142,7 +143,7 @@ def test_a_body_is_cut_after_the_bytes_asked_for(http: Http) -> None:
 
 
 @pytest.mark.parametrize(("fault", "text"), [("not_json", "<html>"), ("no_mutation_id", '"result":{}')])
-def test_a_write_can_be_applied_with_a_useless_answer(http: Http, fault: str, text: str) -> None:
+def test_fault_that_spoils_the_response_applies_the_write(http: Http, fault: str, text: str) -> None:
     http.create()
     http.local.fail(fault, operation="upsert")
     response = send_upsert(http)
@@ -151,7 +152,7 @@ def test_a_write_can_be_applied_with_a_useless_answer(http: Http, fault: str, te
     assert http.info()["vectorCount"] == 1
 
 
-def test_a_delay_answers_late_and_right(http: Http) -> None:
+def test_delay_fault_sends_the_correct_response_late(http: Http) -> None:
     http.create()
     http.local.fail("delay", operation="info", seconds=0.2)
     before = time.monotonic()
@@ -159,7 +160,7 @@ def test_a_delay_answers_late_and_right(http: Http) -> None:
     assert time.monotonic() - before >= 0.2
 
 
-def test_a_fault_meets_only_what_it_matches(http: Http) -> None:
+def test_fault_applies_only_to_matching_requests(http: Http) -> None:
     http.create()
     http.create("films")
     http.local.fail("http_500", method="GET", path_contains="/films", times=None)
@@ -171,24 +172,24 @@ def test_a_fault_meets_only_what_it_matches(http: Http) -> None:
     assert http.send("GET", "/films").status_code == 200
 
 
-def test_a_fault_can_let_some_pass_and_then_meets_so_many(http: Http) -> None:
+def test_fault_with_after_and_times_applies_to_that_many_requests(http: Http) -> None:
     http.local.fail("http_500", after=2, times=3)
     assert [http.send("GET", "").status_code for _ in range(7)] == [200, 200, 500, 500, 500, 200, 200]
 
 
-def test_faults_by_chance_are_the_same_for_the_same_seed(http: Http) -> None:
-    def luck(seed: int) -> list[int]:
+def test_fault_with_probability_is_reproducible_by_seed(http: Http) -> None:
+    def statuses(seed: int) -> list[int]:
         http.local.clear_faults()
         http.local.fail("http_500", probability=0.5, times=None, seed=seed)
         return [http.send("GET", "").status_code for _ in range(30)]
 
-    first = luck(1)
-    assert first == luck(1)
-    assert first != luck(2)
+    first = statuses(1)
+    assert first == statuses(1)
+    assert first != statuses(2)
     assert 5 < first.count(500) < 25
 
 
-def test_several_faults_happen_one_after_the_other(http: Http) -> None:
+def test_several_faults_apply_one_after_the_other(http: Http) -> None:
     http.local.fail("rate_limit")
     http.local.fail("gateway_504_html", times=2)
     assert [http.send("GET", "").status_code for _ in range(4)] == [429, 504, 504, 200]
@@ -206,20 +207,20 @@ def test_several_faults_happen_one_after_the_other(http: Http) -> None:
         ("http_500", {"times": True}),
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused(http: Http, fault: str, options: dict[str, Any]) -> None:
-    with pytest.raises(RuntimeError, match=r"no such|must not be"):
+def test_fault_with_invalid_options_is_refused(http: Http, fault: str, options: dict[str, Any]) -> None:
+    with pytest.raises(RuntimeError, match=r"Unknown|must be"):
         http.local.fail(fault, **options)
 
 
 def reads(http: Http) -> tuple[Any, ...]:
     return (
         http.info()["vectorCount"],
-        [one["values"][0] for one in http.get("a")],
+        [found["values"][0] for found in http.get("a")],
         [match["id"] for match in http.query(values(1), topK=10)],
     )
 
 
-def test_flapping_reads_answer_from_before_the_last_batch_every_other_time(http: Http) -> None:
+def test_flapping_answers_every_second_read_from_the_previous_batch(http: Http) -> None:
     http.create()
     http.upsert(vector("a", 1))
     http.info()
@@ -227,7 +228,7 @@ def test_flapping_reads_answer_from_before_the_last_batch_every_other_time(http:
     fresh, stale = (2, [2.0], ["a", "b"]), (1, [1.0], ["a"])
     assert reads(http) == fresh
     http.local.flap("books")
-    # Three reads in a round, so that each kind is stale in turn.
+    # A call of reads() sends three reads, so that each kind of read is stale in every second call.
     assert reads(http) == (stale[0], fresh[1], stale[2])
     assert reads(http) == (fresh[0], stale[1], fresh[2])
     http.local.steady()
@@ -237,7 +238,7 @@ def test_flapping_reads_answer_from_before_the_last_batch_every_other_time(http:
     assert reads(http) == fresh
 
 
-def test_flapping_reads_of_a_fresh_index_have_no_watermark(http: Http) -> None:
+def test_flapping_after_the_first_batch_reads_an_empty_index(http: Http) -> None:
     http.create()
     http.upsert(vector("a", 1))
     assert http.info()["vectorCount"] == 1
@@ -246,7 +247,7 @@ def test_flapping_reads_of_a_fresh_index_have_no_watermark(http: Http) -> None:
     assert http.get("a") == []
 
 
-def test_recorded_requests_say_what_came_and_hold_no_secret(http: Http) -> None:
+def test_recorded_requests_are_complete_and_contain_no_token(http: Http) -> None:
     http.create()
     mutation = http.upsert(vector("a", 1), vector("b", 1))
     http.send("POST", "/books/upsert?unparsable-behavior=discard", data=b"x", headers=NDJSON)
@@ -263,12 +264,12 @@ def test_recorded_requests_say_what_came_and_hold_no_secret(http: Http) -> None:
     assert http.local.requests() == []
 
 
-def exchange(local: LocalVectorize, head: str, body: bytes, wait: Callable[[bytes], bool]) -> tuple[bytes, bytes]:
-    """Sends headers, waits for an answer that satisfies, sends the body; returns both answers."""
+def exchange(local: LocalVectorize, head: str, body: bytes, sends_body: Callable[[bytes], bool]) -> tuple[bytes, bytes]:
+    """Send headers, then the body if the first response permits it. Return both responses."""
     with socket.create_connection(("127.0.0.1", local.port), timeout=20) as connection:
         connection.sendall(head.encode())
         first = connection.recv(65_536)
-        if not wait(first):
+        if not sends_body(first):
             return first, b""
         connection.sendall(body)
         return first, connection.recv(65_536)
@@ -282,7 +283,7 @@ def head(http: Http, length: int) -> str:
     )
 
 
-def test_a_client_that_waits_for_100_continue_gets_it(http: Http) -> None:
+def test_expect_100_continue_is_answered_before_the_body(http: Http) -> None:
     http.create()
     body = ndjson([vector("a", 1)])
     first, second = exchange(http.local, head(http, len(body)), body, lambda text: b"100 Continue" in text)
@@ -292,7 +293,7 @@ def test_a_client_that_waits_for_100_continue_gets_it(http: Http) -> None:
 
 
 @pytest.mark.parametrize("refusal", ["size", "index", "fault"])
-def test_a_body_that_will_be_refused_is_never_asked_for(http: Http, refusal: str) -> None:
+def test_expect_100_continue_of_refused_request_gets_the_error(http: Http, refusal: str) -> None:
     if refusal != "index":
         http.create()
     if refusal == "fault":
@@ -303,12 +304,12 @@ def test_a_body_that_will_be_refused_is_never_asked_for(http: Http, refusal: str
     assert first.startswith(b"HTTP/1.1 " + status)
 
 
-def test_the_control_api_refuses_web_pages_and_nonsense(http: Http) -> None:
+def test_control_api_refuses_web_pages_and_invalid_requests(http: Http) -> None:
     url = f"http://127.0.0.1:{http.local.port}/__local__/reset"
     assert requests.post(url, headers={"Origin": "https://example.com"}, timeout=10).status_code == 403
     assert requests.post(url, data=b"x", timeout=10).status_code == 400
-    with pytest.raises(RuntimeError, match="nobody"):
-        http.local.dump("nobody")
+    with pytest.raises(RuntimeError, match="missing"):
+        http.local.dump("missing")
     with pytest.raises(RuntimeError):
         http.local.control("POST", "lag", seconds="soon")
     assert http.local.requests() == []

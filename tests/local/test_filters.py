@@ -1,4 +1,4 @@
-"""Metadata indexes and filters."""
+"""Metadata indexes, and filters of queries."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 from .conftest import Http, values, vector
 
 
-def indexed(http: Http, **types: str) -> None:
+def create_with_metadata_indexes(http: Http, **types: str) -> None:
     http.create()
     for name, type_ in types.items():
         body = {"propertyName": name.replace("__", "."), "indexType": type_}
         http.ok("POST", "/books/metadata_index/create", json=body)
-    http.info()  # with a lag of 0, a read sees to it that they are there
+    http.info()  # With a lag of 0, a read makes them visible.
 
 
-def found(http: Http, filter_: dict[str, Any], **options: Any) -> str:
+def matching_ids(http: Http, filter_: dict[str, Any], **options: Any) -> str:
     return "".join(sorted(match["id"] for match in http.query(values(1), topK=50, filter=filter_, **options)))
 
 
@@ -60,8 +60,8 @@ def found(http: Http, filter_: dict[str, Any], **options: Any) -> str:
         ({"n": 1, "unindexed": 1}, ""),
     ],
 )
-def test_every_operator(http: Http, filter_: dict[str, Any], expected: str) -> None:
-    indexed(http, n="number", s="string", f="boolean", o__i="number")
+def test_filter_operator_matches_expected_vectors(http: Http, filter_: dict[str, Any], expected: str) -> None:
+    create_with_metadata_indexes(http, n="number", s="string", f="boolean", o__i="number")
     http.upsert(
         vector("a", 1, metadata={"n": 1, "s": "alpha", "f": True, "o": {"i": 7}, "unindexed": 1}),
         vector("b", 1, metadata={"n": 2, "s": "beta", "f": False, "o": {"i": 8}}),
@@ -69,13 +69,13 @@ def test_every_operator(http: Http, filter_: dict[str, Any], expected: str) -> N
         vector("d", 1, metadata={"n": "1", "s": 1, "f": "true"}),
         vector("e", 1),
     )
-    assert found(http, filter_) == expected
+    assert matching_ids(http, filter_) == expected
 
 
 @pytest.mark.parametrize(
     ("filter_", "expected"),
     [
-        # On a number index: text that spells a number is that number, nothing else is one.
+        # Number index: text that spells a number is compared as that number. Other values equal nothing.
         ({"n": {"$gt": "150"}}, "c"),
         ({"n": {"$gte": "150"}}, "bc"),
         ({"n": {"$lt": "1.5e2"}}, "a"),
@@ -90,7 +90,7 @@ def test_every_operator(http: Http, filter_: dict[str, Any], expected: str) -> N
         ({"n": {"$ne": "x"}}, "abcd"),
         ({"n": True}, ""),
         ({"n": {"$in": [False, "200"]}}, "c"),
-        # On a string index: numbers and booleans are their texts, on either side.
+        # String index: numbers and booleans are compared as text, in filters and in metadata.
         ({"s": 10}, "b"),
         ({"s": 10.0}, "b"),
         ({"s": "10"}, "b"),
@@ -102,31 +102,33 @@ def test_every_operator(http: Http, filter_: dict[str, Any], expected: str) -> N
         ({"s": {"$nin": [10, True, None]}}, "ad"),
         ({"s": {"$gte": 2}}, "ac"),
         ({"s": {"$lt": 2}}, "b"),
-        # On a boolean index: only the two words and the two booleans.
+        # Boolean index: only "true", "false" and booleans match.
         ({"f": "true"}, "a"),
         ({"f": {"$in": ["false", 1, None]}}, "b"),
         ({"f": {"$ne": "true"}}, "bcd"),
         ({"f": 1}, ""),
         ({"f": "TRUE"}, ""),
         ({"f": {"$gt": "false"}}, ""),
-        # Dotted paths, of each type.
+        # Nested properties of each type.
         ({"o.n": {"$gt": "1"}}, "b"),
         ({"o.s": 1}, "a"),
         ({"o.f": "false"}, "b"),
         ({"o": {"n": {"$gt": 1}, "f": False}}, "b"),
     ],
 )
-def test_value_is_compared_as_the_type_of_the_metadata_index(
+def test_filter_value_is_converted_to_the_type_of_the_metadata_index(
     http: Http, filter_: dict[str, Any], expected: str
 ) -> None:
-    indexed(http, n="number", s="string", f="boolean", o__n="number", o__s="string", o__f="boolean")
+    create_with_metadata_indexes(
+        http, n="number", s="string", f="boolean", o__n="number", o__s="string", o__f="boolean"
+    )
     http.upsert(
         vector("a", 1, metadata={"n": 100, "s": "text", "f": True, "o": {"n": 1, "s": "1", "f": True}}),
         vector("b", 1, metadata={"n": 150, "s": 10, "f": False, "o": {"n": 2, "s": "2", "f": False}}),
         vector("c", 1, metadata={"n": 200, "s": True, "f": None, "o": None}),
         vector("d", 1, metadata={"n": None, "s": None}),
     )
-    assert found(http, filter_) == expected
+    assert matching_ids(http, filter_) == expected
 
 
 @pytest.mark.parametrize(
@@ -142,10 +144,8 @@ def test_value_is_compared_as_the_type_of_the_metadata_index(
         ({"nested.number": {"$gt": 100}, "nested.boolean": True}, "c"),
     ],
 )
-def test_query_as_mastra_sends_it_finds_what_its_live_tests_expect(
-    http: Http, filter_: dict[str, Any], expected: str
-) -> None:
-    indexed(
+def test_query_of_mastra_matches_what_its_live_tests_expect(http: Http, filter_: dict[str, Any], expected: str) -> None:
+    create_with_metadata_indexes(
         http, price="number", code="string", optionalField="string", mixedField="string", nested__number="number",
         nested__boolean="boolean",
     )  # fmt: skip
@@ -158,52 +158,52 @@ def test_query_as_mastra_sends_it_finds_what_its_live_tests_expect(
                | {"nested": {"number": 150, "boolean": True}}),
         vector("d", 0, 0, 0, 1, metadata={"price": 75, "mixedField": True, "nested": {"number": 75, "boolean": False}}),
     )  # fmt: skip
-    # @mastra/vectorize 0.11.17 sends "filter": {} with every query that has none.
+    # @mastra/vectorize 0.11.17 sends "filter": {} with every query without a filter.
     body = {"vector": values(1), "returnValues": False, "returnMetadata": "all", "topK": 10, "filter": filter_}
     matches = http.ok("POST", "/books/query", json=body)["matches"]
     assert "".join(sorted(match["id"] for match in matches)) == expected
 
 
-def test_only_vectors_written_after_the_metadata_index_became_visible_are_in_it(http: Http) -> None:
+def test_metadata_index_covers_only_vectors_written_after_it_is_visible(http: Http) -> None:
     http.create()
     http.upsert(vector("a", 1, metadata={"n": 1}))
     http.local.hold()
     http.ok("POST", "/books/metadata_index/create", json={"propertyName": "n", "indexType": "number"})
-    http.upsert(vector("b", 1, metadata={"n": 1}))  # after it was acknowledged, before it was visible
+    http.upsert(vector("b", 1, metadata={"n": 1}))  # The metadata index is acknowledged, but not yet visible.
     http.local.process()
     http.upsert(vector("c", 1, metadata={"n": 1}))
     http.local.process()
-    assert found(http, {"n": 1}) == "c"
-    assert found(http, {"n": {"$ne": 2}}) == "c"
+    assert matching_ids(http, {"n": 1}) == "c"
+    assert matching_ids(http, {"n": {"$ne": 2}}) == "c"
     http.upsert(vector("a", 1, metadata={"n": 1}))
     http.local.process()
-    assert found(http, {"n": 1}) == "ac"
+    assert matching_ids(http, {"n": 1}) == "ac"
 
 
-def test_the_filter_sees_the_same_after_a_restart(http: Http) -> None:
+def test_filter_after_restart_matches_the_same_vectors(http: Http) -> None:
     http.create()
     http.upsert(vector("a", 1, metadata={"n": 1}))
     http.ok("POST", "/books/metadata_index/create", json={"propertyName": "n", "indexType": "number"})
     http.info()
     http.upsert(vector("b", 1, metadata={"n": 1}))
-    assert found(http, {"n": 1}) == "b"
+    assert matching_ids(http, {"n": 1}) == "b"
     http.local.restart()
-    assert found(http, {"n": 1}) == "b"
+    assert matching_ids(http, {"n": 1}) == "b"
 
 
-def test_strings_are_indexed_up_to_64_bytes_between_characters(http: Http) -> None:
-    indexed(http, s="string")
-    long = "x" * 63 + "äöü"  # the 64th byte is half of a character
+def test_indexed_string_is_truncated_to_64_bytes_between_characters(http: Http) -> None:
+    create_with_metadata_indexes(http, s="string")
+    long = "x" * 63 + "äöü"  # The 64th byte is in the middle of a character.
     http.upsert(vector("a", 1, metadata={"s": long}), vector("b", 1, metadata={"s": "x" * 64 + "tail"}))
-    assert found(http, {"s": "x" * 63}) == "a"
-    assert found(http, {"s": long}) == ""
-    assert found(http, {"s": "x" * 64}) == "b"
+    assert matching_ids(http, {"s": "x" * 63}) == "a"
+    assert matching_ids(http, {"s": long}) == ""
+    assert matching_ids(http, {"s": "x" * 64}) == "b"
     matches = http.query(values(1), returnMetadata="indexed")
     assert {match["id"]: match["metadata"] for match in matches} == {"a": {"s": "x" * 63}, "b": {"s": "x" * 64}}
     assert http.get("a")[0]["metadata"] == {"s": long}
 
 
-def test_indexed_metadata_has_only_what_the_indexes_cover(http: Http) -> None:
+def test_indexed_metadata_has_only_covered_properties(http: Http) -> None:
     http.create()
     http.upsert(vector("before", 1, metadata={"n": 1, "o": {"i": "x"}}))
     for name, type_ in (("n", "number"), ("o.i", "string")):
@@ -215,22 +215,22 @@ def test_indexed_metadata_has_only_what_the_indexes_cover(http: Http) -> None:
     assert "metadata" not in matches["before"]
 
 
-def test_namespace_and_filter_come_before_top_k(http: Http) -> None:
-    indexed(http, n="number")
+def test_namespace_and_filter_are_applied_before_top_k(http: Http) -> None:
+    create_with_metadata_indexes(http, n="number")
     http.upsert(*(vector(f"x{n}", 1, metadata={"n": 1}, namespace="x") for n in range(9)))
     http.upsert(vector("y", 0, 1, metadata={"n": 1}, namespace="y"), vector("z", -1, metadata={"n": 2}, namespace="x"))
-    assert found(http, {"n": 2}, namespace="x") == "z"
-    assert found(http, {"n": 2}, namespace="y") == ""
+    assert matching_ids(http, {"n": 2}, namespace="x") == "z"
+    assert matching_ids(http, {"n": 2}, namespace="y") == ""
     assert http.query(values(1), topK=1, filter={"n": 2})[0]["id"] == "z"
 
 
-def test_metadata_indexes_are_listed_with_a_capital_and_created_and_deleted_as_mutations(http: Http) -> None:
+def test_metadata_index_create_and_delete_are_mutations(http: Http) -> None:
     http.create()
     path = "/books/metadata_index"
     mutation = http.ok("POST", path + "/create", json={"propertyName": "n", "indexType": "number"})["mutationId"]
     assert http.ok("GET", path + "/list") == {"metadataIndexes": [{"propertyName": "n", "indexType": "Number"}]}
     assert http.info()["processedUpToMutation"] == mutation
-    # Once more is fine, and changes nothing.
+    # Creating it again succeeds and changes nothing.
     http.ok("POST", path + "/create", json={"propertyName": "n", "indexType": "string"})
     assert http.ok("GET", path + "/list") == {"metadataIndexes": [{"propertyName": "n", "indexType": "Number"}]}
     mutation = http.ok("POST", path + "/delete", json={"propertyName": "n"})["mutationId"]
@@ -238,28 +238,28 @@ def test_metadata_indexes_are_listed_with_a_capital_and_created_and_deleted_as_m
     assert http.info()["processedUpToMutation"] == mutation
 
 
-def test_a_metadata_index_created_again_starts_empty(http: Http) -> None:
-    indexed(http, n="number")
+def test_metadata_index_created_again_starts_empty(http: Http) -> None:
+    create_with_metadata_indexes(http, n="number")
     http.upsert(vector("a", 1, metadata={"n": 1}))
-    assert found(http, {"n": 1}) == "a"
+    assert matching_ids(http, {"n": 1}) == "a"
     http.ok("POST", "/books/metadata_index/delete", json={"propertyName": "n"})
-    assert found(http, {"n": 1}) == ""
+    assert matching_ids(http, {"n": 1}) == ""
     http.ok("POST", "/books/metadata_index/create", json={"propertyName": "n", "indexType": "number"})
-    assert found(http, {"n": 1}) == ""
+    assert matching_ids(http, {"n": 1}) == ""
     http.upsert(vector("b", 1, metadata={"n": 1}))
-    assert found(http, {"n": 1}) == "b"
+    assert matching_ids(http, {"n": 1}) == "b"
 
 
-def test_a_metadata_index_replaced_within_one_batch_starts_empty_too(http: Http) -> None:
-    indexed(http, n="number")
+def test_metadata_index_replaced_within_one_batch_starts_empty(http: Http) -> None:
+    create_with_metadata_indexes(http, n="number")
     http.upsert(vector("a", 1, metadata={"n": 1}))
-    assert found(http, {"n": 1}) == "a"
+    assert matching_ids(http, {"n": 1}) == "a"
     http.local.hold()
     http.ok("POST", "/books/metadata_index/delete", json={"propertyName": "n"})
     http.ok("POST", "/books/metadata_index/create", json={"propertyName": "n", "indexType": "string"})
     assert len(http.local.process()) == 1
     http.local.release()
     http.upsert(vector("b", 1, metadata={"n": "1"}), vector("c", 1, metadata={"n": 1}))
-    assert found(http, {"n": "1"}) == "bc"
-    assert found(http, {"n": 1}) == "bc"
-    assert found(http, {"n": {"$ne": None}}) == "bc"
+    assert matching_ids(http, {"n": "1"}) == "bc"
+    assert matching_ids(http, {"n": 1}) == "bc"
+    assert matching_ids(http, {"n": {"$ne": None}}) == "bc"

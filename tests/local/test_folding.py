@@ -1,4 +1,4 @@
-"""When a write shows: the log, its batches, and what a watermark says."""
+"""Folding: when writes become visible, the size of batches, and the watermark."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def small_batches() -> Iterator[LocalVectorize]:
         yield local
 
 
-def test_nothing_shows_before_it_is_folded_and_one_batch_shows_only_its_last_mutation(http: Http) -> None:
+def test_batch_is_invisible_until_folded_and_shows_its_last_mutation(http: Http) -> None:
     http.create()
     http.local.hold()
     http.upsert(vector("a", 1))
@@ -39,7 +39,7 @@ def test_nothing_shows_before_it_is_folded_and_one_batch_shows_only_its_last_mut
     }
 
 
-def test_a_batch_takes_as_much_as_both_caps_let_in(small_batches: LocalVectorize) -> None:
+def test_batch_is_limited_by_vectors_and_by_mutations(small_batches: LocalVectorize) -> None:
     small_batches.reset()
     http = Http(small_batches)
     http.create()
@@ -52,12 +52,12 @@ def test_a_batch_takes_as_much_as_both_caps_let_in(small_batches: LocalVectorize
     folded = small_batches.process(batches=1)
     assert [(batch["vectors"], len(batch["mutation_ids"])) for batch in folded] == [(5, 2)]
     folded = small_batches.process()
-    # A single mutation over the cap goes alone; then three mutations, then the rest.
+    # A mutation that exceeds the limit is a batch of its own. Then follow three mutations, and the rest.
     assert [(batch["vectors"], len(batch["mutation_ids"])) for batch in folded] == [(7, 1), (3, 3), (1, 1)]
     assert http.info()["vectorCount"] == 16
 
 
-def test_process_folds_as_many_mutations_as_asked_for(http: Http) -> None:
+def test_process_with_mutation_limit_folds_that_many_per_batch(http: Http) -> None:
     http.create()
     http.local.hold()
     ids = [http.upsert(vector(name, 1)) for name in "abcde"]
@@ -68,7 +68,7 @@ def test_process_folds_as_many_mutations_as_asked_for(http: Http) -> None:
     assert [batch["mutation_ids"] for batch in folded] == [ids[2:4], ids[4:]]
 
 
-def test_the_watermark_is_never_before_the_acknowledgement(http: Http) -> None:
+def test_watermark_time_is_not_before_acknowledgement(http: Http) -> None:
     http.create()
     for _ in range(5):
         response = http.send("POST", "/books/upsert", data=ndjson([vector("a", 1)]), headers=NDJSON)
@@ -77,17 +77,17 @@ def test_the_watermark_is_never_before_the_acknowledgement(http: Http) -> None:
         assert acknowledged <= processed <= datetime.now(UTC)
 
 
-def test_with_a_lag_writes_show_once_it_has_passed(http: Http) -> None:
+def test_write_is_visible_after_lag_has_passed(http: Http) -> None:
     http.create()
     http.local.set_lag(3_600)
     http.upsert(vector("a", 1))
     assert http.get("a") == []
     http.local.shift_clock(3_601)
     http.local.set_lag(0)
-    assert [one["id"] for one in http.get("a")] == ["a"]
+    assert [found["id"] for found in http.get("a")] == ["a"]
 
 
-def test_folding_happens_by_itself_when_the_lag_is_over(http: Http) -> None:
+def test_background_job_folds_after_lag(http: Http) -> None:
     http.create()
     http.local.set_lag(0.05)
     mutation = http.upsert(vector("a", 1))
@@ -97,17 +97,17 @@ def test_folding_happens_by_itself_when_the_lag_is_over(http: Http) -> None:
     assert http.info()["processedUpToMutation"] == mutation
 
 
-def test_a_foreign_mutation_moves_the_watermark_and_nothing_else(http: Http) -> None:
+def test_foreign_mutation_only_moves_the_watermark(http: Http) -> None:
     http.create()
     http.local.hold()
-    mine = http.upsert(vector("a", 1))
+    own = http.upsert(vector("a", 1))
     (foreign,) = http.local.foreign_mutation("books")
-    assert http.local.process()[0]["mutation_ids"] == [mine, foreign]
+    assert http.local.process()[0]["mutation_ids"] == [own, foreign]
     assert http.info()["processedUpToMutation"] == foreign
     assert http.info()["vectorCount"] == 1
 
 
-def test_indexes_are_folded_one_by_one(http: Http) -> None:
+def test_process_of_one_index_leaves_other_indexes_pending(http: Http) -> None:
     http.create("one")
     http.create("two")
     http.local.hold()
@@ -120,7 +120,7 @@ def test_indexes_are_folded_one_by_one(http: Http) -> None:
     assert http.info("one")["vectorCount"] == 1
 
 
-def test_a_dump_tells_every_vector_apart(http: Http) -> None:
+def test_dump_has_different_digest_for_each_vector(http: Http) -> None:
     http.create()
     http.upsert(
         vector("a", 1),

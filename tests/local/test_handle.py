@@ -1,4 +1,4 @@
-"""The handle and the fixtures, as a user's tests have them."""
+"""LocalVectorize and the pytest fixtures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from .conftest import Http, vector
 
 
-def test_it_gives_airflow_its_connection(local_vectorize: LocalVectorize) -> None:
+def test_connection_and_airflow_env_describe_the_same_connection(local_vectorize: LocalVectorize) -> None:
     assert local_vectorize.connection == {
         "conn_type": "vectorize",
         "host": local_vectorize.base_url,
@@ -26,7 +26,7 @@ def test_it_gives_airflow_its_connection(local_vectorize: LocalVectorize) -> Non
     assert json.loads(local_vectorize.airflow_env()["AIRFLOW_CONN_VECTORIZE_DEFAULT"]) == local_vectorize.connection
 
 
-def test_reset_forgets_everything(http: Http) -> None:
+def test_reset_restores_initial_state_and_deletes_data(http: Http) -> None:
     local = http.local
     http.create()
     http.upsert(vector("a", 1))
@@ -46,7 +46,7 @@ def test_reset_forgets_everything(http: Http) -> None:
     assert http.send("GET", "/books").status_code == 404
 
 
-def test_a_stopped_one_takes_its_data_along_and_stopping_twice_is_fine() -> None:
+def test_stop_deletes_temporary_data_and_can_be_repeated() -> None:
     local = LocalVectorize.start()
     data = local.data_dir
     assert data.is_dir()
@@ -55,19 +55,19 @@ def test_a_stopped_one_takes_its_data_along_and_stopping_twice_is_fine() -> None
     assert not data.exists()
 
 
-def test_it_keeps_its_port_over_a_restart(local_vectorize_server: LocalVectorize) -> None:
+def test_restart_keeps_the_port(local_vectorize_server: LocalVectorize) -> None:
     port = local_vectorize_server.port
     local_vectorize_server.restart()
     assert local_vectorize_server.port == port
     assert local_vectorize_server.status()["base_url"] == local_vectorize_server.base_url
 
 
-def test_one_that_cannot_start_says_why(local_vectorize: LocalVectorize) -> None:
-    with pytest.raises(RuntimeError, match="cannot listen"):
+def test_start_on_port_in_use_raises_with_reason(local_vectorize: LocalVectorize) -> None:
+    with pytest.raises(RuntimeError, match="Cannot listen"):
         LocalVectorize.start(port=local_vectorize.port)
 
 
-def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+def test_server_stops_when_its_parent_process_is_killed(tmp_path: Path) -> None:
     script = (
         "import os, signal\n"
         "from airflow_provider_vectorize.local.handle import LocalVectorize\n"
@@ -75,21 +75,21 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
         "print(local.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
-    pid = int(done.stdout)
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
+    pid = int(process.stdout)
     for _ in range(10_000):
         if not Path(f"/proc/{pid}").exists() or "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
             break
     else:
-        pytest.fail(f"process {pid} still runs")
+        pytest.fail(f"process {pid} is still running")
 
 
-def test_an_unknown_index_has_no_count(local_vectorize: LocalVectorize) -> None:
+def test_count_of_unknown_index_raises_key_error(local_vectorize: LocalVectorize) -> None:
     with pytest.raises(KeyError):
-        local_vectorize.count("nobody")
+        local_vectorize.count("missing")
 
 
-def test_importing_it_imports_no_airflow_and_nothing_of_the_client() -> None:
+def test_import_of_server_loads_neither_airflow_nor_client() -> None:
     script = (
         "import sys, airflow_provider_vectorize.local.serve, airflow_provider_vectorize.local.pytest_plugin\n"
         "print([n for n in sys.modules if n.split('.')[0] == 'airflow' or n.startswith('airflow_provider_vectorize.')"
@@ -98,7 +98,7 @@ def test_importing_it_imports_no_airflow_and_nothing_of_the_client() -> None:
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_the_handle_needs_only_the_standard_library() -> None:
+def test_import_of_handle_loads_only_the_standard_library() -> None:
     script = (
         "import sys\nbefore = set(sys.modules)\nimport airflow_provider_vectorize.local.handle\n"
         "new = {n.split('.')[0] for n in set(sys.modules) - before}\n"
@@ -107,7 +107,7 @@ def test_the_handle_needs_only_the_standard_library() -> None:
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_a_user_s_test_gets_an_empty_one_each_time(tmp_path: Path) -> None:
+def test_fixture_in_user_tests_is_reset_for_each_test(tmp_path: Path) -> None:
     (tmp_path / "test_user.py").write_text(
         "import requests\n"
         "def create(local):\n"
@@ -122,5 +122,5 @@ def test_a_user_s_test_gets_an_empty_one_each_time(tmp_path: Path) -> None:
         "    assert create(local_vectorize_server) == 400\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=60)
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=60)
+    assert "3 passed" in process.stdout, process.stdout + process.stderr

@@ -1,4 +1,4 @@
-"""Indexes: create, look at, delete."""
+"""Creation, description and deletion of indexes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from .conftest import Http, vector
 
 
-def test_a_new_index_is_described_as_cloudflare_does(http: Http) -> None:
+def test_create_index_returns_description_like_cloudflare(http: Http) -> None:
     created = http.create("books", 768, "dot-product")
     assert list(created) == ["created_on", "modified_on", "name", "description", "config"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", created["created_on"])
@@ -30,19 +30,19 @@ def test_a_new_index_is_described_as_cloudflare_does(http: Http) -> None:
         ("cohere/embed-multilingual-v2.0", 768),
     ],
 )
-def test_a_preset_decides_the_dimensions(http: Http, preset: str, dimensions: int) -> None:
+def test_create_index_with_preset_has_its_dimensions(http: Http, preset: str, dimensions: int) -> None:
     body = {"name": "books", "description": "of all sorts", "config": {"preset": preset}}
     created = http.ok("POST", "", json=body)
     assert created["config"] == {"dimensions": dimensions, "metric": "cosine"}
     assert created["description"] == "of all sorts"
 
 
-def test_a_fresh_index_has_no_watermark(http: Http) -> None:
+def test_new_index_has_no_watermark(http: Http) -> None:
     http.create()
     assert http.info() == {"dimensions": 32, "vectorCount": 0}
 
 
-def test_a_deleted_index_is_gone_for_every_operation_until_its_name_is_created_again(http: Http) -> None:
+def test_deleted_index_returns_410_until_it_is_created_again(http: Http) -> None:
     http.create()
     http.upsert(vector("a", 1))
     assert http.ok("DELETE", "/books") is None
@@ -61,7 +61,7 @@ def test_a_deleted_index_is_gone_for_every_operation_until_its_name_is_created_a
     assert http.get("a") == []
 
 
-def test_deleting_an_index_forgets_what_was_pending_for_it(http: Http) -> None:
+def test_delete_index_discards_pending_mutations(http: Http) -> None:
     http.create()
     http.local.hold()
     http.upsert(vector("a", 1))
@@ -71,13 +71,13 @@ def test_deleting_an_index_forgets_what_was_pending_for_it(http: Http) -> None:
     assert http.info()["vectorCount"] == 0
 
 
-def test_accounts_do_not_see_each_other(http: Http) -> None:
+def test_request_for_another_account_is_refused(http: Http) -> None:
     http.create()
     response = http.session.get(http.url("").replace(http.local.account_id, "f" * 32), timeout=10)
     assert (response.status_code, response.json()["errors"][0]["code"]) == (403, 9109)
 
 
-def test_an_unknown_name_of_any_characters_is_repeated_in_the_answer(http: Http) -> None:
+def test_unknown_index_name_with_special_characters_is_in_the_error(http: Http) -> None:
     name = 'a/b "ü" ?#%'
     response = http.send("GET", "/" + quote(name, safe=""))
     assert response.status_code == 404

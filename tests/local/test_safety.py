@@ -1,4 +1,4 @@
-"""What the local Vectorize refuses: requests of web pages and of other names, and control values beyond belief."""
+"""Refused requests: for other host names, from web pages, and with invalid values for the control API."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def status_of(local: LocalVectorize, path: str, headers: dict[str, str], method:
         connection.close()
 
 
-@pytest.mark.parametrize("path", [API, API + "/nobody", CONTROL, "/", "/nowhere"])
+@pytest.mark.parametrize("path", [API, API + "/missing", CONTROL, "/", "/nowhere"])
 @pytest.mark.parametrize(
     "host",
     [
@@ -45,7 +45,7 @@ def status_of(local: LocalVectorize, path: str, headers: dict[str, str], method:
 def test_request_for_another_host_is_refused(local_vectorize: LocalVectorize, path: str, host: str) -> None:
     status, text = status_of(local_vectorize, path, {"Host": host})
     assert status == 421
-    assert "only answers requests for this machine" in text
+    assert "only accepts requests for this machine" in text
     assert local_vectorize.requests() == []
 
 
@@ -68,7 +68,7 @@ def test_request_for_a_loopback_name_is_answered(local_vectorize: LocalVectorize
     "origin",
     ["https://evil.example", "null", "http://localhost:3000", "https://localhost:8787", "http://localhost", "x", ""],
 )
-def test_request_of_a_foreign_page_is_refused(
+def test_request_from_another_web_page_is_refused(
     local_vectorize: LocalVectorize, method: str, path: str, origin: str
 ) -> None:
     local_vectorize.set_lag(7)
@@ -78,13 +78,13 @@ def test_request_of_a_foreign_page_is_refused(
     assert local_vectorize.status()["lag"] == 7
 
 
-def test_request_of_its_own_page_is_answered(local_vectorize: LocalVectorize) -> None:
+def test_request_from_own_web_page_is_answered(local_vectorize: LocalVectorize) -> None:
     headers = {"Host": "localhost:8787", "Origin": "http://localhost:8787"}
     assert status_of(local_vectorize, API, headers)[0] == 200
     assert status_of(local_vectorize, CONTROL, headers)[0] == 200
 
 
-def test_with_allow_remote_every_host_is_answered_but_no_foreign_page() -> None:
+def test_allow_remote_accepts_any_host_and_refuses_other_web_pages() -> None:
     with running("--bind", "0.0.0.0", "--allow-remote") as (_, lines):
         local = LocalVectorize("unused", [])
         local.port = int(lines[0].rpartition(":")[2].partition("/")[0])
@@ -111,7 +111,7 @@ BAD_VALUES = [
     *(("flap", {"times": value}) for value in ["x", True, 0, -1, 1.5, 10**30]),
     ("flap", {"seed": "x"}),
     ("flap", {"index": 5}),
-    *(("faults", {"fault": value}) for value in [None, 5, [], {}, "luck"]),
+    *(("faults", {"fault": value}) for value in [None, 5, [], {}, "unknown"]),
     *(("faults", {"fault": "http_500", "match": value}) for value in ["x", [1], 5, {"operation": 5}, {"x": "y"}]),
     *(("faults", {"fault": "http_500", "times": value}) for value in ["x", True, 0, -1, 1.5, 10**30]),
     *(("faults", {"fault": "http_500", "after": value}) for value in ["x", -1, 1.5, 10**30]),
@@ -139,36 +139,36 @@ def post(local: LocalVectorize, path: str, body: bytes) -> tuple[int, str]:
 
 
 @pytest.fixture(scope="module")
-def one_for_all() -> Iterator[LocalVectorize]:
-    """Not reset between the tests: whatever one of them breaks, the last test finds."""
+def shared_server() -> Iterator[LocalVectorize]:
+    """Return a server that is not reset between tests. The last test finds damage that an earlier one caused."""
     with LocalVectorize.start(lag=0.01, extra_args=["--no-sync"]) as local:
         Http(local).create()
         yield local
 
 
 @pytest.mark.parametrize(("path", "body"), BAD_VALUES, ids=lambda value: str(value)[:60])
-def test_control_value_that_makes_no_sense_is_refused_with_a_sentence(
-    one_for_all: LocalVectorize, path: str, body: Any
+def test_control_api_with_invalid_value_is_refused_with_a_sentence(
+    shared_server: LocalVectorize, path: str, body: Any
 ) -> None:
-    before = one_for_all.status()
-    status, text = post(one_for_all, path, json.dumps(body).encode())
+    before = shared_server.status()
+    status, text = post(shared_server, path, json.dumps(body).encode())
     assert status == 400, text
     sentence = json.loads(text)["error"]
     assert " " in sentence
     assert "Error" not in sentence
     assert len(sentence) < 500
-    assert one_for_all.status() == before
+    assert shared_server.status() == before
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"x", b"{", b'{"seconds": NaN}', b'{"seconds": Infinity}', b'{"seconds": 1e400}', b"\xff"]
 )
-def test_control_body_that_is_not_json_is_refused(one_for_all: LocalVectorize, body: bytes) -> None:
-    assert post(one_for_all, "lag", body)[0] == 400
+def test_control_api_with_body_that_is_not_json_is_refused(shared_server: LocalVectorize, body: bytes) -> None:
+    assert post(shared_server, "lag", body)[0] == 400
 
 
-def test_everything_still_works_after_all_that(one_for_all: LocalVectorize) -> None:
-    client = Http(one_for_all)
+def test_server_still_works_after_all_invalid_values(shared_server: LocalVectorize) -> None:
+    client = Http(shared_server)
     mutation = client.upsert(vector("a", 1))
     for _ in range(2_000):
         if client.info().get("processedUpToMutation") == mutation:
@@ -177,7 +177,7 @@ def test_everything_still_works_after_all_that(one_for_all: LocalVectorize) -> N
 
 
 @pytest.mark.parametrize("shift", [-3_155_692_600.0, -1, 0, 1e9, 3_155_692_600.0])
-def test_believable_clock_shift_moves_every_time(http: Http, shift: float) -> None:
+def test_clock_shift_within_limits_keeps_reads_and_writes_working(http: Http, shift: float) -> None:
     http.local.shift_clock(shift)
     created = http.create()
     http.upsert(vector("a", 1), vector("b", 1))
@@ -189,7 +189,7 @@ def test_believable_clock_shift_moves_every_time(http: Http, shift: float) -> No
     assert http.info()["vectorCount"] == 3
 
 
-def test_write_is_folded_by_itself_although_the_clock_was_moved_back(http: Http) -> None:
+def test_write_is_folded_after_the_clock_was_set_back(http: Http) -> None:
     http.create()
     http.local.set_lag(0.05)
     http.local.hold()
@@ -204,7 +204,7 @@ def test_write_is_folded_by_itself_although_the_clock_was_moved_back(http: Http)
 
 
 @pytest.mark.parametrize("text", ["1/nan", "1/inf", "0/5", "1/1e300", "5", "x/y"])
-def test_budget_without_a_meaning_is_refused(text: str) -> None:
+def test_allowance_with_invalid_number_raises(text: str) -> None:
     with pytest.raises(ValueError, match="budget"):
         Allowance.parse(text)
 
@@ -216,11 +216,11 @@ def test_budget_without_a_meaning_is_refused(text: str) -> None:
         ("--port", "99999"), ("--port", "-1"), ("--port", "x"), ("--budget", "1/inf"), ("--budget", "1"),
         ("--limit", "cursor_seconds=99999999999999999999"), ("--limit", "vectors_per_request=-1"),
         ("--limit", "vectors_per_request=x"), ("--limit", "mutations_per_batch=0"), ("--limit", "vectors_per_request"),
-        ("--fault", "x"), ("--fault", "5"), ("--fault", '{"fault": "luck"}'),
+        ("--fault", "x"), ("--fault", "5"), ("--fault", '{"fault": "unknown"}'),
         ("--fault", '{"fault": "delay", "seconds": 1e300}'),
     ],
 )  # fmt: skip
-def test_option_that_makes_no_sense_is_refused_before_the_start(
+def test_command_line_option_with_invalid_value_is_refused(
     arguments: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
@@ -228,7 +228,7 @@ def test_option_that_makes_no_sense_is_refused_before_the_start(
     assert f"argument {arguments[0]}" in capsys.readouterr().err
 
 
-def test_options_may_be_large() -> None:
+def test_command_line_options_accept_large_values() -> None:
     options = parser().parse_args([
         "--limit",
         "cursor_seconds=1000000000",

@@ -67,7 +67,7 @@ each_literal = pytest.mark.parametrize(
 def test_a_wrong_literal_is_refused_when_the_dag_is_parsed(
     operator: Any, others: dict[str, Any], name: str, value: Any
 ) -> None:
-    with pytest.raises(errors.ConfigError, match=f"^{name} has to be"):
+    with pytest.raises(errors.ConfigError, match=f"^{name} must be"):
         operator(task_id="task", **others | {name: value})
 
 
@@ -75,7 +75,7 @@ def test_a_wrong_literal_is_refused_when_the_dag_is_parsed(
 def test_a_wrong_literal_of_a_mapped_task_is_refused_when_the_dag_is_parsed(
     operator: Any, others: dict[str, Any], name: str, value: Any
 ) -> None:
-    with pytest.raises(errors.ConfigError, match=f"^{name} has to be"), DAG("a_dag", schedule=None):
+    with pytest.raises(errors.ConfigError, match=f"^{name} must be"), DAG("a_dag", schedule=None):
         operator.partial(task_id="task", **others | {name: value})
 
 
@@ -91,7 +91,7 @@ def test_a_wrong_value_from_a_template_fails_at_once_before_any_request(
 ) -> None:
     if name in {"limits", "durable"}:
         pytest.skip("no template field")
-    with pytest.raises(AirflowFailException, match=f"^{name} has to be") as caught:
+    with pytest.raises(AirflowFailException, match=f"^{name} must be") as caught:
         run(operator, {"value": value}, **others | {name: "{{ value }}"})
     assert isinstance(caught.value.__cause__, errors.ConfigError)
     assert local_vectorize.requests() == []
@@ -257,7 +257,7 @@ def test_the_decorator_runs_with_an_empty_context_and_checks_its_settings(
     given = {"index_name": "books", "python_callable": rows, "op_args": [3], "op_kwargs": {}}
     task = VectorizeUpsertDecoratedOperator(task_id="task", **given)
     assert task.execute({})["vectors"] == 3  # type: ignore[arg-type]
-    with pytest.raises(errors.ConfigError, match="max_in_flight has to be"):
+    with pytest.raises(errors.ConfigError, match="max_in_flight must be"):
         VectorizeUpsertDecoratedOperator(task_id="task", max_in_flight="x", **given)  # type: ignore[arg-type]
     with pytest.raises(AirflowFailException, match="index_name is the text 'None'"):
         VectorizeUpsertDecoratedOperator(task_id="task", **given | {"index_name": "None"}).execute({})  # type: ignore[arg-type]

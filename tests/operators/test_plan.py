@@ -73,7 +73,7 @@ def test_what_cannot_fit_fails_before_anything_is_sent(
 def test_a_large_object_is_cut_where_lines_end(
     run: Run, books: VectorizeHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards.deal, "__defaults__", (1_000,))
+    monkeypatch.setattr(shards.split_into_shards, "__defaults__", (1_000,))
     text = ndjson(make_rows(100))
     (tmp_path / "a.ndjson").write_bytes(text)
 
@@ -90,7 +90,7 @@ def test_a_large_object_is_cut_where_lines_end(
 def test_a_missing_index_and_a_missing_source_fail_as_in_a_load(run: Run, books: VectorizeHook, source: str) -> None:
     with fails(IndexNotFoundError):
         run(VectorizePlanLoadOperator, index_name="nowhere", source=source, shards=2)
-    with fails(SourceError, match="Nothing matches"):
+    with fails(SourceError, match="No object matches"):
         run(VectorizePlanLoadOperator, index_name="books", source=source.replace("*", "*.none"), shards=2)
 
 

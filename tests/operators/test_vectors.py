@@ -112,10 +112,10 @@ def test_an_empty_file_of_ids_is_a_success(run: Run, shelf: LocalVectorize, writ
     [
         ("v0\n" + "x" * 65 + "\n", "ids", "65 bytes, and an id has 1 to 64"),
         ('{"id": "v0"}\n\n{"values": []}\n', "vectors", "Object missing required field `id`"),
-        ('{"id": "v0"}\nv1\n', "vectors", "not a vector in JSON"),
+        ('{"id": "v0"}\nv1\n', "vectors", "not a valid JSON vector"),
         ('{"id": 7}\n', "vectors", "Expected `str`"),
         ('{"id": ""}\n', "vectors", "0 bytes"),
-        ('{"id": "\\ud800"}\n', "vectors", "not a vector in JSON"),
+        ('{"id": "\\ud800"}\n', "vectors", "not a valid JSON vector"),
     ],
 )
 def test_a_line_without_an_id_fails_the_task_and_is_named(
@@ -352,7 +352,7 @@ def test_vectors_are_returned_in_the_order_asked_for(run: Run, books: VectorizeH
 
 def test_a_missing_vector_fails_the_task_by_name_or_is_skipped(run: Run, shelf: LocalVectorize) -> None:
     ids = ["v1", "gone", *(f"gone-{n}" for n in range(12))]
-    with fails(errors.VectorsNotFoundError, match="13 of 14 ids are not in index") as caught:
+    with fails(errors.VectorsNotFoundError, match="13 of 14 ids do not exist in index") as caught:
         run(VectorizeGetVectorsOperator, index_name="books", ids=ids)
     assert caught.value.ids == tuple(ids[1:])
     assert caught.value.index_name == "books"

@@ -17,11 +17,11 @@ from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.rows.block_rows import Rows, check_rows, without
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.validation import choose_check
-from airflow_provider_vectorize.sources.lines import KEPT_BYTES, Block, Mark, read_blocks
+from airflow_provider_vectorize.sources.lines import KEPT_LINE_BYTES, Block, Position, read_blocks
 from tests import naive
 
 TWO = choose_check(2, LIMITS, "full", "never")
-START = Mark()
+START = Position()
 
 
 def row(vector_id: str = "a", values: object = (1, 2.5), **more: object) -> bytes:
@@ -39,8 +39,8 @@ class Trickle(io.RawIOBase):
         return self._data.read(min(size, next(self._sizes)))
 
 
-def blocks_of(data: bytes, size: int, mark: Mark = START, **options: int) -> list[Block]:
-    return list(read_blocks(io.BytesIO(data[mark.offset :]), mark, size=size, **options))
+def blocks_of(data: bytes, size: int, position: Position = START, **options: int) -> list[Block]:
+    return list(read_blocks(io.BytesIO(data[position.offset :]), position, size=size, **options))
 
 
 def rows_of(data: bytes, size: int, check: object = TWO) -> list[Rows]:
@@ -55,13 +55,16 @@ def found_by(rows: list[Rows]) -> list[naive.Line]:
         for row, (vector_id, end) in enumerate(zip(part.ids, part.ends, strict=True)):
             lines.append(
                 naive.Line(
-                    part.mark(row).line, part.mark(row).offset, part.body[start:end].strip(b" \t\r\n"), vector_id
+                    part.position(row).line,
+                    part.position(row).offset,
+                    part.body[start:end].strip(b" \t\r\n"),
+                    vector_id,
                 )
             )
             start = end
         assert start == len(part.body)
         assert part.body.count(b"\n") == len(part.ends)
-        lines += [naive.Line(bad.mark.line, bad.mark.offset, bad.text, None) for bad in part.bad]
+        lines += [naive.Line(bad.position.line, bad.position.offset, bad.text, None) for bad in part.bad]
     return sorted(lines)
 
 
@@ -110,7 +113,7 @@ def test_rows_numbers_and_offsets_are_those_of_a_naive_reader(data: bytes, size:
 @given(OBJECTS, st.lists(st.integers(1, 50), min_size=1))
 def test_a_stream_that_gives_fewer_bytes_than_asked_for_changes_nothing(data: bytes, sizes: list[int]) -> None:
     forever = (size for _ in iter(int, 1) for size in sizes)
-    blocks = list(read_blocks(Trickle(data, forever), Mark()))
+    blocks = list(read_blocks(Trickle(data, forever), Position()))
     assert found_by([check_rows(block, TWO) for block in blocks]) == naive.read(data, 2)
 
 
@@ -121,7 +124,7 @@ def test_blocks_are_the_stream_without_a_gap(data: bytes, size: int) -> None:
     assert b"".join(block.data for block in blocks) == data
     parts = [check_rows(block, TWO) for block in blocks]
     for part, block in pairwise(zip(parts, blocks, strict=True)):
-        assert part[0].end == block[1].mark
+        assert part[0].end == block[1].position
     if parts:
         assert parts[-1].end.offset == len(data)
 
@@ -129,10 +132,10 @@ def test_blocks_are_the_stream_without_a_gap(data: bytes, size: int) -> None:
 @settings(max_examples=150, deadline=None)
 @given(OBJECTS, st.integers(1, 600), st.data())
 def test_going_on_at_any_block_finds_what_is_left(data: bytes, size: int, draw: st.DataObject) -> None:
-    marks = [Mark(), *(block.mark for block in blocks_of(data, size))]
-    mark = draw.draw(st.sampled_from(marks))
-    rest = [check_rows(block, TWO) for block in blocks_of(data, size, mark)]
-    assert found_by(rest) == [line for line in naive.read(data, 2) if line.offset >= mark.offset]
+    positions = [Position(), *(block.position for block in blocks_of(data, size))]
+    position = draw.draw(st.sampled_from(positions))
+    rest = [check_rows(block, TWO) for block in blocks_of(data, size, position)]
+    assert found_by(rest) == [line for line in naive.read(data, 2) if line.offset >= position.offset]
 
 
 @settings(max_examples=150, deadline=None)
@@ -141,13 +144,13 @@ def test_rows_in_ranges_that_are_dealt_with_are_left_out_and_no_other(
     data: bytes, size: int, picks: list[tuple[int, int]]
 ) -> None:
     lines = naive.read(data, 2)
-    places = [Mark(0, line.number, line.offset) for line in lines] or [Mark()]
+    places = [Position(0, line.number, line.offset) for line in lines] or [Position()]
     done = ProcessedRanges()
     for a, b in picks:
         first, last = sorted((places[a % len(places)], places[b % len(places)]))
         done = done.add(first, last)
     left = [without(rows, done) for rows in rows_of(data, size)]
-    assert found_by(left) == [line for line in lines if not done.covers(Mark(0, line.number, line.offset))]
+    assert found_by(left) == [line for line in lines if not done.covers(Position(0, line.number, line.offset))]
 
 
 @settings(max_examples=400, deadline=None)
@@ -216,7 +219,7 @@ def test_a_line_that_is_too_long_is_one_bad_row_and_its_neighbours_are_not_touch
     ids = [vector_id for part in rows for vector_id in part.ids]
     bad = [one for part in rows for one in part.bad]
     assert ids == (["c"] if b"c" in before else []) + (["b"] if b"b" in end else [])
-    assert [(one.mark.line, one.mark.offset, one.unparsable) for one in bad] == [
+    assert [(one.position.line, one.position.offset, one.unparsable) for one in bad] == [
         (before.count(b"\n") + 1, len(before), True)
     ]
     assert ("longer than 16 MB" in bad[0].reason) == (length > 64)
@@ -236,9 +239,9 @@ def test_a_line_that_is_too_long_is_told_before_it_is_read_to_its_end() -> None:
             return b"x" * size
 
     stream = Endless()
-    block = next(read_blocks(stream, Mark(), size=1_000, longest=10_000))
+    block = next(read_blocks(stream, Position(), size=1_000, longest=10_000))
     assert block.overlong
-    assert len(block.data) == KEPT_BYTES
+    assert len(block.data) == KEPT_LINE_BYTES
     assert stream.given <= 11_000
 
 
@@ -253,11 +256,11 @@ def test_a_row_nested_a_hundred_thousand_deep_is_a_bad_row(
     check = choose_check(2, LIMITS, validation, "auto")  # type: ignore[arg-type]
     (rows,) = rows_of(b"\n".join([row("b"), deep, row("c"), b""]), 1 << 20, check)
     assert rows.ids == ["b", "c"]
-    assert [(bad.mark.line, bad.reason) for bad in rows.bad] == [(2, "not a vector in JSON: nested too deeply")]
+    assert [(bad.position.line, bad.reason) for bad in rows.bad] == [(2, "not a vector in JSON: nested too deeply")]
 
 
 def test_only_a_newline_ends_a_line() -> None:
     data = json.dumps({"id": "\u2028\u2029\u0085\v\f", "values": [1, 2]}, ensure_ascii=False).encode()
     (rows,) = rows_of(data, 10)
-    assert rows.mark(0).line == 1
+    assert rows.position(0).line == 1
     assert rows.ids == ["\u2028\u2029\u0085\v\f"]

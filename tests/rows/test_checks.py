@@ -170,8 +170,8 @@ def test_the_light_check_finds_the_same_as_the_full_one_where_values_are_numbers
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"values": [1]}, "1 values, the index has 2 dimensions"),
-        ({"values": []}, "0 values, the index has 2 dimensions"),
+        ({"values": [1]}, "1 values, but the index has 2 dimensions"),
+        ({"values": []}, "0 values, but the index has 2 dimensions"),
         ({"values": [1, 2, 3]}, "3 values"),
         ({"id": "é" * 33}, "the id has 66 bytes, at most 64"),
         ({"namespace": "é" * 33}, "the namespace has 66 bytes, at most 64"),
@@ -228,9 +228,9 @@ def test_without_a_check_the_id_is_known_only_where_it_comes_first_and_plainly()
 def test_settings_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ConfigError, match="needs validation='full'"):
         choose_check(2, LIMITS, "light", "always")
-    with pytest.raises(ConfigError, match="validation has to be"):
+    with pytest.raises(ConfigError, match="validation must be"):
         choose_check(2, LIMITS, "none", "auto")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="float32_text has to be"):
+    with pytest.raises(ConfigError, match="float32_text must be"):
         choose_check(2, LIMITS, "full", "yes")  # type: ignore[arg-type]
 
 

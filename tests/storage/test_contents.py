@@ -41,7 +41,7 @@ def find(source: Any, conn_id: str | None = None) -> list[Any]:
     ("key", "content"),
     [("a.ndjson", gzip.compress(TEXT)), ("a.ndjson.gz", gzip.compress(TEXT)), ("a.ndjson.gz", TWICE)],
 )
-def test_an_object_with_a_content_encoding_is_read_to_its_end_and_unpacked_once(
+def test_open_content_encoding_returns_all_text_decompressed_once(
     cloud: CloudStorage, key: str, content: bytes, always_decompress: bool
 ) -> None:
     cloud.put(key, content, "gzip")
@@ -53,7 +53,7 @@ def test_an_object_with_a_content_encoding_is_read_to_its_end_and_unpacked_once(
 
 
 @pytest.mark.parametrize("always_decompress", [False, True])
-def test_a_large_one_is_read_in_blocks_or_as_one_stream(cloud: CloudStorage, always_decompress: bool) -> None:
+def test_open_large_encoded_object_reads_blocks_or_one_stream(cloud: CloudStorage, always_decompress: bool) -> None:
     text = b"".join(os.urandom(500).hex().encode() + b"\n" for _ in range(30_000))
     cloud.put("a.ndjson", gzip.compress(text, 1), "gzip")
     cloud.always_decompress = always_decompress
@@ -62,7 +62,7 @@ def test_a_large_one_is_read_in_blocks_or_as_one_stream(cloud: CloudStorage, alw
 
 
 @pytest.mark.parametrize("always_decompress", [False, True])
-def test_all_rows_of_an_encoded_object_are_loaded_planned_and_deleted(
+def test_encoded_object_is_planned_loaded_and_deleted_completely(
     cloud: CloudStorage,
     books: LocalVectorize,  # noqa: F811
     always_decompress: bool,
@@ -72,7 +72,7 @@ def test_all_rows_of_an_encoded_object_are_loaded_planned_and_deleted(
     from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsOperator
     from airflow_provider_vectorize.plan import shards
 
-    monkeypatch.setattr(shards.deal, "__defaults__", (1_000,))
+    monkeypatch.setattr(shards.split_into_shards, "__defaults__", (1_000,))
     source = cloud.put("a.ndjson", gzip.compress(TEXT), "gzip").replace("gs://", "gs://cloud@")
     cloud.always_decompress = always_decompress
     plan = VectorizeHook().plan("books", source, shards=4)
@@ -84,7 +84,7 @@ def test_all_rows_of_an_encoded_object_are_loaded_planned_and_deleted(
     assert deletion.execute({})["vectors"] == 65
 
 
-def test_an_encoded_object_of_s3_is_unpacked_and_not_cut(
+def test_encoded_s3_object_is_decompressed_and_not_split(
     s3: ObjectStore,
     books: LocalVectorize,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
@@ -93,7 +93,7 @@ def test_an_encoded_object_of_s3_is_unpacked_and_not_cut(
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
     from airflow_provider_vectorize.plan import shards
 
-    monkeypatch.setattr(shards.deal, "__defaults__", (1_000,))
+    monkeypatch.setattr(shards.split_into_shards, "__defaults__", (1_000,))
     for key in ("a.ndjson", "b.ndjson.gz"):
         s3.client.put_object(Bucket=BUCKET, Key=key, Body=gzip.compress(TEXT), ContentEncoding="gzip")
     items = find(f"s3://{BUCKET}/*", "store")
@@ -102,11 +102,11 @@ def test_an_encoded_object_of_s3_is_unpacked_and_not_cut(
     plan = VectorizeHook().plan("books", f"s3://{BUCKET}/*", shards=4, source_conn_id="store")
     assert all("#bytes=" not in name for shard in plan.shards for name in shard)
     assert plan.vectors >= 65
-    with pytest.raises(ConfigError, match="compressed objects are read whole"):
+    with pytest.raises(ConfigError, match="compressed objects can only be read whole"):
         find(f"s3://{BUCKET}/a.ndjson#bytes=0-100", "store")
 
 
-def test_what_is_compressed_twice_is_said_so(tmp_path: Path, airflow_home: Any) -> None:
+def test_open_object_compressed_twice_raises(tmp_path: Path, airflow_home: Any) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     (tmp_path / "a.ndjson.gz").write_bytes(TWICE)
@@ -115,7 +115,7 @@ def test_what_is_compressed_twice_is_said_so(tmp_path: Path, airflow_home: Any) 
         read(item)
 
 
-def test_a_version_of_s3_is_read_and_a_key_that_ends_like_one_comes_first(s3: ObjectStore) -> None:
+def test_find_s3_version_reads_it_unless_a_key_has_that_name(s3: ObjectStore) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     s3.client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
@@ -133,7 +133,7 @@ def test_a_version_of_s3_is_read_and_a_key_that_ends_like_one_comes_first(s3: Ob
 
 
 @pytest.mark.parametrize("form", ["#{}", "?generation={}"])
-def test_a_generation_of_google_is_read(cloud: CloudStorage, form: str) -> None:
+def test_find_gcs_generation_reads_it(cloud: CloudStorage, form: str) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     cloud.put("a.ndjson", b"old\n")
@@ -145,7 +145,7 @@ def test_a_generation_of_google_is_read(cloud: CloudStorage, form: str) -> None:
         find(f"gs://cloud@{GOOGLE}/a.ndjson{form.format(12)}")
 
 
-def test_a_part_of_another_version_is_refused_though_its_lines_are_at_the_same_bytes(s3: ObjectStore) -> None:
+def test_find_part_of_another_version_raises_even_if_lines_still_fit(s3: ObjectStore) -> None:
     from airflow_provider_vectorize.errors import SourceError
     from airflow_provider_vectorize.sources.parts import Part
 
@@ -153,11 +153,11 @@ def test_a_part_of_another_version_is_refused_though_its_lines_are_at_the_same_b
     name = find(f"s3://store@{BUCKET}/a.ndjson")[0].name_of_part(Part(0, 4))
     assert read(find(name)[0]) == b"one\n"
     s3.put("a.ndjson", b"two\none\n")
-    with pytest.raises(SourceError, match=r"another version, so it changed since the load was planned\. Plan and load"):
+    with pytest.raises(SourceError, match=r"another version, so it changed after the load was planned\. Plan and load"):
         find(name)
 
 
-def test_the_connection_in_the_name_lists_and_reads(s3: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_connection_in_name_is_used_to_list_and_read(s3: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_vectorize.errors import ConfigError
 
     s3.put("a.ndjson", b"a\n")
@@ -171,7 +171,9 @@ def test_the_connection_in_the_name_lists_and_reads(s3: ObjectStore, monkeypatch
     assert len(s3.asked) == asked
 
 
-def test_the_same_key_seen_by_two_connections_is_two_objects(s3: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_same_key_through_two_connections_returns_two_objects(
+    s3: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SECOND", s3.connection)
     s3.put("a.ndjson", b"a\n")
     items = find(
@@ -188,7 +190,7 @@ def _read_in_child(name: str, answers: Any) -> None:
         answers.put(error)
 
 
-def test_a_forked_child_opens_a_file_system_of_its_own(s3: ObjectStore) -> None:
+def test_open_store_in_forked_process_opens_new_file_system(s3: ObjectStore) -> None:
     s3.put("a.ndjson", b"a\n")
     name = f"s3://store@{BUCKET}/a.ndjson"
     find(name)
@@ -200,7 +202,7 @@ def test_a_forked_child_opens_a_file_system_of_its_own(s3: ObjectStore) -> None:
     child.join()
 
 
-def test_files_that_are_no_files(tmp_path: Path, airflow_home: Any) -> None:
+def test_find_path_without_readable_file_raises(tmp_path: Path, airflow_home: Any) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     os.mkfifo(tmp_path / "pipe.ndjson")
@@ -209,7 +211,7 @@ def test_files_that_are_no_files(tmp_path: Path, airflow_home: Any) -> None:
     (tmp_path / "link.ndjson").symlink_to("folder.ndjson")
     (tmp_path / "a.txt").write_bytes(b"a\n")
     for name, message in {
-        "pipe.ndjson": "is a pipe, and a load has to be able to read its source again",
+        "pipe.ndjson": "is a pipe, which a retry cannot read again",
         "folder.ndjson": "is a folder: name the objects in it",
         "link.ndjson": "is a folder: name the objects in it",
         "a.txt/": "There is no object",
@@ -222,11 +224,11 @@ def test_files_that_are_no_files(tmp_path: Path, airflow_home: Any) -> None:
     (tmp_path / "b.ndjson").write_bytes(b"b\n")
     assert [read(item) for item in find(f"{tmp_path}/*.ndjson")] == [b"b\n"]
     (tmp_path / "gone.ndjson").symlink_to("nowhere")
-    with pytest.raises(SourceError, match="is a link that leads nowhere"):
+    with pytest.raises(SourceError, match="is a dangling link"):
         find(f"{tmp_path}/*.ndjson")
 
 
-def test_two_names_of_one_file_are_one_object(tmp_path: Path, airflow_home: Any) -> None:
+def test_find_several_paths_of_one_file_returns_one_object(tmp_path: Path, airflow_home: Any) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "a.ndjson").write_bytes(b"a\n")
     (tmp_path / "linked").symlink_to(tmp_path)
@@ -234,7 +236,7 @@ def test_two_names_of_one_file_are_one_object(tmp_path: Path, airflow_home: Any)
     assert len(find([f"{tmp_path}/{name}" for name in names])) == 1
 
 
-def test_a_local_name_that_is_not_utf_8_is_loaded_and_planned(
+def test_path_that_is_not_utf_8_is_planned_and_loaded(
     tmp_path: Path,
     books: LocalVectorize,  # noqa: F811
 ) -> None:
@@ -246,22 +248,24 @@ def test_a_local_name_that_is_not_utf_8_is_loaded_and_planned(
     assert VectorizeHook().load("books", **kwargs)["vectors"] == 65
 
 
-def test_two_stars_beside_other_characters_are_refused(tmp_path: Path, airflow_home: Any) -> None:
+def test_find_double_star_with_other_characters_raises(tmp_path: Path, airflow_home: Any) -> None:
     from airflow_provider_vectorize.errors import ConfigError
 
-    with pytest.raises(ConfigError, match=r"\*\* has to stand alone between slashes"):
+    with pytest.raises(ConfigError, match=r"\*\* must stand alone between slashes"):
         find(f"{tmp_path}/**.ndjson")
 
 
-def test_a_google_object_that_may_not_be_read_and_a_bucket_that_does_not_exist(cloud: CloudStorage) -> None:
+def test_gcs_forbidden_object_and_missing_bucket_raise(cloud: CloudStorage) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     cloud.put("a.ndjson", b"a\n")
     (item,) = find(f"gs://cloud@{GOOGLE}/a.ndjson")
     cloud.refused["a.ndjson"] = (403, "caller does not have storage.objects.get access")
-    with pytest.raises(SourceError, match=r"may not be read: check the storage's connection.*storage\.objects\.get"):
+    with pytest.raises(
+        SourceError, match=r"cannot be read: permission denied. Check the storage connection.*storage\.objects\.get"
+    ):
         read(item)
-    with pytest.raises(SourceError, match="There is no bucket for gs://nowhere/"):
+    with pytest.raises(SourceError, match="The bucket of gs://nowhere/"):
         find("gs://cloud@nowhere/*")
 
 
@@ -269,33 +273,37 @@ def test_a_google_object_that_may_not_be_read_and_a_bucket_that_does_not_exist(c
     ("code", "message", "expected"),
     [
         ("InvalidObjectState", "The operation is not valid for the object's storage class", "is archived"),
-        ("ExpiredToken", "The provided token has expired.", "credentials of the storage's connection have expired"),
+        ("ExpiredToken", "The provided token has expired.", "credentials of the storage connection have expired"),
         ("RequestTimeTooSkewed", "The difference is too large.", "the clock of this machine is wrong"),
         ("AccessDenied", "not authorized to perform: kms:Decrypt", "encrypted with a key"),
         ("KMS.DisabledException", "the key is disabled", "encrypted with a key"),
         ("InvalidAccessKeyId", "does not exist in our records", "refuses the credentials"),
-        ("AccessDenied", "Access Denied", "may not be read: check the storage's connection and its permissions."),
-        ("TeapotError", "short and stout", "cannot be read. The storage says: TeapotError: short and stout."),
+        (
+            "AccessDenied",
+            "Access Denied",
+            "cannot be read: permission denied. Check the storage connection and its permissions.",
+        ),
+        ("TeapotError", "short and stout", "cannot be read. The storage reported: TeapotError: short and stout."),
     ],
 )
-def test_what_the_store_said_decides_the_sentence_and_is_kept(code: str, message: str, expected: str) -> None:
+def test_error_message_depends_on_store_code_and_quotes_store(code: str, message: str, expected: str) -> None:
     from botocore.exceptions import ClientError
     from s3fs.errors import translate_boto_error
 
-    from airflow_provider_vectorize.storage.errors import sentence
+    from airflow_provider_vectorize.storage.errors import error_message
 
     error = translate_boto_error(ClientError({"Error": {"Code": code, "Message": message}}, "GetObject"))
-    text = sentence(error, "s3://b/k")
+    text = error_message(error, "s3://b/k")
     assert expected in text
     assert code in text
     assert message.rstrip(".") in text
 
 
-def test_errors_of_libraries_and_of_files_they_need_name_the_object() -> None:
+def test_raise_storage_errors_library_error_names_object() -> None:
     import aiohttp
 
     from airflow_provider_vectorize.errors import SourceError
-    from airflow_provider_vectorize.storage.errors import explained
+    from airflow_provider_vectorize.storage.errors import raise_storage_errors
 
     for error, expected in [
         (aiohttp.ClientPayloadError("not enough data"), "ClientPayloadError: not enough data"),
@@ -303,7 +311,7 @@ def test_errors_of_libraries_and_of_files_they_need_name_the_object() -> None:
         (RuntimeError("This class is not fork-safe"), "RuntimeError: This class is not fork-safe"),
         (ValueError("embedded null byte"), "ValueError: embedded null byte"),
     ]:
-        with pytest.raises(SourceError) as caught, explained("s3://b/k"):
+        with pytest.raises(SourceError) as caught, raise_storage_errors("s3://b/k"):
             raise error
         assert str(caught.value) == f"s3://b/k cannot be read: {expected}."
         assert caught.value.uri == "s3://b/k"

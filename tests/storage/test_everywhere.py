@@ -22,7 +22,7 @@ def names(place: Place, *asked: str) -> list[str]:
 
 
 @KINDS
-def test_an_object_is_read_as_it_was_written(place: Place, suffix: str) -> None:
+def test_open_returns_text(place: Place, suffix: str) -> None:
     place.put(f"a.ndjson{suffix}", packed(TEXT, suffix))
 
     (item,) = place.find(f"a.ndjson{suffix}")
@@ -33,7 +33,7 @@ def test_an_object_is_read_as_it_was_written(place: Place, suffix: str) -> None:
 
 @KINDS
 @pytest.mark.parametrize("offset", [1, 31, 20_000, len(TEXT) - 1, len(TEXT)])
-def test_reading_goes_on_at_a_byte_of_the_text(place: Place, suffix: str, offset: int) -> None:
+def test_open_at_offset_returns_text_from_there(place: Place, suffix: str, offset: int) -> None:
     place.put(f"a.ndjson{suffix}", packed(TEXT, suffix))
 
     (item,) = place.find(f"a.ndjson{suffix}")
@@ -42,7 +42,7 @@ def test_reading_goes_on_at_a_byte_of_the_text(place: Place, suffix: str, offset
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_several_compressed_members_are_one_text(place: Place, suffix: str) -> None:
+def test_open_several_compressed_members_returns_one_text(place: Place, suffix: str) -> None:
     place.put(f"a.ndjson{suffix}", packed(TEXT[:5_000], suffix) + packed(TEXT[5_000:], suffix))
 
     (item,) = place.find(f"a.ndjson{suffix}")
@@ -52,19 +52,19 @@ def test_several_compressed_members_are_one_text(place: Place, suffix: str) -> N
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
 @pytest.mark.parametrize("missing", [1, 9, 1_000])
-def test_a_compressed_object_that_is_cut_off_is_an_error(place: Place, suffix: str, missing: int) -> None:
+def test_open_truncated_compressed_object_raises(place: Place, suffix: str, missing: int) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     text = random.Random(1).randbytes(5_000)
     place.put(f"a.ndjson{suffix}", packed(text, suffix)[:-missing])
     (item,) = place.find(f"a.ndjson{suffix}")
 
-    with pytest.raises(SourceError, match=r"cut off|damaged"):
+    with pytest.raises(SourceError, match=r"truncated|damaged"):
         read(item)
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_text_that_is_not_compressed_as_its_name_says_is_an_error(place: Place, suffix: str) -> None:
+def test_open_uncompressed_text_with_compressed_name_raises(place: Place, suffix: str) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     place.put(f"a.ndjson{suffix}", TEXT)
@@ -75,7 +75,7 @@ def test_text_that_is_not_compressed_as_its_name_says_is_an_error(place: Place, 
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_a_compressed_object_that_shrank_since_the_last_try_is_an_error(place: Place, suffix: str) -> None:
+def test_open_past_the_end_of_compressed_text_raises(place: Place, suffix: str) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     place.put(f"a.ndjson{suffix}", packed(TEXT, suffix))
@@ -85,7 +85,7 @@ def test_a_compressed_object_that_shrank_since_the_last_try_is_an_error(place: P
         read(item, len(TEXT) + 1)
 
 
-def test_a_glob_finds_objects_by_name(place: Place) -> None:
+def test_find_pattern_returns_matches_by_key(place: Place) -> None:
     for name in ("2026/b.ndjson", "2026/a.ndjson", "2026/c.ndjson.gz", "2026/notes.txt", "2027/a.ndjson"):
         place.put(name, packed(TEXT, name))
 
@@ -94,7 +94,7 @@ def test_a_glob_finds_objects_by_name(place: Place) -> None:
     assert names(place, "2026/[ab].ndjson") == ["2026/a.ndjson", "2026/b.ndjson"]
 
 
-def test_two_stars_go_through_nested_prefixes(place: Place) -> None:
+def test_find_double_star_matches_nested_folders(place: Place) -> None:
     for name in ("x/1.ndjson", "x/y/2.ndjson", "x/y/z/3.ndjson", "w/4.ndjson"):
         place.put(name, TEXT)
 
@@ -102,7 +102,7 @@ def test_two_stars_go_through_nested_prefixes(place: Place) -> None:
     assert names(place, "**/*.ndjson") == ["w/4.ndjson", "x/1.ndjson", "x/y/2.ndjson", "x/y/z/3.ndjson"]
 
 
-def test_what_a_glob_found_can_be_read(place: Place) -> None:
+def test_open_object_found_by_pattern_returns_text(place: Place) -> None:
     place.put("x/y/1.ndjson.gz", gzip.compress(TEXT))
 
     (item,) = place.find("x/**/*.gz")
@@ -110,7 +110,7 @@ def test_what_a_glob_found_can_be_read(place: Place) -> None:
     assert read(item) == TEXT
 
 
-def test_a_list_keeps_its_order_and_names_each_object_once(place: Place) -> None:
+def test_find_list_keeps_order_and_drops_duplicates(place: Place) -> None:
     for name in ("a 1.ndjson", "b#2.ndjson", "c%203.ndjson"):
         place.put(name, TEXT)
 
@@ -120,7 +120,7 @@ def test_a_list_keeps_its_order_and_names_each_object_once(place: Place) -> None
 @pytest.mark.parametrize(
     "name", ["with space.ndjson", "plus+and%20percent.ndjson", "ünïcode.ndjson", "hash#and=equals&.ndjson"]
 )
-def test_a_name_may_hold_any_character(place: Place, name: str) -> None:
+def test_find_key_with_special_characters_returns_object(place: Place, name: str) -> None:
     place.put(name, TEXT)
 
     (item,) = place.find(name)
@@ -131,7 +131,7 @@ def test_a_name_may_hold_any_character(place: Place, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["what [is] this.ndjson", "star*.ndjson"])
-def test_a_name_that_looks_like_a_glob_and_is_there_is_that_object(place: Place, name: str) -> None:
+def test_find_existing_key_that_looks_like_a_pattern_returns_it(place: Place, name: str) -> None:
     place.put(name, TEXT)
 
     (item,) = place.find(name)
@@ -139,7 +139,7 @@ def test_a_name_that_looks_like_a_glob_and_is_there_is_that_object(place: Place,
     assert read(item) == TEXT
 
 
-def test_a_missing_object_is_named(place: Place) -> None:
+def test_find_missing_object_raises_with_its_name(place: Place) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     place.put("a.ndjson", TEXT)
@@ -148,16 +148,16 @@ def test_a_missing_object_is_named(place: Place) -> None:
         place.find("b.ndjson")
 
 
-def test_a_glob_without_a_match_is_an_error(place: Place) -> None:
+def test_find_pattern_without_match_raises(place: Place) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     place.put("a.ndjson", TEXT)
 
-    with pytest.raises(SourceError, match=r"Nothing matches .*/\*\.csv"):
+    with pytest.raises(SourceError, match=r"No object matches .*/\*\.csv"):
         place.find("*.csv")
 
 
-def test_one_missing_object_of_a_list_is_an_error_before_any_is_read(place: Place) -> None:
+def test_find_list_with_one_missing_object_raises(place: Place) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     place.put("a.ndjson", TEXT)
@@ -167,7 +167,7 @@ def test_one_missing_object_of_a_list_is_an_error_before_any_is_read(place: Plac
 
 
 @pytest.mark.parametrize("name", ["folder", "folder/"])
-def test_a_folder_is_refused_with_an_example(place: Place, name: str) -> None:
+def test_find_folder_raises_and_suggests_pattern(place: Place, name: str) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     place.put("folder/a.ndjson", TEXT)
@@ -176,7 +176,7 @@ def test_a_folder_is_refused_with_an_example(place: Place, name: str) -> None:
         place.find(name)
 
 
-def test_an_object_that_is_gone_when_it_is_opened_is_named(place: Place) -> None:
+def test_open_deleted_object_raises_with_its_name(place: Place) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     place.put("a.ndjson", TEXT)
@@ -188,7 +188,7 @@ def test_an_object_that_is_gone_when_it_is_opened_is_named(place: Place) -> None
     assert item.current_version() == "gone"
 
 
-def test_a_new_version_is_noticed_though_the_size_is_the_same(place: Place) -> None:
+def test_current_version_changes_with_content_of_same_size(place: Place) -> None:
     place.put("a.ndjson", b"first\n")
     (item,) = place.find("a.ndjson")
     assert item.current_version() == item.version
@@ -198,7 +198,7 @@ def test_a_new_version_is_noticed_though_the_size_is_the_same(place: Place) -> N
     assert item.current_version() != item.version
 
 
-def test_a_new_object_is_found_though_the_folder_was_listed_before(place: Place) -> None:
+def test_find_new_object_after_earlier_listing_returns_it(place: Place) -> None:
     place.put("x/a.ndjson", TEXT)
     assert len(place.find("x/*.ndjson")) == 1
 
@@ -208,7 +208,7 @@ def test_a_new_object_is_found_though_the_folder_was_listed_before(place: Place)
 
 
 @pytest.mark.parametrize("source", ["", "  ", [], [""], ["a.ndjson", None]])
-def test_an_empty_source_is_refused(place: Place, source: object) -> None:
+def test_find_empty_source_raises(place: Place, source: object) -> None:
     from airflow_provider_vectorize import storage
     from airflow_provider_vectorize.errors import ConfigError
 

@@ -31,7 +31,7 @@ def ndjson(*numbers: int, **more: Any) -> bytes:
     return b"".join(json.dumps(row(number) | more).encode() + b"\n" for number in numbers)
 
 
-def test_a_load_reads_objects_of_every_kind_once_each(place: Place, books: LocalVectorize, load: Load) -> None:  # noqa: F811
+def test_load_plain_and_compressed_objects_loads_each_once(place: Place, books: LocalVectorize, load: Load) -> None:  # noqa: F811
     place.put("night/a.ndjson", ndjson(*range(10)))
     place.put("night/b.ndjson.gz", packed(ndjson(*range(10, 20)), ".gz"))
     place.put("night/deep/er/c.ndjson.zst", packed(ndjson(*range(20, 30)), ".zst"))
@@ -47,7 +47,7 @@ LARGE = {"metadata": {"text": "x" * 9_000}}
 
 
 @pytest.mark.parametrize("rows", [2_000, 1_990, 2_010, 100], ids=["as long", "shorter", "longer", "a fraction"])
-def test_an_object_that_is_replaced_while_it_is_read_fails_the_load(s3: ObjectStore, load: Load, rows: int) -> None:
+def test_load_object_replaced_during_read_fails(s3: ObjectStore, load: Load, rows: int) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     source = s3.put("a.ndjson", ndjson(*range(2_000), **LARGE))  # two blocks and a bit
@@ -57,7 +57,7 @@ def test_an_object_that_is_replaced_while_it_is_read_fails_the_load(s3: ObjectSt
         load(source, source_conn_id="store")
 
 
-def test_an_object_that_is_deleted_while_it_is_read_fails_the_load(s3: ObjectStore, load: Load) -> None:
+def test_load_object_deleted_during_read_fails(s3: ObjectStore, load: Load) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     source = s3.put("a.ndjson", ndjson(*range(2_000), **LARGE))
@@ -67,7 +67,7 @@ def test_an_object_that_is_deleted_while_it_is_read_fails_the_load(s3: ObjectSto
         load(source, source_conn_id="store")
 
 
-def test_a_file_that_grows_while_it_is_read_fails_the_load(
+def test_load_file_that_grows_during_read_fails(
     books: LocalVectorize,  # noqa: F811
     load: Load,
     tmp_path: Path,
@@ -91,7 +91,7 @@ def test_a_file_that_grows_while_it_is_read_fails_the_load(
         load(str(path))
 
 
-def test_bad_rows_are_written_to_the_same_storage(place: Place, load: Load) -> None:
+def test_load_writes_dead_letters_to_the_source_storage(place: Place, load: Load) -> None:
     bad = [b"not json\n", ndjson(3).replace(b"book-3", b"x" * 65), b'{"id": "short", "values": [1.0]}\n']
     place.put("a.ndjson", ndjson(0, 1) + bad[0] + ndjson(2) + bad[1])
     place.put("b.ndjson.gz", packed(bad[2] + ndjson(4), ".gz"))
@@ -115,7 +115,7 @@ def test_bad_rows_are_written_to_the_same_storage(place: Place, load: Load) -> N
     assert all(letter["reason"] for letter in letters)
 
 
-def test_bad_rows_of_another_run_are_not_replaced(place: Place, load: Load) -> None:
+def test_load_never_overwrites_dead_letters_of_another_run(place: Place, load: Load) -> None:
     from airflow_provider_vectorize.errors import ConfigError
 
     options = {
@@ -126,7 +126,9 @@ def test_bad_rows_of_another_run_are_not_replaced(place: Place, load: Load) -> N
     source = place.put("a.ndjson", b"not json\n" * 3 + ndjson(0))
     tonight, tomorrow = {"run": "nightly/1/load"}, {"run": "nightly/2/load"}
     receipt = load(source, **options, identity=tonight)
-    assert receipt["rejected_by_reason"] == {"not a vector in JSON: JSON is malformed: invalid character (byte …)": 3}
+    assert receipt["rejected_by_reason"] == {
+        "not a valid JSON vector: JSON is malformed: invalid character (byte …)": 3
+    }
     assert receipt["dead_letter_path"].endswith("/bad.jsonl")
     letters = written(place, "bad.jsonl")
 
@@ -176,7 +178,7 @@ SPELLINGS: dict[str, Callable[[Path], str]] = {
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("part", ["", "#bytes=0-{size}"], ids=["whole", "part"])
-def test_a_source_is_never_replaced_by_dead_letters_however_it_is_named(
+def test_load_dead_letter_path_that_is_the_source_raises(
     books: LocalVectorize,  # noqa: F811
     load: Load,
     tmp_path: Path,
@@ -205,7 +207,7 @@ def test_a_source_is_never_replaced_by_dead_letters_however_it_is_named(
 
 
 @pytest.mark.parametrize("name", ["bad.ndjson", "deep/er/bad.ndjson"])
-def test_dead_letters_that_the_next_load_would_find_are_refused(place: Place, load: Load, name: str) -> None:
+def test_load_dead_letter_path_that_matches_the_pattern_raises(place: Place, load: Load, name: str) -> None:
     from airflow_provider_vectorize.errors import ConfigError
 
     place.put("a.ndjson", ndjson(0))
@@ -217,7 +219,7 @@ def test_dead_letters_that_the_next_load_would_find_are_refused(place: Place, lo
 
 
 @pytest.mark.parametrize("letters", ["s3://store@", "s3a://store@", "s3://other@", "s3a://other@"])
-def test_an_object_is_not_replaced_through_another_scheme_or_connection(
+def test_load_dead_letter_path_that_is_the_source_by_other_scheme_raises(
     s3: ObjectStore, load: Load, monkeypatch: pytest.MonkeyPatch, letters: str
 ) -> None:
     from airflow_provider_vectorize.errors import ConfigError
@@ -235,7 +237,7 @@ def test_an_object_is_not_replaced_through_another_scheme_or_connection(
     assert s3.client.get_object(Bucket=BUCKET, Key="a.ndjson")["Body"].read() == content
 
 
-def test_bad_rows_that_cannot_be_written_fail_the_load(s3: ObjectStore, load: Load) -> None:
+def test_load_unwritable_dead_letter_file_fails(s3: ObjectStore, load: Load) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     source = s3.put("a.ndjson", b"not json\n" + ndjson(0))

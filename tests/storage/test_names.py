@@ -19,7 +19,7 @@ ODD = st.text("?#%*[]@:/\\ {}\n\t~.é=&+", min_size=1, max_size=12)
 
 
 @given(KEYS | ODD, st.none() | st.from_regex(r"[\w#!()\-.:/]{1,8}", fullmatch=True), st.none() | st.just("v?#%1"))
-def test_a_source_reads_back_as_the_same_location(key: str, conn_id: str | None, version: str | None) -> None:
+def test_parse_source_of_location_returns_the_location(key: str, conn_id: str | None, version: str | None) -> None:
     location = Location("s3", conn_id, "bucket", key, version)
     for part, digest in ((None, ""), (Part(3, 9), ""), (Part(0, 9), "0123456789abcdef")):
         text = json.loads(json.dumps(location.source(part, digest)))
@@ -29,7 +29,7 @@ def test_a_source_reads_back_as_the_same_location(key: str, conn_id: str | None,
 
 
 @given(st.binary(min_size=1, max_size=12).filter(lambda name: b"\0" not in name and b"/" not in name))
-def test_a_local_name_that_is_not_utf_8_travels_as_text(name: bytes) -> None:
+def test_source_of_path_that_is_not_utf_8_is_encodable_text(name: bytes) -> None:
     if name in (b".", b".."):
         return
     location = parse(f"file:///data/{os.fsdecode(name)}").location
@@ -49,20 +49,20 @@ def test_a_local_name_that_is_not_utf_8_travels_as_text(name: bytes) -> None:
         ("s3://conn@/key.ndjson", "names no bucket"),
         ("s3://bucket", "is a bucket: name the objects in it"),
         ("s3://bucket/", "is a bucket: name the objects in it"),
-        ("s3://buck*/a.ndjson", "has a pattern as its bucket"),
-        ("https://bucket.s3.amazonaws.com/a.ndjson", "is an address of the web"),
-        ("http://localhost/a.ndjson", "is an address of the web"),
-        ("file://data/a.ndjson", "names the machine 'data'"),
+        ("s3://buck*/a.ndjson", "has a pattern in place of its bucket"),
+        ("https://bucket.s3.amazonaws.com/a.ndjson", "is a web address"),
+        ("http://localhost/a.ndjson", "is a web address"),
+        ("file://data/a.ndjson", "names the host 'data'"),
         (" s3://bucket/a.ndjson", "begins with a space or a line break"),
         ("\ns3://bucket/a.ndjson", "begins with a space or a line break"),
-        ("s3://bucket/a\0.ndjson", "holds a NUL character"),
-        ("/data/a\0.ndjson", "holds a NUL character"),
+        ("s3://bucket/a\0.ndjson", "contains a NUL character"),
+        ("/data/a\0.ndjson", "contains a NUL character"),
         ("s3://bucket/\udcff.ndjson", "is not UTF-8"),
         ("/data/\ud800.ndjson", "is not text that can be encoded"),
         ("exact+nonsense", "is not a name that a plan writes"),
     ],
 )
-def test_what_names_no_object_is_refused(name: str, message: str) -> None:
+def test_parse_name_without_object_raises(name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse(name)
 
@@ -79,23 +79,23 @@ def test_what_names_no_object_is_refused(name: str, message: str) -> None:
         ("a?b#c.ndjson", f"{os.getcwd()}/a?b#c.ndjson"),
     ],
 )
-def test_a_local_name_becomes_an_absolute_path(name: str, path: str) -> None:
+def test_parse_path_returns_absolute_path(name: str, path: str) -> None:
     assert parse(name).location == Location("file", None, "", path)
 
 
 @pytest.mark.parametrize("scheme", ["s3", "s3a", "s3n", "S3"])
-def test_schemes_of_one_store_are_one(scheme: str) -> None:
+def test_parse_scheme_alias_returns_same_location(scheme: str) -> None:
     assert parse(f"{scheme}://b/k").location == Location("s3", None, "b", "k")
 
 
-def test_the_connection_in_the_name_wins() -> None:
+def test_parse_connection_in_name_takes_precedence() -> None:
     assert parse("s3://mine@b/k", "other").location.conn_id == "mine"
     assert parse("s3://b/k", "other").location.conn_id == "other"
     assert parse("s3://b/k@home", "other").location == Location("s3", "other", "b", "k@home")
     assert parse("s3://mine@b/k").location != parse("s3://other@b/k").location
 
 
-def test_a_secret_in_the_place_of_a_connection_is_in_no_message(airflow_home: Any) -> None:
+def test_find_unknown_connection_masks_secret_in_message(airflow_home: Any) -> None:
     from airflow_provider_vectorize import storage
 
     with pytest.raises(ConfigError, match=r'no connection "AKIA:\*\*\*" for the storage of s3://b/k') as caught:

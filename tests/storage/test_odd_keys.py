@@ -104,7 +104,7 @@ def vector_id(key: str) -> str:
     return str(row(ALL.index(key))["id"])
 
 
-def test_each_is_found_by_its_name_and_by_a_pattern(shop: Shop, keys: list[str]) -> None:
+def test_find_odd_key_by_name_and_by_pattern_returns_it(shop: Shop, keys: list[str]) -> None:
     from airflow_provider_vectorize import storage
 
     for key in keys:
@@ -124,7 +124,7 @@ def test_each_is_found_by_its_name_and_by_a_pattern(shop: Shop, keys: list[str])
     }, "a listing and a look agree"
 
 
-def test_a_name_travels_to_another_task_and_back(shop: Shop, keys: list[str]) -> None:
+def test_find_name_of_object_or_part_returns_the_same(shop: Shop, keys: list[str]) -> None:
     from airflow_provider_vectorize import storage
     from airflow_provider_vectorize.sources.parts import Part
 
@@ -136,7 +136,7 @@ def test_a_name_travels_to_another_task_and_back(shop: Shop, keys: list[str]) ->
             assert again.name == (item.name if name == item.name else name)
 
 
-def test_a_plan_loads_each_once(shop: Shop, keys: list[str], books: LocalVectorize) -> None:  # noqa: F811
+def test_plan_of_odd_keys_loads_each_once(shop: Shop, keys: list[str], books: LocalVectorize) -> None:  # noqa: F811
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
     hook = VectorizeHook()
@@ -146,7 +146,7 @@ def test_a_plan_loads_each_once(shop: Shop, keys: list[str], books: LocalVectori
     assert sorted(books.dump("books")) == sorted(map(vector_id, keys))
 
 
-def test_a_deletion_by_each_deletes_its_ids_only(
+def test_delete_by_odd_key_deletes_only_its_ids(
     shop: Shop,
     keys: list[str],
     books: LocalVectorize,  # noqa: F811
@@ -168,7 +168,7 @@ def test_a_deletion_by_each_deletes_its_ids_only(
         assert set(books.dump("books")) == left, key
 
 
-def test_dead_letters_are_never_written_over_the_source(
+def test_load_dead_letter_path_with_odd_source_key_raises(
     shop: Shop,
     keys: list[str],
     books: LocalVectorize,  # noqa: F811
@@ -187,19 +187,19 @@ def test_dead_letters_are_never_written_over_the_source(
             )
 
 
-def test_dead_letters_are_written_to_the_key_that_is_named(shop: Shop, keys: list[str]) -> None:
+def test_dead_letter_file_writes_to_exactly_the_odd_key(shop: Shop, keys: list[str]) -> None:
     import io
 
     from airflow_provider_vectorize import storage
 
     for key in keys:
-        storage.StoredFile(shop.name(key), shop.conn_id).write(io.BytesIO(key.encode()))
+        storage.DeadLetterFile(shop.name(key), shop.conn_id).write(io.BytesIO(key.encode()))
     for key in keys:
         (item,) = storage.find(shop.name(key), shop.conn_id)
-        assert read(item) == storage.StoredFile(shop.name(key), shop.conn_id).read() == key.encode()
+        assert read(item) == storage.DeadLetterFile(shop.name(key), shop.conn_id).read() == key.encode()
 
 
-def test_lineage_and_links_tell_them_apart(shop: Shop, keys: list[str], books: LocalVectorize) -> None:  # noqa: F811
+def test_lineage_and_links_of_odd_keys_differ(shop: Shop, keys: list[str], books: LocalVectorize) -> None:  # noqa: F811
     from urllib.parse import unquote, urlsplit
 
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
@@ -220,7 +220,7 @@ def test_lineage_and_links_tell_them_apart(shop: Shop, keys: list[str], books: L
     assert len({one.location.asset_uri for one in hook.loaded.inputs}) == len(keys)
 
 
-def test_an_object_that_shares_its_name_with_a_folder_is_an_object(shop: Shop) -> None:
+def test_find_object_with_the_name_of_a_folder_returns_object(shop: Shop) -> None:
     from airflow_provider_vectorize import storage
 
     if shop.base.startswith("file"):

@@ -19,7 +19,7 @@ TEXT = b"".join(LINES)
 FIRST, LAST = len(b"".join(LINES[:300])), len(b"".join(LINES[:700]))
 
 
-def test_the_parts_of_an_object_are_its_text(place: Place) -> None:
+def test_open_all_parts_returns_the_text(place: Place) -> None:
     place.put("a.ndjson", TEXT)
 
     found = place.find(
@@ -35,7 +35,7 @@ def test_the_parts_of_an_object_are_its_text(place: Place) -> None:
     assert found[1].version == found[1].current_version() == whole.version
 
 
-def test_a_part_is_found_again_by_its_name(place: Place) -> None:
+def test_find_name_of_part_returns_the_part(place: Place) -> None:
     from airflow_provider_vectorize import storage
 
     place.put("night 1/a#1.ndjson", TEXT)
@@ -47,7 +47,7 @@ def test_a_part_is_found_again_by_its_name(place: Place) -> None:
     assert read(again) == b"".join(LINES[300:700])
 
 
-def test_a_few_bytes_are_read_as_they_are_stored(place: Place) -> None:
+def test_read_returns_bytes_as_stored(place: Place) -> None:
     stored = packed(TEXT, ".gz")
     place.put("a.ndjson.gz", stored)
     (item,) = place.find("a.ndjson.gz")
@@ -55,31 +55,31 @@ def test_a_few_bytes_are_read_as_they_are_stored(place: Place) -> None:
     assert item.read(100, 200) == stored[100:200]
 
 
-def test_a_name_that_ends_like_a_part_is_that_object_where_a_glob_finds_it(place: Place) -> None:
+def test_find_pattern_match_that_ends_like_a_part_returns_object(place: Place) -> None:
     place.put("a.ndjson#bytes=0-5", TEXT)
     (item,) = place.find("a.*")
     assert read(item) == TEXT
 
 
 @pytest.mark.parametrize(("start", "end"), [(FIRST + 1, LAST), (FIRST, LAST + 1), (FIRST, len(TEXT) + 1)])
-def test_a_part_of_an_object_that_changed_is_an_error(place: Place, start: int, end: int) -> None:
+def test_open_part_that_no_longer_fits_raises(place: Place, start: int, end: int) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     place.put("a.ndjson", TEXT)
     (part,) = place.find(f"a.ndjson#bytes={start}-{end}")
 
-    with pytest.raises(SourceError, match=rf"a\.ndjson#bytes={start}-{end} is no part of the object as it is now"):
+    with pytest.raises(SourceError, match=rf"a\.ndjson#bytes={start}-{end} is not a part of the current object"):
         read(part)
 
 
-def test_a_part_of_a_missing_object_names_it(place: Place) -> None:
+def test_find_part_of_missing_object_raises_with_its_name(place: Place) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     with pytest.raises(SourceError, match=r"There is no object .*a\.ndjson"):
         place.find("a.ndjson#bytes=0-5")
 
 
-def test_a_part_fetches_its_own_bytes_from_s3_and_few_others(s3: ObjectStore) -> None:
+def test_open_part_requests_few_other_bytes_from_s3(s3: ObjectStore) -> None:
     from airflow_provider_vectorize import storage
 
     line = b"x" * 999 + b"\n"
@@ -103,7 +103,7 @@ def load(books: LocalVectorize) -> Load:  # noqa: F811
     return lambda source, **options: VectorizeHook(limits=NO_WAIT).load("books", source, **options)
 
 
-def test_a_load_of_parts_loads_their_rows(place: Place, books: LocalVectorize, load: Load) -> None:  # noqa: F811
+def test_load_part_loads_its_rows(place: Place, books: LocalVectorize, load: Load) -> None:  # noqa: F811
     text = [json.dumps(row(number)).encode() + b"\n" for number in range(20)]
     cut = len(b"".join(text[:10]))
     place.put("a.ndjson", b"".join(text))
@@ -115,7 +115,7 @@ def test_a_load_of_parts_loads_their_rows(place: Place, books: LocalVectorize, l
 
 
 @pytest.mark.parametrize("options", [{}, {"float32_text": "never"}], ids=["rewritten", "as they stand"])
-def test_the_parts_of_a_large_object_are_all_of_it_also_where_a_request_is_made_again(
+def test_load_parts_of_large_object_with_retried_request_loads_all(
     place: Place,
     books: LocalVectorize,  # noqa: F811
     load: Load,
@@ -137,7 +137,7 @@ def test_the_parts_of_a_large_object_are_all_of_it_also_where_a_request_is_made_
     assert books.dump("books") == expected
 
 
-def test_a_bad_row_of_a_part_is_named_by_its_byte_in_the_object(place: Place, load: Load) -> None:
+def test_load_bad_row_of_part_reports_its_byte_in_the_object(place: Place, load: Load) -> None:
     from airflow_provider_vectorize.errors import BadRowError
 
     text = [json.dumps(row(number)).encode() + b"\n" for number in range(20)]
@@ -161,7 +161,7 @@ def test_a_bad_row_of_a_part_is_named_by_its_byte_in_the_object(place: Place, lo
     assert (letter["line"], letter["offset"]) == (3, bad)
 
 
-def test_the_dead_letter_file_may_not_be_the_object_of_a_part(place: Place, load: Load) -> None:
+def test_load_dead_letter_path_that_is_the_object_of_a_part_raises(place: Place, load: Load) -> None:
     from airflow_provider_vectorize.errors import ConfigError
 
     place.put("a.ndjson", TEXT)
@@ -174,7 +174,7 @@ def test_the_dead_letter_file_may_not_be_the_object_of_a_part(place: Place, load
         )
 
 
-def test_lineage_names_the_object_and_not_the_part(place: Place, books: LocalVectorize) -> None:  # noqa: F811
+def test_lineage_of_part_names_the_object(place: Place, books: LocalVectorize) -> None:  # noqa: F811
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
     text = b"".join(json.dumps(row(number)).encode() + b"\n" for number in range(3))

@@ -21,7 +21,7 @@ def find(source: Any, conn_id: str | None = "store") -> list[Any]:
     return storage.find(source, conn_id)
 
 
-def test_the_connection_may_stand_in_the_uri(s3: ObjectStore) -> None:
+def test_find_connection_in_uri_returns_objects(s3: ObjectStore) -> None:
     s3.put("a.ndjson", b"a\n")
     s3.put("b.ndjson", b"b\n")
 
@@ -32,7 +32,7 @@ def test_the_connection_may_stand_in_the_uri(s3: ObjectStore) -> None:
     assert [read(item) for item in many] == [b"a\n", b"b\n"]
 
 
-def test_a_uri_in_logs_and_errors_names_no_connection(s3: ObjectStore) -> None:
+def test_uri_of_object_omits_connection(s3: ObjectStore) -> None:
     s3.put("a.ndjson", b"a\n")
 
     (item,) = find(f"s3://store@{BUCKET}/a.ndjson", None)
@@ -40,7 +40,7 @@ def test_a_uri_in_logs_and_errors_names_no_connection(s3: ObjectStore) -> None:
     assert item.uri == f"s3://{BUCKET}/a.ndjson"
 
 
-def test_a_missing_bucket_is_named(s3: ObjectStore) -> None:
+def test_find_missing_bucket_raises_with_its_name(s3: ObjectStore) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     with pytest.raises(SourceError, match=r"no object s3://nowhere/a\.ndjson"):
@@ -50,7 +50,7 @@ def test_a_missing_bucket_is_named(s3: ObjectStore) -> None:
 
 
 @pytest.mark.parametrize("source", [f"s3://unknown@{BUCKET}/a.ndjson", f"s3://unknown@{BUCKET}/*.ndjson"])
-def test_an_unknown_connection_never_falls_back_on_the_machines_own_credentials(
+def test_find_unknown_connection_never_uses_credentials_of_the_machine(
     s3: ObjectStore, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
     from airflow_provider_vectorize.errors import ConfigError
@@ -72,28 +72,28 @@ def test_an_unknown_connection_never_falls_back_on_the_machines_own_credentials(
     assert s3.asked == []
 
 
-def test_an_object_that_may_not_be_read_says_so(s3: ObjectStore) -> None:
+def test_find_forbidden_object_raises_permission_denied(s3: ObjectStore) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     s3.put("a.ndjson", b"a\n")
     s3.refuse("a.ndjson", 403)
 
-    with pytest.raises(SourceError, match=r"a\.ndjson may not be read: check the storage's connection"):
+    with pytest.raises(SourceError, match=r"a\.ndjson cannot be read: permission denied. Check the storage connection"):
         find(f"s3://{BUCKET}/a.ndjson")
 
 
-def test_an_object_that_may_not_be_read_any_more_says_so(s3: ObjectStore) -> None:
+def test_open_object_forbidden_since_find_raises_permission_denied(s3: ObjectStore) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
     s3.put("a.ndjson", b"a\n")
     (item,) = find(f"s3://{BUCKET}/a.ndjson")
     s3.refuse("a.ndjson", 403)
 
-    with pytest.raises(SourceError, match=r"a\.ndjson may not be read"):
+    with pytest.raises(SourceError, match=r"a\.ndjson cannot be read: permission denied"):
         read(item)
 
 
-def test_an_object_is_read_in_blocks_of_8_mb(s3: ObjectStore) -> None:
+def test_open_reads_blocks_of_8_mb(s3: ObjectStore) -> None:
     text = b"x" * (3 * BLOCK - 1) + b"\n"
     s3.put("a.ndjson", text)
     (item,) = find(f"s3://{BUCKET}/a.ndjson")
@@ -103,7 +103,7 @@ def test_an_object_is_read_in_blocks_of_8_mb(s3: ObjectStore) -> None:
     assert len(s3.gets("a.ndjson")) <= 4, s3.asked
 
 
-def test_many_small_reads_ask_the_store_no_more_often(s3: ObjectStore) -> None:
+def test_many_small_reads_make_one_request(s3: ObjectStore) -> None:
     s3.put("a.ndjson", b"0123456789\n" * 200_000)
     (item,) = find(f"s3://{BUCKET}/a.ndjson")
 
@@ -114,7 +114,7 @@ def test_many_small_reads_ask_the_store_no_more_often(s3: ObjectStore) -> None:
     assert len(s3.gets("a.ndjson")) == 1
 
 
-def test_going_on_in_a_plain_object_reads_nothing_of_what_was_read(s3: ObjectStore) -> None:
+def test_open_plain_object_at_offset_requests_only_the_rest(s3: ObjectStore) -> None:
     s3.put("a.ndjson", b"x" * 2 * BLOCK)
     (item,) = find(f"s3://{BUCKET}/a.ndjson")
 
@@ -126,7 +126,7 @@ def test_going_on_in_a_plain_object_reads_nothing_of_what_was_read(s3: ObjectSto
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_going_on_in_a_compressed_object_reads_it_once_from_its_start(s3: ObjectStore, suffix: str) -> None:
+def test_open_compressed_object_at_offset_reads_it_once(s3: ObjectStore, suffix: str) -> None:
     text = b"0123456789\n" * 100_000
     s3.put(f"a.ndjson{suffix}", packed(text, suffix))
     (item,) = find(f"s3://{BUCKET}/a.ndjson{suffix}")
@@ -136,7 +136,7 @@ def test_going_on_in_a_compressed_object_reads_it_once_from_its_start(s3: Object
     assert len(s3.gets(f"a.ndjson{suffix}")) == 1
 
 
-def test_many_small_objects_cost_few_requests_each(s3: ObjectStore) -> None:
+def test_many_small_objects_need_few_requests_each(s3: ObjectStore) -> None:
     for number in range(200):
         s3.put(f"many/{number:03}.ndjson", b"%d\n" % number)
 
@@ -171,7 +171,7 @@ print(size, peak() - before)
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
-def test_memory_does_not_grow_with_the_object(s3: ObjectStore, suffix: str) -> None:
+def test_open_memory_does_not_grow_with_the_object(s3: ObjectStore, suffix: str) -> None:
     s3.put(f"a.ndjson{suffix}", packed(b"0123456789\n" * (128 * MB // 11), suffix))
 
     done = subprocess.run(

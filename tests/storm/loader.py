@@ -28,7 +28,9 @@ DONE, FAILED = 0, 3
 
 
 def main(config: dict[str, Any]) -> int:
-    compressed.KEPT_OPEN_BYTES = 0  # its files are small, and rows are to be sent from where they stand all the same
+    compressed.MIN_OPEN_FILE_BYTES = (
+        0  # its files are small, and rows are to be sent from where they stand all the same
+    )
     folder = Path(config["folder"])
     limits = Limits(vectors_per_request=config["per_request"], late_seconds=config["late_seconds"])
     client = VectorizeClient(

@@ -13,7 +13,7 @@ from airflow_provider_vectorize.local.engine.index_state import IndexState
 from airflow_provider_vectorize.local.engine.limits import Limits
 from airflow_provider_vectorize.local.engine.problems import IndexDeleted, IndexNotFound
 from airflow_provider_vectorize.local.engine.records import (
-    Folded,
+    FoldedBatch,
     Index,
     Kind,
     Match,
@@ -93,12 +93,12 @@ class HistoryEngine(Engine):
         self.incarnations[index.name][-1].log.append(mutation)
         return mutation
 
-    def fold(self, name: str, mutations: int | None) -> Folded | None:
+    def fold(self, name: str, mutations: int | None) -> FoldedBatch | None:
         """Run one job: apply the oldest pending mutations of the newest incarnation, at most so many."""
         newest = self.incarnations[name][-1] if self.incarnations[name] else None
         if newest is None or newest.deleted:
             return None
-        folded = self.folder.process(newest.index, 1, mutations=mutations)
+        folded = self.folding.process(newest.index, 1, mutations=mutations)
         if not folded:
             return None
         newest.applied += len(folded[0].mutation_ids)
@@ -139,4 +139,4 @@ class HistoryEngine(Engine):
 
     def _for_reading(self, account: str, name: str, stale: bool) -> tuple[Index, IndexState, int]:
         index = self.get_index(account, name)
-        return index, self.states.of(index), self._state(name).batch
+        return index, self.states.get(index), self._state(name).batch

@@ -50,10 +50,10 @@ from airflow_provider_vectorize.local.engine.records import NewIndex
 from airflow_provider_vectorize.local.faults.recorder import Recorder
 from airflow_provider_vectorize.local.faults.rules import Faults
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID, TOKEN
-from airflow_provider_vectorize.local.http.app import Parts
+from airflow_provider_vectorize.local.http.app import Components
 from airflow_provider_vectorize.local.http.auth import Guard
+from airflow_provider_vectorize.local.http.fault_effects import GATEWAY_PAGE
 from airflow_provider_vectorize.local.http.late_requests import LateRequests
-from airflow_provider_vectorize.local.http.sabotage import GATEWAY_PAGE
 from airflow_provider_vectorize.local.routes import ROUTES
 from airflow_provider_vectorize.local.serve import application
 
@@ -95,8 +95,8 @@ class World:
         self._engine = HistoryEngine(Path(self._directory.name), all_limits, clock)
         budget_ = Budget(Allowance.parse(budget), VirtualClock(lambda: self.now))
         guard = Guard(ACCOUNT_ID, TOKEN, READ_ONLY_TOKEN)
-        self._parts = Parts(self._engine, clock, budget_, guard, Faults(), Recorder(), LateRequests(clock))
-        self._server = InProcessServer(application(self._parts, lambda: f"http://{HOST}/client/v4"))
+        self._components = Components(self._engine, clock, budget_, guard, Faults(), Recorder(), LateRequests(clock))
+        self._server = InProcessServer(application(self._components, lambda: f"http://{HOST}/client/v4"))
 
     def close(self) -> None:
         self._server.close()
@@ -196,7 +196,7 @@ class World:
             status, headers, body = parse_answer(self._server.answer(message))
         finally:
             self._engine.lag = 0.0
-        made = self._parts.recorder.requests.pop().mutation_id
+        made = self._components.recorder.requests.pop().mutation_id
         sent.mutation_ids += [made] if made else []
         self._set_date(headers, sent.fate.date_skew)
         return status, headers, body
@@ -270,7 +270,7 @@ class World:
     def vectors(self, name: str) -> dict[str, str]:
         """Return the digest of each applied vector, by id; see :meth:`LocalVectorize.digest`."""
         index = self._engine.catalog.index(ACCOUNT_ID, name)
-        return {vector.id: digest(vector) for vector in self._engine.everything(index)}
+        return {vector.id: digest(vector) for vector in self._engine.visible_vectors(index)}
 
 
 class _Adapter(BaseAdapter):

@@ -1,4 +1,4 @@
-"""The request budget of the API: so many requests in a window, and a block of a whole window for going over."""
+"""Request budget of the API: a number of requests in each window, and a rate-limit block when exceeded."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dataclasses import dataclass
 
 from airflow_provider_vectorize.local.engine.clock import Clock
 
-MOST_REQUESTS = 1_000_000_000
-LONGEST_SECONDS = 31_557_600.0  # a year
-FORM = re.compile(r"([0-9]{1,10})/([0-9]{1,8}(?:\.[0-9]{1,9})?)", re.ASCII)
+MAX_REQUESTS = 1_000_000_000
+MAX_SECONDS = 31_557_600.0  # a year
+ALLOWANCE_FORM = re.compile(r"([0-9]{1,10})/([0-9]{1,8}(?:\.[0-9]{1,9})?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """1,200 requests in five minutes, for each token or API key."""
+    """Size of the request budget of each token or API key. Cloudflare allows 1,200 requests in five minutes."""
 
     requests: int = 1_200
     seconds: float = 300
 
     @classmethod
     def parse(cls, text: str) -> Allowance:
-        """Return the allowance that a text such as ``30/10`` means: 30 requests in 10 seconds.
+        """Parse an allowance such as ``30/10``: 30 requests in 10 seconds.
 
-        :raises ValueError: It means none.
+        :raises ValueError: The text is not an allowance, or a number is out of range.
         """
-        match = FORM.fullmatch(text)
-        if match is None or not 1 <= int(match[1]) <= MOST_REQUESTS or not 0 < float(match[2]) <= LONGEST_SECONDS:
+        match = ALLOWANCE_FORM.fullmatch(text)
+        if match is None or not 1 <= int(match[1]) <= MAX_REQUESTS or not 0 < float(match[2]) <= MAX_SECONDS:
             raise ValueError(f"not a budget: {text[:80]}")
         return cls(int(match[1]), float(match[2]))
 
@@ -41,19 +41,19 @@ class _Window:
     left: int
     blocked: bool = False
 
-    def lasts_at(self, now: float, seconds: float) -> bool:
-        """Return whether it lasts; not if the clock was moved back to before its beginning."""
-        return 0 < self.ends - now <= seconds + 1  # a second more than any rounding
+    def is_current(self, now: float, seconds: float) -> bool:
+        """Check whether the window contains ``now``. It does not if the clock was set back before its start."""
+        return 0 < self.ends - now <= seconds + 1  # The extra second exceeds any rounding error.
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether one request may pass, and what the rate limit headers say about it."""
+    """Whether one request is allowed, and the values of its rate limit headers."""
 
     allowed: bool
     left: int
     reset: int
-    """Whole seconds until the window, or the block, is over."""
+    """Seconds until the window or the rate-limit block ends, rounded up."""
     allowance: Allowance
 
     def headers(self) -> dict[str, str]:
@@ -64,27 +64,27 @@ class Verdict:
 
 
 class Budget:
-    """Counts the requests of each credential."""
+    """Counts the requests of each credential and blocks credentials that exceed the allowance."""
 
     def __init__(self, allowance: Allowance, clock: Clock) -> None:
-        self.allowance = self._at_start = allowance
+        self.allowance = self._initial_allowance = allowance
         self.arrived_during_block = 0
         self.blocks = 0
         self._clock = clock
         self._windows: dict[str, _Window] = {}
 
     def reset(self, allowance: Allowance | None = None) -> None:
-        """Counts anew, with another allowance or the one it had at the start."""
-        self.allowance = allowance or self._at_start
+        """Restart all windows, with a new allowance or the initial one."""
+        self.allowance = allowance or self._initial_allowance
         self.arrived_during_block = self.blocks = 0
         self._windows.clear()
 
-    def spend(self, who: str) -> Verdict:
-        """Counts one request of somebody."""
+    def spend(self, credential: str) -> Verdict:
+        """Count one request of a credential."""
         now, seconds = self._clock.now(), self.allowance.seconds
-        window = self._windows.get(who)
-        if window is None or not window.lasts_at(now, seconds):
-            window = self._windows[who] = _Window(now + seconds, self.allowance.requests)
+        window = self._windows.get(credential)
+        if window is None or not window.is_current(now, seconds):
+            window = self._windows[credential] = _Window(now + seconds, self.allowance.requests)
         if window.blocked:
             self.arrived_during_block += 1
             return self._verdict(False, 0, window.ends - now)

@@ -1,7 +1,7 @@
-# ruff: noqa: S608 - the SQL is put together from constants of this file only
-"""The catalog: which indexes exist, and the log of mutations that are acknowledged but not folded yet.
+# ruff: noqa: S608 - the SQL is built from constants of this file only
+"""Catalog: the list of indexes, and the log of mutations that are acknowledged but not folded yet.
 
-One SQLite database. A mutation is in it, synced to disk, before its id is handed out.
+Both are in one SQLite database. A mutation is synced to disk before its id is returned.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CREATE INDEX IF NOT EXISTS logged_seq ON logged (seq);
 COLUMNS = "key, account, name, description, dimensions, metric, created_on, modified_on, deleted"
 NEWEST = f'SELECT {COLUMNS} FROM "index" WHERE account = ? AND name = ? ORDER BY key DESC LIMIT 1'
 UP_TO = "SELECT seq FROM mutation WHERE index_key = ? AND seq <= ?"
-FORGET_AT_ONCE = 5_000
+VECTORS_PER_DELETE = 5_000
 MUTATION_COLUMNS = "seq, index_key, id, kind, accepted_at, vectors, argument"
 
 
@@ -44,19 +44,19 @@ Connect = Callable[[Path], sqlite3.Connection]
 
 
 def connect(path: Path, *, sync: bool = True) -> sqlite3.Connection:
-    """A connection whose commits survive a crash of the process and, with ``sync``, of the machine."""
+    """Open a connection whose commits survive a crash of the process and, with ``sync``, of the machine."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
-    # Rows hold a vector of up to 6 KB: larger pages keep them out of overflow chains.
+    # A row holds a vector of up to 6 KB. Large pages avoid overflow pages.
     connection.execute("PRAGMA page_size = 32768")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'OFF'}")
-    connection.execute("PRAGMA journal_size_limit = 67108864")  # a batch of 600 MB would leave as much behind
+    connection.execute("PRAGMA journal_size_limit = 67108864")  # Otherwise a batch of 600 MB leaves a log of 600 MB.
     return connection
 
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    # Deferred, not immediate: immediate would also take the write lock of attached databases.
+    # BEGIN IMMEDIATE would also lock the attached databases for writing.
     connection.execute("BEGIN")
     try:
         yield connection
@@ -71,7 +71,7 @@ def _index(row: tuple[Any, ...]) -> Index:
 
 
 class Catalog:
-    """Thread-safe. Every method that changes something returns only after the change is on disk."""
+    """Stores indexes and pending mutations. Thread-safe. A change is on disk before its method returns."""
 
     def __init__(self, path: Path, clock: Clock, connect: Connect) -> None:
         self.path = path
@@ -79,7 +79,7 @@ class Catalog:
         self._connection = connect(path)
         self._lock = threading.Lock()
         self._connection.executescript(SCHEMA)
-        # Reads have their own connection: they must not queue behind a write of 15 MB.
+        # Reads have their own connection, so that they do not wait for a write of 15 MB.
         self._reader = connect(path)
         self._read_lock = threading.Lock()
 
@@ -95,14 +95,18 @@ class Catalog:
     # Indexes
 
     def indexes(self, account: str | None = None) -> list[Index]:
-        """The living ones, oldest first."""
+        """Return the existing indexes of one account or of all accounts, oldest first."""
         rows = self._read(
             f'SELECT {COLUMNS} FROM "index" WHERE NOT deleted AND (?1 IS NULL OR account = ?1) ORDER BY key', (account,)
         )
         return [_index(row) for row in rows]
 
     def index(self, account: str, name: str) -> Index:
-        """Raises IndexNotFound, or IndexDeleted when the last one of that name was deleted."""
+        """Return the newest index with a name.
+
+        :raises IndexNotFound: No index ever had this name.
+        :raises IndexDeleted: The newest index with this name was deleted.
+        """
         rows = self._read(NEWEST, (account, name))
         if not rows:
             raise IndexNotFound(name)
@@ -126,7 +130,7 @@ class Catalog:
         return Index(key, account, new.name, new.description, new.dimensions, new.metric, now, now, False)
 
     def delete_index(self, index: Index) -> None:
-        """Forgets the index and all that is logged for it."""
+        """Mark the index as deleted and delete its pending mutations."""
         with self._lock, transaction(self._connection) as connection:
             connection.execute(
                 'UPDATE "index" SET deleted = 1, modified_on = ? WHERE key = ?', (self._clock.now(), index.key)
@@ -139,10 +143,10 @@ class Catalog:
     # The log
 
     def log(self, index: Index, kind: Kind, vectors: Sequence[Vector] = (), argument: str = "") -> Mutation:
-        """Acknowledges a write: when this returns, it will be folded, whatever happens to this process."""
+        """Log a mutation. Once this returns, the mutation will be folded even if the process crashes."""
         mutation_id = str(uuid.uuid4())
         with self._lock, transaction(self._connection) as connection:
-            # Under the lock, so that times and sequence numbers have the same order.
+            # The time is read under the lock, so that times and sequence numbers have the same order.
             now = self._clock.now()
             if (
                 connection.execute('SELECT 1 FROM "index" WHERE key = ? AND NOT deleted', (index.key,)).fetchone()
@@ -161,49 +165,53 @@ class Catalog:
         return Mutation(seq, index.key, mutation_id, kind, now, len(vectors), argument)
 
     def pending(self, index_key: int, mutations: int, vectors: int) -> list[Mutation]:
-        """What the next batch of an index takes: the oldest mutations, as many as both caps let in."""
+        """Return the mutations of the next batch of an index, oldest first.
+
+        :param mutations: Maximum number of mutations.
+        :param vectors: Maximum number of vectors. A single mutation may exceed it.
+        """
         rows = self._read(
             f"SELECT {MUTATION_COLUMNS} FROM mutation WHERE index_key = ? ORDER BY seq LIMIT ?", (index_key, mutations)
         )
-        taken: list[Mutation] = []
+        batch: list[Mutation] = []
         total = 0
         for seq, key, mutation_id, kind, accepted_at, count, argument in rows:
             total += count
-            if taken and total > vectors:
+            if batch and total > vectors:
                 break
-            taken.append(Mutation(seq, key, mutation_id, Kind(kind), accepted_at, count, argument))
-        return taken
+            batch.append(Mutation(seq, key, mutation_id, Kind(kind), accepted_at, count, argument))
+        return batch
 
-    def oldest(self) -> tuple[int, float] | None:
-        """The index of the oldest pending mutation, and when that was accepted."""
+    def oldest_pending(self) -> tuple[int, float] | None:
+        """Return the index key and the acceptance time of the oldest pending mutation."""
         rows = self._read("SELECT index_key, accepted_at FROM mutation ORDER BY seq LIMIT 1")
         return (int(rows[0][0]), float(rows[0][1])) if rows else None
 
-    def backlog(self) -> dict[int, int]:
-        """How many mutations are pending for each index that has any."""
+    def pending_counts(self) -> dict[int, int]:
+        """Return the number of pending mutations by index key. Indexes without pending mutations are omitted."""
         return dict(self._read("SELECT index_key, COUNT(*) FROM mutation GROUP BY index_key"))
 
     def last_seq(self) -> int:
         rows = self._read("SELECT seq FROM sqlite_sequence WHERE name = 'mutation'")
         return int(rows[0][0]) if rows else 0
 
-    def forget(self, index_key: int, seq: int) -> None:
-        """Drops the log of an index up to ``seq``, which the index itself holds durably by now."""
+    def discard_log(self, index_key: int, seq: int) -> None:
+        """Delete the mutations of an index up to ``seq`` from the log. The index has stored their effect durably."""
         rows = self._read(
             "SELECT seq, vectors FROM mutation WHERE index_key = ? AND seq <= ? ORDER BY seq", (index_key, seq)
         )
         count = 0
-        for upto, vectors in rows:
+        for last, vectors in rows:
             count += vectors
-            # Bit by bit: writers must not wait until 200,000 vectors are deleted.
-            if count >= FORGET_AT_ONCE or upto == rows[-1][0]:
+            # Several small transactions, so that writers do not wait until 200,000 vectors are deleted.
+            if count >= VECTORS_PER_DELETE or last == rows[-1][0]:
                 count = 0
                 with self._lock, transaction(self._connection) as connection:
-                    connection.execute(f"DELETE FROM logged WHERE seq IN ({UP_TO})", (index_key, upto))
-                    connection.execute(f"DELETE FROM mutation WHERE seq IN ({UP_TO})", (index_key, upto))
+                    connection.execute(f"DELETE FROM logged WHERE seq IN ({UP_TO})", (index_key, last))
+                    connection.execute(f"DELETE FROM mutation WHERE seq IN ({UP_TO})", (index_key, last))
 
-    def wipe(self) -> None:
-        """Forgets everything. Keys and sequence numbers go on counting."""
+    def delete_everything(self) -> None:
+        """Delete all indexes and mutations. Keys and sequence numbers are not reused."""
         with self._lock, transaction(self._connection) as connection:
             for table in ('"index"', "mutation", "logged"):
                 connection.execute(f"DELETE FROM {table}")

@@ -1,4 +1,4 @@
-"""The errors of the data plane: vectors, queries, metadata indexes. One class each, as in ``problems``."""
+"""Errors of the data plane: vectors, queries and metadata indexes. One class for each error, as in ``problems``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from airflow_provider_vectorize.local.engine.problems import Problem
 
 
 class DataProblem(Problem):
-    """What the data plane answers."""
+    """An error of the data plane. Its envelope has the additional key ``result_info``."""
 
     def body(self) -> dict[str, object]:
         return {"success": False, "result": None, "result_info": None, "errors": [self.error()], "messages": []}
@@ -37,8 +37,8 @@ class WrongQueryDimensions(DataProblem):
 class TooManyIds(DataProblem):
     code = 40007
 
-    def __init__(self, most: int, got: int, *, says_got: bool) -> None:
-        super().__init__(f"too many ids in payload; max id count is {most}" + (f", got {got}" if says_got else ""))
+    def __init__(self, most: int, got: int, *, with_count: bool) -> None:
+        super().__init__(f"too many ids in payload; max id count is {most}" + (f", got {got}" if with_count else ""))
 
 
 class IdTooLong(DataProblem):
@@ -129,16 +129,16 @@ class InvalidFilter(DataProblem):
     code = 40019
     guessed = True
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"invalid filter: {why}")
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"invalid filter: {reason}")
 
 
 class InvalidCursor(DataProblem):
     code = 40020
     guessed = True
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"invalid cursor: {why}")
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"invalid cursor: {reason}")
 
 
 class UnparsableLine(DataProblem):
@@ -165,8 +165,8 @@ class TopKTooLarge(DataProblem):
 class InvalidBody(DataProblem):
     code = 40026
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"Failed to parse the request body as JSON: {why}")
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Failed to parse the request body as JSON: {reason}")
 
 
 class NotJson(DataProblem):

@@ -1,4 +1,4 @@
-"""The digest of a vector, by which a dump and its source can be compared."""
+"""Digest of a vector, to compare the dump of an index with its source."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class _Vector(Protocol):
 
 
 def digest(vector: _Vector) -> str:
-    """SHA-256 of the float32 values, the namespace and the metadata of a vector."""
+    """Return the SHA-256 digest of the float32 values, the namespace and the metadata of a vector."""
     metadata = None if vector.metadata is None else json.loads(vector.metadata)
     return digest_of(vector.values or b"", vector.namespace, metadata)
 
 
 def digest_of(float32_values: bytes, namespace: str | None, metadata: object) -> str:
-    """SHA-256 over: little-endian float32 bytes, NUL, namespace, NUL, metadata as compact JSON with sorted keys.
+    """Return the SHA-256 digest of little-endian float32 bytes, NUL, namespace, NUL and metadata.
 
-    No namespace, and no metadata (None), count as nothing between the NULs.
+    Metadata is compact JSON with sorted keys. A missing namespace or missing metadata contributes no bytes.
     """
     text = ""
     if metadata is not None:

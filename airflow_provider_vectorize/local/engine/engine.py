@@ -1,4 +1,4 @@
-"""State and rules of the local Vectorize, without HTTP: what each operation does, and what a read sees."""
+"""Engine of local Vectorize, independent of HTTP: the effect of each operation and the result of each read."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from airflow_provider_vectorize.local.engine.data_problems import (
     WrongQueryDimensions,
 )
 from airflow_provider_vectorize.local.engine.filters import flatten
-from airflow_provider_vectorize.local.engine.folding import Folder
-from airflow_provider_vectorize.local.engine.index_state import IndexState, States
+from airflow_provider_vectorize.local.engine.folding import FoldingJob
+from airflow_provider_vectorize.local.engine.index_state import IndexState, IndexStates
 from airflow_provider_vectorize.local.engine.limits import Limits
 from airflow_provider_vectorize.local.engine.problems import TooManyIndexes
 from airflow_provider_vectorize.local.engine.records import (
     Index,
     Info,
     Kind,
+    ListingPage,
     Match,
     MetadataIndex,
     Mutation,
     NewIndex,
-    Page,
     QueryRequest,
     StoredVector,
     Vector,
@@ -44,32 +44,35 @@ from airflow_provider_vectorize.local.engine.records import (
 
 
 class Engine:
-    """Thread-safe. Every operation takes the account and the index name, and raises a Problem."""
+    """Carries out the operations of the API. Thread-safe.
+
+    Operations take the account and the name of the index. A failed operation raises a Problem.
+    """
 
     def __init__(self, data: Path, *, limits: Limits, lag: float, clock: Clock, sync: bool = True) -> None:
         data.mkdir(parents=True, exist_ok=True)
         self.limits = limits
         self.clock = clock
-        to_disk = partial(connect, sync=sync)
-        self.catalog = Catalog(data / "catalog.sqlite3", clock, to_disk)
-        self.states = States(data, self.catalog, limits, to_disk)
-        self.folder = Folder(self.catalog, self.states, limits, clock, lag)
+        connect_to = partial(connect, sync=sync)
+        self.catalog = Catalog(data / "catalog.sqlite3", clock, connect_to)
+        self.states = IndexStates(data, self.catalog, limits, connect_to)
+        self.folding = FoldingJob(self.catalog, self.states, limits, clock, lag)
         self._metadata_lock = threading.Lock()
 
     def start(self) -> None:
-        """Begins to fold in the background."""
+        """Recover from a crash, and start the folding job in the background."""
         self.states.recover()
-        self.folder.start()
+        self.folding.start()
 
     def close(self) -> None:
-        self.folder.stop()
+        self.folding.stop()
         self.states.close()
         self.catalog.close()
 
     def reset(self) -> None:
-        """Forgets every index and everything pending."""
-        with self.folder.paused():
-            self.catalog.wipe()
+        """Delete all indexes and all pending mutations."""
+        with self.folding.paused():
+            self.catalog.delete_everything()
             self.states.drop_all()
 
     # Indexes
@@ -101,61 +104,65 @@ class Engine:
     # Writes
 
     def write(self, index: Index, kind: Kind, vectors: Sequence[Vector]) -> Mutation:
-        """Logs an insert or upsert of checked vectors."""
-        # Ids are unique within a mutation from here on: the first wins an insert, the last an upsert.
+        """Log an insert or upsert of vectors that have been checked."""
+        # Ids must be unique within a mutation. The first vector with an id wins an insert, the last one an upsert.
         ordered = vectors if kind is Kind.UPSERT else vectors[::-1]
         unique = list({vector.id: vector for vector in ordered}.values())
-        self._check_room(index, unique)
+        self._check_capacity(index, unique)
         return self._log(index, kind, unique)
 
-    def _check_room(self, index: Index, vectors: Sequence[Vector]) -> None:
-        """Whether the index as it is now can take them; what is pending does not count."""
-        state = self.states.of(index)
-        watermark = state.store.watermark(state.published)
+    def _check_capacity(self, index: Index, vectors: Sequence[Vector]) -> None:
+        """Raise if the visible index has no capacity for these vectors. Pending mutations do not count.
+
+        :raises IndexFull: The index would exceed its maximum number of vectors.
+        :raises TooManyNamespaces: The index would exceed its maximum number of namespaces.
+        """
+        state = self.states.get(index)
+        watermark = state.store.watermark(state.visible_batch)
         count = watermark[2] if watermark else 0
         if count + len(vectors) > self.limits.vectors_per_index:
-            known = state.store.by_ids([vector.id for vector in vectors], state.published)
-            if count + len(vectors) - len(known) > self.limits.vectors_per_index:
+            existing = state.store.vectors_by_id([vector.id for vector in vectors], state.visible_batch)
+            if count + len(vectors) - len(existing) > self.limits.vectors_per_index:
                 raise IndexFull(self.limits.vectors_per_index)
         namespaces = {vector.namespace for vector in vectors} - {None}
         if namespaces and len(state.store.namespaces() | namespaces) > self.limits.namespaces_per_index:
             raise TooManyNamespaces(self.limits.namespaces_per_index)
 
     def delete_by_ids(self, account: str, name: str, ids: Sequence[str]) -> Mutation:
-        unique = [Vector(one, None, None, None) for one in dict.fromkeys(ids)]
+        unique = [Vector(vector_id, None, None, None) for vector_id in dict.fromkeys(ids)]
         return self._log(self.catalog.index(account, name), Kind.DELETE, unique)
 
     def create_metadata_index(self, account: str, name: str, prop: str, type_: str) -> Mutation:
         index = self.catalog.index(account, name)
         with self._metadata_lock:
-            existing = self._coming_metadata_indexes(index)
+            existing = self._future_metadata_index_names(index)
             if prop not in existing and len(existing) >= self.limits.metadata_indexes:
                 raise TooManyMetadataIndexes(self.limits.metadata_indexes)
             mutation = self._log(index, Kind.CREATE_METADATA_INDEX, argument=f"{prop}\n{type_}")
-        # It covers what is written once it is visible: with a lag of 0 that is the very next write.
-        self.folder.settle(index)
+        # A metadata index covers writes after it became visible. With a lag of 0 that includes the next write.
+        self.folding.settle(index)
         return mutation
 
     def delete_metadata_index(self, account: str, name: str, prop: str) -> Mutation:
         index = self.catalog.index(account, name)
         with self._metadata_lock:
-            if prop not in self._coming_metadata_indexes(index):
+            if prop not in self._future_metadata_index_names(index):
                 raise NoMetadataIndex(prop)
             return self._log(index, Kind.DELETE_METADATA_INDEX, argument=prop)
 
     def foreign_mutation(self, account: str, name: str) -> Mutation:
-        """A write of somebody else: it changes no vector, and moves the watermark when it is folded."""
+        """Log a write of another client. It changes no vector, and moves the watermark when it is folded."""
         return self._log(self.catalog.index(account, name), Kind.FOREIGN)
 
     def _log(self, index: Index, kind: Kind, vectors: Sequence[Vector] = (), argument: str = "") -> Mutation:
         mutation = self.catalog.log(index, kind, vectors, argument)
-        self.folder.wake()
+        self.folding.wake()
         return mutation
 
-    def _coming_metadata_indexes(self, index: Index) -> set[str]:
-        """Those that will exist when all that is pending is folded."""
-        state = self.states.of(index)
-        names = {one.name for one in state.store.metadata_indexes(state.published)}
+    def _future_metadata_index_names(self, index: Index) -> set[str]:
+        """Return the names of the metadata indexes that exist once all pending mutations are folded."""
+        state = self.states.get(index)
+        names = {metadata_index.name for metadata_index in state.store.metadata_indexes(state.visible_batch)}
         for mutation in self.catalog.pending(index.key, -1, 1 << 62):
             if mutation.kind is Kind.CREATE_METADATA_INDEX:
                 names.add(mutation.argument.partition("\n")[0])
@@ -171,14 +178,14 @@ class Engine:
 
     def get_by_ids(self, account: str, name: str, ids: Sequence[str], *, stale: bool = False) -> list[StoredVector]:
         _, state, at = self._for_reading(account, name, stale)
-        return state.store.by_ids(list(dict.fromkeys(ids)), at)
+        return state.store.vectors_by_id(list(dict.fromkeys(ids)), at)
 
     def query(self, account: str, name: str, request: QueryRequest, *, stale: bool = False) -> list[Match]:
         index, state, at = self._for_reading(account, name, stale)
         vector = request.vector
         if vector is None:
             assert request.vector_id is not None
-            found = state.store.by_ids([request.vector_id], at)
+            found = state.store.vectors_by_id([request.vector_id], at)
             if not found:
                 raise VectorNotFound(request.vector_id)
             vector = np.frombuffer(found[0].values, np.float32)
@@ -186,11 +193,11 @@ class Engine:
             raise WrongQueryDimensions(index.dimensions, len(vector))
         conditions = flatten(request.filter) if request.filter else []
         nearest = state.nearest(vector, request.top_k, request.namespace, conditions, at if stale else None)
-        vectors = state.store.by_rows([row for row, _ in nearest])
+        vectors = state.store.vectors_by_row([row for row, _ in nearest])
         return [Match(score, vectors[row]) for row, score in nearest if row in vectors]
 
-    def list_vectors(self, account: str, name: str, count: int, cursor: str | None) -> Page:
-        """One page of ids. All pages of a cursor show the state at the time of the first."""
+    def list_vectors(self, account: str, name: str, count: int, cursor: str | None) -> ListingPage:
+        """Return one page of ids. All pages of a listing show the index as it was at the first page."""
         index, state, at = self._for_reading(account, name, False)
         after, expires_at = "", self.clock.now() + self.limits.cursor_seconds
         if cursor is not None:
@@ -199,10 +206,10 @@ class Engine:
         watermark = state.store.watermark(at)
         total = watermark[2] if watermark else 0
         if len(ids) <= count:
-            return Page(tuple(ids), total, None, None)
+            return ListingPage(tuple(ids), total, None, None)
         ids = ids[:count]
         text = orjson.dumps([index.key, at, ids[-1], expires_at])
-        return Page(tuple(ids), total, base64.urlsafe_b64encode(text).decode(), expires_at)
+        return ListingPage(tuple(ids), total, base64.urlsafe_b64encode(text).decode(), expires_at)
 
     def _read_cursor(self, index: Index, cursor: str) -> tuple[int, str, float]:
         try:
@@ -218,22 +225,22 @@ class Engine:
 
     def _for_reading(self, account: str, name: str, stale: bool) -> tuple[Index, IndexState, int]:
         index = self.catalog.index(account, name)
-        state = self.states.of(index)
-        self.folder.settle(index)
-        at = state.published
+        state = self.states.get(index)
+        self.folding.settle(index)
+        at = state.visible_batch
         return index, state, max(at - 1, 0) if stale else at
 
     # For the control API
 
-    def peek(self, index: Index) -> Info:
-        """Its ``info``, without the account."""
-        state = self.states.of(index)
-        self.folder.settle(index)
-        mutation_id, processed_at, vectors = state.store.watermark(state.published) or (None, None, 0)
+    def index_info(self, index: Index) -> Info:
+        """Return the same as :meth:`info` for a known index."""
+        state = self.states.get(index)
+        self.folding.settle(index)
+        mutation_id, processed_at, vectors = state.store.watermark(state.visible_batch) or (None, None, 0)
         return Info(index.dimensions, vectors, mutation_id, processed_at)
 
-    def everything(self, index: Index) -> Iterator[StoredVector]:
-        """All vectors that a read can see now."""
-        state = self.states.of(index)
-        self.folder.settle(index)
-        return state.store.all_vectors(state.published)
+    def visible_vectors(self, index: Index) -> Iterator[StoredVector]:
+        """Return all visible vectors."""
+        state = self.states.get(index)
+        self.folding.settle(index)
+        return state.store.all_vectors(state.visible_batch)

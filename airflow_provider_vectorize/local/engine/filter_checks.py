@@ -1,4 +1,4 @@
-"""Whether a metadata filter, or a key of metadata, is one that the API takes."""
+"""Validation of metadata filters and metadata keys."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from airflow_provider_vectorize.local.engine.limits import Limits
 from airflow_provider_vectorize.local.engine.records import Json
 
 
-def bad_key(key: str) -> bool:
-    """Of metadata and, between its dots, of a property."""
+def is_bad_key(key: str) -> bool:
+    """Check whether the API refuses a metadata key. Each part of a dotted property name is such a key."""
     return not key or key.startswith("$") or "." in key or '"' in key
 
 
 def check_filter(filter_: Json, limits: Limits) -> None:
-    """Raise InvalidFilter for a filter that is refused. An empty one is accepted, and filters nothing."""
+    """Raise InvalidFilter if the API refuses the filter. An empty filter is valid and matches every vector."""
     try:
         size = len(orjson.dumps(filter_))
     except orjson.JSONEncodeError as error:
@@ -31,8 +31,8 @@ def check_filter(filter_: Json, limits: Limits) -> None:
 
 def _check_filter_object(filter_: Mapping[str, Any], limits: Limits) -> None:
     for key, value in filter_.items():
-        # A dot in a filter's key is nesting, so each part of it must be a key.
-        if len(key) > limits.filter_key_characters or any(bad_key(part) for part in key.split(".")):
+        # A dot in the key of a filter means nesting, so each part must be a valid key.
+        if len(key) > limits.filter_key_characters or any(is_bad_key(part) for part in key.split(".")):
             raise InvalidFilter(f'bad key "{key}"')
         if isinstance(value, list):
             raise InvalidFilter(f'the value of "{key}" must not be an array; use $in')
@@ -51,7 +51,11 @@ def _check_operators(key: str, operators: Mapping[str, Any]) -> None:
         if operator not in OPERATORS:
             raise InvalidFilter(f'unknown operator "{operator}" for "{key}"')
         if operator in ("$in", "$nin"):
-            if not isinstance(operand, list) or not operand or any(isinstance(one, list | dict) for one in operand):
+            if (
+                not isinstance(operand, list)
+                or not operand
+                or any(isinstance(element, list | dict) for element in operand)
+            ):
                 raise InvalidFilter(
                     f'{operator} of "{key}" must be a non-empty array of string, number, boolean or null'
                 )

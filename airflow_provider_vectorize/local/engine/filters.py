@@ -1,4 +1,4 @@
-"""Metadata filters: which operators there are, and the in-memory columns that they look at."""
+"""Metadata filters: operators, and the in-memory columns that they are evaluated on."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One operator on one property. Several of them are AND."""
+    """One operator on one property. A vector must meet all conditions of a filter."""
 
     name: str
     operator: str
     operand: Any
 
     def converted(self, type_: str) -> Condition:
-        """Return the same condition with its operand as a metadata index of a type compares it."""
+        """Return the condition with its operand converted to the type of a metadata index."""
         if isinstance(self.operand, list):
-            return replace(self, operand=[convert(one, type_) for one in self.operand])
+            return replace(self, operand=[convert(element, type_) for element in self.operand])
         return replace(self, operand=convert(self.operand, type_))
 
     def holds(self, value: Scalar) -> bool:
@@ -40,17 +40,17 @@ class Condition:
 
 
 def convert(value: Any, type_: str) -> Scalar:
-    """Return a value as the type of a metadata index, or None where it has no such value: then it equals nothing.
+    """Convert a value to the type of a metadata index. Return None if there is no such value: None equals nothing.
 
-    ========  ============================  =======================  =======================
-    index     a string                      a number                 a boolean
-    ========  ============================  =======================  =======================
-    string    the string                    its text, ``10``         ``true`` or ``false``
-    number    the number, if it spells one  the number as float64    none
-    boolean   if ``true`` or ``false``      none                     the boolean
-    ========  ============================  =======================  =======================
+    =======  ==================================  =====================  =====================
+    type     string value                        number value           boolean value
+    =======  ==================================  =====================  =====================
+    string   the string                          its text, ``10``       ``true`` or ``false``
+    number   the number that the text spells     the number as float64  None
+    boolean  ``true`` and ``false`` as booleans  None                   the boolean
+    =======  ==================================  =====================  =====================
 
-    Null is none everywhere.
+    Null becomes None for every type.
     """
     match type_:
         case "string":
@@ -95,7 +95,7 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Scalar, Any], boo
     return holds
 
 
-# Both sides have been converted to the type of the metadata index.
+# The operators compare values that have been converted to the type of the metadata index.
 OPERATORS: dict[str, Callable[[Scalar, Any], bool]] = {
     "$eq": _equal,
     "$ne": lambda value, other: not _equal(value, other),
@@ -108,13 +108,13 @@ OPERATORS: dict[str, Callable[[Scalar, Any], bool]] = {
 }
 
 
-def cut(text: str, most: int) -> str:
-    """The longest start of a text that has at most so many bytes, cut between characters."""
-    return text.encode()[:most].decode(errors="ignore")
+def truncate(text: str, max_bytes: int) -> str:
+    """Truncate a text to a number of bytes in UTF-8, between two characters."""
+    return text.encode()[:max_bytes].decode(errors="ignore")
 
 
 def flatten(filter_: Json, prefix: str = "") -> list[Condition]:
-    """A checked filter as a list of conditions; nested objects become dotted names."""
+    """Convert a valid filter to a list of conditions. Nested objects become dotted names."""
     conditions: list[Condition] = []
     for key, value in filter_.items():
         name = prefix + key
@@ -128,7 +128,7 @@ def flatten(filter_: Json, prefix: str = "") -> list[Condition]:
 
 
 def lookup(metadata: Any, name: str) -> Any:
-    """The value that a dotted name points to, or None."""
+    """Return the value of a dotted name in nested metadata, or None if it does not exist."""
     for part in name.split("."):
         if not isinstance(metadata, dict):
             return None
@@ -137,19 +137,20 @@ def lookup(metadata: Any, name: str) -> Any:
 
 
 def indexed_value(metadata: Any, index: MetadataIndex, string_bytes: int) -> Scalar:
-    """Return what a metadata index keeps of a vector, or None if the property is absent or of another type.
+    """Return the value that a metadata index stores for a vector, or None if the property is missing.
 
-    Only a string index takes values of other types, as their text.
+    A string index also stores numbers and booleans, as text. For the other types, a value of a different type counts
+    as missing. Strings are truncated to ``string_bytes``.
     """
     value = lookup(metadata, index.name)
     if index.type != "string" and isinstance(value, str):
         return None
-    kept = convert(value, index.type)
-    return cut(kept, string_bytes) if isinstance(kept, str) else kept
+    stored = convert(value, index.type)
+    return truncate(stored, string_bytes) if isinstance(stored, str) else stored
 
 
 class Column:
-    """One metadata index in memory: for each slot a code, and for each code a value."""
+    """One metadata index in memory: a code for each slot, and a value for each code."""
 
     def __init__(self, index: MetadataIndex, slots: int, string_bytes: int) -> None:
         self.index = index
@@ -173,8 +174,8 @@ class Column:
         self._codes[slot] = code
 
     def matches(self, condition: Condition) -> NDArray[np.bool_]:
-        """For each slot, whether it is covered and the condition holds."""
+        """Return a mask of the slots that the metadata index covers and that meet the condition."""
         typed = condition.converted(self.index.type)
-        verdicts = np.fromiter((typed.holds(value) for value in self._values), np.bool_, len(self._values))
-        verdicts[UNCOVERED] = False
-        return verdicts[self._codes]
+        code_matches = np.fromiter((typed.holds(value) for value in self._values), np.bool_, len(self._values))
+        code_matches[UNCOVERED] = False
+        return code_matches[self._codes]

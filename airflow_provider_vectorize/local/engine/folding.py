@@ -1,4 +1,4 @@
-"""The job that folds the log into the indexes, batch by batch, in a thread of its own."""
+"""Folding job: applies pending mutations to the indexes, batch by batch, in a background thread."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from contextlib import contextmanager
 
 from airflow_provider_vectorize.local.engine.catalog import Catalog
 from airflow_provider_vectorize.local.engine.clock import Clock
-from airflow_provider_vectorize.local.engine.index_state import IndexState, States
+from airflow_provider_vectorize.local.engine.index_state import IndexState, IndexStates
 from airflow_provider_vectorize.local.engine.limits import Limits
 from airflow_provider_vectorize.local.engine.problems import IndexDeleted
-from airflow_provider_vectorize.local.engine.records import Folded, Index
+from airflow_provider_vectorize.local.engine.records import FoldedBatch, Index
 
 logger = logging.getLogger(__name__)
 
 
-class Folder:
-    """Folds each index ``lag`` seconds after the oldest of its pending mutations was accepted.
+class FoldingJob:
+    """Folds an index ``lag`` seconds after its oldest pending mutation was accepted.
 
-    With a lag of 0 a read first folds what was acknowledged before it, so that tests see their own writes.
-    While it is held nothing is folded, except by :meth:`process`.
+    With a lag of 0, a read first folds all mutations that were acknowledged before it, so that tests see their own
+    writes. While the job is on hold, only :meth:`process` folds.
     """
 
-    def __init__(self, catalog: Catalog, states: States, limits: Limits, clock: Clock, lag: float) -> None:
+    def __init__(self, catalog: Catalog, states: IndexStates, limits: Limits, clock: Clock, lag: float) -> None:
         self._catalog = catalog
         self._states = states
         self._limits = limits
         self._clock = clock
-        self._lag = self._lag_at_start = lag
+        self._lag = self._initial_lag = lag
         self._held = False
         self._stopping = False
         self._changed = threading.Condition()
-        self._turn = threading.RLock()
+        self._fold_lock = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="folding", daemon=True)
 
     def start(self) -> None:
@@ -56,13 +56,13 @@ class Folder:
         self._set(lag=seconds)
 
     def reset(self) -> None:
-        """As it was at the start."""
-        self._set(lag=self._lag_at_start, held=False)
+        """Restore the initial lag and end a hold."""
+        self._set(lag=self._initial_lag, held=False)
 
     def hold(self) -> None:
-        """Returns when no batch is being folded any more."""
+        """Put the job on hold, and wait until the batch that is being folded is complete."""
         self._set(held=True)
-        with self._turn:
+        with self._fold_lock:
             pass
 
     def release(self) -> None:
@@ -79,30 +79,30 @@ class Folder:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """No batch is folded inside."""
-        with self._turn:
+        """Return a context manager in which no batch is folded."""
+        with self._fold_lock:
             yield
 
     def process(
         self, index: Index | None = None, batches: int | None = None, *, mutations: int | None = None
-    ) -> list[Folded]:
-        """Fold now, even while folding is on hold.
+    ) -> list[FoldedBatch]:
+        """Fold pending mutations now, even while the job is on hold.
 
-        :param index: The only index to fold. Default: all of them.
+        :param index: The only index to fold. Default: all indexes.
         :param batches: Maximum number of batches. Default: until nothing is pending.
         :param mutations: Maximum number of mutations in each batch. Default: the limit ``mutations_per_batch``.
         """
-        done: list[Folded] = []
-        for one in [index] if index else self._catalog.indexes():
-            while batches is None or len(done) < batches:
-                folded = self._fold(one, mutations=mutations)
+        folded_batches: list[FoldedBatch] = []
+        for current in [index] if index else self._catalog.indexes():
+            while batches is None or len(folded_batches) < batches:
+                folded = self._fold(current, mutations=mutations)
                 if folded is None:
                     break
-                done.append(folded)
-        return done
+                folded_batches.append(folded)
+        return folded_batches
 
     def settle(self, index: Index) -> None:
-        """With a lag of 0, and unless held: folds what is pending for this index."""
+        """Fold the pending mutations of an index if the lag is 0 and the job is not on hold."""
         if self._lag == 0 and not self._held:
             self.process(index)
 
@@ -110,14 +110,14 @@ class Folder:
         while not self._stopping:
             try:
                 self._fold_when_due()
-            except Exception:  # the thread must outlive one bad batch; the mutation stays in the log
-                logger.exception("Folding failed. The next attempt is in a second.")
+            except Exception:  # One failed batch must not end the thread. Its mutations stay in the log.
+                logger.exception("Failed to fold a batch. Its mutations stay in the log. Retrying in 1 s.")
                 with self._changed:
                     self._changed.wait(1)
 
     def _fold_when_due(self) -> None:
         with self._changed:
-            index, wait = self._next()
+            index, wait = self._next_due()
             if self._stopping:
                 return
             if index is None:
@@ -125,47 +125,47 @@ class Folder:
                 return
         self._fold(index, unless_held=True)
 
-    def _next(self) -> tuple[Index | None, float | None]:
-        """The index whose turn it is, or how long nothing is due."""
+    def _next_due(self) -> tuple[Index | None, float | None]:
+        """Return the index that is due, or the seconds until one is due. Both are None if nothing is pending."""
         if self._held:
             return None, None
-        oldest = self._catalog.oldest()
+        oldest = self._catalog.oldest_pending()
         if oldest is None:
             return None, None
         key, accepted_at = oldest
         due_in = accepted_at + self._lag - self._clock.now()
-        # A second or more beyond the lag: the clock was moved back since the mutation was accepted.
+        # If the mutation is due later than the lag allows, the clock was set back after it was accepted: fold now.
         if 0 < due_in <= self._lag + 1:
             return None, due_in
-        # None for an index that was deleted a moment ago: then look again.
-        return next((one for one in self._catalog.indexes() if one.key == key), None), 0.05
+        # The index is None if it has just been deleted. The job then checks again after 0.05 s.
+        return next((index for index in self._catalog.indexes() if index.key == key), None), 0.05
 
-    def _fold(self, index: Index, *, unless_held: bool = False, mutations: int | None = None) -> Folded | None:
-        """One batch of an index; None if nothing is pending for it, or it is gone."""
-        with self._turn:
+    def _fold(self, index: Index, *, unless_held: bool = False, mutations: int | None = None) -> FoldedBatch | None:
+        """Fold one batch of an index. Return None if nothing is pending or the index was deleted."""
+        with self._fold_lock:
             if unless_held and self._held:
                 return None
             try:
-                state = self._states.of(index)
+                state = self._states.get(index)
                 with state.fold_lock:
                     return self._fold_state(state, mutations or self._limits.mutations_per_batch)
             except IndexDeleted:
                 return None
 
-    def _fold_state(self, state: IndexState, most: int) -> Folded | None:
+    def _fold_state(self, state: IndexState, max_mutations: int) -> FoldedBatch | None:
         key, store = state.index.key, state.store
-        # Nothing, unless a fold before this one failed after its commit.
-        self._catalog.forget(key, store.folded_seq())
-        mutations = self._catalog.pending(key, most, self._limits.vectors_per_batch)
+        # This only deletes something if an earlier fold failed after its commit.
+        self._catalog.discard_log(key, store.folded_seq())
+        mutations = self._catalog.pending(key, max_mutations, self._limits.vectors_per_batch)
         if not mutations:
             return None
         processed_at = store.fold(mutations, self._clock.now, self._catalog.last_seq)
         state.publish()
-        self._catalog.forget(key, mutations[-1].seq)
+        self._catalog.discard_log(key, mutations[-1].seq)
         store.collect_garbage(self._clock.now() - self._limits.cursor_seconds)
-        return Folded(
+        return FoldedBatch(
             state.index.name,
-            state.published,
+            state.visible_batch,
             tuple(mutation.id for mutation in mutations),
             sum(mutation.vectors for mutation in mutations),
             processed_at,

@@ -1,4 +1,4 @@
-"""The open state of each index: its store, the batch that reads see, and its vectors in memory once queried."""
+"""Open state of each index: its store, the visible batch, and its vectors in memory after the first query."""
 
 from __future__ import annotations
 
@@ -15,56 +15,59 @@ from airflow_provider_vectorize.local.engine.records import Floats, Index, Store
 from airflow_provider_vectorize.local.engine.search import Matrix
 from airflow_provider_vectorize.local.engine.store import Store
 
-SLICE = 5_000
+VECTORS_PER_SLICE = 5_000
 
 
 class IndexState:
-    """One index. ``fold_lock`` is for whoever folds it or drops it."""
+    """State of one index. Hold ``fold_lock`` to fold or drop it."""
 
     def __init__(self, index: Index, store: Store, limits: Limits) -> None:
         self.index = index
         self.store = store
         self.fold_lock = threading.Lock()
-        self.published = store.last_batch
-        """The batch that reads see. It follows the store's newest batch once the matrix has it too."""
+        self.visible_batch = store.last_batch
+        """The batch that reads see. It becomes the newest batch of the store once the matrix contains that batch."""
         self._limits = limits
         self._matrix: Matrix | None = None
         self._matrix_lock = threading.Lock()
 
     def publish(self) -> None:
-        """Lets reads see the batch just folded."""
+        """Make the newest batch visible to reads."""
         batch = self.store.last_batch
         with self._matrix_lock:
             matrix = self._matrix
             if matrix is None:
-                self.published = batch
+                self.visible_batch = batch
                 return
             matrix.set_metadata_indexes(self.store.metadata_indexes(batch))
         try:
-            # Slice by slice, so that queries do not wait for 200,000 vectors.
+            # The lock is released between slices, so that queries do not wait for 200,000 vectors.
             for vectors in _slices(self.store.all_vectors(batch, since=batch - 1)):
                 with self._matrix_lock:
                     matrix.stage(vectors)
-            gone = self.store.rows_gone(batch)
+            removed_rows = self.store.removed_rows(batch)
             with self._matrix_lock:
-                matrix.commit(gone)
-                self.published = batch
-        except BaseException:  # for want of memory, say: the next query reads everything anew
+                matrix.commit(removed_rows)
+                self.visible_batch = batch
+        except BaseException:  # Such as MemoryError. The next query reads all vectors again.
             with self._matrix_lock:
-                self._matrix, self.published = None, batch
+                self._matrix, self.visible_batch = None, batch
             raise
 
     def nearest(
         self, query: Floats, top_k: int, namespace: str | None, conditions: Sequence[Condition], at: int | None = None
     ) -> list[tuple[int, float]]:
-        """Rows and scores, best first: of now, or as of a batch, which is slow."""
-        wanted = query, self.index.metric, top_k, namespace, conditions
+        """Return rows and scores, best first.
+
+        :param at: The batch to search, which is slow. Default: the visible batch, which is held in memory.
+        """
+        search = query, self.index.metric, top_k, namespace, conditions
         if at is not None:
-            return self._load(at).nearest(*wanted)
+            return self._load(at).nearest(*search)
         with self._matrix_lock:
             if self._matrix is None:
-                self._matrix = self._load(self.published)
-            return self._matrix.nearest(*wanted)
+                self._matrix = self._load(self.visible_batch)
+            return self._matrix.nearest(*search)
 
     def _load(self, at: int) -> Matrix:
         watermark = self.store.watermark(at)
@@ -81,12 +84,12 @@ class IndexState:
 
 
 def _slices(vectors: Iterator[StoredVector]) -> Iterator[list[StoredVector]]:
-    while some := list(itertools.islice(vectors, SLICE)):
-        yield some
+    while chunk := list(itertools.islice(vectors, VECTORS_PER_SLICE)):
+        yield chunk
 
 
-class States:
-    """Opens the state of an index when it is first needed."""
+class IndexStates:
+    """The states of all indexes. A state is opened when it is first needed."""
 
     def __init__(self, data: Path, catalog: Catalog, limits: Limits, connect: Connect) -> None:
         self._data = data
@@ -97,8 +100,11 @@ class States:
         self._dropped: set[int] = set()
         self._lock = threading.Lock()
 
-    def of(self, index: Index) -> IndexState:
-        """Raises IndexDeleted for an index that was dropped since it was looked up."""
+    def get(self, index: Index) -> IndexState:
+        """Return the state of an index.
+
+        :raises IndexDeleted: The index was dropped after the caller looked it up.
+        """
         with self._lock:
             if index.key in self._dropped:
                 raise IndexDeleted(index.name)
@@ -109,17 +115,17 @@ class States:
             return state
 
     def recover(self) -> None:
-        """After a crash: what was folded leaves the log, and files of deleted indexes go."""
+        """Clean up after a crash: delete folded mutations from the log, and the files of deleted indexes."""
         keys = set()
         for index in self._catalog.indexes():
             keys.add(index.key)
-            self._catalog.forget(index.key, self.of(index).store.folded_seq())
+            self._catalog.discard_log(index.key, self.get(index).store.folded_seq())
         for path in self._data.glob("index-*.sqlite3"):
             if int(path.stem.removeprefix("index-")) not in keys:
                 self._delete_files(path)
 
     def drop(self, key: int) -> None:
-        """Deletes the state of an index for good."""
+        """Delete the state of an index and its files."""
         with self._lock:
             self._dropped.add(key)
             state = self._open.pop(key, None)

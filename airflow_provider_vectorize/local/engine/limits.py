@@ -1,13 +1,13 @@
-"""Every number of Cloudflare's that the local Vectorize enforces, with where it comes from.
+"""Cloudflare's limits that local Vectorize enforces, and the source of each.
 
-Sources: [D] Cloudflare's documentation, [L] seen live, [G] our guess.
+Sources: [D] Cloudflare's documentation, [L] observed on the live service, [G] guess.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PRESETS: dict[str, int] = {  # [D] dimensions of each preset; all of them use cosine [G]
+PRESETS: dict[str, int] = {  # [D] dimensions of each preset; the metric of all is cosine [G]
     "@cf/baai/bge-small-en-v1.5": 384,
     "@cf/baai/bge-base-en-v1.5": 768,
     "@cf/baai/bge-large-en-v1.5": 1024,
@@ -18,11 +18,11 @@ PRESETS: dict[str, int] = {  # [D] dimensions of each preset; all of them use co
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of one local Vectorize. Each can be set at start: ``--limit vectors_per_request=10``."""
+    """Limits of one local Vectorize. Override one with an option, such as ``--limit vectors_per_request=10``."""
 
-    body_bytes: int = 100_000_000  # [D] 100 MB a request
+    body_bytes: int = 100_000_000  # [D] 100 MB for each request
     vectors_per_request: int = 5_000  # [D]
-    min_dimensions: int = 32  # [L] the text of error 3001
+    min_dimensions: int = 32  # [L] from the message of error 3001
     max_dimensions: int = 1_536  # [D]
     id_bytes: int = 64  # [D]
     namespace_bytes: int = 64  # [D]
@@ -42,6 +42,6 @@ class Limits:
     top_k_with_content: int = 50  # [D] with returnValues or returnMetadata=all
     filter_bytes: int = 2_048  # [D] the compact JSON must be shorter
     filter_key_characters: int = 512  # [D]
-    vectors_per_batch: int = 200_000  # [D] what one run of the folding job takes
+    vectors_per_batch: int = 200_000  # [D] of one run of the folding job
     mutations_per_batch: int = 1_000  # [D]
-    cursor_seconds: int = 3_600  # [G] how long a listing's snapshot lives
+    cursor_seconds: int = 3_600  # [G] lifetime of the snapshot of a listing

@@ -1,22 +1,22 @@
-"""One class for each error of the API: its status, code and sentence are here, and nowhere else.
+"""Errors of the API. Each class defines the status, the code and the message of one error.
 
 Problem
-├── who is asking   NoCredentials 9106 · MalformedAuthorization 6003+6111 · WrongToken 10000 · NoPermission 9109
+├── credentials     NoCredentials 9106 · MalformedAuthorization 6003+6111 · WrongToken 10000 · NoPermission 9109
 │                   UnverifiableToken 1000
-├── where to        NoRoute 7003 · MethodNotAllowed 10405
-├── how much        RateLimited 971 · BodyTooLarge 413
+├── routing         NoRoute 7003 · MethodNotAllowed 10405
+├── size and rate   RateLimited 971 · BodyTooLarge 413
 ├── indexes         UnknownContentType 1005 · IndexNotFound 3000 · InvalidConfig 3001 · DuplicateName 3002
 │                   InvalidName 3003 · TooManyIndexes 3004 · IndexDeleted 3005
-└── DataProblem     everything 40xxx: see ``data_problems``
+└── DataProblem     all codes 40xxx: see ``data_problems``
 
-``guessed`` marks the ones whose code nobody has published: do not build on it.
+``guessed`` marks errors whose code Cloudflare has not published. Do not rely on these codes.
 """
 
 from __future__ import annotations
 
 
-class Problem(Exception):  # noqa: N818 - a problem of the client is no error of ours
-    """An answer of the API other than success."""
+class Problem(Exception):  # noqa: N818 - the client is at fault, not this server
+    """A response of the API that reports an error."""
 
     status: int = 400
     code: int = 0
@@ -28,15 +28,15 @@ class Problem(Exception):  # noqa: N818 - a problem of the client is no error of
         self.headers = headers or {}
 
     def error(self) -> dict[str, object]:
-        """The item for the envelope's ``errors``."""
+        """Return the element of ``errors`` in the envelope."""
         return {"code": self.code, "message": self.message}
 
     def body(self) -> dict[str, object]:
-        """The whole envelope."""
+        """Return the complete envelope."""
         return {"success": False, "result": None, "errors": [self.error()], "messages": []}
 
 
-# Who is asking
+# Credentials
 
 
 class NoCredentials(Problem):
@@ -47,7 +47,7 @@ class NoCredentials(Problem):
 
 
 class MalformedAuthorization(Problem):
-    """The only one with an error chain: the edge refuses the header before anything looks at the token."""
+    """The only error with an error chain: the edge refuses the header before the token is checked."""
 
     status, code = 400, 6003
 
@@ -73,7 +73,7 @@ class NoPermission(Problem):
 
 
 class UnverifiableToken(Problem):
-    """``/user/tokens/verify`` knows only user-owned tokens."""
+    """``/user/tokens/verify`` only accepts tokens that a user owns."""
 
     status, code = 401, 1000
 
@@ -81,7 +81,7 @@ class UnverifiableToken(Problem):
         super().__init__("Invalid API Token")
 
 
-# Where to
+# Routing
 
 
 class NoRoute(Problem):
@@ -99,7 +99,7 @@ class MethodNotAllowed(Problem):
         super().__init__(f"Method {method} not allowed for this endpoint")
 
 
-# How much
+# Size and rate
 
 
 class RateLimited(Problem):
@@ -139,8 +139,8 @@ class IndexNotFound(Problem):
 class InvalidConfig(Problem):
     code = 3001
 
-    def __init__(self, why: str) -> None:
-        super().__init__(f"vectorize.index.invalid_config - {why}")
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"vectorize.index.invalid_config - {reason}")
 
 
 class DuplicateName(Problem):

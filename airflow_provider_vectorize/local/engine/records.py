@@ -1,4 +1,4 @@
-"""The values that pass between the rooms: frozen, plain, without behaviour."""
+"""Immutable records that the engine and the HTTP layer exchange."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 class Kind(StrEnum):
-    """What a mutation does. FOREIGN changes nothing: it stands for somebody else's write."""
+    """Kind of a mutation. FOREIGN is a write of another client and changes no vector."""
 
     INSERT = "insert"
     UPSERT = "upsert"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 class Vector(NamedTuple):
-    """A vector as it is stored. ``metadata`` is compact JSON in the order of the sender, ``values`` are float32."""
+    """A vector in the log. ``metadata`` is compact JSON in the key order of the sender. ``values`` are float32."""
 
     id: str
     namespace: str | None
@@ -34,7 +34,7 @@ class Vector(NamedTuple):
 
 
 class StoredVector(NamedTuple):
-    """A vector of the folded state, with its row there and the sequence number of the mutation that wrote it."""
+    """A folded vector, with its row in the store and the sequence number of the mutation that wrote it."""
 
     row: int
     id: str
@@ -55,7 +55,7 @@ class NewIndex:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index as the catalog knows it; ``deleted`` ones are remembered so that they answer 410."""
+    """An index in the catalog. Deleted indexes are kept, because requests for them get status 410."""
 
     key: int
     account: str
@@ -65,7 +65,7 @@ class Index:
     metric: str
     created_on: float
     modified_on: float
-    deleted: int  # a truth value, as SQLite keeps it
+    deleted: int  # 0 or 1: SQLite has no booleans
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,12 @@ class Mutation:
     accepted_at: float
     vectors: int
     argument: str = ""
-    """Of the metadata index mutations: ``propertyName`` and, after a newline, its type."""
+    """For mutations of metadata indexes: ``propertyName`` and, when created, a newline and its type."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetadataIndex:
-    """``since`` is the last write that does not count: only later ones are in this metadata index."""
+    """A metadata index. It covers only vectors written after the mutation with the sequence number ``since``."""
 
     name: str
     type: str
@@ -100,8 +100,8 @@ class Info:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
-    """One run of the folding job."""
+class FoldedBatch:
+    """A batch of mutations that one run of the folding job applied."""
 
     index_name: str
     batch: int
@@ -128,7 +128,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListingPage:
     ids: tuple[str, ...]
     total: int
     cursor: str | None

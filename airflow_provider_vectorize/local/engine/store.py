@@ -1,8 +1,9 @@
-# ruff: noqa: S608 - the SQL is put together from constants of this file only
-"""The folded state of one index: what reads see.
+# ruff: noqa: S608 - the SQL is built from constants of this file only
+"""Folded state of one index, from which reads are answered.
 
-One SQLite database. Batches are numbered from 1, and every row knows in which batch it appeared and in which it went,
-so that each read is "as of" a batch: that gives listings a consistent snapshot, and lets a fault answer from the past.
+Each index has its own SQLite database. Batches are numbered from 1. A row records the batch that added it (``born``)
+and the batch that removed it (``died``). Each read is "as of" a batch. This gives listings a consistent snapshot, and
+allows a fault to answer from an earlier batch.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ CREATE TABLE IF NOT EXISTS metadata_index (
 """
 VECTOR = 'row, id, namespace, metadata, "values", seq'
 ALIVE = "born <= :at AND (died IS NULL OR died > :at)"
-# The rows of the state that a mutation's ids point to.
+# Rows of the store that have the ids of a mutation.
 TOUCHED = (
     "SELECT vector.row FROM log.logged CROSS JOIN vector ON vector.id = logged.id AND vector.died IS NULL"
     " WHERE logged.seq = :seq"
 )
-# CROSS JOIN above only fixes the order: from the mutation's few ids to the state's many rows.
+# CROSS JOIN makes SQLite start from the few ids of the mutation, not from the many rows of the store.
 
 
 class Store:
-    """Thread-safe for reads; one thread at a time may fold."""
+    """The folded vectors of one index. Reads are thread-safe. Only one thread at a time may fold."""
 
     def __init__(self, path: Path, catalog: Path, name: str, connect: Connect) -> None:
         self._path = path
@@ -65,14 +66,14 @@ class Store:
 
     def _read(self, sql: str, values: Sequence[object] | dict[str, object] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
-            if self._closed:  # somebody deleted the index while this read was on its way
+            if self._closed:  # The index was deleted after this read had started.
                 raise IndexDeleted(self._name)
             return self._reader.execute(sql, values).fetchall()
 
     # Reading, as of a batch
 
     def watermark(self, at: int) -> tuple[str, float, int] | None:
-        """The mutation id, time and vector count of a batch; None for batch 0, which is a fresh index."""
+        """Return the mutation id, time and vector count of a batch, or None for batch 0 (a new index)."""
         rows = self._read("SELECT mutation_id, processed_at, vectors FROM batch WHERE number = ?", (at,))
         return None if not rows else (str(rows[0][0]), float(rows[0][1]), int(rows[0][2]))
 
@@ -84,17 +85,17 @@ class Store:
         return [MetadataIndex(*row) for row in rows]
 
     def namespaces(self) -> set[str]:
-        """Every one that was ever used."""
+        """Return every namespace that was ever used."""
         return {row[0] for row in self._read("SELECT name FROM namespace")}
 
-    def by_ids(self, ids: Sequence[str], at: int) -> list[StoredVector]:
-        """Those that exist, in the order asked for."""
-        found: list[StoredVector] = []
-        for one in ids:
-            found += self._vectors(f"vector.id = :id AND {ALIVE}", {"id": one, "at": at})
-        return found
+    def vectors_by_id(self, ids: Sequence[str], at: int) -> list[StoredVector]:
+        """Return the existing vectors in the order of the ids."""
+        vectors: list[StoredVector] = []
+        for vector_id in ids:
+            vectors += self._vectors(f"vector.id = :id AND {ALIVE}", {"id": vector_id, "at": at})
+        return vectors
 
-    def by_rows(self, rows: Sequence[int]) -> dict[int, StoredVector]:
+    def vectors_by_row(self, rows: Sequence[int]) -> dict[int, StoredVector]:
         return {row: vector for row in rows for vector in self._vectors("vector.row = :row", {"row": row})}
 
     def _vectors(self, where: str, values: dict[str, object]) -> list[StoredVector]:
@@ -102,7 +103,7 @@ class Store:
         return [StoredVector(*row) for row in rows]
 
     def ids_after(self, after: str, count: int, at: int) -> list[str]:
-        """The next ids in the order of their bytes."""
+        """Return the next ids in byte order."""
         rows = self._read(
             f"SELECT id FROM vector WHERE id > :after AND {ALIVE} ORDER BY id LIMIT :count",
             {"after": after, "count": count, "at": at},
@@ -110,11 +111,11 @@ class Store:
         return [row[0] for row in rows]
 
     def all_vectors(self, at: int, since: int = 0) -> Iterator[StoredVector]:
-        """Every vector; with ``since``, those that appeared after that batch."""
+        """Yield all vectors as of batch ``at``. With ``since``, yield only vectors that were added after that batch."""
         with self._lock:
             if self._closed:
                 raise IndexDeleted(self._name)
-            # A connection of its own: this reader may take its time.
+            # A separate connection, because this read can take long.
             connection = self._connect(self._path)
         try:
             rows = connection.execute(
@@ -125,14 +126,14 @@ class Store:
         finally:
             connection.close()
 
-    def rows_gone(self, batch: int) -> list[int]:
-        """The rows that went in a batch."""
+    def removed_rows(self, batch: int) -> list[int]:
+        """Return the rows that a batch removed."""
         return [row[0] for row in self._read("SELECT row FROM vector WHERE died = ?", (batch,))]
 
     # Folding
 
     def fold(self, mutations: Sequence[Mutation], now: Callable[[], float], last_seq: Callable[[], int]) -> float:
-        """Applies mutations in their order as one batch, all or nothing. Returns the time it was processed."""
+        """Apply mutations in order as one batch, in one transaction. Return the time of the batch."""
         if self._closed:
             raise IndexDeleted(self._name)
         number = self.last_batch + 1
@@ -153,13 +154,13 @@ class Store:
         return processed_at
 
     def _apply(self, connection: sqlite3.Connection, mutation: Mutation, batch: int) -> int:
-        """Returns how many vectors the index has more than before."""
+        """Apply one mutation. Return the change of the number of vectors."""
         name, _, type_ = mutation.argument.partition("\n")
         values: dict[str, Any] = {"seq": mutation.seq, "batch": batch, "name": name, "type": type_}
         match mutation.kind:
             case Kind.UPSERT:
-                gone = self._remove(connection, values)
-                return self._add(connection, values, "TRUE") - gone
+                removed = self._remove(connection, values)
+                return self._add(connection, values, "TRUE") - removed
             case Kind.INSERT:
                 return self._add(
                     connection, values, "NOT EXISTS (SELECT 1 FROM vector v WHERE v.id = logged.id AND v.died IS NULL)"
@@ -181,11 +182,11 @@ class Store:
         return 0
 
     def _remove(self, connection: sqlite3.Connection, values: dict[str, Any]) -> int:
-        # What appeared and went within one batch was never there for any reader.
+        # A row that one batch adds and removes was never visible, so it is deleted at once.
         connection.execute(f"DELETE FROM content WHERE row IN ({TOUCHED} AND vector.born = :batch)", values)
-        never = connection.execute(f"DELETE FROM vector WHERE row IN ({TOUCHED} AND vector.born = :batch)", values)
-        gone = connection.execute(f"UPDATE vector SET died = :batch WHERE row IN ({TOUCHED})", values)
-        return never.rowcount + gone.rowcount
+        invisible = connection.execute(f"DELETE FROM vector WHERE row IN ({TOUCHED} AND vector.born = :batch)", values)
+        visible = connection.execute(f"UPDATE vector SET died = :batch WHERE row IN ({TOUCHED})", values)
+        return invisible.rowcount + visible.rowcount
 
     def _add(self, connection: sqlite3.Connection, values: dict[str, Any], where: str) -> int:
         added = connection.execute(
@@ -206,7 +207,7 @@ class Store:
         return added.rowcount
 
     def collect_garbage(self, before: float) -> None:
-        """Drops what no read can ask for any more: gone before the last batch and before that moment."""
+        """Delete rows that no read can request: removed before the last batch and before the time ``before``."""
         with transaction(self._writer) as connection:
             row = connection.execute(
                 "SELECT MAX(number) FROM batch WHERE number < ? AND processed_at < ?", (self.last_batch, before)

@@ -1,42 +1,42 @@
-"""What arrived: every request to the API, without its credentials."""
+"""Record of all requests to the API, without credentials."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
 
-MOST = 100_000
+MAX_RECORDS = 100_000
 
 
 @dataclass(slots=True)
-class Recorded:
-    """One request; filled in while it is answered, and recorded when it arrived."""
+class RequestRecord:
+    """One request. It is recorded when it arrives, and completed while it is processed."""
 
     method: str
     path: str
     query: str
     operation: str
     started: float
-    """When its headers were in, in seconds since 1970."""
+    """Time at which its headers were received, in seconds since 1970."""
     ended: float | None = None
     status: int | None = None
-    """None while it is being answered, and when the connection was cut."""
+    """None while the request is processed, and if the connection was closed without a response."""
     body_bytes: int = 0
     vectors: int = 0
     mutation_id: str | None = None
     in_block: bool = False
-    """Whether it came while its token was blocked for going over the budget."""
+    """Whether it arrived during a rate-limit block of its token."""
     fault: str | None = None
-    """The fault that it met."""
+    """The fault that was applied to it."""
 
 
 class Recorder:
-    """Remembers the last hundred thousand."""
+    """Keeps the last 100,000 requests."""
 
     def __init__(self) -> None:
-        self.requests: deque[Recorded] = deque(maxlen=MOST)
+        self.requests: deque[RequestRecord] = deque(maxlen=MAX_RECORDS)
 
-    def arrive(self, method: str, path: str, query: str, operation: str, now: float) -> Recorded:
-        recorded = Recorded(method, path, query, operation, now)
+    def arrive(self, method: str, path: str, query: str, operation: str, now: float) -> RequestRecord:
+        recorded = RequestRecord(method, path, query, operation, now)
         self.requests.append(recorded)
         return recorded

@@ -1,5 +1,5 @@
-# ruff: noqa: S311 - a test wants the same luck each time, not secrets
-"""Faults on demand: which request meets which fault. What a fault does is in ``sabotage``."""
+# ruff: noqa: S311 - tests need reproducible random numbers, not secrets
+"""Fault rules: which fault applies to which request. The effects of faults are in ``http.fault_effects``."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from airflow_provider_vectorize.local.faults.values import (
     TIMES,
     BadValue,
     Field,
-    checked,
-    one_of,
+    parse_choice,
+    parse_fields,
 )
 from airflow_provider_vectorize.local.routes import ROUTES
 
-# Each fault with its options.
+# Options of each fault.
 FAULTS: dict[str, dict[str, Field]] = {
-    # Before the body is read
+    # Applied before the body is read
     "cut_before": {},
     "delay": {"seconds": SECONDS},
     "rate_limit": {"retry_after": COUNT},
@@ -37,26 +37,30 @@ FAULTS: dict[str, dict[str, Field]] = {
     "gateway_524_html": {},
     "redirect": {"location": HEADER_TEXT},
     "answer": {"status": STATUS, "code": COUNT, "message": TEXT, "headers": HEADERS, "text": TEXT},
-    # While it is read, and when it has been read but not applied
+    # Applied while the body is read, or after it was read and before the operation
     "cut_during_body": {"after_bytes": COUNT},
     "cut_before_apply": {},
-    # When it has been read; applied later
+    # Applied after the body was read. The operation is carried out later
     "late": {"seconds": SECONDS, "status": STATUS},
-    # When the operation is done
+    # Applied after the operation
     "cut_after_body": {},
     "cut_during_answer": {},
     "not_json": {},
     "no_mutation_id": {},
 }
-MATCH: dict[str, Field] = {"operation": TEXT, "method": TEXT, "path_contains": TEXT}
-WHEN: dict[str, Field] = {"times": TIMES, "after": COUNT, "probability": PROBABILITY, "seed": SEED}
-FLAP: dict[str, Field] = {"index": TEXT, "probability": PROBABILITY, "times": TIMES, "seed": SEED}
+MATCH_FIELDS: dict[str, Field] = {"operation": TEXT, "method": TEXT, "path_contains": TEXT}
+FREQUENCY_FIELDS: dict[str, Field] = {"times": TIMES, "after": COUNT, "probability": PROBABILITY, "seed": SEED}
+FLAP_FIELDS: dict[str, Field] = {"index": TEXT, "probability": PROBABILITY, "times": TIMES, "seed": SEED}
 OPERATIONS = {operation: method for method, _, operation in ROUTES}
 
 
 @dataclass(slots=True)
 class Rule:
-    """``times`` None is for ever. ``after`` lets that many matching requests pass first."""
+    """Applies one fault to matching requests.
+
+    :param times: Number of requests that get the fault. None: no limit.
+    :param after: Number of matching requests that pass before the first fault.
+    """
 
     fault: str
     operation: str | None = None
@@ -67,32 +71,35 @@ class Rule:
     probability: float = 1.0
     options: Json = field(default_factory=dict)
     hits: int = 0
-    random: random.Random = field(default_factory=random.Random, repr=False)
+    generator: random.Random = field(default_factory=random.Random, repr=False)
 
     @classmethod
     def parse(cls, body: Json) -> Rule:
-        """Return the rule that the JSON of the control API means. Raise BadValue with what is wrong."""
+        """Parse a rule in the format of the control API.
+
+        :raises BadValue: The rule is invalid. The message says why.
+        """
         if not isinstance(body, dict):
-            raise BadValue("A fault is a JSON object.")
-        fault = one_of("fault", body.get("fault"), FAULTS)
-        match = checked(body.get("match") or {}, MATCH)
-        one_of("operation", match.get("operation", "info"), OPERATIONS)
+            raise BadValue("A fault must be a JSON object.")
+        fault = parse_choice("fault", body.get("fault"), FAULTS)
+        match = parse_fields(body.get("match") or {}, MATCH_FIELDS)
+        parse_choice("operation", match.get("operation", "info"), OPERATIONS)
         rest = {name: value for name, value in body.items() if name not in ("fault", "match")}
-        given = checked(rest, WHEN | FAULTS[fault])
+        options = parse_fields(rest, FREQUENCY_FIELDS | FAULTS[fault])
         return cls(
             fault,
             match.get("operation"),
             match.get("method"),
             match.get("path_contains"),
-            given.get("times") if "times" in body else 1,
-            given.get("after", 0),
-            given.get("probability", 1.0),
-            {name: value for name, value in given.items() if name in FAULTS[fault]},
-            random=random.Random(given.get("seed", 0)),
+            options.get("times") if "times" in body else 1,
+            options.get("after", 0),
+            options.get("probability", 1.0),
+            {name: value for name, value in options.items() if name in FAULTS[fault]},
+            generator=random.Random(options.get("seed", 0)),
         )
 
-    def meets(self, operation: str, method: str, path: str) -> bool:
-        """Whether a request meets this fault now; counts it if so."""
+    def claims(self, operation: str, method: str, path: str) -> bool:
+        """Check whether the fault applies to a request, and count the hit."""
         if self.operation not in (None, operation) or self.method not in (None, method):
             return False
         if self.path_contains is not None and self.path_contains not in path:
@@ -102,7 +109,7 @@ class Rule:
         if self.after > 0:
             self.after -= 1
             return False
-        if self.probability < 1 and self.random.random() >= self.probability:
+        if self.probability < 1 and self.generator.random() >= self.probability:
             return False
         self.hits += 1
         return True
@@ -120,28 +127,35 @@ class Rule:
 
 @dataclass(slots=True)
 class Flap:
-    """Lets reads answer from before the last batch: every other one, or with a probability."""
+    """Lets reads answer from the state before the last batch: every second read, or with a probability."""
 
     index: str | None = None
     probability: float | None = None
     times: int | None = None
-    random: random.Random = field(default_factory=random.Random, repr=False)
+    generator: random.Random = field(default_factory=random.Random, repr=False)
     reads: int = 0
     stale: int = 0
 
     @classmethod
     def parse(cls, body: Json) -> Flap:
-        """Return what the JSON of the control API means. Raise BadValue with what is wrong."""
-        given = checked(body, FLAP)
+        """Parse the settings of flapping reads in the format of the control API.
+
+        :raises BadValue: A setting is invalid. The message says why.
+        """
+        options = parse_fields(body, FLAP_FIELDS)
         return cls(
-            given.get("index"), given.get("probability"), given.get("times"), random.Random(given.get("seed", 0))
+            options.get("index"),
+            options.get("probability"),
+            options.get("times"),
+            random.Random(options.get("seed", 0)),
         )
 
-    def stale_now(self, index: str) -> bool:
+    def next_read_is_stale(self, index: str) -> bool:
+        """Decide whether the next read of an index is stale, and count it."""
         if self.index not in (None, index) or (self.times is not None and self.stale >= self.times):
             return False
         self.reads += 1
-        stale = self.reads % 2 == 1 if self.probability is None else self.random.random() < self.probability
+        stale = self.reads % 2 == 1 if self.probability is None else self.generator.random() < self.probability
         self.stale += stale
         return stale
 
@@ -150,7 +164,7 @@ class Flap:
 
 
 class Faults:
-    """The rules in force; the first that a request meets is the one that happens."""
+    """All active fault rules. The first rule that matches a request is applied."""
 
     def __init__(self) -> None:
         self.rules: list[Rule] = []
@@ -163,11 +177,11 @@ class Faults:
         self.rules.clear()
         self.flap = None
 
-    def meet(self, operation: str, method: str, path: str) -> Rule | None:
-        return next((rule for rule in self.rules if rule.meets(operation, method, path)), None)
+    def find_rule(self, operation: str, method: str, path: str) -> Rule | None:
+        return next((rule for rule in self.rules if rule.claims(operation, method, path)), None)
 
-    def stale_now(self, index: str) -> bool:
-        return self.flap is not None and self.flap.stale_now(index)
+    def next_read_is_stale(self, index: str) -> bool:
+        return self.flap is not None and self.flap.next_read_is_stale(index)
 
     def describe(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""The HTTP application: every request passes the budget, the faults and the guard on its way to a handler."""
+"""HTTP interface of the API: each request passes the budget, the faults and the guard before its handler."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from airflow_provider_vectorize.local.engine.problems import (
 )
 from airflow_provider_vectorize.local.faults.recorder import Recorder
 from airflow_provider_vectorize.local.faults.rules import Faults
-from airflow_provider_vectorize.local.http import sabotage
+from airflow_provider_vectorize.local.http import fault_effects
 from airflow_provider_vectorize.local.http.auth import Guard, credential
 from airflow_provider_vectorize.local.http.bodies import answer_expect_later
-from airflow_provider_vectorize.local.http.call import Call, Cut
+from airflow_provider_vectorize.local.http.call import Call, ConnectionCut
 from airflow_provider_vectorize.local.http.handlers import Handlers
 from airflow_provider_vectorize.local.http.late_requests import LateRequests
 from airflow_provider_vectorize.local.routes import ROUTES, WRITES
@@ -38,8 +38,8 @@ ACCOUNT_ID_CHARACTERS = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What a running local Vectorize is made of."""
+class Components:
+    """Components of a running local Vectorize."""
 
     engine: Engine
     clock: Clock
@@ -51,11 +51,11 @@ class Parts:
 
 
 class Api:
-    """Turns requests into answers."""
+    """Passes requests to handlers, and their results or errors to responses."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._handlers = Handlers(parts.engine, parts.faults)
+    def __init__(self, components: Components) -> None:
+        self._components = components
+        self._handlers = Handlers(components.engine, components.faults)
 
     def add_routes(self, app: web.Application) -> None:
         for method, path, operation in ROUTES:
@@ -63,7 +63,7 @@ class Api:
             app.router.add_route(method, path, self._route(operation, handler), expect_handler=answer_expect_later)
 
     async def unmatched(self, request: web.Request, error: web.HTTPException) -> web.StreamResponse:
-        """For a URL, or a method on it, that the API does not have."""
+        """Respond to a request for an unknown URL or method."""
 
         async def refuse(call: Call) -> None:
             raise MethodNotAllowed(request.method) if error.status == 405 else NoRoute(request.path)
@@ -77,22 +77,22 @@ class Api:
         return answer
 
     async def _answer(self, request: web.Request, operation: str, handler: Handler) -> web.StreamResponse:
-        parts = self._parts
-        recorded = parts.recorder.arrive(
-            request.method, request.path, request.query_string, operation, parts.clock.now()
+        components = self._components
+        recorded = components.recorder.arrive(
+            request.method, request.path, request.query_string, operation, components.clock.now()
         )
-        verdict = parts.budget.spend(_who(request))
-        call = Call(request, recorded, None, parts.engine.limits.body_bytes)
+        verdict = components.budget.spend(_credential_of(request))
+        call = Call(request, recorded, None, components.engine.limits.body_bytes)
         try:
             response = await self._respond(call, handler, verdict)
             recorded.status = response.status
             return response
-        except Cut:
+        except ConnectionCut:
             if request.transport is not None:
                 request.transport.abort()
-            return web.Response()  # to nobody
+            return web.Response()  # The client does not receive it.
         finally:
-            recorded.ended = parts.clock.now()
+            recorded.ended = components.clock.now()
 
     async def _respond(self, call: Call, handler: Handler, verdict: Verdict) -> web.StreamResponse:
         try:
@@ -100,45 +100,47 @@ class Api:
         except Problem as problem:
             response = _json(problem.body(), problem.status)
             response.headers.update(problem.headers)
-        except (Cut, ConnectionError):
+        except (ConnectionCut, ConnectionError):
             raise
         except Exception:
-            logger.exception("%s %s failed", call.request.method, call.request.path)
+            logger.exception(
+                "Failed to handle %s %s. Responding with status 500.", call.request.method, call.request.path
+            )
             response = _json(Problem("Internal error").body(), 500)
-        # The time of the acknowledgement, not of the answer: a mutation is never processed before it.
-        at = self._parts.clock.now() if call.mutation is None else call.mutation.accepted_at
+        # The time of the acknowledgement, not of the response, so that no mutation is processed before its ``Date``.
+        at = self._components.clock.now() if call.mutation is None else call.mutation.accepted_at
         response.headers["Date"] = email.utils.formatdate(at, usegmt=True)
         response.headers["cf-ray"] = f"{secrets.token_hex(8)}-LCL"
         response.headers["Server"] = "local-vectorize"
         response.headers.update(verdict.headers())
-        return await sabotage.after(call, response)
+        return await fault_effects.after_operation(call, response)
 
     async def _operate(self, call: Call, handler: Handler, verdict: Verdict) -> web.Response:
-        recorded, parts = call.recorded, self._parts
+        recorded, components = call.recorded, self._components
         if not verdict.allowed:
             recorded.in_block = True
             raise RateLimited(verdict.reset)
-        call.rule = parts.faults.meet(recorded.operation, recorded.method, recorded.path)
+        call.rule = components.faults.find_rule(recorded.operation, recorded.method, recorded.path)
         if call.rule is not None:
             recorded.fault = call.rule.fault
-            instead = await sabotage.before(call.rule)
-            if instead is not None:
-                return instead
+            response = await fault_effects.before_body(call.rule)
+            if response is not None:
+                return response
         account = call.request.match_info.get("account")
         if account is not None and len(account) > ACCOUNT_ID_CHARACTERS:
             raise NoRoute(call.request.path)
-        parts.guard.admit(call.request.headers, account, writes=recorded.operation in WRITES)
-        if (call.meets("cut_during_body") or call.meets("cut_before_apply")) and not call.request.can_read_body:
-            raise Cut  # there is no body that the handler could be cut in
+        components.guard.authorize(call.request.headers, account, writes=recorded.operation in WRITES)
+        if (call.has_fault("cut_during_body") or call.has_fault("cut_before_apply")) and not call.request.can_read_body:
+            raise ConnectionCut  # Without a body the handler never reads one, so the connection is closed here.
         if call.rule is not None and call.rule.fault == "late":
-            await call.keep_body()
-            parts.late.add(call, handler, call.rule.options.get("seconds", 60.0))
-            return sabotage.instead_of_late(call.rule)
+            await call.buffer_body()
+            components.late.add(call, handler, call.rule.options.get("seconds", 60.0))
+            return fault_effects.immediate_response(call.rule)
         result = await handler(call)
         return _json({"success": True, "result": result, "errors": [], "messages": []}, 200)
 
 
-def _who(request: web.Request) -> str:
+def _credential_of(request: web.Request) -> str:
     try:
         return credential(request.headers) or ""
     except MalformedAuthorization:

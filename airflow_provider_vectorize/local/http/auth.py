@@ -1,4 +1,4 @@
-"""Who is asking: the two forms of credentials, and whether they may do what they want to."""
+"""Authentication: the two forms of credentials, and what they permit."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ BEARER = re.compile(r"Bearer ([A-Za-z0-9._~+/=-]+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What is accepted. None accepts any: then every well-formed pair of account id and token works."""
+    """Accepted credentials. None accepts any well-formed account id or token."""
 
     account_id: str | None = None
     token: str | None = None
     read_only_token: str | None = None
 
-    def admit(self, headers: Mapping[str, str], account_id: str | None, *, writes: bool) -> None:
-        """Raises the Problem that the real API answers to such credentials."""
+    def authorize(self, headers: Mapping[str, str], account_id: str | None, *, writes: bool) -> None:
+        """Raise the Problem with which the real API refuses these credentials, unless they are accepted."""
         secret = credential(headers)
         if secret is None:
             raise NoCredentials
@@ -39,7 +39,10 @@ class Guard:
 
 
 def credential(headers: Mapping[str, str]) -> str | None:
-    """The token, or the API key that came with an e-mail; None when there is neither."""
+    """Return the token, or the API key next to an e-mail address, or None.
+
+    :raises MalformedAuthorization: The ``Authorization`` header is not a bearer token.
+    """
     authorization = headers.get("Authorization")
     if authorization is not None:
         match = BEARER.fullmatch(authorization.strip())

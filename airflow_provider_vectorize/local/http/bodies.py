@@ -1,4 +1,4 @@
-"""Reading request bodies: raw or multipart, never more than allowed, and 100-continue only when a body is wanted."""
+"""Request bodies: raw or multipart, limited in size, with 100-continue only for bodies that are accepted."""
 
 from __future__ import annotations
 
@@ -12,18 +12,22 @@ from airflow_provider_vectorize.local.engine.problems import BodyTooLarge, Unkno
 NDJSON = "application/x-ndjson"
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
-# What multipart adds around the vectors does not count against them.
+# Boundaries and headers of a multipart body do not count toward the limit of its vectors.
 MULTIPART_EXTRA = 64 * 1024
 
 
 def content_type(request: web.Request) -> str:
-    """Without parameters: wrangler sends ``application/json; charset=utf-8;``."""
+    """Return the content type without parameters: wrangler sends ``application/json; charset=utf-8;``."""
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
 
-async def read(request: web.Request, most: int, on_bytes: Callable[[int], None]) -> bytearray:
-    """The whole body. ``on_bytes`` hears how much has come so far, and may raise."""
-    if (request.content_length or 0) > most:
+async def read(request: web.Request, max_bytes: int, on_bytes: Callable[[int], None]) -> bytearray:
+    """Read the complete body.
+
+    :param on_bytes: Called with the number of bytes received so far. It may raise to stop reading.
+    :raises BodyTooLarge: The body is larger than ``max_bytes``.
+    """
+    if (request.content_length or 0) > max_bytes:
         raise BodyTooLarge
     if request.headers.get("Expect", "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -31,25 +35,25 @@ async def read(request: web.Request, most: int, on_bytes: Callable[[int], None])
     body = bytearray()
     async for chunk in request.content.iter_any():
         body += chunk
-        if len(body) > most:
+        if len(body) > max_bytes:
             raise BodyTooLarge
         on_bytes(len(body))
     return body
 
 
 async def answer_expect_later(request: web.Request) -> None:
-    """Replaces aiohttp's own 100-continue: :func:`read` sends it, so that a refused body is never asked for."""
+    """Replace aiohttp's 100-continue. :func:`read` sends it, so that a body that will be refused is not requested."""
 
 
 def vectors_part(body: bytearray, header: str) -> bytearray:
-    """The content of the part named ``vectors``, which may lack a type and a file name."""
+    """Return the content of the multipart part ``vectors``. Its type and its file name are optional."""
     boundary = parse_mimetype(header).parameters.get("boundary", "").strip('"')
     if not boundary:
         raise UnknownContentType
     delimiter = b"--" + boundary.encode()
-    at = body.find(delimiter)
-    while at >= 0:
-        start = at + len(delimiter)
+    position = body.find(delimiter)
+    while position >= 0:
+        start = position + len(delimiter)
         if body[start : start + 2] == b"--":
             break
         head_end = body.find(b"\r\n\r\n", start)
@@ -58,7 +62,7 @@ def vectors_part(body: bytearray, header: str) -> bytearray:
             break
         if _part_name(bytes(body[start:head_end])) == "vectors":
             return body[min(head_end + 4, end) : end]
-        at = end + 2
+        position = end + 2
     raise UnknownContentType
 
 

@@ -1,4 +1,4 @@
-"""One request on its way through the rooms."""
+"""One request while it is processed: its body, its fault and its mutation."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from aiohttp import web
 from airflow_provider_vectorize.local.engine.data_problems import NotJson
 from airflow_provider_vectorize.local.engine.problems import UnknownContentType
 from airflow_provider_vectorize.local.engine.records import Json, Mutation
-from airflow_provider_vectorize.local.faults.recorder import Recorded
+from airflow_provider_vectorize.local.faults.recorder import RequestRecord
 from airflow_provider_vectorize.local.faults.rules import Rule
 from airflow_provider_vectorize.local.http import bodies, checks
 
 
-class Cut(Exception):  # noqa: N818 - it is what is wanted, not an error
-    """The connection ends here, without an answer."""
+class ConnectionCut(Exception):  # noqa: N818 - a fault requests it, so it is not an error
+    """A fault closes the connection without a response."""
 
 
 @dataclass(slots=True)
 class Call:
     request: web.Request
-    recorded: Recorded
+    recorded: RequestRecord
     rule: Rule | None
     body_limit: int
     mutation: Mutation | None = None
-    kept: bytearray | None = None
+    buffered_body: bytearray | None = None
 
     @property
     def account(self) -> str:
@@ -35,27 +35,27 @@ class Call:
     def index(self) -> str:
         return self.request.match_info["index"]
 
-    def meets(self, fault: str) -> bool:
+    def has_fault(self, fault: str) -> bool:
         return self.rule is not None and self.rule.fault == fault
 
-    async def keep_body(self) -> None:
-        """Read the body now, for when the connection is gone."""
-        self.kept = await bodies.read(self.request, self.body_limit + bodies.MULTIPART_EXTRA, self._on_bytes)
+    async def buffer_body(self) -> None:
+        """Read the body now, because the request is carried out after the connection is closed."""
+        self.buffered_body = await bodies.read(self.request, self.body_limit + bodies.MULTIPART_EXTRA, self._on_bytes)
 
-    async def body(self, most: int | None = None) -> bytearray:
-        if self.kept is not None:
-            return self.kept
-        body = await bodies.read(self.request, most or self.body_limit, self._on_bytes)
-        if self.meets("cut_before_apply") or self.meets("cut_during_body"):
-            raise Cut
+    async def body(self, max_bytes: int | None = None) -> bytearray:
+        if self.buffered_body is not None:
+            return self.buffered_body
+        body = await bodies.read(self.request, max_bytes or self.body_limit, self._on_bytes)
+        if self.has_fault("cut_before_apply") or self.has_fault("cut_during_body"):
+            raise ConnectionCut
         return body
 
-    def _on_bytes(self, so_far: int) -> None:
-        self.recorded.body_bytes = so_far
+    def _on_bytes(self, received: int) -> None:
+        self.recorded.body_bytes = received
         if self.rule is not None and self.rule.fault == "cut_during_body":
             half = (self.request.content_length or 0) // 2
-            if so_far >= self.rule.options.get("after_bytes", half):
-                raise Cut
+            if received >= self.rule.options.get("after_bytes", half):
+                raise ConnectionCut
 
     async def json(self, *, data_plane: bool = True) -> Json:
         if bodies.content_type(self.request) != bodies.JSON:
@@ -63,7 +63,7 @@ class Call:
         return checks.json_object(await self.body())
 
     async def ndjson(self) -> bytearray:
-        """The lines of an insert or upsert, in either form of body."""
+        """Return the lines of an insert or upsert, from a raw or a multipart body."""
         match bodies.content_type(self.request):
             case bodies.NDJSON:
                 return await self.body()

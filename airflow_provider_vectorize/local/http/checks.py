@@ -1,4 +1,4 @@
-"""Whether the JSON of a request is what the API takes. Each check returns a record or raises a Problem."""
+"""Validation of JSON bodies. Each function returns a valid value or record, or raises a Problem."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_vectorize.local.engine.data_problems import (
     TooManyIds,
     TopKTooLarge,
 )
-from airflow_provider_vectorize.local.engine.filter_checks import bad_key, check_filter
+from airflow_provider_vectorize.local.engine.filter_checks import check_filter, is_bad_key
 from airflow_provider_vectorize.local.engine.limits import PRESETS, Limits
 from airflow_provider_vectorize.local.engine.problems import InvalidConfig, InvalidName
 from airflow_provider_vectorize.local.engine.records import Floats, Json, NewIndex, QueryRequest
@@ -45,7 +45,7 @@ def _json_type(value: object) -> str:
 
 
 def _field(body: Json, name: str, expected: type, *, default: Any = ...) -> Any:
-    """One field. Null is the same as absent; without a default an absent one is a problem."""
+    """Return one field. Null counts as missing. A missing field without a default raises InvalidBody."""
     value = body.get(name)
     if value is None:
         if default is ...:
@@ -61,11 +61,13 @@ def _wrong_type(name: str, value: object, expected: str) -> InvalidBody:
 
 
 def _unknown(name: str, value: object, known: Sequence[str]) -> InvalidBody:
-    return InvalidBody(f"{name}: unknown variant `{value}`, expected one of {', '.join(f'`{one}`' for one in known)}")
+    return InvalidBody(
+        f"{name}: unknown variant `{value}`, expected one of {', '.join(f'`{variant}`' for variant in known)}"
+    )
 
 
 def floats(values: object) -> Floats | None:
-    """The numbers of a JSON array as float32, or None when it is none or float32 cannot hold one of them."""
+    """Return a JSON array of numbers as float32, or None if it is not one or a number exceeds float32."""
     if not isinstance(values, list) or not NUMBERS.issuperset(map(type, values)):
         return None
     with np.errstate(over="ignore"):
@@ -108,7 +110,7 @@ def metadata_index(body: Json) -> tuple[str, str]:
 
 def property_name(body: Json) -> str:
     name = str(_field(body, "propertyName", str))
-    if any(bad_key(part) for part in name.split(".")):
+    if any(is_bad_key(part) for part in name.split(".")):
         raise InvalidBody(f'propertyName: invalid value: string "{name}", expected a metadata property')
     return name
 
@@ -128,16 +130,16 @@ def namespace(value: str, limits: Limits) -> None:
         raise NamespaceTooLong(limits.namespace_bytes, size)
 
 
-def ids(body: Json, most: int, limits: Limits, *, says_got: bool) -> list[str]:
-    found = _field(body, "ids", list)
-    for one in found:
-        if type(one) is not str:
-            raise _wrong_type("ids", one, "string")
-    if len(found) > most:
-        raise TooManyIds(most, len(found), says_got=says_got)
-    for one in found:
-        vector_id(one, limits)
-    return list(found)
+def ids(body: Json, max_ids: int, limits: Limits, *, with_count: bool) -> list[str]:
+    vector_ids = _field(body, "ids", list)
+    for value in vector_ids:
+        if type(value) is not str:
+            raise _wrong_type("ids", value, "string")
+    if len(vector_ids) > max_ids:
+        raise TooManyIds(max_ids, len(vector_ids), with_count=with_count)
+    for value in vector_ids:
+        vector_id(value, limits)
+    return list(vector_ids)
 
 
 # Queries
@@ -162,9 +164,9 @@ def query(body: Json, limits: Limits) -> QueryRequest:
     if top_k < 1:
         raise InvalidBody(f"topK: invalid value: integer `{top_k}`, expected at least 1")
     with_content = return_values or return_metadata == "all"
-    most = limits.top_k_with_content if with_content else limits.top_k
-    if top_k > most:
-        raise TopKTooLarge(most, top_k, with_content=with_content and top_k <= limits.top_k)
+    max_top_k = limits.top_k_with_content if with_content else limits.top_k
+    if top_k > max_top_k:
+        raise TopKTooLarge(max_top_k, top_k, with_content=with_content and top_k <= limits.top_k)
     namespace_ = _field(body, "namespace", str, default=None)
     if namespace_ is not None:
         namespace(namespace_, limits)

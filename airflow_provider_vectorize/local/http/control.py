@@ -1,4 +1,4 @@
-"""The control API under ``/__local__/``: faults, folding, time, and what happened. See docs/local-vectorize.md."""
+"""Control API under ``/__local__/``: faults, folding, clock and recorded requests. See docs/local-vectorize.md."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from airflow_provider_vectorize.local.faults.values import (
     TIMES,
     BadValue,
     Field,
-    checked,
+    parse_fields,
 )
 from airflow_provider_vectorize.local.http import checks
-from airflow_provider_vectorize.local.http.app import Parts
+from airflow_provider_vectorize.local.http.app import Components
 
 PREFIX = "/__local__"
 INDEX: dict[str, Field] = {"index": TEXT, "account_id": TEXT}
 
 
 class Control:
-    """Needs no credentials: requests of web pages and for other names are refused before, see ``origins``."""
+    """Handlers of the control API. They need no credentials. The module ``origins`` refuses requests of web pages."""
 
-    def __init__(self, parts: Parts, base_url: Callable[[], str]) -> None:
-        self._parts = parts
-        self._engine = parts.engine
+    def __init__(self, components: Components, base_url: Callable[[], str]) -> None:
+        self._components = components
+        self._engine = components.engine
         self._base_url = base_url
 
     def add_routes(self, app: web.Application) -> None:
@@ -61,34 +61,34 @@ class Control:
             ("DELETE", "/requests", self.clear_requests),
             ("GET", "/dump", self.dump),
         ):
-            app.router.add_route(method, PREFIX + path, _answer(handler))
+            app.router.add_route(method, PREFIX + path, _json_route(handler))
 
-    # What is
+    # State
 
     async def status(self, body: Json) -> Json:
-        engine, budget = self._engine, self._parts.budget
+        engine, budget = self._engine, self._components.budget
         return {
             "base_url": self._base_url(),
-            "lag": engine.folder.lag,
-            "held": engine.folder.held,
-            "clock_shift": self._parts.clock.shift,
+            "lag": engine.folding.lag,
+            "held": engine.folding.held,
+            "clock_shift": self._components.clock.shift,
             "limits": asdict(engine.limits),
             "budget": {
                 "allowance": str(budget.allowance),
                 "blocks": budget.blocks,
                 "arrived_during_block": budget.arrived_during_block,
             },
-            "late_requests": len(self._parts.late),
+            "late_requests": len(self._components.late),
             "indexes": await asyncio.to_thread(self._indexes),
-            **self._parts.faults.describe(),
+            **self._components.faults.describe(),
         }
 
     def _indexes(self) -> list[Json]:
-        backlog = self._engine.catalog.backlog()
-        found = []
+        backlog = self._engine.catalog.pending_counts()
+        indexes = []
         for index in self._engine.catalog.indexes():
-            info = self._engine.peek(index)
-            found.append({
+            info = self._engine.index_info(index)
+            indexes.append({
                 "account_id": index.account,
                 "name": index.name,
                 "dimensions": index.dimensions,
@@ -96,108 +96,108 @@ class Control:
                 "vectors": info.vectors,
                 "pending_mutations": backlog.get(index.key, 0),
             })
-        return found
+        return indexes
 
     async def requests(self, body: Json) -> Json:
-        return {"requests": [asdict(one) for one in list(self._parts.recorder.requests)]}
+        return {"requests": [asdict(record) for record in list(self._components.recorder.requests)]}
 
     async def clear_requests(self, body: Json) -> Json:
-        self._parts.recorder.requests.clear()
+        self._components.recorder.requests.clear()
         return {}
 
     async def dump(self, body: Json) -> Json:
-        given = checked(body, INDEX, "index")
+        fields = parse_fields(body, INDEX, "index")
 
-        def work() -> Json:
-            index = self._find(given)
-            return {vector.id: digest(vector) for vector in self._engine.everything(index)}
+        def read_digests() -> Json:
+            index = self._find_index(fields)
+            return {vector.id: digest(vector) for vector in self._engine.visible_vectors(index)}
 
-        return {"vectors": await asyncio.to_thread(work)}
+        return {"vectors": await asyncio.to_thread(read_digests)}
 
     # Folding and time
 
     async def reset(self, body: Json) -> Json:
-        parts = self._parts
-        parts.faults.clear()
-        parts.late.clear()
-        parts.clock.shift = 0.0
-        parts.budget.reset()
+        components = self._components
+        components.faults.clear()
+        components.late.clear()
+        components.clock.shift = 0.0
+        components.budget.reset()
         await asyncio.to_thread(self._engine.reset)
-        self._engine.folder.reset()
-        parts.recorder.requests.clear()
+        self._engine.folding.reset()
+        components.recorder.requests.clear()
         return {}
 
     async def lag(self, body: Json) -> Json:
-        self._engine.folder.set_lag(checked(body, {"seconds": SECONDS}, "seconds")["seconds"])
+        self._engine.folding.set_lag(parse_fields(body, {"seconds": SECONDS}, "seconds")["seconds"])
         return {}
 
     async def hold(self, body: Json) -> Json:
-        await asyncio.to_thread(self._engine.folder.hold)
+        await asyncio.to_thread(self._engine.folding.hold)
         return {}
 
     async def release(self, body: Json) -> Json:
-        self._engine.folder.release()
+        self._engine.folding.release()
         return {}
 
     async def process(self, body: Json) -> Json:
-        given = checked(body, INDEX | {"batches": TIMES, "mutations": TIMES})
+        fields = parse_fields(body, INDEX | {"batches": TIMES, "mutations": TIMES})
 
-        def work() -> list[Json]:
-            index = self._find(given) if "index" in given else None
-            folded = self._engine.folder.process(index, given.get("batches"), mutations=given.get("mutations"))
-            return [asdict(one) | {"processed_at": milliseconds(one.processed_at)} for one in folded]
+        def fold() -> list[Json]:
+            index = self._find_index(fields) if "index" in fields else None
+            batches = self._engine.folding.process(index, fields.get("batches"), mutations=fields.get("mutations"))
+            return [asdict(batch) | {"processed_at": milliseconds(batch.processed_at)} for batch in batches]
 
-        return {"folded": await asyncio.to_thread(work)}
+        return {"folded": await asyncio.to_thread(fold)}
 
     async def foreign(self, body: Json) -> Json:
-        given = checked(body, INDEX | {"times": FOREIGN_TIMES}, "index")
+        fields = parse_fields(body, INDEX | {"times": FOREIGN_TIMES}, "index")
 
-        def work() -> list[str]:
-            index = self._find(given)
-            return [self._engine.foreign_mutation(index.account, index.name).id for _ in range(given.get("times", 1))]
+        def log_mutations() -> list[str]:
+            index = self._find_index(fields)
+            return [self._engine.foreign_mutation(index.account, index.name).id for _ in range(fields.get("times", 1))]
 
-        return {"mutation_ids": await asyncio.to_thread(work)}
+        return {"mutation_ids": await asyncio.to_thread(log_mutations)}
 
     async def clock(self, body: Json) -> Json:
-        self._parts.clock.shift = checked(body, {"shift": CLOCK_SHIFT}, "shift")["shift"]
-        self._engine.folder.wake()
-        await self._parts.late.carry_out()
+        self._components.clock.shift = parse_fields(body, {"shift": CLOCK_SHIFT}, "shift")["shift"]
+        self._engine.folding.wake()
+        await self._components.late.carry_out()
         return {}
 
     async def budget(self, body: Json) -> Json:
-        self._parts.budget.reset(checked(body, {"allowance": BUDGET}).get("allowance"))
+        self._components.budget.reset(parse_fields(body, {"allowance": BUDGET}).get("allowance"))
         return {}
 
     # Faults
 
     async def list_faults(self, body: Json) -> Json:
-        return self._parts.faults.describe()
+        return self._components.faults.describe()
 
     async def add_fault(self, body: Json) -> Json:
-        self._parts.faults.add(body)
+        self._components.faults.add(body)
         return {}
 
     async def clear_faults(self, body: Json) -> Json:
-        self._parts.faults.clear()
+        self._components.faults.clear()
         return {}
 
     async def flap(self, body: Json) -> Json:
-        self._parts.faults.flap = Flap.parse(body)
+        self._components.faults.flap = Flap.parse(body)
         return {}
 
     async def steady(self, body: Json) -> Json:
-        self._parts.faults.flap = None
+        self._components.faults.flap = None
         return {}
 
-    def _find(self, given: Json) -> Index:
-        name, account = given["index"], given.get("account_id")
-        found = [one for one in self._engine.catalog.indexes(account) if one.name == name]
-        if len(found) != 1:
+    def _find_index(self, fields: Json) -> Index:
+        name, account = fields["index"], fields.get("account_id")
+        indexes = [index for index in self._engine.catalog.indexes(account) if index.name == name]
+        if len(indexes) != 1:
             raise IndexNotFound(name)
-        return found[0]
+        return indexes[0]
 
 
-def _answer(handler: Callable[[Json], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _json_route(handler: Callable[[Json], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(request: web.Request) -> web.Response:
         try:
             text = await request.read()

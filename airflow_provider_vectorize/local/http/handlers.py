@@ -1,4 +1,4 @@
-"""The fourteen operations: from HTTP to the engine and back. Each returns the envelope's ``result``."""
+"""Handlers of the API operations. Each returns the ``result`` of the envelope."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from airflow_provider_vectorize.local.http.call import Call
 
 
 class Handlers:
-    """Bodies are read here; whatever blocks runs in threads."""
+    """Reads the bodies of requests, and calls the engine in threads because it blocks."""
 
     def __init__(self, engine: Engine, faults: Faults) -> None:
         self._engine = engine
@@ -31,7 +31,7 @@ class Handlers:
     # Indexes
 
     async def list_indexes(self, call: Call) -> list[Json]:
-        return [_index(one) for one in await asyncio.to_thread(self._engine.list_indexes, call.account)]
+        return [_index(index) for index in await asyncio.to_thread(self._engine.list_indexes, call.account)]
 
     async def create_index(self, call: Call) -> Json:
         new = checks.new_index(await call.json(data_plane=False), self._limits)
@@ -44,7 +44,7 @@ class Handlers:
         await asyncio.to_thread(self._engine.delete_index, call.account, call.index)
 
     async def info(self, call: Call) -> Json:
-        stale = self._faults.stale_now(call.index)
+        stale = self._faults.next_read_is_stale(call.index)
         info = await asyncio.to_thread(self._engine.info, call.account, call.index, stale=stale)
         result: Json = {"dimensions": info.dimensions, "vectorCount": info.vectors}
         if info.processed_at is not None:
@@ -62,9 +62,9 @@ class Handlers:
 
     async def _write(self, call: Call, kind: Kind) -> Json:
         index = await asyncio.to_thread(self._engine.get_index, call.account, call.index)
-        behaviour = call.request.query.get("unparsable-behavior", "error")
-        if behaviour not in ("error", "discard"):
-            raise InvalidBody(f"unparsable-behavior: unknown variant `{behaviour}`, expected `error` or `discard`")
+        behavior = call.request.query.get("unparsable-behavior", "error")
+        if behavior not in ("error", "discard"):
+            raise InvalidBody(f"unparsable-behavior: unknown variant `{behavior}`, expected `error` or `discard`")
         body = await call.ndjson()
 
         def parse_and_log() -> Mutation:
@@ -72,7 +72,7 @@ class Handlers:
                 body,
                 operation=kind.value,
                 dimensions=index.dimensions,
-                discard=behaviour == "discard",
+                discard=behavior == "discard",
                 limits=self._limits,
             )
             call.recorded.vectors = len(vectors)
@@ -83,15 +83,18 @@ class Handlers:
     async def get_by_ids(self, call: Call) -> list[Json]:
         body = await call.json()
         await asyncio.to_thread(self._engine.get_index, call.account, call.index)
-        ids = checks.ids(body, self._limits.ids_per_get, self._limits, says_got=False)
-        stale = self._faults.stale_now(call.index)
+        ids = checks.ids(body, self._limits.ids_per_get, self._limits, with_count=False)
+        stale = self._faults.next_read_is_stale(call.index)
         vectors = await asyncio.to_thread(self._engine.get_by_ids, call.account, call.index, ids, stale=stale)
-        return [{"id": one.id, "values": _values(one), **_namespace(one), **_metadata(one)} for one in vectors]
+        return [
+            {"id": vector.id, "values": _values(vector), **_namespace(vector), **_metadata(vector)}
+            for vector in vectors
+        ]
 
     async def delete_by_ids(self, call: Call) -> Json:
         body = await call.json()
         await asyncio.to_thread(self._engine.get_index, call.account, call.index)
-        ids = checks.ids(body, self._limits.ids_per_delete, self._limits, says_got=True)
+        ids = checks.ids(body, self._limits.ids_per_delete, self._limits, with_count=True)
         return _acknowledge(call, await asyncio.to_thread(self._engine.delete_by_ids, call.account, call.index, ids))
 
     async def list_vectors(self, call: Call) -> Json:
@@ -104,42 +107,44 @@ class Handlers:
         if page.cursor is not None and page.expires_at is not None:
             result["nextCursor"] = page.cursor
             result["cursorExpirationTimestamp"] = nanoseconds(page.expires_at)
-        result["vectors"] = [{"id": one} for one in page.ids]
+        result["vectors"] = [{"id": vector_id} for vector_id in page.ids]
         return result
 
     async def query(self, call: Call) -> Json:
         body = await call.json()
         await asyncio.to_thread(self._engine.get_index, call.account, call.index)
         request = checks.query(body, self._limits)
-        stale = self._faults.stale_now(call.index)
+        stale = self._faults.next_read_is_stale(call.index)
         matches = await asyncio.to_thread(self._engine.query, call.account, call.index, request, stale=stale)
         indexes: list[MetadataIndex] = []
         if request.return_metadata == "indexed":
             indexes = await asyncio.to_thread(self._engine.list_metadata_indexes, call.account, call.index, stale=stale)
-        found = []
+        result = []
         for match in matches:
-            item: Json = {"id": match.vector.id, "score": match.score}
+            fields: Json = {"id": match.vector.id, "score": match.score}
             if request.return_values:
-                item["values"] = _values(match.vector)
+                fields["values"] = _values(match.vector)
             if request.return_metadata == "all":
-                item |= _metadata(match.vector)
+                fields |= _metadata(match.vector)
             elif request.return_metadata == "indexed":
-                item |= self._indexed_metadata(match.vector, indexes)
-            found.append(item | _namespace(match.vector))
-        return {"count": len(found), "matches": found}
+                fields |= self._indexed_metadata(match.vector, indexes)
+            result.append(fields | _namespace(match.vector))
+        return {"count": len(result), "matches": result}
 
     def _indexed_metadata(self, vector: StoredVector, indexes: list[MetadataIndex]) -> Json:
         metadata = orjson.loads(vector.metadata) if vector.metadata else None
-        kept: Json = {}
-        for one in indexes:
-            value = indexed_value(metadata, one, self._limits.indexed_string_bytes) if vector.seq > one.since else None
+        indexed: Json = {}
+        for index in indexes:
+            if vector.seq <= index.since:
+                continue
+            value = indexed_value(metadata, index, self._limits.indexed_string_bytes)
             if value is not None:
-                *parents, last = one.name.split(".")
-                target = kept
+                *parents, last = index.name.split(".")
+                target = indexed
                 for parent in parents:
                     target = target.setdefault(parent, {})
                 target[last] = value
-        return {"metadata": kept} if kept else {}
+        return {"metadata": indexed} if indexed else {}
 
     # Metadata indexes
 
@@ -160,13 +165,15 @@ class Handlers:
         )
 
     async def list_metadata_indexes(self, call: Call) -> Json:
-        stale = self._faults.stale_now(call.index)
-        found = await asyncio.to_thread(self._engine.list_metadata_indexes, call.account, call.index, stale=stale)
-        return {"metadataIndexes": [{"propertyName": one.name, "indexType": one.type.capitalize()} for one in found]}
+        stale = self._faults.next_read_is_stale(call.index)
+        indexes = await asyncio.to_thread(self._engine.list_metadata_indexes, call.account, call.index, stale=stale)
+        return {
+            "metadataIndexes": [{"propertyName": index.name, "indexType": index.type.capitalize()} for index in indexes]
+        }
 
     async def verify_token(self, call: Call) -> Json:
-        """Not of Vectorize, but what people try first."""
-        if (credential(call.request.headers) or "").startswith("cfat_"):  # a token that an account owns
+        """Verify a token. This is not part of the Vectorize API, but many users try it first."""
+        if (credential(call.request.headers) or "").startswith("cfat_"):  # The prefix of tokens that an account owns.
             raise UnverifiableToken
         return {"id": "0" * 32, "status": "active"}
 

@@ -1,4 +1,4 @@
-"""Requests that are carried out after their client got no answer or an error: the fault ``late``."""
+"""Late requests: carried out after the client got an error or no response. See the fault ``late``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Handler = Callable[[Call], Awaitable[Any]]
 
 
 @dataclass(order=True)
-class _Late:
+class _LateRequest:
     due: float
     number: int
     call: Call = field(compare=False)
@@ -25,23 +25,23 @@ class _Late:
 
 
 class LateRequests:
-    """Whole requests that wait for their time, by the clock that tests may shift. A crash loses them."""
+    """Late requests that have not been carried out. They are due by the shifted clock, and are lost in a crash."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiting: list[_Late] = []
+        self._waiting: list[_LateRequest] = []
         self._count = 0
         self._timers: set[asyncio.TimerHandle] = set()
         self._running: set[asyncio.Task[None]] = set()
 
     def add(self, call: Call, handler: Handler, seconds: float) -> None:
-        """Carry a request out that many seconds from now. Its body has been read."""
+        """Carry out a request after some seconds. Its body must have been read."""
         self._count += 1
-        self._waiting.append(_Late(self._clock.now() + seconds, self._count, call, handler))
+        self._waiting.append(_LateRequest(self._clock.now() + seconds, self._count, call, handler))
         self._wake_in(seconds)
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Discard all late requests."""
         self._waiting.clear()
         for timer in self._timers:
             timer.cancel()
@@ -51,17 +51,17 @@ class LateRequests:
         return len(self._waiting)
 
     async def carry_out(self) -> None:
-        """Carry out those whose time has come, in its order."""
+        """Carry out the requests that are due, in the order in which they were due."""
         now = self._clock.now()
-        due = sorted(one for one in self._waiting if one.due <= now)
-        self._waiting = [one for one in self._waiting if one.due > now]
-        for one in due:
+        due = sorted(late for late in self._waiting if late.due <= now)
+        self._waiting = [late for late in self._waiting if late.due > now]
+        for late in due:
             try:
-                await one.handler(one.call)
-            except Problem as problem:  # its client has gone
-                logger.info("%s was refused when it was late: %s", one.call.request.path, problem)
+                await late.handler(late.call)
+            except Problem as problem:  # There is no client to report it to.
+                logger.info("Refused the late request for %s: %s", late.call.request.path, problem)
             except Exception:
-                logger.exception("%s failed when it was late", one.call.request.path)
+                logger.exception("Failed to carry out the late request for %s.", late.call.request.path)
 
     def _wake_in(self, seconds: float) -> None:
         def wake() -> None:
@@ -71,5 +71,5 @@ class LateRequests:
             task.add_done_callback(self._running.discard)
 
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(seconds + 0.001, wake)  # the two clocks need not agree to the microsecond
+        timer = loop.call_later(seconds + 0.001, wake)  # The clocks of the loop and of the server may differ slightly.
         self._timers.add(timer)

@@ -1,4 +1,4 @@
-"""The body of an insert or upsert: from bytes to checked vectors, all or nothing."""
+"""Parser for the body of an insert or upsert. It returns valid vectors, or raises for the whole body."""
 
 from __future__ import annotations
 
@@ -16,39 +16,41 @@ from airflow_provider_vectorize.local.engine.data_problems import (
     UnparsableLine,
     WrongDimensions,
 )
-from airflow_provider_vectorize.local.engine.filter_checks import bad_key
+from airflow_provider_vectorize.local.engine.filter_checks import is_bad_key
 from airflow_provider_vectorize.local.engine.limits import Limits
 from airflow_provider_vectorize.local.engine.problems import Problem
 from airflow_provider_vectorize.local.engine.records import Json, Vector
 from airflow_provider_vectorize.local.http import checks
 
-BLANK_LOOK = 64
+BLANK_CHECK_BYTES = 64
 
 
 def lines(body: bytes | bytearray) -> Iterator[tuple[int, memoryview]]:
-    """The lines that are not blank, with their numbers from 0.
+    """Yield the lines that are not blank, with their numbers from 0.
 
-    Only the byte ``\\n`` ends a line: other line separators of Unicode are legal inside a JSON string.
+    Only the byte ``\\n`` ends a line. Other line separators of Unicode are valid in a JSON string.
     """
     view = memoryview(body)
     start = number = 0
     while start < len(body):
         end = body.find(b"\n", start)
         end = len(body) if end < 0 else end
-        # Almost every line shows in its first bytes that it is not blank: long ones need not be copied.
-        if bytes(view[start : min(end, start + BLANK_LOOK)]).strip() or bytes(view[start:end]).strip():
+        # The first bytes usually show that a line is not blank, so that long lines need not be copied.
+        if bytes(view[start : min(end, start + BLANK_CHECK_BYTES)]).strip() or bytes(view[start:end]).strip():
             yield number, view[start:end]
         start, number = end + 1, number + 1
 
 
 def parse(body: bytes | bytearray, *, operation: str, dimensions: int, discard: bool, limits: Limits) -> list[Vector]:
-    """The vectors of a body, in its order.
+    """Return the vectors of a body in order.
 
-    A line that is no vector at all raises UnparsableLine, or is left out with ``discard``. A vector that breaks a
-    rule raises its Problem either way, but only when every line has parsed.
+    A vector that violates a limit raises its Problem after all lines were parsed, with or without ``discard``.
+
+    :param discard: Skip lines that are not a vector.
+    :raises UnparsableLine: A line is not a vector, and ``discard`` is false.
     """
     vectors: list[Vector] = []
-    broken: Problem | None = None
+    first_problem: Problem | None = None
     for number, line in lines(body):
         parsed = _parse_line(line)
         if parsed is None:
@@ -59,21 +61,21 @@ def parse(body: bytes | bytearray, *, operation: str, dimensions: int, discard: 
         try:
             _check(*parsed, dimensions, limits)
         except Problem as problem:
-            broken = broken or problem
+            first_problem = first_problem or problem
     if len(vectors) > limits.vectors_per_request:
         raise TooManyVectors(limits.vectors_per_request, len(vectors))
-    if broken is not None:
-        raise broken
+    if first_problem is not None:
+        raise first_problem
     return vectors
 
 
 def _parse_line(line: memoryview) -> tuple[Vector, Json] | None:
-    """A vector and its metadata as an object, or None when the line is not of that form."""
+    """Return a vector and its metadata as an object, or None if the line is not a vector."""
     try:
         parsed = orjson.loads(line)
         vector_id, values = parsed["id"], parsed["values"]
         namespace, metadata = parsed.get("namespace"), parsed.get("metadata")
-        # Fails on metadata that is nested too deeply.
+        # This raises JSONEncodeError if the metadata is nested too deeply.
         packed_metadata = None if metadata is None else orjson.dumps(metadata)
     except (orjson.JSONDecodeError, orjson.JSONEncodeError, TypeError, KeyError, AttributeError):
         return None
@@ -86,7 +88,7 @@ def _parse_line(line: memoryview) -> tuple[Vector, Json] | None:
 
 
 def _pack(values: object) -> bytes | None:
-    """The float32 bytes of a JSON array of numbers; None when it is none, or float32 cannot hold one of them."""
+    """Return a JSON array of numbers as float32 bytes, or None if it is not one or a number exceeds float32."""
     if type(values) is not list or not checks.NUMBERS.issuperset(map(type, values)):
         return None
     packed = array("f", values)
@@ -107,6 +109,6 @@ def _check(vector: Vector, metadata: Json, dimensions: int, limits: Limits) -> N
 def _check_keys(vector_id: str, value: Any) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
-            if bad_key(key):
+            if is_bad_key(key):
                 raise BadMetadataKey(vector_id, key)
             _check_keys(vector_id, inner)

@@ -1,7 +1,7 @@
-"""Which requests are for this server: those for this machine's own names, and none that a foreign web page sends.
+"""Checks of ``Host`` and ``Origin``, so that web pages of other sites cannot use this server through a browser.
 
-A page whose name leads to this machine (DNS rebinding) sends its own name as ``Host``; a page elsewhere sends its
-``Origin``. Browsers set both, and no page can change them.
+A page whose host name resolves to this machine (DNS rebinding) sends that name as ``Host``. Any other page sends its
+``Origin``. Browsers set both headers, and pages cannot change them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?")
 
 
 def is_loopback(name: str) -> bool:
-    """Return whether a host name or address leads to this machine alone."""
+    """Check whether a host name or address refers to the loopback interface."""
     if name.lower().removesuffix(".") == "localhost":
         return True
     try:
@@ -24,19 +24,19 @@ def is_loopback(name: str) -> bool:
 
 
 def refusal(headers: Mapping[str, str], *, any_host: bool) -> tuple[int, str] | None:
-    """Return status and reason if a request must not be answered.
+    """Return status and reason if a request must be refused, or None.
 
-    :param headers: Its ``Host`` and ``Origin`` count.
-    :param any_host: Whether requests for other names than this machine's are answered: with ``--allow-remote``.
+    :param headers: Headers of the request. ``Host`` and ``Origin`` are checked.
+    :param any_host: Accept any ``Host``, as with ``--allow-remote``.
     """
     host = headers.get("Host", "")
     match = HOST.fullmatch(host)
     if not any_host and not (match and is_loopback(match["name"])):
         return 421, (
-            f"The local Vectorize only answers requests for this machine, such as http://127.0.0.1, and not for the "
-            f"host {host[:80]!r}. Start it with --allow-remote to use it by another name."
+            f"Local Vectorize only accepts requests for this machine, such as http://127.0.0.1, and not for the host "
+            f"{host[:80]!r}. To use another host name, start it with --allow-remote."
         )
     origin = headers.get("Origin")
     if origin is not None and origin != f"http://{host}":
-        return 403, f"The local Vectorize does not answer requests of another web page (Origin: {origin[:80]!r})."
+        return 403, f"Local Vectorize does not accept requests from other web pages (Origin: {origin[:80]!r})."
     return None

@@ -1,4 +1,4 @@
-"""The page that a browser sees at ``/``."""
+"""Status page at ``/``, with the list of indexes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PAGE = """<!DOCTYPE html>
 <style>body {{ font: 16px sans-serif; margin: 2em auto; max-width: 50em }} td, th {{ text-align: left; padding: 0 1em }}
 </style></head><body>
 <h1>Local Vectorize</h1>
-<p>A stand-in for Cloudflare's Vectorize, API base <code>{base_url}</code>. Writes show after {lag:g} s{held}.</p>
+<p>API base URL: <code>{base_url}</code>. Writes become visible after {lag:g} s.{held}</p>
 <table><tr><th>Index<th>Dimensions<th>Metric<th>Vectors<th>Pending mutations<th>Account</tr>
 {rows}
 </table></body></html>
 """
 
 
-class Page:
+class StatusPage:
     def __init__(self, control: Control) -> None:
         self._control = control
 
@@ -34,7 +34,7 @@ class Page:
         text = PAGE.format(
             base_url=escape(status["base_url"]),
             lag=status["lag"],
-            held=", and folding is on hold" if status["held"] else "",
-            rows=rows or "<tr><td colspan=6>No index yet.</tr>",
+            held=" Folding is on hold." if status["held"] else "",
+            rows=rows or "<tr><td colspan=6>No indexes yet.</tr>",
         )
         return web.Response(text=text, content_type="text/html")

@@ -1,4 +1,4 @@
-"""What each fault does to a request."""
+"""Effects of faults on requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 from airflow_provider_vectorize.local.engine.data_problems import Throttled
 from airflow_provider_vectorize.local.engine.problems import Problem, RateLimited
 from airflow_provider_vectorize.local.faults.rules import Rule
-from airflow_provider_vectorize.local.http.call import Call, Cut
+from airflow_provider_vectorize.local.http.call import Call, ConnectionCut
 
 GATEWAY_PAGE = """<!DOCTYPE html>
 <html><head><title>api.cloudflare.com | {status}: Gateway time-out</title></head>
@@ -18,12 +18,12 @@ GATEWAY_PAGE = """<!DOCTYPE html>
 """
 
 
-async def before(rule: Rule) -> web.Response | None:
-    """Happens before the body is read. Answers in place of the API, cuts, delays, or does nothing."""
+async def before_body(rule: Rule) -> web.Response | None:
+    """Apply a fault before the body is read: delay, raise, or return a response that replaces the API's."""
     options = rule.options
     match rule.fault:
         case "cut_before":
-            raise Cut
+            raise ConnectionCut
         case "rate_limit":
             raise RateLimited(options.get("retry_after", 1))
         case "throttle_40041":
@@ -39,19 +39,19 @@ async def before(rule: Rule) -> web.Response | None:
         case "delay":
             await asyncio.sleep(options.get("seconds", 1.0))
         case "answer":
-            return _given(rule)
+            return _custom_response(rule)
     return None
 
 
-def instead_of_late(rule: Rule) -> web.Response:
-    """What is answered to a request that is carried out later: nothing, or an error."""
+def immediate_response(rule: Rule) -> web.Response:
+    """Return the error response to a late request. Without a configured status, close the connection."""
     status = rule.options.get("status")
     if status is None:
-        raise Cut
+        raise ConnectionCut
     return web.Response(status=status, text=GATEWAY_PAGE.format(status=status), content_type="text/html")
 
 
-def _given(rule: Rule) -> web.Response:
+def _custom_response(rule: Rule) -> web.Response:
     options = rule.options
     status, headers = options.get("status", 500), options.get("headers")
     if "text" in options:
@@ -63,27 +63,27 @@ def _given(rule: Rule) -> web.Response:
     )
 
 
-async def after(call: Call, response: web.Response) -> web.StreamResponse:
-    """Happens when the operation is done: whatever the client sees, it was applied."""
+async def after_operation(call: Call, response: web.Response) -> web.StreamResponse:
+    """Apply a fault after the operation. The write has been applied, regardless of the response."""
     if call.rule is None:
         return response
     match call.rule.fault:
         case "cut_after_body":
-            raise Cut
+            raise ConnectionCut
         case "not_json":
-            return web.Response(text="<html>all is well</html>", content_type="text/html")
+            return web.Response(text="<html>success</html>", content_type="text/html")
         case "no_mutation_id":
             body = {"success": True, "result": {}, "errors": [], "messages": []}
             return web.Response(body=orjson.dumps(body), content_type="application/json")
         case "cut_during_answer":
-            await _half_an_answer(call, response)
-            raise Cut
+            await _send_half(call, response)
+            raise ConnectionCut
     return response
 
 
-async def _half_an_answer(call: Call, response: web.Response) -> None:
+async def _send_half(call: Call, response: web.Response) -> None:
     body = bytes(response.body) if isinstance(response.body, bytes) else b""
-    half = web.StreamResponse(status=response.status, headers=response.headers)
-    half.content_length = len(body)
-    await half.prepare(call.request)
-    await half.write(body[: len(body) // 2])
+    half_response = web.StreamResponse(status=response.status, headers=response.headers)
+    half_response.content_length = len(body)
+    await half_response.prepare(call.request)
+    await half_response.write(body[: len(body) // 2])

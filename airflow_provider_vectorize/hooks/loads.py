@@ -1,0 +1,228 @@
+"""Load a source into an index, and plan a load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from airflow_provider_vectorize import parameters, storage
+from airflow_provider_vectorize.airflow_support import lineage
+from airflow_provider_vectorize.airflow_support.metrics import LoadMetrics
+from airflow_provider_vectorize.airflow_support.task_state import is_retry, run_name
+from airflow_provider_vectorize.api import models
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.errors import ConfigError
+from airflow_provider_vectorize.hooks.connection import build_client
+from airflow_provider_vectorize.hooks.endpoints import Endpoints
+from airflow_provider_vectorize.load.checkpoint import CheckpointStore
+from airflow_provider_vectorize.load.dead_letters import DeadLetters
+from airflow_provider_vectorize.load.job import run
+from airflow_provider_vectorize.load.options import LOAD_CHECKS, LoadOptions, OnBadRow
+from airflow_provider_vectorize.load.progress import LastProgress
+from airflow_provider_vectorize.load.rejections import summary
+from airflow_provider_vectorize.plan.plan import PLAN_CHECKS, Plan, plan, refuse_parts
+from airflow_provider_vectorize.plan.survey import survey
+from airflow_provider_vectorize.quantities import format_size, pluralize
+from airflow_provider_vectorize.rows import function_rows
+from airflow_provider_vectorize.rows.validation import Float32Text, Validation, check_settings
+from airflow_provider_vectorize.sources.source_object import SourceObject
+
+
+class Loads(Endpoints):
+    """Methods of the hook that load a source or plan a load."""
+
+    limits: Limits
+    #: The last load that finished, for lineage.
+    loaded: lineage.FinishedLoad | None = None
+    log: Any
+    _context: Mapping[str, Any] | None
+    _load_client: VectorizeClient | None = None
+
+    def connection(self) -> Any:
+        """Return the Airflow connection.
+
+        :raises ConfigError: The connection does not exist, or its environment variable cannot be read.
+        """
+        raise NotImplementedError
+
+    def load(
+        self,
+        index_name: str,
+        source: str | Sequence[str],
+        *,
+        operation: models.Operation = "upsert",
+        source_conn_id: str | None = None,
+        validation: Validation = "full",
+        float32_text: Float32Text = "auto",
+        unparsable_behavior: models.UnparsableBehavior = "error",
+        on_bad_row: OnBadRow = "fail",
+        dead_letter_path: str | None = None,
+        max_bad_rows: int = 1_000,
+        max_in_flight: int = 4,
+        checkpoints: CheckpointStore | None = None,
+        identity: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Stream ndjson from storage into an index, in constant memory.
+
+        Returns when Vectorize has acknowledged every good row and every bad row is accounted for. Acknowledged rows
+        are not visible yet. Pass the receipt to a ``VectorizeMutationSensor`` to wait for them. Loading the same
+        source again is safe, because insert and upsert are idempotent by id.
+
+        :param index_name: Name of an existing index.
+        :param source: A URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them.
+            Objects whose names end in ``.gz`` or ``.zst`` are decompressed. Each line holds one JSON object with
+            ``id``, ``values`` and, optionally, ``namespace`` and ``metadata``.
+        :param operation: ``upsert`` overwrites existing vectors, ``insert`` silently keeps them.
+        :param source_conn_id: Connection of the storage, unless the source names one.
+        :param validation: ``full`` parses and checks every row. ``light`` only counts the values. ``off`` sends rows
+            unchecked. Errors that are not caught here are caught by Vectorize, at the cost of extra requests.
+        :param float32_text: ``auto`` sends values as the shortest text of the same float32, which is what Vectorize
+            stores, if that saves a tenth or more of the bytes. ``always`` does so for every row, ``never`` for none.
+            Rewriting requires ``validation="full"``.
+        :param unparsable_behavior: ``error`` treats a line that is not a vector in JSON like any other bad row.
+            ``discard`` drops the line, counts it, and writes it to the log or the dead-letter file.
+        :param on_bad_row: ``fail`` fails the load. ``dead_letter`` writes the row to the dead-letter file and
+            continues. It requires ``dead_letter_path``.
+        :param dead_letter_path: Path or URI of the ndjson file for bad rows, in the same storage as the source. The
+            file is empty if no row is bad. It replaces dead letters that this run of the task wrote. Any other
+            existing file fails the load, also the dead letters of another run. Outside of a task, ``identity`` names
+            the run. The path must not be a link, and its name must not be that of a compressed file.
+        :param max_bad_rows: The load fails once more than this many rows are rejected. Default: 1,000.
+        :param max_in_flight: Maximum number of concurrent requests. Rows that share an id are still written in order.
+            Default: 4.
+        :param checkpoints: Checkpoint store. Without one, a retry starts over.
+        :param identity: Names and values that identify this load in addition to its parameters. If one of them
+            changes, a retry starts over. With an identity, the checkpoint of a finished load is kept, and the same
+            load sends nothing when it is called again. Without one, the checkpoint is cleared.
+        :return: The receipt, a dict that JSON can hold: ``mutation_id`` (of the last batch), ``mutation_ids``,
+            ``index_name``, ``operation``, ``vectors``, ``batches``, ``bytes_sent``, ``rejected``,
+            ``rejected_by_reason``, ``dead_letter_path``, ``accepted_at``, and ``sent_after``, ``samples`` and
+            ``sealed`` for the sensor.
+        :raises SourceError: An object is missing, truncated or changed, no object matches, or there are no rows.
+        :raises BadRowError: A row cannot be loaded. The error names its object, line and byte.
+        :raises ApiError: A request failed. The error's ``progress`` reports what was acknowledged before.
+        """
+        index_name = parameters.text("index_name", index_name)
+        source = parameters.paths("source", source)
+        source_conn_id = parameters.optional(parameters.text, empty_is_none=True)("source_conn_id", source_conn_id)
+        dead_letter_path = parameters.optional(parameters.path)("dead_letter_path", dead_letter_path)
+        settings = parameters.check_values(
+            LOAD_CHECKS,
+            operation=operation,
+            validation=validation,
+            float32_text=float32_text,
+            unparsable_behavior=unparsable_behavior,
+            on_bad_row=on_bad_row,
+            max_bad_rows=max_bad_rows,
+            max_in_flight=max_in_flight,
+            limits=self.limits,
+        )
+        check_settings(settings["validation"], settings["float32_text"])
+        if (settings.pop("on_bad_row") == "dead_letter") != bool(dead_letter_path):
+            raise ConfigError("on_bad_row='dead_letter' and dead_letter_path require each other. Pass both or neither.")
+        operation = settings.pop("operation")
+        dead_letter_file = storage.DeadLetterFile(dead_letter_path, source_conn_id) if dead_letter_path else None
+        dead_letters = DeadLetters(dead_letter_file, run_name(identity)) if dead_letter_file else None
+        options = LoadOptions(**settings, dead_letters=dead_letters)
+        with build_client(self.connection(), limits=self.limits) as client:
+            self._load_client = client
+            stored_objects = storage.find(source, source_conn_id)
+            if dead_letter_file:
+                dead_letter_file.check_outside_source(stored_objects, source, source_conn_id)
+            objects = function_rows.with_function_names(stored_objects)
+            self.log.info("%s", _start_message(index_name, operation, objects))
+            index = client.get_index(index_name)
+            observer = LastProgress(LoadMetrics(index_name))
+            receipt = run(
+                client,
+                operation,
+                index,
+                objects,
+                options,
+                checkpoints,
+                identity or {},
+                observer,
+                earlier_attempt=is_retry(self._context),
+            )
+        self.loaded = lineage.FinishedLoad(
+            account_id=client.credentials.account_id,
+            dimensions=index.config.dimensions,
+            metric=index.config.metric,
+            read_objects=[lineage.ReadObject(stored.location, stored.size) for stored in stored_objects],
+            dead_letter_file=dead_letter_file.location if dead_letter_file and receipt.rejected else None,
+            receipt=receipt,
+        )
+        lineage.report_to_collector(self, self.loaded)
+        self.log.info("%s", observer.last.summary() if observer.last else "")
+        if receipt.rejected:
+            self.log.warning(
+                "Rejected %s: %s. %s",
+                pluralize(receipt.rejected, "row"),
+                summary(receipt.rejected_by_reason),
+                f"They are written to {receipt.dead_letter_path}."
+                if receipt.dead_letter_path
+                else "The messages above name them.",
+            )
+        return receipt.to_dict()
+
+    def plan(
+        self,
+        index_name: str,
+        source: str | Sequence[str],
+        *,
+        shards: int,
+        source_conn_id: str | None = None,
+        mb_per_second: float | None = None,
+    ) -> Plan:
+        """Split a source into shards for mapped tasks and estimate the cost of loading it. Writes nothing.
+
+        Takes a few small reads of the source and two or three requests to Vectorize, whatever the size of the source.
+
+        :param index_name: Name of an existing index.
+        :param source: As for :meth:`load`, but without parts of objects.
+        :param shards: Maximum number of shards. A large plain object is split into parts of at least 16 MB, at the
+            ends of lines. Compressed objects are not split.
+        :param source_conn_id: Connection of the storage, unless the source names one.
+        :param mb_per_second: Measured rate of all tasks together, in MB per second, to estimate the duration.
+        :return: The plan. :meth:`~.plan.plan.Plan.kwargs` returns the ``source`` of each shard, and
+            :meth:`~.plan.plan.Plan.summary` returns the cost.
+        :raises ConfigError: The index has no room for the new vectors.
+        :raises SourceError: An object is missing, no object matches, or there are no rows.
+        """
+        index_name = parameters.text("index_name", index_name)
+        source = parameters.paths("source", source)
+        source_conn_id = parameters.optional(parameters.text, empty_is_none=True)("source_conn_id", source_conn_id)
+        settings = parameters.check_values(PLAN_CHECKS, shards=shards, mb_per_second=mb_per_second, limits=self.limits)
+        with self.get_conn() as client:
+            objects = storage.find(source, source_conn_id)
+            refuse_parts(objects)
+            source_survey = survey(objects)
+            info = client.get_index_info(index_name)
+            ids = source_survey.ids(self.limits.ids_per_get)
+            known = client.get_by_ids(index_name, ids) if info.vector_count and ids else []
+            existing_ids = {vector.id for vector in known}
+            load_plan = plan(
+                objects,
+                source_survey,
+                **settings,
+                room=max(0, self.limits.vectors_per_index - info.vector_count),
+                share_new=1 - len(existing_ids) / len(ids) if ids else 1.0,
+                quota=client.pacer.quota,
+                reserve=client.pacer.reserve,
+            )
+        self.log.info('Planned a load of index "%s": %s', index_name, load_plan.told())
+        return load_plan
+
+    def stop(self) -> None:
+        """Stop a running :meth:`load`, which then raises. Call it from another thread or a signal handler."""
+        if self._load_client is not None:
+            self._load_client.stop()
+
+
+def _start_message(index_name: str, operation: str, objects: Sequence[SourceObject]) -> str:
+    stored_bytes = sum(source_object.size or 0 for source_object in objects)
+    objects_and_size = f"{pluralize(len(objects), 'object')} ({format_size(stored_bytes)} as stored)"
+    first_object = f"the first is {objects[0].uri}" if len(objects) > 1 else objects[0].uri
+    separator = ", " if len(objects) > 1 else ": "
+    return f'Loading {objects_and_size} into index "{index_name}" by {operation}{separator}{first_object}'
