@@ -64,7 +64,9 @@ def test_a_bad_row_is_named_by_its_function_and_number(airflow: Airflow, books: 
 
     assert run.state == "failed"
     text = airflow.log.text
-    assert "Row 2 that `one_is_too_short()` yielded cannot be loaded: 1 values, but the index has 32 dimensions." in text
+    assert (
+        "Row 2 that `one_is_too_short()` yielded cannot be loaded: 1 values, but the index has 32 dimensions." in text
+    )
     assert "vectorize-rows-" not in text
 
 

@@ -163,9 +163,15 @@ BAD = (
     ),
     between("a number as namespace", "int-namespace", row("bad", namespace=1), "Expected `str | null`, got `int`"),
     between("no values", "no-values", b'{"id":"bad"}', "missing required field `values`"),
-    between("too few values", "few-values", row("bad", [1, 2]), "2 values, but the index has 32 dimensions", vector=True),
     between(
-        "too many values", "many-values", row("bad", [1] * 33), "33 values, but the index has 32 dimensions", vector=True
+        "too few values", "few-values", row("bad", [1, 2]), "2 values, but the index has 32 dimensions", vector=True
+    ),
+    between(
+        "too many values",
+        "many-values",
+        row("bad", [1] * 33),
+        "33 values, but the index has 32 dimensions",
+        vector=True,
     ),
     between("an object as values", "object-values", row("bad", {"0": 1}), "Expected `array`, got `object`"),
     between("NaN", "nan", number(b"NaN"), "not a valid JSON vector"),

@@ -198,7 +198,12 @@ def test_an_object_that_may_not_be_read(load: Callable[..., Any], tmp_path: Path
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == os.geteuid() and folder.is_relative_to(Path(os.environ.get("TMPDIR", "/tmp"))):
             folder.chmod(folder.stat().st_mode | 0o055)
-    with nobody(), pytest.raises(SourceError, match=r"secret.ndjson cannot be read: permission denied. Check the storage connection"):
+    with (
+        nobody(),
+        pytest.raises(
+            SourceError, match=r"secret.ndjson cannot be read: permission denied. Check the storage connection"
+        ),
+    ):
         load(path)
 
 
