@@ -8,7 +8,7 @@ import numpy as np
 #: so it is rounded twice: to the nearest double, and that one to the nearest float32. If the text stands closer to the
 #: middle between two float32 than doubles are apart, the double is the middle itself, and then the even neighbor wins.
 #: Of all float32 this happens to one, of either sign: 7.0385307e-26, whose shortest text, 7.038531e-26, arrives as
-#: 7.0385313e-26. It was found by trying each of them, as `tests/load/test_float32.py` does with some.
+#: 7.0385313e-26. It was found by trying each of them, as `tests/rows/test_float32.py` does with some.
 ROUNDED_TWICE = np.array([0x15AE43FD], np.uint32).view(np.float32)[0]
 
 

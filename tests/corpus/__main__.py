@@ -1,4 +1,4 @@
-"""Write the corpus's files from its table."""
+"""Write the files of the corpus from the table of cases."""
 
 from __future__ import annotations
 
