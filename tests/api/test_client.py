@@ -16,14 +16,14 @@ from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import PRESETS, Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.api.conftest import Time, ndjson, numbered, values, vector
+from tests.api.conftest import FakeTime, ndjson, numbered_vectors, values, vector
 
-Make = Callable[..., VectorizeClient]
+MakeClient = Callable[..., VectorizeClient]
 
 # ---------------------------------------------------------------- indexes
 
 
-def test_an_index_is_created_listed_described_and_deleted(make_client: Make) -> None:
+def test_index_create_list_get_and_delete(make_client: MakeClient) -> None:
     client = make_client()
     index = client.create_index("books", dimensions=64, metric="dot-product", description="all of them")
     assert (index.name, index.config.dimensions, index.config.metric) == ("books", 64, "dot-product")
@@ -39,7 +39,7 @@ def test_an_index_is_created_listed_described_and_deleted(make_client: Make) -> 
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_brings_the_dimensions_that_the_limits_know(make_client: Make, preset: str) -> None:
+def test_create_index_preset_has_documented_dimensions(make_client: MakeClient, preset: str) -> None:
     client = make_client()
     assert client.create_index("books", preset=preset).config.dimensions == PRESETS[preset]
     assert client.ensure_index("books", preset=preset)[1] is False
@@ -55,20 +55,20 @@ def test_a_preset_brings_the_dimensions_that_the_limits_know(make_client: Make, 
         {"metric": "cosine", "preset": "openai/text-embedding-ada-002"},
     ],
 )
-def test_half_a_shape_or_two_shapes_are_refused_before_anything_is_sent(
-    make_client: Make, local_vectorize: LocalVectorize, shape: dict[str, Any]
+def test_create_index_incomplete_or_double_shape_sends_nothing(
+    make_client: MakeClient, local_vectorize: LocalVectorize, shape: dict[str, Any]
 ) -> None:
     with pytest.raises(errors.ConfigError):
         make_client().create_index("books", **shape)
     assert local_vectorize.requests() == []
 
 
-def test_a_name_that_is_taken_is_an_error(client: VectorizeClient) -> None:
+def test_create_index_with_existing_name_raises(client: VectorizeClient) -> None:
     with pytest.raises(errors.IndexExistsError):
         client.create_index("books", dimensions=32, metric="cosine")
 
 
-def test_ensure_creates_once_and_then_leaves_the_index_as_it_is(make_client: Make) -> None:
+def test_ensure_index_matching_index_is_unchanged(make_client: MakeClient) -> None:
     client = make_client()
     first, created = client.ensure_index("books", dimensions=32, metric="cosine")
     assert created
@@ -91,7 +91,7 @@ def test_ensure_creates_once_and_then_leaves_the_index_as_it_is(make_client: Mak
         ({"preset": "brand/new-model"}, "The dimensions of the preset brand/new-model are unknown"),
     ],
 )
-def test_ensure_refuses_an_index_that_does_not_agree(
+def test_ensure_index_mismatch_raises(
     client: VectorizeClient, local_vectorize: LocalVectorize, shape: dict[str, Any], said: str
 ) -> None:
     if shape.get("preset") == "brand/new-model":  # the local one does not know it either, and would say so first
@@ -106,8 +106,8 @@ LOST = ["cut_after_body", "cut_during_answer", "not_json"]
 
 
 @pytest.mark.parametrize("fault", LOST)
-def test_an_index_whose_creation_was_not_heard_of_is_this_calls_own(
-    make_client: Make, local_vectorize: LocalVectorize, fault: str
+def test_create_index_lost_answer_succeeds(
+    make_client: MakeClient, local_vectorize: LocalVectorize, fault: str
 ) -> None:
     client = make_client()
     local_vectorize.fail(fault, operation="create_index")
@@ -116,10 +116,10 @@ def test_an_index_whose_creation_was_not_heard_of_is_this_calls_own(
     assert client.ensure_index("films", dimensions=32, metric="cosine")[1] is True
 
 
-def test_an_index_that_was_there_before_is_not_taken_for_ones_own(
-    client: VectorizeClient, local_vectorize: LocalVectorize, make_client: Make, time: Time
+def test_create_index_lost_answer_and_older_index_raises(
+    client: VectorizeClient, local_vectorize: LocalVectorize, make_client: MakeClient, fake_time: FakeTime
 ) -> None:
-    time.now = 3_600.0
+    fake_time.now = 3_600.0
     local_vectorize.shift_clock(3_600)  # "books" is an hour old
     local_vectorize.fail("cut_before", operation="create_index")
     with pytest.raises(errors.IndexExistsError):
@@ -127,7 +127,7 @@ def test_an_index_that_was_there_before_is_not_taken_for_ones_own(
 
 
 @pytest.mark.parametrize("fault", ["rate_limit", "throttle_40041"])
-def test_an_index_made_by_another_while_one_had_to_wait_is_not_taken_for_ones_own(
+def test_create_index_throttled_and_existing_index_raises(
     client: VectorizeClient, local_vectorize: LocalVectorize, fault: str
 ) -> None:
     local_vectorize.fail(fault, operation="create_index")  # this attempt was heard of: it did nothing
@@ -135,7 +135,7 @@ def test_an_index_made_by_another_while_one_had_to_wait_is_not_taken_for_ones_ow
         client.create_index("books", dimensions=32, metric="cosine")
 
 
-def test_another_ones_index_of_another_shape_is_not_taken_for_ones_own(
+def test_create_index_lost_answer_and_other_shape_raises(
     client: VectorizeClient, local_vectorize: LocalVectorize
 ) -> None:
     local_vectorize.fail("cut_before", operation="create_index")
@@ -144,7 +144,7 @@ def test_another_ones_index_of_another_shape_is_not_taken_for_ones_own(
 
 
 @pytest.mark.parametrize("fault", LOST)
-def test_a_deletion_that_was_not_heard_of_ends_well(
+def test_delete_index_lost_answer_succeeds(
     client: VectorizeClient, local_vectorize: LocalVectorize, fault: str
 ) -> None:
     local_vectorize.fail(fault, operation="delete_index")
@@ -152,7 +152,7 @@ def test_a_deletion_that_was_not_heard_of_ends_well(
     assert client.list_indexes() == []
 
 
-def test_a_deletion_of_what_is_gone_is_an_error(client: VectorizeClient) -> None:
+def test_delete_index_missing_index_raises(client: VectorizeClient) -> None:
     client.delete_index("books")
     with pytest.raises(errors.IndexDeletedError):
         client.delete_index("books")
@@ -160,12 +160,12 @@ def test_a_deletion_of_what_is_gone_is_an_error(client: VectorizeClient) -> None
         client.delete_index("never-there")
 
 
-def test_a_204_is_a_deletion_too(client: VectorizeClient, local_vectorize: LocalVectorize) -> None:
+def test_delete_index_204_succeeds(client: VectorizeClient, local_vectorize: LocalVectorize) -> None:
     local_vectorize.fail("answer", operation="delete_index", status=204, text="")
     client.delete_index("books")
 
 
-def test_info_has_no_watermark_before_the_first_mutation_and_then_has_one(client: VectorizeClient) -> None:
+def test_get_index_info_has_watermark_after_first_mutation(client: VectorizeClient) -> None:
     info = client.get_index_info("books")
     assert (info.dimensions, info.vector_count) == (32, 0)
     assert info.processed_up_to_mutation is None
@@ -180,17 +180,15 @@ def test_info_has_no_watermark_before_the_first_mutation_and_then_has_one(client
 # ---------------------------------------------------------------- vectors
 
 
-def test_what_is_written_can_be_got_by_id_20_a_request(
-    client: VectorizeClient, local_vectorize: LocalVectorize
-) -> None:
-    client.upsert("books", ndjson(*numbered(45)))
+def test_get_by_ids_sends_20_ids_per_request(client: VectorizeClient, local_vectorize: LocalVectorize) -> None:
+    client.upsert("books", ndjson(*numbered_vectors(45)))
     found = client.get_by_ids("books", [f"v{n}" for n in range(45)] + ["missing"])
     assert sorted(one.id for one in found) == sorted(f"v{n}" for n in range(45))
     assert len(local_vectorize.requests("get_by_ids")) == 3
     assert found[0].values[0] == 1
 
 
-def test_a_vector_comes_back_whole(client: VectorizeClient) -> None:
+def test_get_by_ids_returns_all_fields(client: VectorizeClient) -> None:
     metadata = {"k": [1, {"x": "\u00e4"}], "none": None}
     client.upsert("books", ndjson(vector("a", 0.5, namespace="n", metadata=metadata)))
     (found,) = client.get_by_ids("books", ["a"])
@@ -198,7 +196,7 @@ def test_a_vector_comes_back_whole(client: VectorizeClient) -> None:
     assert found.to_dict() == {"id": "a", "values": values(0.5), "namespace": "n", "metadata": metadata}
 
 
-def test_insert_keeps_and_upsert_replaces(client: VectorizeClient) -> None:
+def test_insert_skips_and_upsert_overwrites_existing_vectors(client: VectorizeClient) -> None:
     client.insert("books", ndjson(vector("a", 1)))
     client.insert("books", ndjson(vector("a", 2)))
     assert client.get_by_ids("books", ["a"])[0].values[0] == 1
@@ -206,7 +204,7 @@ def test_insert_keeps_and_upsert_replaces(client: VectorizeClient) -> None:
     assert client.get_by_ids("books", ["a"])[0].values[0] == 3
 
 
-def test_unparsable_lines_are_dropped_only_if_one_says_so(client: VectorizeClient) -> None:
+def test_insert_drops_unparsable_lines_only_with_discard(client: VectorizeClient) -> None:
     body = ndjson(vector("a", 1)) + b"not json\n"
     with pytest.raises(errors.RefusedVectorError):
         client.insert("books", body)
@@ -214,10 +212,8 @@ def test_unparsable_lines_are_dropped_only_if_one_says_so(client: VectorizeClien
     assert [one.id for one in client.get_by_ids("books", ["a"])] == ["a"]
 
 
-def test_a_body_that_is_read_in_pieces_arrives_whole_also_at_a_second_attempt(
-    client: VectorizeClient, local_vectorize: LocalVectorize
-) -> None:
-    content = ndjson(*numbered(100))
+def test_upsert_body_in_pieces_is_sent_again_on_retry(client: VectorizeClient, local_vectorize: LocalVectorize) -> None:
+    content = ndjson(*numbered_vectors(100))
 
     class Pieces:
         def __len__(self) -> int:
@@ -232,29 +228,29 @@ def test_a_body_that_is_read_in_pieces_arrives_whole_also_at_a_second_attempt(
     assert client.retries == 1
 
 
-def test_ids_are_deleted_100_a_request_and_each_request_is_a_mutation(
+def test_delete_by_ids_returns_one_mutation_per_100_ids(
     client: VectorizeClient, local_vectorize: LocalVectorize
 ) -> None:
-    client.upsert("books", ndjson(*numbered(250)))
+    client.upsert("books", ndjson(*numbered_vectors(250)))
     mutations = client.delete_by_ids("books", (f"v{n}" for n in range(240)))
     assert len({one.mutation_id for one in mutations}) == 3
     assert all(one.accepted_at for one in mutations)
     assert local_vectorize.count("books") == 10
 
 
-def test_no_ids_cost_no_request(client: VectorizeClient, local_vectorize: LocalVectorize) -> None:
+def test_get_and_delete_without_ids_send_nothing(client: VectorizeClient, local_vectorize: LocalVectorize) -> None:
     local_vectorize.clear_requests()
     assert client.get_by_ids("books", []) == []
     assert client.delete_by_ids("books", []) == []
     assert local_vectorize.requests() == []
 
 
-def test_one_id_given_as_a_string_is_not_taken_for_its_letters(client: VectorizeClient) -> None:
+def test_delete_by_ids_with_a_string_raises(client: VectorizeClient) -> None:
     with pytest.raises(errors.ConfigError, match="list of strings"):
         client.delete_by_ids("books", "abc")
 
 
-def test_a_query_finds_the_nearest_and_returns_what_was_asked_for(client: VectorizeClient) -> None:
+def test_query_returns_nearest_vectors_with_requested_fields(client: VectorizeClient) -> None:
     client.upsert("books", ndjson(vector("a", 1, 0, metadata={"x": 1}, namespace="n"), vector("b", 1, 1)))
     found = client.query("books", vector=values(1, 0.1))
     assert (found.count, [one.id for one in found.matches]) == (2, ["a", "b"])
@@ -265,7 +261,7 @@ def test_a_query_finds_the_nearest_and_returns_what_was_asked_for(client: Vector
     assert client.query("books", vector=values(1), namespace="n").count == 1
 
 
-def test_a_filter_finds_what_was_written_after_its_metadata_index(client: VectorizeClient) -> None:
+def test_query_filter_finds_vectors_written_after_metadata_index(client: VectorizeClient) -> None:
     client.upsert("books", ndjson(vector("before", 1, metadata={"year": 2020})))
     client.create_metadata_index("books", "year", "number")
     client.list_metadata_indexes("books")  # a read: now it is visible, and covers what is written next
@@ -274,7 +270,7 @@ def test_a_filter_finds_what_was_written_after_its_metadata_index(client: Vector
     assert [one.id for one in found.matches] == ["after"]
 
 
-def test_a_query_vector_may_be_of_numpy(client: VectorizeClient) -> None:
+def test_query_accepts_numpy_vector(client: VectorizeClient) -> None:
     client.upsert("books", ndjson(vector("a", 1)))
     assert client.query("books", vector=np.array(values(1), np.float32)).count == 1  # type: ignore[arg-type]
 
@@ -295,7 +291,7 @@ def test_a_query_vector_may_be_of_numpy(client: VectorizeClient) -> None:
         ({"vector": ["one", "two"]}, errors.InvalidQueryError),
     ],
 )
-def test_a_query_that_cannot_work_costs_no_request(
+def test_query_invalid_arguments_send_nothing(
     client: VectorizeClient, local_vectorize: LocalVectorize, options: dict[str, Any], cls: type[Exception]
 ) -> None:
     local_vectorize.clear_requests()
@@ -304,7 +300,7 @@ def test_a_query_that_cannot_work_costs_no_request(
     assert local_vectorize.requests() == []
 
 
-def test_the_caps_of_a_query_are_taken_at_their_edge(client: VectorizeClient) -> None:
+def test_query_top_k_at_its_limits_succeeds(client: VectorizeClient) -> None:
     client.query("books", vector=values(1), top_k=100, return_metadata="indexed")
     client.query("books", vector=values(1), top_k=50, return_metadata="all", return_values=True)
 
@@ -312,16 +308,16 @@ def test_the_caps_of_a_query_are_taken_at_their_edge(client: VectorizeClient) ->
 # ---------------------------------------------------------------- listing
 
 
-def test_all_ids_are_listed_page_by_page(make_client: Make, local_vectorize: LocalVectorize, client: Any) -> None:
-    client.upsert("books", ndjson(*numbered(25)))
+def test_list_vectors_reads_all_pages(make_client: MakeClient, local_vectorize: LocalVectorize, client: Any) -> None:
+    client.upsert("books", ndjson(*numbered_vectors(25)))
     small = make_client(limits=Limits(list_page=10))
     assert sorted(small.list_vectors("books")) == sorted(f"v{n}" for n in range(25))
     assert len(local_vectorize.requests("list_vectors")) == 3
     assert list(client.list_vectors("books")) == list(small.list_vectors("books"))
 
 
-def test_a_page_says_how_many_there_are(client: VectorizeClient) -> None:
-    client.upsert("books", ndjson(*numbered(25)))
+def test_list_page_returns_counts_and_cursor(client: VectorizeClient) -> None:
+    client.upsert("books", ndjson(*numbered_vectors(25)))
     page = client.list_page("books", count=10)
     assert (page.count, page.total_count, page.is_truncated, len(page.ids)) == (10, 25, True, 10)
     assert page.cursor_expiration_timestamp is not None
@@ -329,14 +325,14 @@ def test_a_page_says_how_many_there_are(client: VectorizeClient) -> None:
     assert (rest.count, rest.is_truncated, rest.next_cursor) == (15, False, None)
 
 
-def test_an_empty_index_has_no_ids(client: VectorizeClient) -> None:
+def test_list_vectors_empty_index_yields_nothing(client: VectorizeClient) -> None:
     assert list(client.list_vectors("books")) == []
 
 
-def test_a_listing_whose_cursor_expires_starts_over_and_gives_each_id_once(
-    make_client: Make, local_vectorize: LocalVectorize, client: VectorizeClient, caplog: pytest.LogCaptureFixture
+def test_list_vectors_expired_cursor_starts_over_without_duplicates(
+    make_client: MakeClient, local_vectorize: LocalVectorize, client: VectorizeClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client.upsert("books", ndjson(*numbered(25)))
+    client.upsert("books", ndjson(*numbered_vectors(25)))
     listing = make_client(limits=Limits(list_page=10)).list_vectors("books")
     found = [next(listing) for _ in range(12)]
     local_vectorize.shift_clock(100_000)  # whoever reads the ids takes more than a day over the second page
@@ -347,10 +343,10 @@ def test_a_listing_whose_cursor_expires_starts_over_and_gives_each_id_once(
     assert 'Starting the listing of index "books" over after 20 ids' in caplog.text
 
 
-def test_a_listing_that_gets_no_further_says_so_instead_of_starting_over_for_ever(
-    make_client: Make, local_vectorize: LocalVectorize, client: VectorizeClient
+def test_list_vectors_expired_again_without_new_ids_raises(
+    make_client: MakeClient, local_vectorize: LocalVectorize, client: VectorizeClient
 ) -> None:
-    client.upsert("books", ndjson(*numbered(25)))
+    client.upsert("books", ndjson(*numbered_vectors(25)))
     expired = {"operation": "list_vectors", "status": 400, "code": 40020, "message": "invalid cursor: it has expired"}
     local_vectorize.fail("answer", after=1, **expired)
     local_vectorize.fail("answer", after=2, **expired)
@@ -358,7 +354,9 @@ def test_a_listing_that_gets_no_further_says_so_instead_of_starting_over_for_eve
         list(make_client(limits=Limits(list_page=10)).list_vectors("books"))
 
 
-def test_more_without_a_cursor_is_no_end_of_a_listing(client: VectorizeClient, local_vectorize: LocalVectorize) -> None:
+def test_list_vectors_truncated_page_without_cursor_raises(
+    client: VectorizeClient, local_vectorize: LocalVectorize
+) -> None:
     text = '{"success": true, "result": {"count": 1, "totalCount": 2, "isTruncated": true, "vectors": [{"id": "a"}]}}'
     local_vectorize.fail("answer", operation="list_vectors", status=200, text=text)
     with pytest.raises(errors.MalformedAnswerError):
@@ -368,7 +366,7 @@ def test_more_without_a_cursor_is_no_end_of_a_listing(client: VectorizeClient, l
 # ---------------------------------------------------------------- metadata indexes
 
 
-def test_metadata_indexes_are_created_listed_and_deleted(client: VectorizeClient) -> None:
+def test_metadata_index_create_list_and_delete(client: VectorizeClient) -> None:
     assert client.list_metadata_indexes("books") == []
     types: list[models.MetadataIndexType] = ["string", "number", "boolean"]
     for type_ in types:
@@ -385,7 +383,9 @@ def test_metadata_indexes_are_created_listed_and_deleted(client: VectorizeClient
 # ---------------------------------------------------------------- errors, caused
 
 
-def causes(client: VectorizeClient, make: Make) -> dict[str, tuple[Callable[[], Any], type[errors.ApiError], int]]:
+def causes(
+    client: VectorizeClient, make: MakeClient
+) -> dict[str, tuple[Callable[[], Any], type[errors.ApiError], int]]:
     loose = make(limits=Limits(ids_per_get=1_000, ids_per_delete=1_000, top_k=1_000, top_k_full=1_000))
     ids = [f"v{n}" for n in range(150)]
     path = "/indexes/books/upsert"
@@ -447,8 +447,8 @@ def causes(client: VectorizeClient, make: Make) -> dict[str, tuple[Callable[[], 
     }
 
 
-def test_what_goes_wrong_is_told_by_class_code_and_facts(
-    client: VectorizeClient, make_client: Make, local_vectorize: LocalVectorize
+def test_api_errors_have_class_code_and_facts(
+    client: VectorizeClient, make_client: MakeClient, local_vectorize: LocalVectorize
 ) -> None:
     for name, (cause, cls, code) in causes(client, make_client).items():
         with pytest.raises(errors.ApiError) as caught:
@@ -482,9 +482,9 @@ def test_what_goes_wrong_is_told_by_class_code_and_facts(
         ("no_mutation_id", errors.MalformedAnswerError, 200),
     ],
 )
-def test_what_passes_is_tried_again_and_told_when_it_does_not_pass(
+def test_upsert_transient_fault_is_retried_then_raised(
     client: VectorizeClient,
-    make_client: Make,
+    make_client: MakeClient,
     local_vectorize: LocalVectorize,
     fault: str,
     cls: type[errors.ApiError],
