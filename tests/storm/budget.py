@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.support import create, make_rows, ndjson, truth
+from tests.support import create_index, expected_dump, make_rows, ndjson
 
 ROOT = Path(__file__).parents[2]
 BUDGET = "30/10"
@@ -49,7 +49,7 @@ def live_with_it(*workers: Worker) -> str:
     with LocalVectorize.start(extra_args=["--no-sync"]) as local, tempfile.TemporaryDirectory() as folder:
         rows = [make_rows(worker.writes) for worker in workers]
         for number in range(len(workers)):
-            create(local, _index(number))
+            create_index(local, _index(number))
         local.set_budget(BUDGET)
         local.clear_requests()
         begun = time.monotonic()
@@ -79,7 +79,7 @@ def live_with_it(*workers: Worker) -> str:
             ]
             silence = max(after - before for before, after in pairwise(served))
             assert len(served) == worker.writes
-            assert local.dump(_index(number)) == truth(rows[number])
+            assert local.dump(_index(number)) == expected_dump(rows[number])
             assert silence < 2 * int(BUDGET.split("/")[1]), f"worker {number} was silent for {silence:.0f} s"
             told.append(
                 f"{worker.writes} writes by {worker.threads} threads in {served[-1] - served[0]:.0f} s, "

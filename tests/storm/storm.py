@@ -21,7 +21,7 @@ from typing import Any
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.handle import LocalVectorize, RecordedRequest
 from airflow_provider_vectorize.visibility.verdict import Verdict
-from tests.support import DIMENSIONS, FileTarget, Monitor, client_of, ndjson, truth, write
+from tests.support import DIMENSIONS, FileTarget, Monitor, client_of, expected_dump, ndjson, write_object
 
 from .loader import DONE, FAILED
 from .outcome import Outcome
@@ -84,7 +84,7 @@ class Storm:
         paths = []
         for number, texts in enumerate(made.texts):
             path = self._folder / f"{number}.ndjson{made.suffix}"
-            paths.append(write(path, b"".join(text + b"\n" for text in texts)))
+            paths.append(write_object(path, b"".join(text + b"\n" for text in texts)))
         return paths
 
     def _weather(self) -> None:
@@ -268,7 +268,7 @@ class Storm:
             raise WrongError(f"{outcome.bytes_twice} bytes were sent twice, at most {outcome.most_twice} may be")
 
     def _check_letters(self, objects: list[Path]) -> None:
-        letters = FileTarget(self._folder / "bad.ndjson").letters()
+        letters = FileTarget(self._folder / "bad.ndjson").dead_letters()
         found = sorted((letter["object"], letter["line"]) for letter in letters)
         expected = sorted((objects[number].as_uri(), line) for number, line in self._plan.bad)
         if found != expected:
@@ -284,7 +284,7 @@ class Storm:
     def _check_visibility(self, receipt: dict[str, Any]) -> None:
         """Look while batches are folded, others write and reads flap: visible has to be true when it is said."""
         local, made, rng = self._local, self._plan, self._rng
-        expected = truth(made.good, made.operation, truth(made.before))
+        expected = expected_dump(made.good, made.operation, expected_dump(made.before))
         local.clear_faults()
         local.set_budget(PLENTY)
         local.shift_clock(100)  # what is carried out late has been by now: nothing may change any more

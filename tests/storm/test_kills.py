@@ -63,5 +63,5 @@ def test_a_load_that_is_killed_again_and_again_ends_with_the_source_in_the_index
     largest = max(one.body_bytes for one in local.requests("upsert"))
     assert outcome.bytes_twice <= outcome.kills * in_flight * largest
     log = (tmp_path / "log.txt").read_text()
-    assert log.count("Going on where the last attempt was, at line ") >= outcome.kills - 1
-    assert "starting over" not in log
+    assert log.count("Resuming from the last checkpoint at line ") >= outcome.kills - 1
+    assert "Starting over" not in log
