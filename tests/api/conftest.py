@@ -90,3 +90,13 @@ def client(make_client: Callable[..., VectorizeClient]) -> VectorizeClient:
     client = make_client()
     client.create_index("books", dimensions=DIMENSIONS, metric="cosine")
     return client
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the proxies and trusted certificates that the environment of the tests sets."""
+    for name in [f"{kind}_proxy" for kind in ("http", "https", "all", "no")]:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)

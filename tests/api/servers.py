@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import itertools
 import json
 import socket
 import ssl
@@ -25,6 +26,7 @@ from airflow_provider_vectorize.local.handle import ACCOUNT_ID
 EMPTY_RESULT = b'{"success": true, "result": [], "errors": [], "messages": []}'
 ACKNOWLEDGMENT = b'{"success": true, "result": {"mutationId": "m"}, "errors": [], "messages": []}'
 NO_RETRIES = RetryPolicy(total=0)
+LONG_RETRY = RetryPolicy(total=1_800)
 
 
 def write_certificate(path: Path) -> Path:
@@ -130,3 +132,19 @@ def upsert(client: VectorizeClient, body: Any = b"{}\n") -> Answer:
 def client_for(base_url: str, *, secret: str = "cfut_do-not-show-this", **options: Any) -> VectorizeClient:
     credentials = Credentials(ACCOUNT_ID, secret, base_url=base_url, origin='the connection "c"')
     return VectorizeClient(credentials, **{"retry": NO_RETRIES, "timeout": 20} | options)
+
+
+def answer_each_request(*answers: bytes) -> Callable[[Any], None]:
+    """Return a handler that sends one answer for each request, and repeats the last one."""
+    rest = itertools.chain(answers, itertools.repeat(answers[-1]))
+
+    def handle(connection: Any) -> None:
+        while read_headers(connection):
+            connection.sendall(next(rest))
+
+    return handle
+
+
+def closed_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 
 from airflow_provider_vectorize import errors
 from airflow_provider_vectorize.api.answers import BY_CODE, Request, read_answer
-from airflow_provider_vectorize.api.pages import describe_page
 
 REQUEST = Request("POST", "/client/v4/accounts/abc/vectorize/v2/indexes/books/upsert")
 
@@ -268,76 +266,5 @@ def test_read_answer_redirect_shows_only_the_host() -> None:
     assert "s3cret" not in str(error)
 
 
-@pytest.mark.parametrize(
-    ("body", "phrase"),
-    [
-        (b" \n", "empty"),
-        (b"gone\x1b[31m fishing", 'text that begins "gone [31m fishing"'),
-        (b"<html><body><script>var x</script><p>Blocked by <b>IT</b></p>", 'an HTML page that begins "Blocked by IT"'),
-        (b"<html><title></title></html>", "an HTML page without text"),
-        (b"\xff\xfe\x00", 'text that begins "'),
-        (b"Authorization: Bearer abcdefgh", 'text that begins "'),
-        (b"[1, 2]", 'JSON in another format that begins "[1, 2]"'),
-        (b"x" * 19 + b" " + b"word " * 100, 'text that begins "x'),
-    ],
-)
-def test_describe_page_returns_short_phrase(body: bytes, phrase: str) -> None:
-    description = describe_page(body)
-    assert description.startswith(phrase)
-    assert len(description) < 150
-    assert description.isprintable()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Authorization: Bearer abcdefgh-1234",
-        '{"headers": {"X-Auth-Key": "abcdefgh-1234"}}',
-        "http://user:abcdefgh-1234@proxy.example:3128 refused",
-        "/login?token=abcdefgh-1234&next=/",
-        "sorry abcdefgh-1234_ABCDEFGH-5678",
-        "Cookie=abcdefgh-1234",
-    ],
-)
-def test_describe_page_removes_secrets(text: str) -> None:
-    for body in (text, f"<title>{text}</title>", f"<p>{text}</p>"):
-        assert "abcdefgh-1234" not in describe_page(body.encode())
-
-
 def test_read_answer_long_api_message_is_cut() -> None:
     assert len(failure(400, envelope(None, {"code": 40023, "message": "x" * 10_000})).api_message) == 1_000
-
-
-def class_tree(cls: type[errors.VectorizeError] = errors.VectorizeError) -> list[type[errors.VectorizeError]]:
-    return [cls] + [descendant for child in cls.__subclasses__() for descendant in class_tree(child)]
-
-
-@pytest.mark.parametrize("cls", class_tree())
-def test_errors_keep_their_facts_when_pickled(cls: type[errors.VectorizeError]) -> None:
-    error = cls("a sentence.", status=400, code=40012, line=7, ids=("a", "b"))
-    error.progress = "3 batches were acknowledged."
-    copy = pickle.loads(pickle.dumps(error))
-    assert type(copy) is cls
-    assert str(copy) == str(error) == "a sentence. 3 batches were acknowledged."
-    assert (copy.status, copy.code, copy.line, copy.ids) == (400, 40012, 7, ("a", "b"))
-
-
-def test_errors_docstring_shows_the_class_tree() -> None:
-    drawn_classes = []
-    for line in (errors.__doc__ or "").splitlines():
-        name, indent = line.strip(" │├└─").split(" ")[0], len(line) - len(line.lstrip(" │├└─"))
-        if name.endswith("Error"):
-            drawn_classes.append((indent // 4 - 1, name))
-    parents: dict[int, str] = {}
-    for depth, name in drawn_classes:
-        parents[depth] = name
-        cls = getattr(errors, name)
-        assert cls.__name__ == name
-        if depth:
-            assert cls.__bases__[0].__name__ == parents[depth - 1], name
-    assert {name for _, name in drawn_classes} == {cls.__name__ for cls in class_tree()}
-
-
-def test_api_errors_are_either_terminal_or_transient() -> None:
-    for cls in class_tree(errors.ApiError)[1:]:
-        assert issubclass(cls, errors.TerminalApiError) != issubclass(cls, errors.TransientApiError), cls

@@ -21,9 +21,9 @@ from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID, LocalVectorize
 from tests.api.conftest import FakeTime, ndjson, vector
+from tests.api.servers import EMPTY_RESULT, NO_RETRIES, closed_port
 
 MakeClient = Callable[..., VectorizeClient]
-NO_RETRIES = RetryPolicy(total=0)
 SECRET = "cfut_do-not-show-this"
 
 
@@ -51,7 +51,6 @@ class Listener:
         self._server.close()
 
 
-EMPTY_RESULT = b'{"success": true, "result": [], "errors": [], "messages": []}'
 EMPTY_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(EMPTY_RESULT), EMPTY_RESULT)
 
 
@@ -60,8 +59,7 @@ def client_for_listener(listener: Listener, **fields: str) -> VectorizeClient:
 
 
 def closed_port_url() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
+    return f"http://{closed_port()}"
 
 
 # ---------------------------------------------------------------- requests
