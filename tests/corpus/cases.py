@@ -217,7 +217,7 @@ BAD = (
         "a metadata key that begins with $", "dollar-key", with_metadata(b'{"$k":1}'), "begins with $", is_vector=True
     ),
     between("a dot in a metadata key", "dot-key", with_metadata(b'{"a.b":1}'), "has a dot", is_vector=True),
-    between("a quote in a metadata key", "quote-key", with_metadata(b'{"a\\"b":1}'), "a double quote", is_vector=True),
+    between("a double quote in a metadata key", "quote-key", with_metadata(b'{"a\\"b":1}'), "a double quote", is_vector=True),
     between(
         "an invalid key in a nested object",
         "nested-key",
