@@ -80,7 +80,7 @@ class Loads(Endpoints):
         :param float32_text: ``auto`` sends values as the shortest text of the same float32, which is what Vectorize
             stores, if that saves a tenth or more of the bytes. ``always`` does so for every row, ``never`` for none.
             Rewriting requires ``validation="full"``.
-        :param unparsable_behavior: ``error`` treats a line that is not a vector in JSON like any other bad row.
+        :param unparsable_behavior: ``error`` treats a line that is not a valid JSON vector like any other bad row.
             ``discard`` drops the line, counts it, and writes it to the log or the dead-letter file.
         :param on_bad_row: ``fail`` fails the load. ``dead_letter`` writes the row to the dead-letter file and
             continues. It requires ``dead_letter_path``.

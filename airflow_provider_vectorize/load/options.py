@@ -40,7 +40,7 @@ class LoadOptions:
 
     :param validation: How strictly rows are checked, see :func:`~.validation.choose_check`. Default: ``full``.
     :param float32_text: Whether values are rewritten as shorter text, see the same function. Default: ``auto``.
-    :param unparsable_behavior: ``error`` (default) treats a line that is not a vector in JSON as any other bad row.
+    :param unparsable_behavior: ``error`` (default) treats a line that is not a valid JSON vector as any other bad row.
         ``discard`` rejects it, and counts and logs it. Vectorize is never asked to discard lines, because it does not
         report what it discarded.
     :param dead_letters: The dead-letter file for rejected rows. Without it, the first bad row fails the load.

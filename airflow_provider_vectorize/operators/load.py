@@ -57,7 +57,7 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
     :param float32_text: ``auto`` sends values as the shortest text of the same float32, which is what Vectorize
         stores, if that saves a tenth or more of the bytes. ``always`` does so for every row, ``never`` for none.
         Rewriting requires ``validation="full"``. (templated)
-    :param unparsable_behavior: ``error`` treats a line that is not a vector in JSON like any other bad row.
+    :param unparsable_behavior: ``error`` treats a line that is not a valid JSON vector like any other bad row.
         ``discard`` drops the line, counts it in ``rejected``, and writes it to the log or the dead-letter file.
         (templated)
     :param on_bad_row: ``fail`` fails the task and names the line. ``dead_letter`` writes the row to the dead-letter
