@@ -159,7 +159,7 @@ class StormRun:
             if code == SUCCEEDED and self._source_changed:
                 raise WrongError("a load of parts succeeded although its objects changed after the plan")
             if code == FAILED and self._source_changed:  # This failure is expected, and the source is planned again.
-                self._update_config(config, lambda given: {"objects": self._source_names(_paths(given))})
+                _update_config(config, objects=self._source_names(_source_paths(config)))
             if code == SUCCEEDED and not clear_after_success:
                 return
             if code == SUCCEEDED:
@@ -171,8 +171,7 @@ class StormRun:
 
     def _attempt(self, config: Path, disaster: tuple[str, int] | None) -> int:
         """Run one attempt in a process, and return its exit code."""
-        outcome = self._outcome
-        self._update_config(config, lambda given: {"attempt": outcome.attempts, "clears": outcome.clears})
+        _update_config(config, attempt=self._outcome.attempts, clears=self._outcome.clears)
         with open(self._folder / "log.txt", "ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.storm.loader", str(config)], cwd=ROOT, stdout=log, stderr=log
@@ -184,3 +183,84 @@ class StormRun:
             finally:
                 process.kill()
                 process.wait()
+
+    def _change(self, change: str, config: Path) -> None:
+        """Change something between two attempts, so that the next one starts over with the same rows."""
+        if change == "clear":
+            self._outcome.clears += 1
+        elif change == "rewrite":
+            self._outcome.rewrites += 1
+            self._source_changed = self._scenario.parts
+            for path in _source_paths(config):
+                os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 10**9))
+        elif change == "move":
+            self._outcome.moves += 1
+            self._source_changed = True
+            for path in _source_paths(config):
+                lines = path.read_bytes().splitlines(keepends=True)
+                self._rng.shuffle(lines)
+                temporary = path.with_suffix(".new")
+                temporary.write_bytes(b"".join(lines))
+                temporary.replace(path)
+
+    def _cause_disaster(self, process: subprocess.Popen[bytes], disaster: str, after: int) -> None:
+        """Wait for a number of writes, and kill the load or crash the local Vectorize."""
+        before = len(self._writes())
+        while process.poll() is None and len(self._writes()) - before < after:
+            time.sleep(0.005)
+        time.sleep(self._rng.uniform(0, 0.05 if after else 0.4))
+        if process.poll() is not None:
+            return
+        if disaster == "kill":
+            process.kill()
+            self._outcome.kills += 1
+            return
+        process.send_signal(signal.SIGSTOP)  # Nothing is written between reading the requests and the crash.
+        self._keep_requests()
+        self._local.kill()
+        process.send_signal(signal.SIGCONT)
+        time.sleep(self._rng.uniform(0, 0.3))
+        self._local.restart()
+        self._set_faults()
+        self._outcome.crashes += 1
+
+    def _writes(self) -> list[RecordedRequest]:
+        return [request for request in self._local.requests() if request.operation in WRITES]
+
+    def _keep_requests(self) -> None:
+        """Keep the recorded requests, which a crash of the local Vectorize loses."""
+        self._requests += self._local.requests()
+
+
+def _source_paths(config: Path) -> list[Path]:
+    return [Path(path) for path in json.loads(config.read_text())["paths"]]
+
+
+def _update_config(config: Path, **values: object) -> None:
+    config.write_text(json.dumps(json.loads(config.read_text()) | values))
+
+
+@contextmanager
+def start_local_vectorize() -> Iterator[LocalVectorize]:
+    """Start a local Vectorize with small batches, so that it processes a load in several of them."""
+    with LocalVectorize.start(
+        budget=LARGE_BUDGET, extra_args=["--no-sync", f"--limit=mutations_per_batch={MUTATIONS_PER_BATCH}"]
+    ) as local:
+        yield local
+
+
+def run_scenario(local: LocalVectorize, scenario: Scenario) -> Outcome:
+    """Run a scenario. Its files are kept only if a guarantee is broken.
+
+    :raises WrongError: A guarantee is broken.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"storm-{scenario.seed}-"))
+    try:
+        outcome = StormRun(local, scenario, folder).run()
+    except BaseException as error:
+        error.add_note(f"seed {scenario.seed}; its files are in {folder}")
+        raise
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    return outcome
