@@ -26,7 +26,7 @@ _PREFIX = "vectorize-rows-"
 def write_rows_file(rows: Any, function: str) -> Iterator[str]:
     """Write rows to a temporary file, and return its path. The file is deleted at the end of the context.
 
-    A row with a NaN or an infinity is written in such a way that the load rejects it like any other bad row.
+    A row with a NaN or an infinity is written as invalid JSON, so the load rejects it like any other bad row.
 
     :param rows: Iterable of dicts. It is consumed once, and no row is kept in memory.
     :param function: Name of the function that yielded the rows, for messages.

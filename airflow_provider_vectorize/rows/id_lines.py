@@ -9,8 +9,11 @@ from airflow_provider_vectorize.sources.lines import BOM
 #: Byte order marks of UTF-16 and UTF-32.
 _WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _HEADINGS = {"id", "ids", "_id", "vector_id", "vector id", "vectorid"}
-_AS_JSON = 'If it is part of the id, write each line as {"id": "…"} and set source_lines_are=\'vectors\''
-_COLUMNS = f"so the line is a list or has more than one column. Keep only the id. {_AS_JSON}"
+_AS_JSON = 'write each line as {"id": "…"} and set source_lines_are=\'vectors\''
+_COLUMNS = (
+    "so the line is a list or has more than one column. Keep only the id. If the character is part of the id, "
+    f"{_AS_JSON}"
+)
 _BARE = "but a bare id has no quotes, brackets or braces. For JSON lines, set source_lines_are='vectors'"
 #: Patterns that ids may match but bare ids must not, each with the reason. The first match is reported.
 _PROBLEMS = tuple(
@@ -48,7 +51,7 @@ def bare_id(line: bytes, *, first: bool) -> tuple[str, str]:
 
 def _problem(text: str, first: bool) -> str:
     if first and text.casefold() in _HEADINGS:
-        return f"it is the heading of a column. Remove the line. {_AS_JSON}"
+        return f"it is the heading of a column. Remove the line. If it is an id, {_AS_JSON}"
     return next((reason for pattern, reason in _PROBLEMS if pattern.match(text)), "")
 
 

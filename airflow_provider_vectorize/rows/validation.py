@@ -97,12 +97,13 @@ def _may_have_other_ids(data: bytes, rows: int, end: int) -> bool:
 
 
 class AutoCheck:
-    """:class:`Float32Check` for the first rows. If it makes them at least a tenth shorter, it checks all others, too.
+    """Checks the first :attr:`TRIAL_ROWS` rows with :class:`Float32Check`, which rewrites their values.
 
-    Otherwise :class:`FullCheck` checks the others.
+    If this makes them at least a tenth shorter, all other rows are checked in the same way. Otherwise they are checked
+    with :class:`FullCheck`.
     """
 
-    SAMPLE = 100
+    TRIAL_ROWS = 100
 
     def __init__(self, dimensions: int, limits: Limits = LIMITS) -> None:
         self._check: Check = Float32Check(dimensions, limits)
@@ -123,11 +124,11 @@ class AutoCheck:
         return checked
 
     def _compare_sizes(self, rows: int, bytes_read: int, bytes_to_send: int) -> None:
-        if self._rows < self.SAMPLE:
+        if self._rows < self.TRIAL_ROWS:
             self._rows += rows
             self._bytes_read += bytes_read
             self._bytes_to_send += bytes_to_send
-            if self._rows >= self.SAMPLE and self._bytes_to_send > 0.9 * self._bytes_read:
+            if self._rows >= self.TRIAL_ROWS and self._bytes_to_send > 0.9 * self._bytes_read:
                 self._check = self._full_check
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .cases import CASES, OBJECTS
+from .builders import OBJECTS
+from .cases import CASES
 
 OBJECTS.mkdir(exist_ok=True)
 for case in CASES:

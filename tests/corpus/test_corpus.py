@@ -16,7 +16,8 @@ from airflow_provider_vectorize.errors import BadRowError, ConfigError, SourceEr
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.support import create_index
 
-from .cases import BAD, BROKEN, CASES, FINE, OBJECTS, V1, V2, WHOLE, Case
+from .builders import OBJECTS, V1, V2, Case
+from .cases import BAD, BROKEN, CASES, FINE, WHOLE
 
 pytestmark = pytest.mark.airflow
 
