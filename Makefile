@@ -53,7 +53,7 @@ test-python: $(READY) ## run the tests that do not depend on storage on Python 3
 	  $(BIN)/uv venv -q --clear --python python$$version $$venv || exit 1; \
 	  $(BIN)/uv pip install -q --python $$venv/bin/python --constraint constraints.txt --editable . --group test || exit 1; \
 	  $$venv/bin/python -m $(PYTEST) -q -m "not clients and not slow" tests/api tests/corpus tests/hooks tests/operators \
-	    tests/load tests/rows tests/sources --ignore tests/load/test_budget.py tests/airflow/test_example_dags.py || exit 1; \
+	    tests/load tests/plan tests/rows tests/sources --ignore tests/load/test_budget.py tests/airflow/test_example_dags.py || exit 1; \
 	done
 
 test-quick: $(READY) ## run the tests that need neither Airflow nor other clients

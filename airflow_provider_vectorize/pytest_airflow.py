@@ -46,7 +46,7 @@ class TemporaryAirflow:
     def run(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> Any:
         """Run a DAG in this process with ``dag.test()``, including deferred tasks.
 
-        :param dag_id: Id of a DAG in the DAGs folder.
+        :param dag_id: ID of a DAG in the DAGs folder.
         :param conf: Configuration of the run, as a user would pass it.
         :return: Airflow's ``DagRun``. Its ``state`` is ``"success"`` if the run succeeded.
         """

@@ -1,4 +1,4 @@
-"""Real embeddings, written to the upstream storage as ndjson. The model's weights come with its package."""
+"""Embed paragraphs and write them to the upstream storage as ndjson. The package of the model contains its weights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from texts import Paragraph
 from wordllama import WordLlama
 
 DIMENSIONS = 256
-#: What an answer shows of a paragraph.
-EXCERPT = 300
+#: Maximum number of characters of a paragraph in the metadata.
+EXCERPT_CHARACTERS = 300
 
 
-class StoredObject(NamedTuple):
-    """What was written."""
+class WrittenObject(NamedTuple):
+    """An object that was written, with its number of rows and its size in bytes."""
 
     path: Path
     rows: int
@@ -27,32 +27,32 @@ class StoredObject(NamedTuple):
 
 
 class Embedder:
-    """Text → vectors of 256 dimensions, without a network."""
+    """Embeds text as vectors of 256 dimensions, without a network connection."""
 
     def __init__(self) -> None:
         folder = Path(wordllama.__file__).parent
         self._model = WordLlama.load(dim=DIMENSIONS, cache_dir=folder, disable_download=True)
 
     def embed(self, texts: Sequence[str]) -> Any:
-        """A float32 array, one row a text, of length 1 each."""
+        """Return a float32 array with one unit vector per text."""
         return self._model.embed(list(texts), norm=True)
 
 
-def write_objects(paragraphs: Sequence[Paragraph], embedder: Embedder, folder: Path) -> list[StoredObject]:
-    """One object plain, one gzipped, in a folder that holds nothing else."""
+def write_objects(paragraphs: Sequence[Paragraph], embedder: Embedder, folder: Path) -> list[WrittenObject]:
+    """Write an uncompressed and a gzipped object, and replace the content of the folder with them."""
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    of_providers = [paragraph for paragraph in paragraphs if paragraph.area == "providers"]
+    provider_paragraphs = [paragraph for paragraph in paragraphs if paragraph.area == "providers"]
     others = [paragraph for paragraph in paragraphs if paragraph.area != "providers"]
     with open(new / "airflow.ndjson", "wb") as plain:
         plain.writelines(_lines(others, embedder))
-    with gzip.open(new / "providers.ndjson.gz", "wb", compresslevel=1) as zipped:
-        zipped.writelines(_lines(of_providers, embedder))
+    with gzip.open(new / "providers.ndjson.gz", "wb", compresslevel=1) as gzipped:
+        gzipped.writelines(_lines(provider_paragraphs, embedder))
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
-    written = ((folder / "airflow.ndjson", others), (folder / "providers.ndjson.gz", of_providers))
-    return [StoredObject(path, len(rows), path.stat().st_size) for path, rows in written]
+    written = ((folder / "airflow.ndjson", others), (folder / "providers.ndjson.gz", provider_paragraphs))
+    return [WrittenObject(path, len(rows), path.stat().st_size) for path, rows in written]
 
 
 def _lines(paragraphs: Sequence[Paragraph], embedder: Embedder) -> Iterator[bytes]:
@@ -62,6 +62,6 @@ def _lines(paragraphs: Sequence[Paragraph], embedder: Embedder) -> Iterator[byte
             "id": paragraph.id,
             "values": vector,
             "namespace": paragraph.area,
-            "metadata": {"text": paragraph.text[:EXCERPT], "file": paragraph.file},
+            "metadata": {"text": paragraph.text[:EXCERPT_CHARACTERS], "file": paragraph.file},
         }
         yield orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)

@@ -1,4 +1,4 @@
-"""A real Airflow, with a home of its own, as the demo holds it: environment, processes, REST API, logs."""
+"""A real Airflow with its own home, for the demo: its environment, processes, REST API and logs."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-KEEP = Path(__file__).with_name("keep.py")
-#: A task that would be tried again in some minutes has failed, too: the demo waits for nobody.
-FAILED = ("failed", "up_for_retry")
+SUPERVISOR = Path(__file__).with_name("supervise.py")
+#: States in which the demo gives up. It does not wait some minutes for a retry.
+FAILED_STATES = ("failed", "up_for_retry")
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the text says why."""
+    """The demo cannot continue. The message says why."""
 
 
 class LocalAirflow:
     """Scheduler, triggerer, DAG processor and API server, on 127.0.0.1 only.
 
-    :param home: its folder; used again by the next run.
-    :param dags: the folder with DAGs.
-    :param settings: further environment: connections, Variables.
-    :param preferred_port: of UI and API, if it is free.
+    :param home: Home folder of Airflow. The next run of the demo uses it again.
+    :param dags: Folder with DAGs.
+    :param settings: Additional environment variables, for instance connections and Variables.
+    :param preferred_port: Port of the UI and API if it is free. Default: any free port.
     """
 
     def __init__(self, home: Path, dags: Path, settings: Mapping[str, str], preferred_port: int = 0) -> None:
@@ -40,14 +40,14 @@ class LocalAirflow:
         self.port = free_port(preferred_port)
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = self._environment_with(dags, settings)
-        self._keeper: subprocess.Popen[str] | None = None
+        self._supervisor: subprocess.Popen[str] | None = None
         self._token = ""
-        # The API is on this machine: no proxy.
+        # Requests to this machine must not use a proxy.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def _environment_with(self, dags: Path, settings: Mapping[str, str]) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-        return own | {
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        return inherited | {
             "AIRFLOW_HOME": str(self.home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -61,65 +61,71 @@ class LocalAirflow:
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
-            # The demo starts its runs itself, also when it is left running at two in the morning.
+            # Only the demo starts runs, even if it is left running at the scheduled time.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
             **settings,
         }
 
-    # ---------------------------------------------------------------- its life
-
     def start(self) -> None:
-        """Start it, and return at once."""
+        """Start all processes, and return without waiting for them."""
         self.home.mkdir(parents=True, exist_ok=True)
-        self._keeper = subprocess.Popen(
-            [sys.executable, str(KEEP)],
+        self._supervisor = subprocess.Popen(
+            [sys.executable, str(SUPERVISOR)],
             env=self._environment,
-            stdin=subprocess.PIPE,  # closed when this process ends, however it ends
+            stdin=subprocess.PIPE,  # Closed when this process ends, even if it is killed.
             stdout=subprocess.PIPE,
-            stderr=open(self.home / "keep.log", "w"),  # noqa: SIM115 - the process keeps it
+            stderr=open(self.home / "supervise.log", "w"),  # noqa: SIM115 - the process inherits it
             text=True,
             start_new_session=True,
         )
 
     def stop(self) -> None:
-        """End all its processes. Stopping what has ended is fine."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is None:
+        """Stop all processes, if they are running."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is None:
             return
-        assert keeper.stdin is not None
+        assert supervisor.stdin is not None
         with suppress(OSError):
-            keeper.stdin.close()
-        keeper.wait()
+            supervisor.stdin.close()
+        supervisor.wait()
 
     def check(self) -> None:
-        """Raise if one of its processes has ended."""
-        assert self._keeper is not None
-        if self._keeper.poll() is None:
+        """Check that all processes are running.
+
+        :raises DemoError: A process exited.
+        """
+        assert self._supervisor is not None
+        if self._supervisor.poll() is None:
             return
-        assert self._keeper.stdout is not None
-        name = (self._keeper.stdout.read().split() or ["keep"])[0]
+        assert self._supervisor.stdout is not None
+        name = (self._supervisor.stdout.read().split() or ["supervise"])[0]
         log = self.home / f"{name}.log"
-        raise DemoError(f"Airflow's {name} ended by itself. The end of {log}:\n{tail(log.read_text())}")
+        raise DemoError(f"Airflow's {name} exited unexpectedly. The end of {log}:\n{tail(log.read_text())}")
 
     def wait_until_ready(self, dag_id: str, seconds: float) -> None:
-        """Until all its parts are healthy and have read the DAG file as it is now."""
-        began = datetime.now(UTC)
-        missing = "the API server"
+        """Wait until all components are healthy and have parsed the current DAG file.
+
+        :raises DemoError: Airflow is not ready after this time, or cannot import a DAG file.
+        """
+        started = datetime.now(UTC)
+        not_ready = "the API server"
         for _ in self._polls(seconds):
             with suppress(OSError):
                 health = self.api("GET", "monitor/health")
-                missing = ", ".join(name for name, state in health.items() if state["status"] != "healthy")
-                if missing:
+                not_ready = ", ".join(name for name, state in health.items() if state["status"] != "healthy")
+                if not_ready:
                     continue
-                missing = f"the DAG {dag_id}"
+                not_ready = f"the DAG {dag_id}"
                 for error in self.api("GET", "importErrors")["import_errors"]:
                     raise DemoError(f"Airflow cannot import {error['filename']}:\n{error['stack_trace']}")
                 dags = {dag["dag_id"]: dag for dag in self.api("GET", "dags")["dags"]}
-                if dag_id in dags and _time(dags[dag_id]["last_parsed_time"]) > began:
+                if dag_id in dags and _time(dags[dag_id]["last_parsed_time"]) > started:
                     return
-        raise DemoError(f"Airflow is not ready after {seconds:.0f} s; missing: {missing}. Its logs are in {self.home}.")
+        raise DemoError(
+            f"Airflow is not ready after {seconds:.0f} s; not ready: {not_ready}. The logs are in {self.home}."
+        )
 
     def _polls(self, seconds: float) -> Iterator[None]:
         deadline = time.monotonic() + seconds
@@ -128,52 +134,53 @@ class LocalAirflow:
             yield
             time.sleep(0.3)
 
-    # ---------------------------------------------------------------- what it does
-
     def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
-        """Start a run, the only one; its id."""
+        """Fail all active runs of a DAG, start a new one, and return its id."""
         for run in self.api("GET", f"dags/{dag_id}/dagRuns?limit=100&state=queued&state=running")["dag_runs"]:
-            # Left over from a demo that was cut off.
+            # This run is left over from an interrupted demo.
             self.api("PATCH", f"dags/{dag_id}/dagRuns/{run['dag_run_id']}", {"state": "failed"})
         self.api("PATCH", f"dags/{dag_id}", {"is_paused": False})
         return str(self.api("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"])
 
     def follow(self, dag_id: str, run_id: str, seconds: float) -> Iterator[dict[str, Any]]:
-        """Its task instances, each whenever its state has changed, until the run has ended well."""
+        """Yield each task instance whenever its state changes, until the run succeeds.
+
+        :raises DemoError: A task or the run fails, or the run does not finish in this time.
+        """
         states: dict[str, str] = {}
         for _ in self._polls(seconds):
             try:
                 run = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")
                 tasks = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"]
             except OSError:
-                continue  # it is ending, and check() will say why
+                continue  # The API server exited, and check() reports it.
             for task in sorted(tasks, key=lambda task: task["start_date"] or "~"):
                 if task["state"] != states.get(task["task_id"]):
                     states[task["task_id"]] = task["state"]
                     yield task
-                if task["state"] in FAILED:
+                if task["state"] in FAILED_STATES:
                     raise DemoError(f"The task {task['task_id']} failed:\n{self.log_tail(task)}")
             if run["state"] == "success":
                 return
             if run["state"] == "failed":
                 raise DemoError(f"The run failed: {states}")
-        raise DemoError(f"The run has not ended after {seconds:.0f} s: {states}")
+        raise DemoError(f"The run has not finished after {seconds:.0f} s: {states}")
 
     def xcom(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """What a task returned."""
+        """Return the return value of a task."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         return self.api("GET", f"{path}?stringify=false")["value"]
 
     def log_tail(self, task: Mapping[str, Any]) -> str:
-        """The end of a task's last log."""
+        """Return the end of the log of a task's last attempt."""
         folder = self.home / "logs" / f"dag_id={task['dag_id']}" / f"run_id={task['dag_run_id']}"
         logs = sorted((folder / f"task_id={task['task_id']}").glob("*.log"), key=lambda log: log.stat().st_mtime)
         if not logs:
-            return "    (it has no log)"
+            return "    (the task has no log)"
         return tail("\n".join(_readable(line) for line in logs[-1].read_text().splitlines())) + f"\n    {logs[-1]}"
 
     def api(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """A call of the REST API."""
+        """Call the REST API and return its JSON response."""
         if not self._token:
             self._token = self._call("GET", "/auth/token")["access_token"]
         return self._call(method, f"/api/v2/{path}", body)
@@ -192,7 +199,7 @@ class LocalAirflow:
 
 
 def free_port(preferred: int = 0) -> int:
-    """The preferred port of 127.0.0.1, or else one that is free."""
+    """Return the preferred port of 127.0.0.1 if it is free, or else any free port."""
     for port in (preferred, 0):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -202,12 +209,12 @@ def free_port(preferred: int = 0) -> int:
 
 
 def tail(text: str, lines: int = 40) -> str:
-    """The last lines, indented."""
+    """Return the last lines of a text, indented."""
     return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
 
 
 def _readable(line: str) -> str:
-    """A line of a task's log, which is JSON, as one would want to read it."""
+    """Return a line of a task's log, which is JSON, as readable text."""
     try:
         entry = json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Write the rows of the quickstart: forty sentences on Airflow and Vectorize, embedded. Run by hand."""
+"""Write the rows of the quickstart: forty embedded sentences about Airflow and Vectorize. Run it manually."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SENTENCES = {
 
 
 def main() -> None:
-    """Four digits a value: enough to tell forty sentences apart."""
+    """Embed the sentences and write the rows, with four digits per value, which is enough to distinguish them."""
     folder = Path(wordllama.__file__).parent
     model = WordLlama.load(dim=256, trunc_dim=DIMENSIONS, cache_dir=folder, disable_download=True)
     rows = [

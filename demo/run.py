@@ -1,9 +1,9 @@
-"""The nightly load from end to end: real text, real embeddings, real Airflow, a local Vectorize.
+"""Run the nightly load from end to end: with real text, embeddings and Airflow, and a local Vectorize.
 
-python demo/run.py         runs it and ends
-python demo/run.py --ui    runs it and leaves Airflow's UI and the local Vectorize running until Ctrl-C
+python demo/run.py         run the load and exit
+python demo/run.py --ui    run the load and keep Airflow's UI and the local Vectorize running until Ctrl-C
 
-Everything is kept in .demo/, so that a second run finds its index there. Nothing leaves this machine.
+All files are in .demo/, so that a second run finds the index of the first one. Nothing leaves this machine.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".demo"
 DAG_ID = "nightly_load"
 INDEX = "docs"
-#: What the text is from, and what it is embedded with.
+#: Packages that contain the text and the embedding model.
 PACKAGES = ("apache-airflow", "wordllama")
-#: Seconds from a write to its visibility. Cloudflare's is 5 to 80.
+#: Seconds from a write to its visibility. On Cloudflare, 5 to 80 seconds were observed.
 LAG = 4.0
-SAID_STATES = {"deferred": "deferred: the triggerer waits, no worker is held", "success": "success"}
+REPORTED_STATES = {"deferred": "deferred: waits in the triggerer, without a worker", "success": "success"}
 QUESTIONS: tuple[tuple[str, str | None], ...] = (
     ("How many runs of a DAG may be active at the same time?", None),
     ("How do I delete the files in an S3 bucket?", None),
@@ -48,17 +48,17 @@ QUESTIONS: tuple[tuple[str, str | None], ...] = (
 
 
 def main() -> int:
-    """Run it."""
-    parser = argparse.ArgumentParser(description="The nightly load on real text and real Airflow.")
-    parser.add_argument("--ui", action="store_true", help="leave Airflow's UI and the local Vectorize running")
+    """Run the demo, and return the exit status."""
+    parser = argparse.ArgumentParser(description="Run the nightly load on real text and a real Airflow.")
+    parser.add_argument("--ui", action="store_true", help="keep Airflow's UI and the local Vectorize running")
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupted)
+        signal.signal(number, _interrupt)
     try:
-        with only_one(), ExitStack() as running:
-            Demo(running, ui=options.ui).run()
+        with exclusive_lock(), ExitStack() as cleanup:
+            Demo(cleanup, ui=options.ui).run()
     except KeyboardInterrupt:
-        print("\nStopped; nothing is left running.")
+        print("\nStopped. No process is left running.")
         return 0 if options.ui else 130
     except DemoError as error:
         print(f"\nThe demo failed. {error}", file=sys.stderr)
@@ -67,78 +67,78 @@ def main() -> int:
 
 
 class Demo:
-    """Its steps, in order.
+    """The steps of the demo, in order.
 
-    :param running: ends what the steps start.
-    :param ui: whether to stay.
+    :param cleanup: Stops what the steps start.
+    :param ui: Whether to keep everything running after the last step.
     """
 
-    def __init__(self, running: ExitStack, *, ui: bool) -> None:
-        self._running = running
+    def __init__(self, cleanup: ExitStack, *, ui: bool) -> None:
+        self._cleanup = cleanup
         self._ui = ui
-        self._began = time.monotonic()
+        self._started = time.monotonic()
         self._night = datetime.now(UTC).date().isoformat()
         self._embeddings = HOME / "storage" / "embeddings"
 
     def run(self) -> None:
-        """All of them."""
+        """Run all steps."""
         airflow_version = version("apache-airflow")
-        print(f"The nightly load, on Airflow {airflow_version}, with the text of its own documentation.\n")
-        forget_other_versions()
+        print(f"Nightly load on Airflow {airflow_version}, with the text of its own documentation.\n")
+        remove_files_of_other_versions()
         vectorize = self._start_vectorize()
-        before = count(vectorize)
+        before = vector_count(vectorize)
         airflow = self._start_airflow(vectorize)
         rows, embedder = self._write_embeddings()
-        with step("Airflow is ready: API server, scheduler, triggerer, DAG processor"):
+        with step("Wait until Airflow is ready: API server, scheduler, triggerer, DAG processor"):
             airflow.wait_until_ready(DAG_ID, 240)
         receipt = self._load(airflow, vectorize)
         self._ask(vectorize, embedder)
-        self._compare(rows, receipt, before, count(vectorize))
-        print(f"\nAll is well, after {time.monotonic() - self._began:.0f} s.")
+        self._compare(rows, receipt, before, vector_count(vectorize))
+        print(f"\nThe demo succeeded after {time.monotonic() - self._started:.0f} s.")
         if self._ui:
-            self._stay(airflow, vectorize)
+            self._keep_running(airflow, vectorize)
 
     def _start_vectorize(self) -> LocalVectorize:
-        with step(f"A local Vectorize starts; what is written shows after {LAG:g} s"):
+        with step(f"Start a local Vectorize, where writes become visible after {LAG:g} s"):
             port = free_port(8787) if self._ui else 0
             vectorize = LocalVectorize.start(HOME / "vectorize", lag=LAG, port=port)
-            self._running.callback(vectorize.stop)
+            self._cleanup.callback(vectorize.stop)
         detail(vectorize.base_url)
         return vectorize
 
     def _start_airflow(self, vectorize: LocalVectorize) -> LocalAirflow:
-        with step("Airflow starts, in the background"):
+        with step("Start Airflow in the background"):
             settings = vectorize.airflow_env() | {"AIRFLOW_VAR_EMBEDDINGS": f"file://{self._embeddings}"}
             airflow = LocalAirflow(HOME / "airflow", ROOT / "example_dags", settings, 8080 if self._ui else 0)
-            self._running.callback(airflow.stop)
+            self._cleanup.callback(airflow.stop)
             airflow.start()
-        detail(f"{airflow.url}, home .demo/airflow")
+        detail(f"{airflow.url}, with its home in .demo/airflow")
         return airflow
 
     def _write_embeddings(self) -> tuple[int, Any]:
-        # Here, because they take a second to import, while Airflow is starting already.
+        # These imports take a second, so they run while Airflow is starting.
         from embeddings import DIMENSIONS, Embedder, write_objects  # noqa: PLC0415
         from texts import paragraphs  # noqa: PLC0415
 
-        with step(f"Text becomes embeddings of {DIMENSIONS} dimensions, by the model WordLlama"):
-            found = paragraphs()
+        with step(f"Embed text with the model WordLlama, in {DIMENSIONS} dimensions"):
+            texts = paragraphs()
             embedder = Embedder()
-            objects = write_objects(found, embedder, self._embeddings / self._night)
-        detail(f"{len(found):,} paragraphs of Airflow's docstrings and configuration reference, as ndjson:")
+            objects = write_objects(texts, embedder, self._embeddings / self._night)
+        detail(f"{len(texts):,} paragraphs of Airflow's docstrings and configuration reference, as ndjson:")
         for stored in objects:
             name = stored.path.relative_to(ROOT)
             detail(f"{name!s:58} {stored.rows:>6,} rows {stored.bytes / 1e6:>6.1f} MB")
-        return len(found), embedder
+        return len(texts), embedder
 
     def _load(self, airflow: LocalAirflow, vectorize: LocalVectorize) -> dict[str, Any]:
         vectorize.clear_requests()
-        with step(f"The DAG {DAG_ID} runs (example_dags/nightly_load.py)"):
+        with step(f"Run the DAG {DAG_ID} (example_dags/nightly_load.py)"):
             run_id = airflow.trigger(DAG_ID, {"night": self._night})
-            began = time.monotonic()
+            triggered = time.monotonic()
             for task in airflow.follow(DAG_ID, run_id, 240):
-                if task["state"] in SAID_STATES:
-                    seconds = time.monotonic() - began
-                    detail(f"{seconds:5.1f} s  {task['task_id']:12} {SAID_STATES[task['state']]}")
+                if task["state"] in REPORTED_STATES:
+                    seconds = time.monotonic() - triggered
+                    detail(f"{seconds:5.1f} s  {task['task_id']:12} {REPORTED_STATES[task['state']]}")
         receipt: dict[str, Any] = airflow.xcom(DAG_ID, run_id, "load")
         answer = airflow.xcom(DAG_ID, run_id, "ask")
         with client_of(vectorize) as client:
@@ -153,13 +153,11 @@ class Demo:
         detail(f"mutation id    {receipt['mutation_id']} (the last of {len(receipt['mutation_ids'])})")
         detail(f"visible after  {processed.timestamp() - acknowledged:.1f} s")
         nearest = answer["matches"][0]
-        detail(
-            f"the DAG asked for the neighbours of a vector it loaded; the nearest, with {nearest['score']:.3f}, is it"
-        )
+        detail(f"query          nearest to a loaded vector is the vector itself, score {nearest['score']:.3f}")
         return receipt
 
     def _ask(self, vectorize: LocalVectorize, embedder: Any) -> None:
-        with step("Plain questions, embedded by the same model: the nearest paragraphs, with their scores"):
+        with step("Embed questions with the same model, and show the nearest paragraphs with their scores"):
             vectors = embedder.embed([question for question, _ in QUESTIONS])
             with client_of(vectorize) as client:
                 answers = [
@@ -170,35 +168,35 @@ class Demo:
             detail()
             detail(question + (f" (only in the namespace {namespace})" if namespace else ""))
             if not answer.matches:
-                raise DemoError(f"Nothing was found for: {question}")
+                raise DemoError(f"The query returned no match for: {question}")
             for match in answer.matches:
                 metadata = match.metadata or {}
                 detail(f"{match.score:.3f}  {textwrap.shorten(metadata['text'], 100, placeholder=' …')}")
                 detail(f"       {metadata['file']}")
 
     def _compare(self, rows: int, receipt: dict[str, Any], before: int | None, after: int | None) -> None:
-        with step("The numbers agree"):
+        with step("Check that the numbers match"):
             if receipt["vectors"] != rows or receipt["rejected"]:
-                raise DemoError(f"{rows:,} rows were written, but the receipt says {receipt}")
+                raise DemoError(f"The source has {rows:,} rows, but this is the receipt: {receipt}")
             if after != rows:
                 raise DemoError(f"{rows:,} rows were loaded, but the index has {after:,} vectors.")
             if before not in (None, 0, rows):
-                raise DemoError(f"Before, the index had {before:,} vectors, not {rows:,}.")
+                raise DemoError(f"Before the load, the index had {before:,} vectors, not {rows:,}.")
         detail(f"{rows:,} paragraphs, {receipt['vectors']:,} vectors acknowledged, {after:,} in the index.")
         if before:
-            detail(f"It had {before:,} of them before this run: upsert replaced them. Nothing broke.")
+            detail(f"The index had {before:,} of them before this run, which upsert overwrote.")
 
-    def _stay(self, airflow: LocalAirflow, vectorize: LocalVectorize) -> None:
+    def _keep_running(self, airflow: LocalAirflow, vectorize: LocalVectorize) -> None:
         folder = f"file://{self._embeddings / self._night}"
         print(
-            f"\nStill running, for this machine only. Ctrl-C ends it.\n\n"
+            f"\nStill running, reachable from this machine only. Press Ctrl-C to stop.\n\n"
             f"  Airflow          {airflow.url}/dags/{DAG_ID}\n"
-            f"                   No password: whoever opens it is admin.\n"
+            f"                   Everyone who opens it is an administrator without a password.\n"
             f"  Local Vectorize  http://127.0.0.1:{vectorize.port}/\n"
             f"                   API base {vectorize.base_url}\n"
             f"                   account  {vectorize.account_id}\n"
             f"                   token    {vectorize.token}\n\n"
-            f"  The other example DAGs are there as well; give them, when you trigger them:\n"
+            f"  To run the other example DAGs, trigger them with these parameters:\n"
             f"    mapped_load      folder  {folder}\n"
             f"    taskflow_load    source  {folder}/*",
             flush=True,
@@ -209,7 +207,7 @@ class Demo:
 
 
 class Steps:
-    """Prints numbered steps, each with the time it took and with details below."""
+    """Prints numbered steps, each with its duration and with details below."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -217,15 +215,15 @@ class Steps:
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """A step. Its time follows the title, or the details where there are some meanwhile."""
+        """Print a title, run the step, and print its duration after the title or after the details."""
         self._number += 1
         print(f"{self._number}. {title}", end="", flush=True)
         self._in_title = True
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             yield
         finally:
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - started
             if not self._in_title:
                 print(f"   ({seconds:.1f} s)", flush=True)
             else:
@@ -233,7 +231,7 @@ class Steps:
             self._in_title = False
 
     def detail(self, text: str = "") -> None:
-        """A line below the title."""
+        """Print a line below the title."""
         print(("\n" if self._in_title else "") + f"   {text}".rstrip(), flush=True)
         self._in_title = False
 
@@ -243,12 +241,12 @@ step, detail = STEPS.step, STEPS.detail
 
 
 def client_of(vectorize: LocalVectorize) -> VectorizeClient:
-    """A client of the provider's own, without Airflow."""
+    """Return a client of the local Vectorize that needs no Airflow."""
     return VectorizeClient(Credentials(vectorize.account_id, vectorize.token, base_url=vectorize.base_url))
 
 
-def count(vectorize: LocalVectorize) -> int | None:
-    """How many vectors the index has, or ``None`` where there is no index."""
+def vector_count(vectorize: LocalVectorize) -> int | None:
+    """Return the number of vectors in the index, or ``None`` if the index does not exist."""
     with client_of(vectorize) as client:
         try:
             return client.get_index_info(INDEX).vector_count
@@ -257,39 +255,41 @@ def count(vectorize: LocalVectorize) -> int | None:
 
 
 @contextmanager
-def only_one() -> Iterator[None]:
-    """Two demos would use the same files."""
+def exclusive_lock() -> Iterator[None]:
+    """Refuse to run two demos at the same time, because they would use the same files."""
     HOME.mkdir(exist_ok=True)
     with open(HOME / "lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DemoError("Another demo is running; perhaps make demo-ui in another window. End it first.") from None
+            raise DemoError("Another demo is running, perhaps make demo-ui in another window. Stop it first.") from None
         yield
 
 
-def forget_other_versions() -> None:
-    """Other packages have other text, and another Airflow has another database: start over."""
-    packages = {f"{one.name}=={one.version}" for one in distributions() if one.name.startswith(PACKAGES)}
+def remove_files_of_other_versions() -> None:
+    """Remove files written with other package versions: the text and Airflow's database depend on them."""
+    packages = {
+        f"{package.name}=={package.version}" for package in distributions() if package.name.startswith(PACKAGES)
+    }
     text = Path(__file__).with_name("texts.py").read_text()
-    now = "\n".join([*sorted(packages), hashlib.sha256(text.encode()).hexdigest()])
-    made_with = HOME / "made-with"
-    if made_with.exists() and made_with.read_text() == now:
+    versions = "\n".join([*sorted(packages), hashlib.sha256(text.encode()).hexdigest()])
+    versions_file = HOME / "made-with"
+    if versions_file.exists() and versions_file.read_text() == versions:
         return
-    if made_with.exists():
-        print("What is in .demo/ was made with other versions: starting over.\n")
+    if versions_file.exists():
+        print("Removed the files in .demo/, which were written with other versions.\n")
     for name in ("airflow", "storage", "vectorize"):
         shutil.rmtree(HOME / name, ignore_errors=True)
-    made_with.write_text(now)
+    versions_file.write_text(versions)
 
 
-def _interrupted(*_: object) -> None:
+def _interrupt(*_: object) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # ending takes some seconds, and is not to be interrupted
+        signal.signal(number, signal.SIG_IGN)  # Stopping takes some seconds and must not be interrupted.
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    # Where a proxy is set, it is not for this machine.
+    # Requests to this machine must not use a proxy.
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
     sys.exit(main())

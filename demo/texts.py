@@ -1,4 +1,4 @@
-"""The text of the demo: paragraphs of the documentation that the installed Airflow brings along."""
+"""The text of the demo: paragraphs from the documentation in the installed Airflow package."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import NamedTuple
 
 import yaml
 
-#: Shorter ones are headings and one-word notes, longer ones are tables.
-CHARACTERS = range(60, 1_500)
-#: Beginnings that are not prose: directives, code, tables, licences.
+#: Allowed length of a paragraph. Shorter ones are headings and notes, longer ones are tables.
+PARAGRAPH_CHARACTERS = range(60, 1_500)
+#: Beginnings of paragraphs that are not prose: directives, code, tables and licenses.
 NOT_PROSE = re.compile(r"(:|\.\.|>>>|[|+#`*<\[{(]|(from|import|class|def|Licensed)\b|.*(-----|=====))")
 PARAMETER = re.compile(r"^:param ([\w ]+):", re.MULTILINE)
 
 
 class Paragraph(NamedTuple):
-    """A paragraph, and where it stands.
+    """A paragraph and its source.
 
-    :param area: ``configuration``, ``core``, ``sdk`` or ``providers``; it becomes the vector's namespace.
-    :param file: in the installed package.
+    :param area: ``configuration``, ``core``, ``sdk`` or ``providers``. It becomes the namespace of the vector.
+    :param file: File in the installed package.
     """
 
     area: str
@@ -32,24 +32,24 @@ class Paragraph(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The same text has the same id in every run, so that upsert replaces it."""
+        """Id of the vector. The same text has the same id in every run, so that upsert overwrites its vector."""
         return f"{self.area}-{hashlib.sha256(self.text.encode()).hexdigest()[:20]}"
 
 
 def paragraphs() -> list[Paragraph]:
-    """Each paragraph once, in an order that does not change."""
+    """Return all distinct paragraphs, in a stable order."""
     spec = importlib.util.find_spec("airflow")
     if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError("Airflow is not installed here.")
+        raise RuntimeError("Airflow is not installed in this environment.")
     root = Path(spec.submodule_search_locations[0])
-    found: dict[str, Paragraph] = {}
+    distinct: dict[str, Paragraph] = {}
     for paragraph in (*_configuration(root), *_files(root)):
-        found.setdefault(paragraph.text, paragraph)
-    return list(found.values())
+        distinct.setdefault(paragraph.text, paragraph)
+    return list(distinct.values())
 
 
 def _configuration(root: Path) -> Iterator[Paragraph]:
-    """What the reference of the configuration says of each option."""
+    """Yield the descriptions of all options in the configuration reference."""
     file = root / "config_templates" / "config.yml"
     for section, content in yaml.safe_load(file.read_text()).items():
         for option, details in content["options"].items():
@@ -58,7 +58,7 @@ def _configuration(root: Path) -> Iterator[Paragraph]:
 
 
 def _files(root: Path) -> Iterator[Paragraph]:
-    """Docstrings and Markdown."""
+    """Yield the paragraphs of docstrings and Markdown files."""
     for file in sorted((*root.rglob("*.py"), *root.rglob("*.md"))):
         name = file.relative_to(root.parent)
         if {"_vendor", "migrations", "i18n"} & set(name.parts):
@@ -73,13 +73,13 @@ def _docstrings(file: Path) -> Iterator[str]:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             text, *parameters = PARAMETER.split(ast.get_docstring(node) or "")
             yield from _prose(text)
-            of = getattr(node, "name", "")
+            function = getattr(node, "name", "")
             for name, meaning in zip(parameters[::2], parameters[1::2], strict=True):
-                yield from (f"{of}({name.split()[-1]}): {text}" for text in _prose(meaning.split("\n:")[0]))
+                yield from (f"{function}({name.split()[-1]}): {text}" for text in _prose(meaning.split("\n:")[0]))
 
 
 def _prose(text: str) -> Iterator[str]:
-    for piece in re.split(r"\n\s*\n", text):
-        paragraph = " ".join(piece.split())
-        if len(paragraph) in CHARACTERS and not NOT_PROSE.match(paragraph):
+    for block in re.split(r"\n\s*\n", text):
+        paragraph = " ".join(block.split())
+        if len(paragraph) in PARAGRAPH_CHARACTERS and not NOT_PROSE.match(paragraph):
             yield paragraph

@@ -29,7 +29,7 @@ def taskflow_load() -> None:
 
     @task
     def neighbors(receipt: dict[str, Any]) -> list[str]:
-        """Return the ids of the five nearest vectors."""
+        """Return the IDs of the five nearest vectors."""
         sample_id = receipt["samples"][0]["id"]
         return [match.id for match in VectorizeHook().query(INDEX, vector_id=sample_id, top_k=5).matches]
 

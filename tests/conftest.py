@@ -1,4 +1,4 @@
-"""Airflow reads its environment when it is first imported, so it is set here, before any test module is."""
+"""Set Airflow's environment before any test module is imported, because Airflow reads it on its first import."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 (HOME / "dags").mkdir()
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_"))]:
-    del os.environ[name]  # whoever runs the tests may have an Airflow and credentials of their own
+    del os.environ[name]  # The tests must not use the developer's own Airflow or credentials.
 os.environ |= {
     "AIRFLOW_HOME": str(HOME),
     "AIRFLOW__CORE__DAGS_FOLDER": str(HOME / "dags"),
@@ -20,5 +20,5 @@ os.environ |= {
 
 
 def pytest_unconfigure() -> None:
-    """Leave nothing behind."""
+    """Remove the temporary Airflow home."""
     shutil.rmtree(HOME, ignore_errors=True)

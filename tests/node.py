@@ -1,4 +1,4 @@
-"""Programs that npm installs for tests, in .tools at the root of the project."""
+"""Installation of Node programs for tests, into .tools at the root of the project."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 
 TOOLS = Path(__file__).parents[1] / ".tools"
-# The Node of this environment comes first, because the system's may be too old.
+# Node of this virtual environment comes first, because the system's Node may be too old.
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 def install(script: Path) -> None:
-    """Run an installation script, which does nothing if its programs are installed.
+    """Run an installation script, which does nothing if its programs are installed already.
 
-    Test processes that run side by side take turns: two ``npm install`` in one directory remove each other's files.
+    Concurrent test processes run the script one after the other, because two ``npm install`` in one directory remove
+    each other's files. The test is skipped if npm is not available.
     """
     if shutil.which("npm", path=PATH) is None:
         pytest.skip(f"{script.name} needs Node and npm")

@@ -1,4 +1,4 @@
-"""What the tests of the load path share: sources, stores, and what an index has to hold in the end."""
+"""Helpers of the load tests: sources, checkpoint stores, and the expected content of an index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.sources.compression import open_text, raise_source_errors
 from airflow_provider_vectorize.sources.lines import Text
-from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
+from airflow_provider_vectorize.visibility.monitor import IndexMonitor, WaitRequest
 from airflow_provider_vectorize.visibility.rule import MarkerKind
 from airflow_provider_vectorize.visibility.verdict import Verdict
 from airflow_provider_vectorize.visibility.waits import waits_for
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 
 
 class FileObject:
-    """A file as a load sees an object in storage, without Airflow."""
+    """A file as a source object, without Airflow."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -42,10 +42,10 @@ class FileObject:
 
     def current_version(self) -> str:
         try:
-            found = self._path.stat()
+            status = self._path.stat()
         except FileNotFoundError:
             return "gone"
-        return f"{found.st_size}:{found.st_mtime_ns}"
+        return f"{status.st_size}:{status.st_mtime_ns}"
 
     @contextmanager
     def open(self, offset: int) -> Iterator[Text]:
@@ -54,7 +54,7 @@ class FileObject:
 
 
 class FileTarget:
-    """A dead-letter file that is replaced at once, as storage does it."""
+    """A dead-letter file that is overwritten atomically, as storage does it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -68,18 +68,18 @@ class FileTarget:
             yield self.path.read_bytes()[:size]
 
     def write(self, content: Any) -> None:
-        beside = self.path.with_suffix(".part")
-        with beside.open("wb") as stream:
+        temporary = self.path.with_suffix(".part")
+        with temporary.open("wb") as stream:
             shutil.copyfileobj(content, stream)
-        beside.replace(self.path)
+        temporary.replace(self.path)
 
-    def letters(self) -> list[Row]:
-        """What is written there."""
+    def dead_letters(self) -> list[Row]:
+        """Return the dead letters in the file."""
         return [json.loads(line) for line in self.read().splitlines()]
 
 
 class FileStore:
-    """Checkpoints in a file, which survive a kill."""
+    """A checkpoint store in a file, which survives a killed process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -88,16 +88,16 @@ class FileStore:
         return json.loads(self._path.read_text()) if self._path.exists() else None
 
     def save(self, value: dict[str, Any]) -> None:
-        beside = self._path.with_suffix(".part")
-        beside.write_text(json.dumps(value))
-        beside.replace(self._path)
+        temporary = self._path.with_suffix(".part")
+        temporary.write_text(json.dumps(value))
+        temporary.replace(self._path)
 
     def clear(self) -> None:
         self._path.unlink(missing_ok=True)
 
 
 class MemoryStore:
-    """Checkpoints in memory, as the JSON that they have to be."""
+    """A checkpoint store in memory, which checks that each checkpoint is plain JSON."""
 
     def __init__(self) -> None:
         self.saved: list[dict[str, Any]] = []
@@ -108,7 +108,7 @@ class MemoryStore:
 
     def save(self, value: dict[str, Any]) -> None:
         self.value = json.loads(json.dumps(value))
-        assert self.value == value, "a checkpoint has to be JSON-plain"
+        assert self.value == value, "a checkpoint has to be plain JSON"
         self.saved.append(self.value)
 
     def clear(self) -> None:
@@ -119,11 +119,11 @@ def credentials_of(local: LocalVectorize) -> Credentials:
     return Credentials(local.account_id, local.token, base_url=local.base_url)
 
 
-#: Tries again at once, so that a test takes no longer for it.
+#: Retries at once, so that a test does not take longer.
 IMPATIENT = RetryPolicy(total=60, first=0.01, longest=0.05)
 
 
-#: Does not wait for late requests, which these tests do not have.
+#: Turns waiting for late requests off, because these tests have none.
 NO_WAIT = Limits(late_seconds=0)
 
 
@@ -132,9 +132,12 @@ def client_of(local: LocalVectorize, **options: Any) -> VectorizeClient:
 
 
 class Monitor:
-    """Waits for receipts as a sensor in poke mode does, on a clock that jumps from check to check.
+    """Wait for receipts as a sensor in poke mode does, on a clock that jumps from check to check.
 
-    :param seconds: between two checks.
+    :param local: The local Vectorize.
+    :param mutations: The receipts.
+    :param marker: The kind of marker, see the sensor.
+    :param seconds: Seconds between two checks. Default: 10.
     """
 
     def __init__(
@@ -143,12 +146,12 @@ class Monitor:
         self._now, self._seconds = 0.0, seconds
         clock = Clock(now=lambda: self._now)
         self.waits = tuple(waits_for(list(mutations), None))
-        self._request = Request(self.waits, marker)
+        self._request = WaitRequest(self.waits, marker)
         name = self.waits[0].index_name
         self._monitor = IndexMonitor(client_of(local, retry=RetryPolicy(total=0), reserve=0, clock=clock), name)
 
     def check(self) -> Verdict:
-        """Check once."""
+        """Check once whether the mutations are visible."""
         self._now += self._seconds
         verdicts, _ = self._monitor.check({"sensor": self._request})
         return verdicts["sensor"]
@@ -158,7 +161,10 @@ class Monitor:
 
 
 def make_rows(count: int, *, first: int = 0, dimensions: int = DIMENSIONS, seed: int = 0, **more: Any) -> list[Row]:
-    """Rows with ids ``v0``, ``v1`` … and random values, as Python writes floats."""
+    """Return rows with the IDs ``v0``, ``v1`` … and random float64 values.
+
+    :param more: Further keys of each row.
+    """
     values = np.random.default_rng(seed).standard_normal((count, dimensions))
     return [{"id": f"v{first + number}", "values": values[number].tolist(), **more} for number in range(count)]
 
@@ -167,8 +173,8 @@ def ndjson(rows: Iterable[Row]) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
-def write(path: Path, content: bytes) -> Path:
-    """Write an object, compressed as its name says."""
+def write_object(path: Path, content: bytes) -> Path:
+    """Write a file, compressed as its name says."""
     if path.suffix == ".gz":
         content = gzip.compress(content, 1)
     elif path.suffix == ".zst":
@@ -177,8 +183,13 @@ def write(path: Path, content: bytes) -> Path:
     return path
 
 
-def truth(rows: Iterable[Row], operation: str = "upsert", before: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What the index has to hold: the digest of each vector, by id. Shares no code with the load."""
+def expected_dump(
+    rows: Iterable[Row], operation: str = "upsert", before: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the expected content of an index: the digest of each vector, by ID. It shares no code with the load.
+
+    :param before: The content before the rows are written.
+    """
     index = dict(before or {})
     for row in rows:
         if operation == "upsert" or row["id"] not in index:
@@ -186,6 +197,6 @@ def truth(rows: Iterable[Row], operation: str = "upsert", before: Mapping[str, s
     return index
 
 
-def create(local: LocalVectorize, name: str = "books", dimensions: int = DIMENSIONS) -> None:
+def create_index(local: LocalVectorize, name: str = "books", dimensions: int = DIMENSIONS) -> None:
     with client_of(local) as client:
         client.create_index(name, dimensions=dimensions, metric="cosine")

@@ -11,7 +11,7 @@ from .node import install
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="needs Node and npm")
 
 
-def test_install_from_several_processes_runs_one_at_a_time(tmp_path: Path) -> None:
+def test_install_from_several_processes_runs_one_script_at_a_time(tmp_path: Path) -> None:
     script = tmp_path / "install_alone.sh"
     script.write_text(f"#!/bin/sh\nset -e\nmkdir {tmp_path}/running\nsleep 0.05\nrmdir {tmp_path}/running\n")
     script.chmod(0o755)

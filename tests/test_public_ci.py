@@ -13,6 +13,6 @@ def test_public_ci_and_ci_run_call_the_same_make_targets() -> None:
     (matrix,) = re.findall(r"target: \[(.*)\]", workflow)
     public = set(matrix.split(", ")) | set(re.findall(r"run: make ([\w-]+)", workflow))
     makefile = (ROOT / "Makefile").read_text()
-    ours = set(re.findall(r"^make ([\w.-]+)", (ROOT / ".ci/run").read_text(), re.MULTILINE))
+    ci_run = set(re.findall(r"^make ([\w.-]+)", (ROOT / ".ci/run").read_text(), re.MULTILINE))
     (parts,) = re.findall(r"^test-all: (.*?) ##", makefile, re.MULTILINE)
-    assert public == ours - {"setup", "test-all"} | set(parts.split())
+    assert public == ci_run - {"setup", "test-all"} | set(parts.split())

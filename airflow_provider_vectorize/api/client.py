@@ -34,7 +34,7 @@ class VectorizeClient(IndexEndpoints):
         super().__init__(credentials, **options)
         #: Identifies this client in its mutations. ``begun`` and ``acknowledged`` order the mutations of one writer.
         self.writer = uuid4().hex
-        # Counts the starts and acknowledgements of writes. Threads may share it because next() is atomic.
+        # Counts the starts and acknowledgments of writes. Threads may share it because next() is atomic.
         self._counter = itertools.count(1)
 
     # ---------------------------------------------------------------- vectors
@@ -67,7 +67,7 @@ class VectorizeClient(IndexEndpoints):
         unparsable_behavior: models.UnparsableBehavior = "error",
         ids: Sequence[str | None] | None = None,
     ) -> models.Mutation:
-        """Insert or upsert one batch without waiting for late requests at the end.
+        """Insert or upsert one batch without waiting for abandoned requests at the end.
 
         Call ``late.settle()`` after the last write.
 
@@ -142,7 +142,7 @@ class VectorizeClient(IndexEndpoints):
         return [self.delete_page(name, batch) for batch in arguments.split_ids(ids, self.limits.ids_per_delete)]
 
     def delete_page(self, name: str, ids: Sequence[str]) -> models.Mutation:
-        """Delete the vectors with these ids in one request, without waiting for late requests at the end.
+        """Delete the vectors with these ids in one request, without waiting for abandoned requests at the end.
 
         Call ``late.settle()`` after the last request.
 

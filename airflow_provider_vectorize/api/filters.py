@@ -89,7 +89,7 @@ def _check_properties(filter_: Mapping[str, Any], prefix: str, limits: Limits) -
 def _bad_key(key: object) -> str:
     if key in ("$and", "$or", "$not", "$nor"):
         return (
-            f"Vectorize has no {key}. Several properties in one filter are combined with AND; send a query for each "
+            f"Vectorize has no {key}. Several properties in one filter are combined with AND. Send a query for each "
             "alternative of an OR, or use $in."
         )
     if key in OPERATORS:

@@ -143,7 +143,7 @@ class LateRequests:
         self.settle()
 
     def _seconds_left(self, change: Change | None = None) -> float:
-        """Return for how long an abandoned request (that overlaps with a change) can still be carried out."""
+        """Return the seconds until no abandoned request, or none that overlaps with the change, can be carried out."""
         with self._lock:
             self._abandoned = unsettled = self._unsettled()
         now = self._clock.now()

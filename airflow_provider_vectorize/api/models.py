@@ -130,13 +130,13 @@ class Mutation(dict[str, Any]):
     :param operation: ``insert``, ``upsert``, ``delete``, ``create_metadata_index`` or ``delete_metadata_index``.
     :param index_name: Name of the index.
     :param mutation_id: Random id. Mutation ids have no order.
-    :param accepted_at: Time of the acknowledgement by the server's clock, in whole seconds, or ``None`` if the answer
+    :param accepted_at: Time of the acknowledgment by the server's clock, in whole seconds, or ``None`` if the answer
         had no date. In the dict, ISO 8601.
     :param created_on: Creation time of the incarnation of the index that the client last read before the write. In
         the dict, ISO 8601.
     :param writer: Identifies the client that sent the write. ``begun`` and ``acknowledged`` order its writes.
     :param begun: Value of the client's counter when it started to send the write.
-    :param acknowledged: Value of the same counter when the client received the acknowledgement.
+    :param acknowledged: Value of the same counter when the client received the acknowledgment.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ _STANDARD_FIELDS = {
     **dict.fromkeys(("host", "url", "base_url", "api_base_url", "endpoint"), 'the field "API base URL" (host)'),
     **dict.fromkeys(("email", "e_mail", "login", "user"), 'the field "E-mail" (login)'),
 }
-#: Pairs of connection id and warning that this process has logged.
+#: Pairs of connection ID and warning that this process has logged.
 _logged_warnings: set[tuple[str, str]] = set()
 
 
@@ -80,7 +80,7 @@ def build_monitor(connection: Any, index_name: str) -> IndexMonitor:
     """Build a monitor of an index, for sensors and triggers.
 
     A failed request is not retried, because the next check repeats it. The monitor may use the whole request budget,
-    because the reserve exists for such checks. It does not wait for late markers, because a marker's id is never
+    because the reserve exists for such checks. It does not wait for late markers, because a marker's ID is never
     used again.
     """
     limits = replace(LIMITS, late_seconds=0)

@@ -71,7 +71,7 @@ class Endpoints:
         *,
         unparsable_behavior: models.UnparsableBehavior = "error",
     ) -> models.Mutation:
-        """Insert vectors. A vector whose id exists in the index is silently kept. For files, see :meth:`load`.
+        """Insert vectors. A vector whose ID exists in the index is silently kept. For files, see :meth:`load`.
 
         Vectors are sent in order, in requests of at most 5,000 vectors and 100 MB.
 
@@ -108,7 +108,7 @@ class Endpoints:
         """Return the vectors that are nearest to a vector, best match first.
 
         :param vector: As many floats as the index has dimensions. Pass either this or ``vector_id``.
-        :param vector_id: Id of a stored vector.
+        :param vector_id: ID of a stored vector.
         :param top_k: Maximum number of matches, 1 to 100, or to 50 with values or all metadata.
         :param namespace: Search in this namespace only.
         :param filter: Conditions on properties that have a metadata index. Conditions on others match nothing.
@@ -129,17 +129,17 @@ class Endpoints:
         )
 
     def get_by_ids(self, index_name: str, ids: Iterable[str]) -> list[models.Vector]:
-        """Return the vectors with these ids, 20 per request. Ids that do not exist are left out."""
+        """Return the vectors with these IDs, 20 per request. IDs that do not exist are left out."""
         return self.client.get_by_ids(index_name, ids)
 
     def delete_by_ids(self, index_name: str, ids: Iterable[str]) -> list[models.Mutation]:
-        """Delete the vectors with these ids, 100 per request, and return the mutation of each request."""
+        """Delete the vectors with these IDs, 100 per request, and return the mutation of each request."""
         return self.client.delete_by_ids(index_name, ids)
 
     def list_vectors(self, index_name: str) -> Iterator[str]:
-        """Yield the id of every vector once, 1,000 per request. This takes 16 bytes of memory per id.
+        """Yield the ID of every vector once, 1,000 per request. This takes 16 bytes of memory per ID.
 
-        If the cursor of the listing expires, the listing starts over, skips the ids it yielded before, and logs a
+        If the cursor of the listing expires, the listing starts over, skips the IDs it yielded before, and logs a
         warning.
         """
         return self.client.list_vectors(index_name)

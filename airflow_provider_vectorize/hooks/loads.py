@@ -20,8 +20,8 @@ from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LOAD_CHECKS, LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
-from airflow_provider_vectorize.load.rejections import summary
-from airflow_provider_vectorize.plan.plan import PLAN_CHECKS, Plan, plan, refuse_parts
+from airflow_provider_vectorize.load.rejections import format_reasons
+from airflow_provider_vectorize.plan.plan import PLAN_CHECKS, Plan, plan, require_whole_objects
 from airflow_provider_vectorize.plan.survey import survey
 from airflow_provider_vectorize.quantities import format_size, pluralize
 from airflow_provider_vectorize.rows import function_rows
@@ -67,7 +67,7 @@ class Loads(Endpoints):
 
         Returns when Vectorize has acknowledged every good row and every bad row is accounted for. Acknowledged rows
         are not visible yet. Pass the receipt to a ``VectorizeMutationSensor`` to wait for them. Loading the same
-        source again is safe, because insert and upsert are idempotent by id.
+        source again is safe, because insert and upsert are idempotent by ID.
 
         :param index_name: Name of an existing index.
         :param source: A URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them.
@@ -80,7 +80,7 @@ class Loads(Endpoints):
         :param float32_text: ``auto`` sends values as the shortest text of the same float32, which is what Vectorize
             stores, if that saves a tenth or more of the bytes. ``always`` does so for every row, ``never`` for none.
             Rewriting requires ``validation="full"``.
-        :param unparsable_behavior: ``error`` treats a line that is not a vector in JSON like any other bad row.
+        :param unparsable_behavior: ``error`` treats a line that is not a valid JSON vector like any other bad row.
             ``discard`` drops the line, counts it, and writes it to the log or the dead-letter file.
         :param on_bad_row: ``fail`` fails the load. ``dead_letter`` writes the row to the dead-letter file and
             continues. It requires ``dead_letter_path``.
@@ -89,7 +89,7 @@ class Loads(Endpoints):
             existing file fails the load, also the dead letters of another run. Outside of a task, ``identity`` names
             the run. The path must not be a link, and its name must not be that of a compressed file.
         :param max_bad_rows: The load fails once more than this many rows are rejected. Default: 1,000.
-        :param max_in_flight: Maximum number of concurrent requests. Rows that share an id are still written in order.
+        :param max_in_flight: Maximum number of concurrent requests. Rows that share an ID are still written in order.
             Default: 4.
         :param checkpoints: Checkpoint store. Without one, a retry starts over.
         :param identity: Names and values that identify this load in addition to its parameters. If one of them
@@ -159,7 +159,7 @@ class Loads(Endpoints):
             self.log.warning(
                 "Rejected %s: %s. %s",
                 pluralize(receipt.rejected, "row"),
-                summary(receipt.rejected_by_reason),
+                format_reasons(receipt.rejected_by_reason),
                 f"They are written to {receipt.dead_letter_path}."
                 if receipt.dead_letter_path
                 else "The messages above name them.",
@@ -196,7 +196,7 @@ class Loads(Endpoints):
         settings = parameters.check_values(PLAN_CHECKS, shards=shards, mb_per_second=mb_per_second, limits=self.limits)
         with self.get_conn() as client:
             objects = storage.find(source, source_conn_id)
-            refuse_parts(objects)
+            require_whole_objects(objects)
             source_survey = survey(objects)
             info = client.get_index_info(index_name)
             ids = source_survey.ids(self.limits.ids_per_get)
@@ -211,7 +211,7 @@ class Loads(Endpoints):
                 quota=client.pacer.quota,
                 reserve=client.pacer.reserve,
             )
-        self.log.info('Planned a load of index "%s": %s', index_name, load_plan.told())
+        self.log.info('Planned a load of index "%s": %s', index_name, load_plan.describe())
         return load_plan
 
     def stop(self) -> None:

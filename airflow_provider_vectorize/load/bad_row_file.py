@@ -1,4 +1,4 @@
-"""Bad rows that wait for their batch: on disk, so that neither their number nor their size takes memory."""
+"""Keep bad rows on disk until their batch is processed, so that neither their number nor their size takes memory."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import struct
 import tempfile
 from collections.abc import Iterable, Iterator
 
-from airflow_provider_vectorize.load.bodies import spooling
+from airflow_provider_vectorize.load.bodies import temporary_file_errors
 from airflow_provider_vectorize.rows.block_rows import BadRow
 from airflow_provider_vectorize.sources.lines import Position
 
-#: Bytes of bad rows that stay in memory.
+#: Bytes of bad rows that stay in memory before they go to disk.
 MEMORY_BYTES = 256 << 10
-#: Before each row: its position, whether it is unparsable, the length of its reason and of its text.
+#: Precedes each row: its position, whether it is unparsable, the lengths of its reason and of its text.
 _HEADER = struct.Struct("<QQQ?QQ")
 
 
 class BadRowFile:
-    """Keeps bad rows in a temporary file, and gives them back in the order in which they were added.
+    """Store bad rows in a temporary file, and yield them in the order in which they were added.
 
-    One thread at a time may use it. It is written first, and read then, as often as needed.
+    One thread at a time may use it. Rows are added first. After that, they can be read any number of times.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class BadRowFile:
         return self._count
 
     def __iter__(self) -> Iterator[BadRow]:
-        with spooling():
+        with temporary_file_errors():
             if self._file:
                 self._file.seek(0)
             for _ in range(self._count):
@@ -39,11 +39,11 @@ class BadRowFile:
     def add(self, rows: Iterable[BadRow]) -> None:
         """Append rows.
 
-        :raises VectorizeError: the temporary directory cannot be used.
+        :raises VectorizeError: The temporary directory cannot be used.
         """
-        with spooling():
+        with temporary_file_errors():
             for row in rows:
-                # Closed with the object: its batch does not outlive it.
+                # The file is closed together with this object, which lives no longer than its batch.
                 self._file = self._file or tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
                 if len(row.text) > MEMORY_BYTES:
                     self._file.rollover()

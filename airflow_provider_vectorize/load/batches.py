@@ -1,4 +1,4 @@
-"""Rows → batches that can be sent again byte for byte, under both limits of a request."""
+"""Pack rows into batches that respect both limits of a request and can be sent again byte for byte."""
 
 from __future__ import annotations
 
@@ -10,30 +10,35 @@ from typing import NamedTuple
 
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.load.bad_row_file import BadRowFile
-from airflow_provider_vectorize.load.bodies import Body, Extent, Holder, Spool, Spools
+from airflow_provider_vectorize.load.bodies import BatchFile, BatchFilePool, Body, BodyFile, FileRange
 from airflow_provider_vectorize.rows.block_rows import Rows
 from airflow_provider_vectorize.sources.lines import Position
 
 
-class Run(NamedTuple):
-    """Rows of a batch whose bytes follow each other in one file.
+class Segment(NamedTuple):
+    """A stretch of a batch's body whose bytes are consecutive in one file.
 
-    :param begin: where the first one begins in the batch's body.
-    :param at: where it begins in the file.
+    :param body_start: The offset in the body at which it begins.
+    :param file: The file that holds it.
+    :param file_start: The offset in the file at which it begins.
     """
 
-    begin: int
-    holder: Holder
-    at: int
+    body_start: int
+    file: BodyFile
+    file_start: int
 
 
-class Piece(NamedTuple):
-    """The part of one block's rows that is in a batch.
+class RowPositions(NamedTuple):
+    """The positions of rows of a batch that come from one block.
 
-    :param first: its first row's number in the batch.
+    :param first_row: The number in the batch of the first of these rows.
+    :param object: The number of the object in the source.
+    :param lines: The line of each row, from 1.
+    :param base: The offset in the object from which ``offsets`` count.
+    :param offsets: The offset of each row.
     """
 
-    first: int
+    first_row: int
     object: int
     lines: Sequence[int]
     base: int
@@ -42,123 +47,139 @@ class Piece(NamedTuple):
 
 @dataclass(eq=False)
 class Batch:
-    """Some rows, whose bytes wait in files: in the source's own where they are sent as they stand there.
+    """The rows of one request. Their bytes stay in files: in the source's own file if they are sent unchanged.
 
-    :param start: the batch speaks for everything in the source from here …
-    :param end: … to here: rows sent, rows set aside, and blank lines.
-    :param ends: where each row ends in the body.
-    :param ids: the vectors' ids; ``None`` for those that were not looked at.
-    :param bad: rows of this part of the source that are not sent.
-    :param last: nothing follows.
-    :param spools: where to take a temporary file from.
+    A batch represents everything in the source between its two positions: rows to send, bad rows and blank lines.
+
+    :param start: The position at which it begins.
+    :param end: The position at which it ends.
+    :param file_pool: The pool from which it takes a temporary file.
+    :param ends: The offset in the body at which each row ends.
+    :param ids: The ID of each row, or ``None`` where the validation did not read it.
+    :param row_positions: The positions of the rows, by block.
+    :param bad_rows: The rows that are not sent.
+    :param last: Whether no batch follows.
+    :param segments: The files that hold the body.
+    :param file: The temporary file of the batch, if it needs one.
     """
 
     start: Position
     end: Position
-    spools: Spools = field(default_factory=Spools)
+    file_pool: BatchFilePool = field(default_factory=BatchFilePool)
     ends: list[int] = field(default_factory=list)
     ids: list[str | None] = field(default_factory=list)
-    pieces: list[Piece] = field(default_factory=list)
-    bad: BadRowFile = field(default_factory=BadRowFile)
+    row_positions: list[RowPositions] = field(default_factory=list)
+    bad_rows: BadRowFile = field(default_factory=BadRowFile)
     last: bool = False
-    runs: list[Run] = field(default_factory=list)
-    spool: Spool | None = None
+    segments: list[Segment] = field(default_factory=list)
+    file: BatchFile | None = None
 
     def __len__(self) -> int:
         return len(self.ends)
 
     @property
     def size(self) -> int:
-        """Bytes of all rows."""
+        """Return the bytes of all rows."""
         return self.ends[-1] if self.ends else 0
 
     def body(self, first: int = 0, stop: int | None = None) -> Body:
-        """The rows from ``first`` to before ``stop``."""
+        """Return the rows from ``first`` to before ``stop`` as a request body. Default: all rows."""
         begin, end = self.ends[first - 1] if first else 0, self.ends[len(self) - 1 if stop is None else stop - 1]
-        parts: list[Extent] = []
-        for run, after in zip_longest(self.runs, self.runs[1:]):
-            left, right = max(run.begin, begin), min(after.begin if after else self.size, end)
+        ranges: list[FileRange] = []
+        for segment, following in zip_longest(self.segments, self.segments[1:]):
+            left = max(segment.body_start, begin)
+            right = min(following.body_start if following else self.size, end)
             if left < right:
-                parts.append(Extent(run.holder, run.at + left - run.begin, right - left))
-        return Body(parts)
+                ranges.append(FileRange(segment.file, segment.file_start + left - segment.body_start, right - left))
+        return Body(ranges)
 
     def text(self, row: int) -> bytes:
-        """The bytes of one row."""
+        """Return the bytes of one row, without its line ending."""
         return bytes(self.body(row, row + 1)).rstrip(b"\r\n")
 
     def position(self, row: int) -> Position:
-        """Where a row stands in the source."""
-        piece = self.pieces[bisect_right(self.pieces, row, key=lambda piece: piece.first) - 1]
-        row -= piece.first
-        return Position(piece.object, piece.lines[row], piece.base + piece.offsets[row])
+        """Return the position of one row in the source."""
+        block = self.row_positions[bisect_right(self.row_positions, row, key=lambda rows: rows.first_row) - 1]
+        row -= block.first_row
+        return Position(block.object, block.lines[row], block.base + block.offsets[row])
 
     def add(self, rows: Rows, first: int, stop: int) -> None:
-        """Take some rows of a block."""
+        """Append the rows of a block from ``first`` to before ``stop``.
+
+        :raises VectorizeError: The temporary directory cannot be used.
+        """
         start = rows.ends[first - 1] if first else 0
-        begin = self.size
-        shift = begin - start
-        self.pieces.append(Piece(len(self), rows.object, rows.lines[first:stop], rows.base, rows.offsets[first:stop]))
+        body_start = self.size
+        shift = body_start - start
+        self.row_positions.append(
+            RowPositions(len(self), rows.object, rows.lines[first:stop], rows.base, rows.offsets[first:stop])
+        )
         self.ends += [end + shift for end in rows.ends[first:stop]]
         self.ids += rows.ids[first:stop]
         if rows.source_range:
-            holder, at = rows.source_range
-            self._follow(begin, holder, at + start)
+            source_file, block_start = rows.source_range
+            self._add_segment(body_start, source_file, block_start + start)
         else:
-            self.spool = self.spool or self.spools.take()
-            self._follow(begin, self.spool, self.spool.size)
-            self.spool.write(memoryview(rows.body)[start : rows.ends[stop - 1]])
+            self.file = self.file or self.file_pool.acquire()
+            self._add_segment(body_start, self.file, self.file.size)
+            self.file.write(memoryview(rows.body)[start : rows.ends[stop - 1]])
 
-    def _follow(self, begin: int, holder: Holder, at: int) -> None:
-        """Note where bytes are, unless they are where the last ones go on."""
-        last = self.runs[-1] if self.runs else None
-        if not last or last.holder is not holder or at - last.at != begin - last.begin:
-            self.runs.append(Run(begin, holder, at))
+    def _add_segment(self, body_start: int, file: BodyFile, file_start: int) -> None:
+        """Add a segment, unless the bytes directly follow the last one in the same file."""
+        last = self.segments[-1] if self.segments else None
+        if not last or last.file is not file or file_start - last.file_start != body_start - last.body_start:
+            self.segments.append(Segment(body_start, file, file_start))
 
     def close(self) -> None:
-        """The bytes are not needed any more."""
-        self.runs = []
-        if self.spool:
-            self.spools.give(self.spool)
-            self.spool = None
+        """Release the files. The rows cannot be sent after that."""
+        self.segments = []
+        if self.file:
+            self.file_pool.release(self.file)
+            self.file = None
 
 
-def cut(blocks: Iterable[Rows], limits: Limits, start: Position, spools: Spools | None = None) -> Iterator[Batch]:
-    """Pack rows into the fewest batches that keep their order.
+def split_into_batches(
+    blocks: Iterable[Rows], limits: Limits, start: Position, file_pool: BatchFilePool | None = None
+) -> Iterator[Batch]:
+    """Split rows into the fewest batches that keep their order.
 
-    A batch goes out when a row comes that does not fit; so the one that goes out at the end is known to be the last.
-    Each row costs its bytes and a newline.
+    A batch is yielded when a row follows that does not fit into it. The batch that is left at the end is therefore
+    known to be the last one. A row counts with its bytes and a newline.
 
-    :param start: where the rows begin in the source.
-    :param spools: temporary files for them.
+    :param blocks: The rows of the source, block by block.
+    :param limits: The limits of a request. A single row that exceeds them becomes a batch of its own.
+    :param start: The position at which the rows begin.
+    :param file_pool: Temporary files for the batches. Default: a new pool.
+    :raises VectorizeError: The temporary directory cannot be used.
     """
-    spools = spools or Spools()
-    batch = Batch(start, start, spools)
+    file_pool = file_pool or BatchFilePool()
+    batch = Batch(start, start, file_pool)
     for rows in blocks:
-        at, count, bad = 0, len(rows.ends), 0
-        while at < count:
-            stop = _fitting(batch, rows, at, limits)
-            if stop == at:
-                # Bad rows before the row that does not fit belong to the batch: it ends where that row begins.
-                end = rows.position(at)
-                first, bad = bad, bisect_left(rows.bad, end, bad, key=lambda row: row.position)
-                batch.bad.add(rows.bad[first:bad])
+        row, count, bad_row = 0, len(rows.ends), 0
+        while row < count:
+            stop = _fitting_stop(batch, rows, row, limits)
+            if stop == row:
+                # The batch ends where the row begins that does not fit, so bad rows before that row belong to it.
+                end = rows.position(row)
+                first, bad_row = bad_row, bisect_left(rows.bad, end, bad_row, key=lambda bad: bad.position)
+                batch.bad_rows.add(rows.bad[first:bad_row])
                 batch.end = end
                 yield batch
-                batch = Batch(end, end, spools)
+                batch = Batch(end, end, file_pool)
                 continue
-            batch.add(rows, at, stop)
-            at = stop
-        batch.bad.add(rows.bad[bad:])
+            batch.add(rows, row, stop)
+            row = stop
+        batch.bad_rows.add(rows.bad[bad_row:])
         batch.end = rows.end
-        del rows  # a long line must not stay in memory while the next one is read
+        del rows  # A long line must not stay in memory while the next one is read.
     batch.last = True
     yield batch
 
 
-def _fitting(batch: Batch, rows: Rows, at: int, limits: Limits) -> int:
-    """The first row from ``at`` on that does not fit into the batch. One row always fits into an empty batch."""
-    start = rows.ends[at - 1] if at else 0
-    room = limits.bytes_per_request - batch.size
-    stop = bisect_right(rows.ends, start + room, at)
-    stop = min(stop, at + limits.vectors_per_request - len(batch))
-    return max(stop, at + 1) if not len(batch) else stop
+def _fitting_stop(batch: Batch, rows: Rows, first: int, limits: Limits) -> int:
+    """Return the first row from ``first`` on that does not fit into the batch. An empty batch takes any row."""
+    start = rows.ends[first - 1] if first else 0
+    free_bytes = limits.bytes_per_request - batch.size
+    stop = bisect_right(rows.ends, start + free_bytes, first)
+    stop = min(stop, first + limits.vectors_per_request - len(batch))
+    return max(stop, first + 1) if not len(batch) else stop

@@ -1,4 +1,4 @@
-"""Where the bytes of a batch wait until they are sent: in the source's own file, or in a temporary one."""
+"""Describe a request body as byte ranges of files: the source's own file, or a temporary one."""
 
 from __future__ import annotations
 
@@ -10,132 +10,153 @@ from typing import IO, NamedTuple, Protocol
 
 from airflow_provider_vectorize.errors import VectorizeError
 
-#: Bytes of one read of a body. A sender competes with the reader for the interpreter at each one.
+#: Bytes of one read of a body. At each read, a sender competes with the reader for the interpreter.
 SEND_BYTES = 2 << 20
 
 
 @contextmanager
-def spooling() -> Iterator[None]:
-    """Turn what a temporary file raises into one sentence that says what to do.
+def temporary_file_errors() -> Iterator[None]:
+    """Raise errors of temporary files as one sentence that says what to do.
 
-    Not an ``OSError``: on the wire that would pass for a lost connection, and be tried again.
+    They do not stay an ``OSError``, because while a request is sent that would count as a lost connection, which is
+    retried.
+
+    :raises VectorizeError: The temporary directory is full or cannot be written to.
     """
     try:
         yield
     except OSError as error:
         raise VectorizeError(
             f"The temporary directory {tempfile.gettempdir()} cannot be used: {error.strerror or error}. A load needs "
-            "room for max_in_flight + 2 batches there, up to 100 MB each, and for its bad rows: free some, point "
-            "TMPDIR to another disk, or lower max_in_flight."
+            "space for max_in_flight + 2 batches of up to 100 MB each, and for its bad rows. Free some space, set "
+            "TMPDIR to a directory on another disk, or lower max_in_flight."
         ) from error
 
 
-def temporary_file() -> IO[bytes]:
-    """A file without a name, which goes away with the process."""
-    with spooling():
+def open_temporary_file() -> IO[bytes]:
+    """Open a file without a name, which disappears with the process.
+
+    :raises VectorizeError: The temporary directory cannot be used.
+    """
+    with temporary_file_errors():
         return tempfile.TemporaryFile(buffering=0)
 
 
-class Holder(Protocol):
-    """Something that holds bytes of a body, to be read again and again."""
+class BodyFile(Protocol):
+    """A file that holds bytes of a body, which can be read any number of times."""
 
-    def read_into(self, buffer: memoryview, at: int) -> int:
-        """Bytes from there on, as many as the buffer takes or fewer, at least one; how many."""
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Read bytes from an offset on into a buffer, at least one, and return how many were read."""
         ...
 
     def verify(self) -> None:
-        """Raise, if its bytes may be others than those that were looked at."""
+        """Raise if the file may have changed since its rows were checked."""
 
 
-class Spool:
-    """A temporary file that is written from its beginning on, and used again: its pages are there already."""
+class BatchFile:
+    """Hold the bytes of a batch in a temporary file.
+
+    A later batch overwrites the file from its beginning, so that the operating system need not allocate it again.
+    """
 
     def __init__(self) -> None:
-        self.file = temporary_file()
+        self.file = open_temporary_file()
         self.size = 0
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append."""
-        view = memoryview(data)
-        with spooling():
-            while view:
-                done = os.pwrite(self.file.fileno(), view, self.size)
-                view, self.size = view[done:], self.size + done
+        """Append bytes.
 
-    def read_into(self, buffer: memoryview, at: int) -> int:
-        """Some bytes; at least one."""
-        with spooling():
-            size = os.preadv(self.file.fileno(), [buffer], at)
+        :raises VectorizeError: The temporary directory is full.
+        """
+        view = memoryview(data)
+        with temporary_file_errors():
+            while view:
+                written = os.pwrite(self.file.fileno(), view, self.size)
+                view, self.size = view[written:], self.size + written
+
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Read bytes from an offset on into a buffer, at least one, and return how many were read.
+
+        :raises VectorizeError: The file cannot be read, or ends before the offset.
+        """
+        with temporary_file_errors():
+            size = os.preadv(self.file.fileno(), [buffer], offset)
             if not size:
                 raise OSError("the file of a batch is shorter than it was")
         return size
 
     def verify(self) -> None:
-        """Nobody else can write to it."""
+        """Do nothing, because no other process can write to the file."""
 
 
-class Spools:
-    """Temporary files that are used again by batch after batch. Threads may share them."""
+class BatchFilePool:
+    """Reuse temporary files for batch after batch. Threads may share a pool."""
 
     def __init__(self) -> None:
-        self._free: list[Spool] = []
+        self._free: list[BatchFile] = []
 
-    def take(self) -> Spool:
-        """An empty one."""
+    def acquire(self) -> BatchFile:
+        """Return an empty file.
+
+        :raises VectorizeError: A new file is needed, and the temporary directory cannot be used.
+        """
         try:
-            spool = self._free.pop()
+            file = self._free.pop()
         except IndexError:
-            return Spool()
-        spool.size = 0
-        return spool
+            return BatchFile()
+        file.size = 0
+        return file
 
-    def give(self, spool: Spool) -> None:
-        """What is in it is not needed any more."""
-        self._free.append(spool)
+    def release(self, file: BatchFile) -> None:
+        """Take a file back whose bytes are no longer needed."""
+        self._free.append(file)
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Close the files that are not in use, which frees their disk space."""
         while self._free:
             self._free.pop().file.close()
 
 
-class Extent(NamedTuple):
-    """Some bytes of a body: ``size`` of them, in ``holder`` from ``at`` on."""
+class FileRange(NamedTuple):
+    """Consecutive bytes of a file: ``size`` bytes from ``start`` on."""
 
-    holder: Holder
-    at: int
+    file: BodyFile
+    start: int
     size: int
 
 
 class Body:
-    """A request's body: read anew, in large pieces, at each iteration. Never in memory.
+    """Read a request body from files, in large chunks, again at each iteration. It is never in memory as a whole.
 
-    A piece is good until the next one is asked for: they are all read into one buffer. ``bytes()`` makes a copy.
+    A chunk is valid until the next one is requested, because all of them are read into one buffer. ``bytes()`` makes a
+    copy.
 
-    The last piece is given only if all holders are what they were: a body of a file that was written to meanwhile
-    never reaches Vectorize whole, and so is never acknowledged.
+    The last chunk follows only if no file has changed. A body from a file that was modified meanwhile therefore never
+    reaches Vectorize completely, and is never acknowledged.
+
+    :param ranges: The bytes of the body, in order.
     """
 
-    def __init__(self, parts: Sequence[Extent]) -> None:
-        self._parts = parts
-        self._size = sum(part.size for part in parts)
+    def __init__(self, ranges: Sequence[FileRange]) -> None:
+        self._ranges = ranges
+        self._size = sum(file_range.size for file_range in ranges)
 
     def __len__(self) -> int:
         return self._size
 
     def __bytes__(self) -> bytes:
-        return b"".join(bytes(piece) for piece in self)
+        return b"".join(bytes(chunk) for chunk in self)
 
     def __iter__(self) -> Iterator[memoryview]:
         buffer = memoryview(bytearray(min(SEND_BYTES, self._size)))
-        left = self._size
-        for holder, start, size in self._parts:
-            at, end = start, start + size
-            while at < end:
-                read = holder.read_into(buffer[: end - at], at)
-                at += read
-                left -= read
-                if not left:
-                    for part in self._parts:
-                        part.holder.verify()
-                yield buffer[:read]
+        remaining = self._size
+        for file, start, size in self._ranges:
+            offset, end = start, start + size
+            while offset < end:
+                count = file.read_into(buffer[: end - offset], offset)
+                offset += count
+                remaining -= count
+                if not remaining:
+                    for file_range in self._ranges:
+                        file_range.file.verify()
+                yield buffer[:count]

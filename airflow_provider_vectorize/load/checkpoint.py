@@ -1,9 +1,9 @@
-"""How far a load came, so that the next attempt can go on there."""
+"""Save how far a load has come, so that the next attempt can continue from there."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,15 +11,15 @@ from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.sources.lines import Position
-from airflow_provider_vectorize.sources.parts import object_offset
 
 log = logging.getLogger(__name__)
 
+#: Version of the JSON that :meth:`Checkpoint.to_dict` returns.
 VERSION = 2
 
 
 class CheckpointStore(Protocol):
-    """Where a checkpoint is kept between the attempts of a task. JSON-plain values only."""
+    """A place for one checkpoint that survives the attempts of a task. Values are plain JSON."""
 
     def load(self) -> Any: ...
 
@@ -30,29 +30,30 @@ class CheckpointStore(Protocol):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A load between two acknowledgements.
+    """The state of a load between two acknowledgements.
 
-    :param identity: what the load is: if any of it differs at the next attempt, the load starts over.
-    :param done: what is dealt with.
-    :param receipt: what was acknowledged so far.
-    :param dead_letter_bytes: length of the dead-letter file that belongs to it.
-    :param dead_letter_digest: identifies what the file holds.
-    :param settled: Whether no request of the load can be carried out any more. A process that dies leaves it unset.
+    :param identity: What defines the load, by name. If a value differs at the next attempt, the load starts over.
+    :param processed: The ranges of the source that are processed.
+    :param receipt: What was acknowledged so far.
+    :param dead_letter_bytes: The size of the dead-letter file at this checkpoint.
+    :param dead_letter_digest: The digest of its content, see :attr:`~.dead_letters.DeadLetters.digest`.
+    :param settled: Whether no abandoned request of the load can still be carried out. A killed process leaves it
+        unset.
     """
 
     identity: Mapping[str, str]
-    done: ProcessedRanges
+    processed: ProcessedRanges
     receipt: Receipt
     dead_letter_bytes: int = 0
     dead_letter_digest: str = ""
     settled: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-plain."""
+        """Return the checkpoint as plain JSON."""
         return {
             "version": VERSION,
             "identity": dict(self.identity),
-            "done": [[list(start), list(end)] for start, end in self.done.ranges],
+            "done": [[list(start), list(end)] for start, end in self.processed.ranges],
             "receipt": self.receipt.to_dict(),
             "dead_letter_bytes": self.dead_letter_bytes,
             "dead_letter_digest": self.dead_letter_digest,
@@ -61,102 +62,97 @@ class Checkpoint:
 
     @classmethod
     def from_dict(cls, plain: Any) -> Checkpoint | None:
-        """The other way round; ``None`` for what another version wrote."""
+        """Read :meth:`to_dict` back. Return ``None`` for a value that another version wrote.
+
+        ``settled`` is not read, because it describes the attempt that wrote it.
+        """
         if not isinstance(plain, Mapping) or plain.get("version") != VERSION:
             return None
         try:
-            done = ProcessedRanges(tuple((Position(*start), Position(*end)) for start, end in plain["done"]))
+            processed = ProcessedRanges(tuple((Position(*start), Position(*end)) for start, end in plain["done"]))
             receipt = Receipt.from_dict(plain["receipt"])
-            letters = int(plain["dead_letter_bytes"]), str(plain["dead_letter_digest"])
-            return cls(dict(plain["identity"]), done, receipt, *letters)
+            dead_letters = int(plain["dead_letter_bytes"]), str(plain["dead_letter_digest"])
+            return cls(dict(plain["identity"]), processed, receipt, *dead_letters)
         except (KeyError, TypeError, ValueError, ConfigError):
             return None
 
 
 class CheckpointWriter:
-    """Keeps checkpoints in a store, or nowhere. A store that fails costs a retry some time, and never the load.
+    """Write checkpoints to an optional store. A failing store can slow down a retry but never fails the load.
 
-    :param store: or ``None``.
+    :param store: The store, or ``None`` if checkpoints are not saved.
     """
 
     def __init__(self, store: CheckpointStore | None) -> None:
         self._store = store
-        self._complained = False
+        self._warned = False
 
     @property
     def durable(self) -> bool:
-        """Whether a retry can go on."""
+        """Check whether a retry can continue from a checkpoint."""
         return self._store is not None
 
     def load(self) -> Any:
-        """What the last attempt kept, or ``None``."""
+        """Return the value that the last attempt saved, or ``None``."""
         try:
             return self._store.load() if self._store else None
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, starting over is safe
-            log.warning("The checkpoint cannot be read: starting over, which is safe. %s", _told(error))
+        except Exception as error:  # noqa: BLE001 - starting over is safe, whatever error the store raises
+            log.warning("Could not read the checkpoint. The load starts over, which is safe. %s", _describe(error))
             return None
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keep a checkpoint."""
+        """Save a checkpoint. Only the first failure is logged."""
         try:
             if self._store:
                 self._store.save(checkpoint.to_dict())
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, the vectors are where they belong
-            if not self._complained:
+        except Exception as error:  # noqa: BLE001 - the vectors are written, whatever error the store raises
+            if not self._warned:
                 log.warning(
-                    "A checkpoint cannot be kept: a retry would send some batches again, which changes nothing. %s",
-                    _told(error),
+                    "Could not save a checkpoint. A retry may send some batches again, which changes nothing. %s",
+                    _describe(error),
                 )
-            self._complained = True
+            self._warned = True
 
     def clear(self) -> None:
-        """Forget it."""
+        """Delete the saved checkpoint."""
         try:
             if self._store:
                 self._store.clear()
-        except Exception as error:  # noqa: BLE001 - as above
-            log.warning("The checkpoint cannot be cleared. %s", _told(error))
+        except Exception as error:  # noqa: BLE001 - the load has succeeded, whatever error the store raises
+            log.warning("Could not delete the checkpoint. %s", _describe(error))
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def may_have_left_requests(kept: Any, *, earlier_attempt: bool) -> bool:
-    """Check whether a process that is gone may have left requests that are still carried out.
+def may_have_left_requests(stored: Any, *, earlier_attempt: bool) -> bool:
+    """Check whether an earlier process may have left requests that Vectorize still carries out.
 
-    :param kept: The checkpoint that it kept, or ``None``.
-    :param earlier_attempt: Whether there was such a process, where there is no checkpoint to tell.
+    :param stored: The value that it saved, or ``None``.
+    :param earlier_attempt: Whether an earlier process may exist. It decides if nothing is stored.
     """
-    if kept is None:
+    if stored is None:
         return earlier_attempt
-    return not (isinstance(kept, Mapping) and kept.get("settled") is True)
+    return not (isinstance(stored, Mapping) and stored.get("settled") is True)
 
 
-def resume(kept: Any, identity: Mapping[str, str], uris: Sequence[str]) -> tuple[Checkpoint | None, str]:
-    """The checkpoint to go on from, or ``None``; and what to say of it.
+def match_checkpoint(stored: Any, identity: Mapping[str, str]) -> tuple[Checkpoint | None, str]:
+    """Decide whether a load can continue from a stored checkpoint.
 
-    :param uris: the source's objects.
+    :param stored: The value that the last attempt saved, or ``None``.
+    :param identity: What defines the load, by name.
+    :return: The checkpoint, or ``None`` and the log message for starting over. The message is empty if the last
+        attempt left nothing to continue from.
     """
-    if kept is None:
+    if stored is None:
         return None, ""
-    checkpoint = Checkpoint.from_dict(kept)
+    checkpoint = Checkpoint.from_dict(stored)
     if checkpoint is None:
-        return None, "The checkpoint is of another version of the provider: starting over."
-    if not checkpoint.done.ranges:
+        return None, "Starting over: another version of the provider wrote the checkpoint."
+    if not checkpoint.processed.ranges:
         return None, ""
-    changed = _changed(checkpoint.identity, identity)
-    if changed:
-        return None, f"The checkpoint is of another load ({', '.join(changed)} changed): starting over."
-    receipt, start = checkpoint.receipt, checkpoint.done.resume_position
-    further = ", and over what was acknowledged after that" if checkpoint.done.has_gaps else ""
-    return checkpoint, (
-        f"Going on where the last attempt was, at line {start.line:,} of {uris[start.object]} "
-        f"(byte {object_offset(uris[start.object], start.offset):,})"
-        f"{further}: {receipt.vectors:,} vectors in {receipt.batches} batches are acknowledged already, the last as "
-        f"mutation {receipt.mutation_id}."
-    )
-
-
-def _changed(old: Mapping[str, str], new: Mapping[str, str]) -> Iterable[str]:
-    return [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    old, names = checkpoint.identity, sorted({*checkpoint.identity, *identity})
+    if changed := [name for name in names if old.get(name) != identity.get(name)]:
+        return None, f"Starting over: the checkpoint belongs to another load ({', '.join(changed)} changed)."
+    return checkpoint, ""

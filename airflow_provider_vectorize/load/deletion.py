@@ -1,4 +1,4 @@
-"""From bytes to deleted vectors: the ids in a source, page by page."""
+"""Delete the vectors whose IDs a source holds, page by page."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.errors import ApiError, BadRowError, ConfigError, SourceError, VectorizeError
 from airflow_provider_vectorize.load.delivery import SAMPLES
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Sample
+from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.rows.id_lines import bare_id, first_column
 from airflow_provider_vectorize.sources.lines import BOM, Position, read_blocks
 from airflow_provider_vectorize.sources.parts import object_offset
@@ -24,7 +25,7 @@ from airflow_provider_vectorize.sources.source_object import SourceObject
 
 log = logging.getLogger(__name__)
 
-#: What the lines of a source are: an id each, or a vector in JSON each, as a load takes them.
+#: What each line of a source holds: a bare ID, or a vector in JSON as in the source of a load.
 LinesAre = Literal["ids", "vectors"]
 
 
@@ -33,54 +34,58 @@ class _Row(msgspec.Struct):
 
 
 def delete(client: VectorizeClient, index_name: str, ids: Iterable[str]) -> dict[str, Any]:
-    """Delete the vectors with these ids, a page at a time, in constant memory.
+    """Delete the vectors with these IDs, one page per request, in constant memory.
 
-    Returns, or fails, when none of its requests can be carried out any more.
+    It returns or fails only when none of its requests can be carried out any more.
 
-    :return: what was acknowledged, JSON-plain.
-    :raises VectorizeError: its text tells what was acknowledged before.
+    :param client: The client that sends the requests.
+    :param index_name: Name of the index.
+    :param ids: The IDs. An iterator is consumed one page at a time.
+    :return: What was acknowledged, as plain JSON.
+    :raises ConfigError: The IDs seem to have a second column.
+    :raises VectorizeError: A request failed. The message says what was acknowledged before.
     """
-    last, kept, sent, batches = None, deque[str](maxlen=MUTATION_IDS), 0, 0
+    mutation, mutation_ids, acknowledged, batches = None, deque[str](maxlen=MUTATION_IDS), 0, 0
     existing: dict[str, int] | None = None
     samples: list[Sample] = []
-    before = None
+    sent_after = None
     try:
         with client.late.settling():
-            for page, last_page in _pages(ids, client.limits.ids_per_delete):
+            for page, is_last in _split_into_pages(ids, client.limits.ids_per_delete):
                 if existing is None:
-                    existing = _existing(client, index_name, page[: client.limits.ids_per_get])
-                if last_page:
-                    samples = _samples(client, index_name, page)
-                before = client.server_time
-                last = client.delete_page(index_name, page)
-                kept.append(last.mutation_id)
-                sent, batches = sent + len(page), batches + 1
+                    existing = _count_existing(client, index_name, page[: client.limits.ids_per_get])
+                if is_last:
+                    samples = _existing_samples(client, index_name, page)
+                sent_after = client.server_time
+                mutation = client.delete_page(index_name, page)
+                mutation_ids.append(mutation.mutation_id)
+                acknowledged, batches = acknowledged + len(page), batches + 1
     except StoppedError:
-        raise VectorizeError(f"The deletion was stopped. {_progress(sent, batches)}") from None
+        raise VectorizeError(f"The deletion was stopped. {_progress(acknowledged, batches)}") from None
     except VectorizeError as error:
-        error.progress = _progress(sent, batches)
+        error.progress = _progress(acknowledged, batches)
         raise
     return {
         "operation": "delete",
         "index_name": index_name,
-        "mutation_id": last.mutation_id if last else None,
-        "mutation_ids": list(kept),
-        "vectors": sent,
+        "mutation_id": mutation.mutation_id if mutation else None,
+        "mutation_ids": list(mutation_ids),
+        "vectors": acknowledged,
         "batches": batches,
-        "accepted_at": last.accepted_at.isoformat() if last and last.accepted_at else None,
-        "sent_after": before.isoformat() if before else None,
+        "accepted_at": mutation.accepted_at.isoformat() if mutation and mutation.accepted_at else None,
+        "sent_after": sent_after.isoformat() if sent_after else None,
         "samples": [asdict(sample) for sample in samples],
         "sealed": True,
-        "created_on": last["created_on"] if last else None,
+        "created_on": mutation["created_on"] if mutation else None,
         "existing_of_first": existing or {"ids": 0, "existing": 0},
     }
 
 
-def _pages(ids: Iterable[str], size: int) -> Iterator[tuple[list[str], bool]]:
-    """The ids by pages, and whether a page is the last. Where reading fails, what was read before comes first."""
-    rest, page = iter(ids), list[str]()
+def _split_into_pages(ids: Iterable[str], size: int) -> Iterator[tuple[list[str], bool]]:
+    """Yield the IDs in pages, and whether a page is the last. If reading fails, the IDs before are yielded first."""
+    remaining, page = iter(ids), list[str]()
     try:
-        while following := list(islice(rest, size)):
+        while following := list(islice(remaining, size)):
             if page:
                 yield page, False
             page = following
@@ -92,102 +97,112 @@ def _pages(ids: Iterable[str], size: int) -> Iterator[tuple[list[str], bool]]:
         yield page, True
 
 
-def _existing(client: VectorizeClient, index_name: str, first: Sequence[str]) -> dict[str, int]:
-    """Count how many of the first ids exist in the index, and complain if there are none.
+def _count_existing(client: VectorizeClient, index_name: str, first: Sequence[str]) -> dict[str, int]:
+    """Count how many of the first IDs exist in the index, and warn if there are none.
 
-    Deleting ids that do not exist is a success, so that a file in a wrong format would go unnoticed.
+    Deleting IDs that do not exist succeeds, so a file in a wrong format would otherwise go unnoticed.
 
-    :raises ConfigError: the lines have a second column: only what stands before it exists.
+    :raises ConfigError: None of the lines exists as an ID, but the first column of some of them does.
     """
     try:
-        found = len(client.get_by_ids(index_name, list(dict.fromkeys(first))))
+        existing = len(client.get_by_ids(index_name, list(dict.fromkeys(first))))
         columns = [column for column in map(first_column, first) if column]
-        in_columns = client.get_by_ids(index_name, list(dict.fromkeys(columns))) if columns and not found else ()
+        in_columns = client.get_by_ids(index_name, list(dict.fromkeys(columns))) if columns and not existing else ()
     except ApiError:
-        return {"ids": 0, "existing": 0}  # what is wrong the deletion itself tells better
+        return {"ids": 0, "existing": 0}  # The deletion itself fails with a better message.
     ids = len(dict.fromkeys(first))
     if in_columns:
         raise ConfigError(
-            f'The ids seem to have a second column: none of the first {ids} exists in index "{index_name}", but for '
-            f"{len(in_columns)} of them what stands before the first space or vertical bar does. Keep the id only."
+            f'The IDs seem to have a second column: none of the first {ids} exists in index "{index_name}", but for '
+            f"{len(in_columns)} of them the text before the first space or vertical bar does. Keep only the ID in each "
+            "line."
         )
-    if not found:
+    if not existing:
         log.warning(
-            'None of the first %d ids exists in index "%s": either these vectors were deleted before, or the '
-            "ids are not written as in the index.",
+            'None of the first %d IDs exists in index "%s". Either these vectors were deleted before, or the IDs are '
+            "not spelled as in the index.",
             ids,
             index_name,
         )
-    return {"ids": ids, "existing": found}
+    return {"ids": ids, "existing": existing}
 
 
-def _samples(client: VectorizeClient, index_name: str, page: Sequence[str]) -> list[Sample]:
-    """Some vectors of the last page that are there now, so that to see them gone tells something."""
+def _existing_samples(client: VectorizeClient, index_name: str, page: Sequence[str]) -> list[Sample]:
+    """Return some vectors of the last page that exist now, so that their disappearance proves the deletion."""
     try:
-        there = client.get_by_ids(index_name, page[-client.limits.ids_per_get :])
+        existing = client.get_by_ids(index_name, page[-client.limits.ids_per_get :])
     except ApiError:
-        return []  # a deletion does not fail for want of a proof
-    return [Sample(vector.id, "", new=True) for vector in there[:SAMPLES]]
+        return []  # A deletion does not fail because a proof is missing.
+    return [Sample(vector.id, "", new=True) for vector in existing[:SAMPLES]]
 
 
 def read_ids(objects: Sequence[SourceObject], lines_are: LinesAre, limits: Limits = LIMITS) -> Iterator[str]:
-    """The ids in a source, in its order, in constant memory. Blank lines are none.
+    """Yield the IDs in a source, in order and in constant memory. Blank lines are ignored.
 
-    :raises BadRowError: a line holds no id that a vector could have.
-    :raises SourceError: an object cannot be read to its end, or changed while it was read.
+    :param objects: The objects of the source.
+    :param lines_are: What each line holds: a bare ID or a vector in JSON.
+    :param limits: Cloudflare's limits, of which the length of an ID is checked.
+    :raises BadRowError: A line does not hold a valid ID.
+    :raises SourceError: An object cannot be read to its end, or changed while it was read.
     """
-    read = _PARSERS[lines_are]
-    for number, item in enumerate(objects):
-        with item.open(0) as opened:
+    parse = _PARSERS[lines_are]
+    for number, source_object in enumerate(objects):
+        with source_object.open(0) as opened:
             first = True
             for block in read_blocks(opened.stream, Position(number)):
                 line, offset = block.position.line, block.position.offset
                 for raw in block.text.split(b"\n"):
                     text = (raw.removeprefix(BOM) if offset == 0 else raw).strip(b" \t\r")
                     if text:
-                        vector_id, reason = _checked(read, text, limits, first)
+                        vector_id, reason = _parse_id(parse, text, limits, first)
                         first = False
                         if reason:
-                            at = object_offset(item.uri, offset)
+                            at = object_offset(source_object.uri, offset)
                             raise BadRowError(
-                                f"Line {line} of {item.uri} (byte {at:,}) holds no id: {reason}.",
-                                uri=item.uri,
+                                f"Line {line} of {source_object.uri} (byte {at:,}) holds no ID: {reason}.",
+                                uri=source_object.uri,
                                 line=line,
                                 offset=at,
                                 reason=reason,
                             )
                         yield vector_id
                     line, offset = line + 1, offset + len(raw) + 1
-        if item.current_version() != item.version:
-            raise SourceError(f"{item.uri} changed while it was read. Delete again when it is whole.", uri=item.uri)
+        if source_object.current_version() != source_object.version:
+            raise SourceError(
+                f"{source_object.uri} changed while it was read. Run the deletion again after it is complete.",
+                uri=source_object.uri,
+            )
 
 
-def _checked(read: _Parser, text: bytes, limits: Limits, first: bool) -> tuple[str, str]:
-    """The id, or what is wrong with it."""
-    vector_id, reason = read(text, first)
+def _parse_id(parse: _Parser, text: bytes, limits: Limits, first: bool) -> tuple[str, str]:
+    """Return the ID in a line, or an empty text and the reason why the line does not hold a valid one."""
+    vector_id, reason = parse(text, first)
     size = len(vector_id.encode())
     if not reason and not 0 < size <= limits.id_bytes:
-        reason = f"{size} bytes, and an id has 1 to {limits.id_bytes}"
+        reason = f"{size} bytes, and an ID has 1 to {limits.id_bytes}"
     return vector_id, reason
 
 
 def _vector_id(text: bytes, first: bool) -> tuple[str, str]:
-    """The id of a vector in JSON."""
+    """Return the ID of a vector in JSON, or the reason why it cannot be read."""
     try:
         return _decode_row(text).id, ""
     except UnicodeDecodeError as error:
         return "", f"not UTF-8, at byte {error.start} of the line"
     except msgspec.DecodeError as error:
-        return "", f"not a vector in JSON: {error}"
+        return "", f"not a valid JSON vector: {error}"
 
 
 _decode_row = msgspec.json.Decoder(_Row).decode
-#: A line, and whether it is the first of its object → the id, and what is wrong with it.
+#: Takes a line, and whether it is the first of its object. Returns the ID, and a reason if there is none.
 _Parser = Callable[[bytes, bool], tuple[str, str]]
 _PARSERS: dict[LinesAre, _Parser] = {"ids": lambda text, first: bare_id(text, first=first), "vectors": _vector_id}
 
 
-def _progress(sent: int, batches: int) -> str:
+def _progress(acknowledged: int, batches: int) -> str:
     if not batches:
         return "Nothing was acknowledged before."
-    return f"{sent:,} ids were acknowledged before, {batches:,} requests; deleting them again does no harm."
+    return (
+        f"Acknowledged before: {pluralize(acknowledged, 'ID')} in {pluralize(batches, 'request')}. Deleting them again "
+        "changes nothing."
+    )

@@ -1,4 +1,4 @@
-"""Write vectors that are in memory: as many requests as they need, one after the other."""
+"""Write vectors that are in memory, with as many consecutive requests as they need."""
 
 from __future__ import annotations
 
@@ -20,18 +20,23 @@ def write_vectors(
 ) -> models.Mutation:
     """Insert or upsert vectors in the fewest requests that Vectorize accepts.
 
-    The requests are sent in order, each after the one before was acknowledged, so that the last mutation stands for
-    all of them and rows that share an id keep their order.
+    Each request is sent after the one before was acknowledged. The last mutation therefore covers all of them, and rows
+    with the same ID are written in order.
 
-    :param vectors: ndjson, or vectors as mappings. An iterator is consumed a request at a time.
-    :return: the last request's mutation.
-    :raises ConfigError: these are no vectors, or one of them cannot be written as JSON.
-    :raises VectorizeError: its text tells what was acknowledged before.
+    :param client: The client that sends the requests.
+    :param operation: ``insert`` or ``upsert``.
+    :param index_name: Name of the index.
+    :param vectors: Vectors as ndjson bytes or as mappings. An iterator is consumed one request at a time.
+    :param unparsable_behavior: What Vectorize does with a line that it cannot parse: ``error`` (default) or
+        ``discard``.
+    :return: The mutation of the last request.
+    :raises ConfigError: The value does not hold vectors, or one of them cannot be written as JSON.
+    :raises VectorizeError: A request failed. The message says what was acknowledged before.
     """
     limits = client.limits
     if isinstance(vectors, (str, Mapping, models.Vector)) or not isinstance(vectors, Iterable):
         raise ConfigError(f"vectors has to be a list of vectors or ndjson as bytes, not {type(vectors).__name__}.")
-    rows = _lines(vectors) if isinstance(vectors, bytes) else _encoded(vectors)
+    rows = _split_lines(vectors) if isinstance(vectors, bytes) else _encode_rows(vectors)
     acknowledged = requests = 0
     mutation: models.Mutation | None = None
     try:
@@ -43,12 +48,12 @@ def write_vectors(
         if requests:
             error.progress = f"Before that, {acknowledged:,} vectors in {requests} requests were acknowledged."
         raise
-    assert mutation is not None  # request_bodies() yields at least one
+    assert mutation is not None  # request_bodies() yields at least one body.
     return mutation
 
 
-def _lines(ndjson: bytes) -> Iterator[bytes]:
-    """Lines with their newlines. Only ``\\n`` ends one."""
+def _split_lines(ndjson: bytes) -> Iterator[bytes]:
+    """Yield lines with their newlines. Only ``\\n`` ends a line."""
     start = 0
     while start < len(ndjson):
         end = ndjson.find(b"\n", start) + 1 or len(ndjson)
@@ -56,7 +61,7 @@ def _lines(ndjson: bytes) -> Iterator[bytes]:
         start = end
 
 
-def _encoded(vectors: Iterable[models.Vector | Mapping[str, Any]]) -> Iterator[bytes]:
+def _encode_rows(vectors: Iterable[models.Vector | Mapping[str, Any]]) -> Iterator[bytes]:
     for number, vector in enumerate(vectors, 1):
         try:
             line = encode_row(vector.to_dict() if isinstance(vector, models.Vector) else dict(vector))

@@ -1,8 +1,7 @@
-"""One load, from what is known of the index to its receipt."""
+"""Run one load, from its checkpoint to its receipt."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,17 +10,18 @@ from typing import Any
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import Index, Operation
 from airflow_provider_vectorize.errors import SourceError
-from airflow_provider_vectorize.load.bad_rows import BadRows
+from airflow_provider_vectorize.load.bad_row_policy import BadRowPolicy
 from airflow_provider_vectorize.load.checkpoint import (
     Checkpoint,
     CheckpointStore,
     CheckpointWriter,
+    match_checkpoint,
     may_have_left_requests,
-    resume,
 )
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Delivery
 from airflow_provider_vectorize.load.ledger import Ledger
+from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.load.receipt import Receipt
@@ -41,89 +41,118 @@ def run(
     options: LoadOptions,
     store: CheckpointStore | None = None,
     identity: Mapping[str, str] | None = None,
-    tell: Observer = lambda progress: None,
+    observer: Observer = lambda progress: None,
     *,
     earlier_attempt: bool = False,
 ) -> Receipt:
-    """Load the objects, going on from the store's checkpoint where it is of the same load.
+    """Load the objects. Continue from the store's checkpoint if it belongs to the same load.
 
-    :param client: of its own for this load; it is unusable afterwards.
-    :param identity: what else makes it this load, by name. With it the checkpoint of a finished load stays in the
-        store, so that a task that is lost before it can hand on its receipt need not load again.
-    :param tell: of the load's progress, every few seconds and at its end.
-    :param earlier_attempt: Whether another process may have begun this load before. Unless the store's checkpoint says
-        that it left nothing behind, the first write waits for ``late_seconds`` of the limits.
-    :raises VectorizeError: with what was acknowledged before.
+    :param client: A client for this load alone. It cannot be used afterwards.
+    :param operation: ``insert`` or ``upsert``.
+    :param index: The index, as it was read just before.
+    :param objects: The source, in order.
+    :param options: The options of the load.
+    :param store: Keeps the checkpoint between attempts. Without it, a retry starts over.
+    :param identity: What else defines this load, by name. With it, the checkpoint of a finished load stays in the
+        store, so that a task that is lost before it pushes its receipt need not load again.
+    :param observer: Called with the progress of the load every few seconds and at its end.
+    :param earlier_attempt: Whether another process may have started this load before. Unless the store's checkpoint
+        says that the process left no abandoned request, the first write waits for ``late_seconds`` of the limits.
+    :raises VectorizeError: The load failed. The message says what was acknowledged before.
     """
-    uris = [item.uri for item in objects]
-    letters = options.dead_letters
-    keeper = CheckpointWriter(store)
-    kept = keeper.load()
-    left_requests = may_have_left_requests(kept, earlier_attempt=earlier_attempt)
+    source = LoadSource(objects)
+    checkpoint_writer = CheckpointWriter(store)
+    stored = checkpoint_writer.load()
+    left_requests = may_have_left_requests(stored, earlier_attempt=earlier_attempt)
     if left_requests:
-        client.late.give_up()
-    begun = _begin(
-        kept,
-        Checkpoint(
-            {
-                **(identity or {}),
-                "account": client.credentials.account_id,
-                "index": index.name,
-                "index's creation": str(index.created_on),
-                "operation": operation,
-                "source": _fingerprint(objects),
-                "dead-letter file": letters.target.uri if letters else "",
-            },
-            ProcessedRanges(),
-            Receipt(
-                operation,
-                index.name,
-                created_on=index.created_on.isoformat() if index.created_on else None,
-                dead_letter_path=letters.target.uri if letters else None,
-            ),
-        ),
-        letters,
-        uris,
-    )
-    if kept is not None and not left_requests:
-        keeper.save(begun)  # otherwise the checkpoint would claim that this attempt left nothing behind either
-    check = choose_check(index.config.dimensions, options.limits, options.validation, options.float32_text)
-    ledger = Ledger(begun, keeper, letters, uris)
-    bad_rows = BadRows(options, uris, begun.receipt.rejected)
-    delivery = Delivery(client, operation, index.name, bad_rows)
-    receipt = Uploader(client, objects, check, options, ledger, bad_rows, delivery, tell).run()
+        client.late.add_abandoned()
+    new = _new_checkpoint(client, operation, index, source, options, identity or {})
+    checkpoint = _resume_or_start(stored, new, options.dead_letters, source)
+    if stored is not None and not left_requests:
+        # The stored checkpoint would otherwise claim that this attempt left no abandoned request either.
+        checkpoint_writer.save(checkpoint)
+    policy = BadRowPolicy(options, source.uris, checkpoint.receipt.rejected)
+    receipt = Uploader(
+        client,
+        source,
+        choose_check(index.config.dimensions, options.limits, options.validation, options.float32_text),
+        options,
+        Ledger(checkpoint, checkpoint_writer, options.dead_letters, source.uris),
+        policy,
+        Delivery(client, operation, index.name, policy),
+        observer,
+    ).run()
     if not receipt.vectors:
-        raise _nothing(objects, receipt)
+        raise _nothing_loaded(source, receipt)
     if not identity:
-        keeper.clear()  # nothing would tell the next load of the same source from a retry of this one
+        # Nothing would distinguish the next load of the same source from a retry of this one.
+        checkpoint_writer.clear()
     return receipt
 
 
-def _begin(kept: Any, fresh: Checkpoint, letters: DeadLetters | None, uris: Sequence[str]) -> Checkpoint:
-    """The checkpoint to go on from, or the fresh one; and the dead-letter file as it belongs to it."""
-    begun, say = resume(kept, fresh.identity, uris)
-    if begun and letters and not letters.restore(begun.dead_letter_bytes, begun.dead_letter_digest):
-        begun, say = None, f"The dead-letter file {letters.target.uri} is not what it was: starting over."
-    if say:
-        log.info("%s", say)
-    if begun:
-        return replace(begun, settled=False)
-    if letters:
-        letters.begin()
-    return fresh
+def _new_checkpoint(
+    client: VectorizeClient,
+    operation: Operation,
+    index: Index,
+    source: LoadSource,
+    options: LoadOptions,
+    identity: Mapping[str, str],
+) -> Checkpoint:
+    dead_letter_uri = options.dead_letters.target.uri if options.dead_letters else None
+    return Checkpoint(
+        {
+            **identity,
+            "account": client.credentials.account_id,
+            "index": index.name,
+            "index's creation": str(index.created_on),
+            "operation": operation,
+            "source": source.fingerprint,
+            "dead-letter file": dead_letter_uri or "",
+        },
+        ProcessedRanges(),
+        Receipt(
+            operation,
+            index.name,
+            created_on=index.created_on.isoformat() if index.created_on else None,
+            dead_letter_path=dead_letter_uri,
+        ),
+    )
 
 
-def _nothing(objects: Sequence[SourceObject], receipt: Receipt) -> SourceError:
-    names = objects[0].uri + (f" and {len(objects) - 1} more" if len(objects) > 1 else "")
+def _resume_or_start(stored: Any, new: Checkpoint, dead_letters: DeadLetters | None, source: LoadSource) -> Checkpoint:
+    """Return the checkpoint from which the load continues, and prepare the dead-letter file for it."""
+    checkpoint, message = match_checkpoint(stored, new.identity)
+    if checkpoint and dead_letters:
+        unchanged = dead_letters.restore(checkpoint.dead_letter_bytes, checkpoint.dead_letter_digest)
+        if not unchanged:
+            checkpoint, message = None, f"Starting over: the dead-letter file {dead_letters.target.uri} has changed."
+    if checkpoint:
+        log.info("%s", resume_message(checkpoint, source))
+        return replace(checkpoint, settled=False)
+    if message:
+        log.info("%s", message)
+    if dead_letters:
+        dead_letters.start()
+    return new
+
+
+def resume_message(checkpoint: Checkpoint, source: LoadSource) -> str:
+    """Return the log message of a load that continues from a checkpoint."""
+    receipt, processed = checkpoint.receipt, checkpoint.processed
+    gaps = " Batches after it that are already acknowledged are skipped." if processed.has_gaps else ""
+    return (
+        f"Resuming from the last checkpoint at {source.describe(processed.resume_position)}.{gaps} "
+        f"{receipt.vectors:,} vectors in {receipt.batches:,} batches are already acknowledged "
+        f"(last mutation {receipt.mutation_id})."
+    )
+
+
+def _nothing_loaded(source: LoadSource, receipt: Receipt) -> SourceError:
     if receipt.rejected:
         return SourceError(
-            f"All {receipt.rejected:,} rows of {names} are bad: nothing was loaded. The first ones are named above.",
-            uri=objects[0].uri,
+            f"All {receipt.rejected:,} rows of {source} are bad, so nothing was loaded. The log above names the first "
+            "ones.",
+            uri=source.uris[0],
             permanent=True,
         )
-    return SourceError(f"The source is empty: {names} has no rows, so nothing was loaded.", uri=objects[0].uri)
-
-
-def _fingerprint(objects: Sequence[SourceObject]) -> str:
-    parts = "\n".join(f"{item.identity}\t{item.version}" for item in objects)
-    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+    return SourceError(f"The source is empty: {source} has no rows, so nothing was loaded.", uri=source.uris[0])

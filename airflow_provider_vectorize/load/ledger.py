@@ -1,4 +1,4 @@
-"""What a load has achieved: receipt, dead letters and checkpoint, kept in step."""
+"""Record what a load has achieved, and keep receipt, dead letters and checkpoint consistent."""
 
 from __future__ import annotations
 
@@ -23,70 +23,80 @@ from airflow_provider_vectorize.sources.places import row_label
 
 log = logging.getLogger(__name__)
 
-#: Bad rows that are named in the log, each on a line; the rest is counted.
-NAMED_ROWS = 20
+#: Number of rejected rows that are logged one by one. All of them are counted.
+LOGGED_ROWS = 20
 
 
 class Ledger:
-    """For one thread. Nothing counts before it is in here.
+    """Record processed batches. A batch counts only after it is recorded here. One thread may use it.
 
-    :param begun: where an earlier attempt came to, or an empty checkpoint.
-    :param keeper: keeps checkpoints.
-    :param letters: takes bad rows, or ``None``.
-    :param uris: the source's objects.
+    :param checkpoint: The checkpoint from which the load continues, or a new one.
+    :param checkpoint_writer: Saves checkpoints.
+    :param dead_letters: Receives rejected rows, or ``None``.
+    :param uris: The URIs of the source's objects.
     """
 
     def __init__(
-        self, begun: Checkpoint, keeper: CheckpointWriter, letters: DeadLetters | None, uris: Sequence[str]
+        self,
+        checkpoint: Checkpoint,
+        checkpoint_writer: CheckpointWriter,
+        dead_letters: DeadLetters | None,
+        uris: Sequence[str],
     ) -> None:
-        self.checkpoint = begun
-        self._keeper = keeper
-        self._letters = letters
+        self.checkpoint = checkpoint
+        self._checkpoint_writer = checkpoint_writer
+        self._dead_letters = dead_letters
         self._uris = uris
-        self._halved = 0
+        self._unfinished_vectors = 0
 
     @property
     def receipt(self) -> Receipt:
-        """What was acknowledged so far."""
+        """Return what was acknowledged so far."""
         return self.checkpoint.receipt
 
-    def account(self, batch: Batch, acks: Sequence[Ack], refused: BadRowFile) -> None:
-        """Enter a batch that is dealt with: its dead letters first, then the checkpoint."""
-        bad = len(batch.bad) + len(refused)
-        rows = self._named(merge(batch.bad, refused, key=lambda row: row.position))
-        if self._letters and bad:
-            self._letters.add((self._uris[row.position.object], row) for row in rows)
+    def record(self, batch: Batch, acks: Sequence[Ack], refused: BadRowFile) -> None:
+        """Record a processed batch: write its dead letters first, then the checkpoint.
+
+        :param batch: The batch.
+        :param acks: The acknowledgements of its requests.
+        :param refused: The rows that Vectorize refused.
+        :raises SourceError: The dead-letter file cannot be written.
+        """
+        rejected = len(batch.bad_rows) + len(refused)
+        rows = self._log_rows(merge(batch.bad_rows, refused, key=lambda row: row.position))
+        if self._dead_letters and rejected:
+            self._dead_letters.add((self._uris[row.position.object], row) for row in rows)
         else:
             deque(rows, 0)
-        reasons = (row.reason for row in chain(batch.bad, refused))
+        reasons = (row.reason for row in chain(batch.bad_rows, refused))
         receipt = replace(
             self.receipt,
-            rejected=self.receipt.rejected + bad,
+            rejected=self.receipt.rejected + rejected,
             rejected_by_reason=count_reasons(self.receipt.rejected_by_reason, reasons),
         )
         if acks:
-            receipt = _acknowledged(receipt, acks, sealed=batch.last)
+            receipt = _with_acks(receipt, acks, sealed=batch.last)
         self.checkpoint = replace(
             self.checkpoint,
-            done=self.checkpoint.done.add(batch.start, batch.end),
+            processed=self.checkpoint.processed.add(batch.start, batch.end),
             receipt=receipt,
-            dead_letter_bytes=self._letters.size if self._letters else 0,
-            dead_letter_digest=self._letters.digest if self._letters else "",
+            dead_letter_bytes=self._dead_letters.size if self._dead_letters else 0,
+            dead_letter_digest=self._dead_letters.digest if self._dead_letters else "",
             settled=False,
         )
-        self._keeper.save(self.checkpoint)
+        self._checkpoint_writer.save(self.checkpoint)
+
+    def record_unfinished(self, acks: Sequence[Ack]) -> None:
+        """Record the acknowledgements of a batch that failed half-way. The batch does not count as processed."""
+        self._unfinished_vectors += sum(ack.vectors for ack in acks)
 
     def settle(self) -> None:
-        """Enter that no request of the load can be carried out any more."""
+        """Record that no abandoned request of the load can still be carried out."""
         self.checkpoint = replace(self.checkpoint, settled=True)
-        self._keeper.save(self.checkpoint)
-
-    def fail(self, acks: Sequence[Ack]) -> None:
-        """Remember what was written of a batch that failed half-way. It is not dealt with."""
-        self._halved += sum(ack.vectors for ack in acks)
+        self._checkpoint_writer.save(self.checkpoint)
 
     def seal(self, marker: Mutation) -> None:
-        """Enter a marker that was sent when everything else had been acknowledged."""
+        """Record a marker that was sent after everything else had been acknowledged."""
         accepted_at = marker["accepted_at"] or self.receipt.accepted_at
         receipt = replace(
             self.receipt,
@@ -96,37 +106,37 @@ class Ledger:
             sealed=True,
         )
         self.checkpoint = replace(self.checkpoint, receipt=receipt)
-        self._keeper.save(self.checkpoint)
+        self._checkpoint_writer.save(self.checkpoint)
 
-    def _named(self, bad: Iterable[BadRow]) -> Iterator[BadRow]:
-        """Bad rows on their way, one at a time: name them in the log."""
-        where = f"written to {self._letters.target.uri}" if self._letters else "dropped"
-        for count, row in enumerate(bad, self.receipt.rejected):
-            # Without a file the log is the only place where a dropped row is written down.
-            if count < NAMED_ROWS or not self._letters:
-                label = row_label(self._uris[row.position.object], row.position.line)
-                log.warning("Rejected a row: %s (%s, %s)", row.reason, label, where)
-            elif count == NAMED_ROWS:
-                log.warning("Further rejected rows are not logged. They are in %s", self._letters.target.uri)
-            yield row
-
-    def told(self) -> str:
-        """What to tell the person who reads of a failure."""
+    def summary(self) -> str:
+        """Return what was acknowledged, as sentences for the message of a failure."""
         receipt = self.receipt
-        more = (
-            f" Another {pluralize(self._halved, 'vector')} of an unfinished batch were written." if self._halved else ""
-        )
+        unfinished = ""
+        if self._unfinished_vectors:
+            vectors = pluralize(self._unfinished_vectors, "vector")
+            unfinished = f" Another {vectors} of an unfinished batch were written."
         if not receipt.batches:
-            return f"{'No whole batch' if more else 'Nothing'} was acknowledged before that.{more}"
-        again = "continues after them" if self._keeper.durable else "sends them again, which changes nothing"
+            return f"{'No whole batch' if unfinished else 'Nothing'} was acknowledged before that.{unfinished}"
+        retry = "continues after them" if self._checkpoint_writer.durable else "sends them again, which changes nothing"
         return (
             f"Before that, {pluralize(receipt.vectors, 'vector')} in {pluralize(receipt.batches, 'batch', 'batches')} "
-            f"were acknowledged "
-            f"(last mutation {receipt.mutation_id}); a retry {again}.{more}"
+            f"were acknowledged (last mutation {receipt.mutation_id}). A retry {retry}.{unfinished}"
         )
 
+    def _log_rows(self, rows: Iterable[BadRow]) -> Iterator[BadRow]:
+        """Log rejected rows one by one while they are passed on."""
+        outcome = f"written to {self._dead_letters.target.uri}" if self._dead_letters else "dropped"
+        for number, row in enumerate(rows, self.receipt.rejected):
+            # Without a dead-letter file, the log is the only record of a dropped row.
+            if number < LOGGED_ROWS or not self._dead_letters:
+                label = row_label(self._uris[row.position.object], row.position.line)
+                log.warning("Rejected a row: %s (%s, %s)", row.reason, label, outcome)
+            elif number == LOGGED_ROWS:
+                log.warning("Stopped logging rejected rows one by one. All are in %s.", self._dead_letters.target.uri)
+            yield row
 
-def _acknowledged(receipt: Receipt, acks: Sequence[Ack], *, sealed: bool) -> Receipt:
+
+def _with_acks(receipt: Receipt, acks: Sequence[Ack], *, sealed: bool) -> Receipt:
     times = [receipt.accepted_at, *(ack.accepted_at for ack in acks)]
     return replace(
         receipt,

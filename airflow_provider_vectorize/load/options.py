@@ -1,4 +1,4 @@
-"""How a source is loaded."""
+"""Hold the options of a load and the checks of its parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_provider_vectorize.rows.validation import FLOAT32_TEXT, VALIDATION,
 
 OnBadRow = Literal["fail", "dead_letter"]
 
-#: Checks of the parameters of a load, by name.
+#: Checks of the parameters of a load, by parameter name.
 LOAD_CHECKS: Mapping[str, Check] = {
     "operation": one_of(*get_args(Operation)),
     "validation": VALIDATION,
@@ -36,16 +36,16 @@ LOAD_CHECKS: Mapping[str, Check] = {
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How a source is loaded.
+    """The options of a load.
 
-    :param validation: how closely rows are looked at, see :func:`~.checks.choose_check`.
-    :param float32_text: whether values are rewritten as shorter text, likewise.
-    :param unparsable_behavior: ``error``: a line that is no vector in JSON is a bad row like any other.
-        ``discard``: it is dropped, counted and written down. Vectorize itself would not say what it dropped,
-        so it is never asked to.
-    :param dead_letters: bad rows are written there; without it the first one fails the load.
-    :param max_bad_rows: with more bad rows than this the load fails all the same.
-    :param max_in_flight: requests under way at a time, 1 or more.
+    :param validation: How strictly rows are checked, see :func:`~.validation.choose_check`. Default: ``full``.
+    :param float32_text: Whether values are rewritten as shorter text, see the same function. Default: ``auto``.
+    :param unparsable_behavior: ``error`` (default) treats a line that is not a valid JSON vector as any other bad row.
+        ``discard`` rejects it, and counts and logs it. Vectorize is never asked to discard lines, because it does not
+        report what it discarded.
+    :param dead_letters: The dead-letter file for rejected rows. Without it, the first bad row fails the load.
+    :param max_bad_rows: The load fails once more than this many rows are rejected. Default: 1,000.
+    :param max_in_flight: Maximum number of concurrent requests, at least 1. Default: 4.
     :param limits: Cloudflare's limits.
     """
 

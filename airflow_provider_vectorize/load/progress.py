@@ -1,30 +1,27 @@
-"""How far a load is: what its log says every few seconds, and what metrics are told."""
+"""Describe how far a load is, for its log and for metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.quantities import format_duration, format_rate, format_size, pluralize
-from airflow_provider_vectorize.sources.compression import is_compressed
-from airflow_provider_vectorize.sources.lines import Position
-from airflow_provider_vectorize.sources.source_object import SourceObject
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A load at some moment.
+    """The progress of a load at one moment.
 
-    :param receipt: what was acknowledged, …
-    :param before: … and of that, what earlier attempts of the task had.
-    :param share: of the source's stored bytes that are dealt with, 0 to 1; ``None``: a size is not known.
-    :param share_before: the same, when this attempt began.
-    :param seconds: since then.
-    :param requests: that this attempt began.
-    :param retries: of those, the ones that repeat one that failed.
-    :param in_flight: batches on the wire.
-    :param waited: seconds that requests of this attempt were kept back by rate limits, all threads together.
+    :param receipt: What was acknowledged, including earlier attempts of the task.
+    :param before: What earlier attempts had acknowledged.
+    :param share: The share of the source's stored bytes that is processed, 0 to 1, or ``None`` if a size is not known.
+    :param share_before: The same share when this attempt started.
+    :param seconds: Seconds since this attempt started.
+    :param requests: Number of requests that this attempt started.
+    :param retries: How many of these requests repeat a failed one.
+    :param in_flight: Number of batches that are being sent.
+    :param waited: Seconds for which rate limits delayed requests of this attempt, summed over all threads.
     """
 
     receipt: Receipt
@@ -39,7 +36,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the end at this attempt's rate, or ``None`` where that is not known."""
+        """Return the seconds until the end at the rate of this attempt, or ``None`` if they cannot be estimated."""
         new = (self.share or 0) - self.share_before
         return (1 - self.share) / new * self.seconds if self.share and new > 0 else None
 
@@ -47,44 +44,47 @@ class Progress:
         """Return one line for the log while the load runs."""
         receipt, new = self.receipt, self.receipt.bytes_sent - self.before.bytes_sent
         share = "" if self.share is None else f" ({self.share:.0%} of the source)"
-        parts = [
+        values = [
             f"Uploaded {pluralize(receipt.vectors, 'vector')}{share}, {format_size(receipt.bytes_sent)} sent",
             format_rate(new, self.seconds),
         ]
         if self.seconds_left:
-            parts.append(f"about {format_duration(self.seconds_left)} left")
+            values.append(f"about {format_duration(self.seconds_left)} left")
         if receipt.rejected:
-            parts.append(f"{pluralize(receipt.rejected, 'row')} rejected")
-        parts += [pluralize(self.requests, "request"), f"{self.in_flight:,} in flight"]
-        parts.append(pluralize(self.retries, "retry", "retries"))
-        return ", ".join(parts) + self._lost
+            values.append(f"{pluralize(receipt.rejected, 'row')} rejected")
+        values += [pluralize(self.requests, "request"), f"{self.in_flight:,} in flight"]
+        values.append(pluralize(self.retries, "retry", "retries"))
+        return ", ".join(values) + self._time_lost
 
     def summary(self) -> str:
         """Return one line for the log at the end of the load."""
         receipt, before = self.receipt, self.before
-        lasted = f"{self.seconds:.1f} s" if self.seconds < 10 else format_duration(self.seconds)
+        elapsed = f"{self.seconds:.1f} s" if self.seconds < 10 else format_duration(self.seconds)
         batches, sent = receipt.batches - before.batches, receipt.bytes_sent - before.bytes_sent
         line = f"Uploaded {pluralize(receipt.vectors - before.vectors, 'vector')} in {pluralize(batches, 'request')}"
-        line += f" ({format_size(sent)}) in {lasted}, {format_rate(sent, self.seconds)}"
+        line += f" ({format_size(sent)}) in {elapsed}, {format_rate(sent, self.seconds)}"
         if before.vectors:
             line += f", after {pluralize(before.vectors, 'vector')} in earlier attempts"
         if receipt.rejected:
             line += f", {pluralize(receipt.rejected, 'row')} rejected"
         if self.retries:
             line += f", {pluralize(self.retries, 'retry', 'retries')}"
-        return f"{line}{self._lost}. Last mutation: {receipt.mutation_id}."
+        return f"{line}{self._time_lost}. Last mutation: {receipt.mutation_id}."
 
     @property
-    def _lost(self) -> str:
+    def _time_lost(self) -> str:
         return f", {format_duration(self.waited)} lost to rate limits" if self.waited >= 1 else ""
 
 
-#: Is told of a load's progress every few seconds, and at its end.
+#: Called with the progress of a load every few seconds and at its end.
 Observer = Callable[[Progress], None]
 
 
 class LastProgress:
-    """Keeps the last progress of a load, for the line at its end, and passes each on."""
+    """Keep the last progress of a load, for the line at its end, and pass each one on.
+
+    :param observer: Called with each progress.
+    """
 
     def __init__(self, observer: Observer) -> None:
         self.last: Progress | None = None
@@ -93,19 +93,3 @@ class LastProgress:
     def __call__(self, progress: Progress) -> None:
         self.last = progress
         self._observer(progress)
-
-
-def share_done(objects: Sequence[SourceObject], upto: Position) -> float | None:
-    """The share of the source's stored bytes before a mark, or ``None`` where a size is not known.
-
-    Of a compressed object only the end is known, so it counts when it is dealt with.
-    """
-    sizes = [item.size for item in objects]
-    known = [size for size in sizes if size is not None]
-    if len(known) < len(sizes) or not sum(known):
-        return None
-    done = sum(known[: upto.object])
-    current = objects[upto.object] if upto.object < len(objects) else None
-    if current and not is_compressed(current.key, current.encoding):
-        done += min(upto.offset, known[upto.object])
-    return done / sum(known)

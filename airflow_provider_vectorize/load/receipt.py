@@ -1,4 +1,4 @@
-"""What was accepted: the value that travels by XCom."""
+"""Define the receipt of a load, which travels by XCom to the sensor."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ import numpy as np
 
 from airflow_provider_vectorize.errors import ConfigError
 
-#: The ids of all mutations would make a large XCom of a large load; these many, the last ones, are kept.
+#: Maximum number of mutation IDs in a receipt, the last ones. The XCom of a large load would otherwise be large.
 MUTATION_IDS = 1_000
 
 
-#: Metadata nested deeper than this is not compared: not every parser reads it.
+#: Metadata that is nested deeper than this is not compared, because not every parser reads it.
 DEPTH = 64
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A vector that was sent, to be read back.
+    """A vector that was sent and can be read back.
 
-    :param id: its id.
-    :param digest: of what was sent, see :func:`digest`.
-    :param new: the index did not show it so just before it was sent; only then does seeing it tell anything.
+    :param id: Its ID.
+    :param digest: A digest of what was sent, see :func:`digest`.
+    :param new: Whether the index did not hold exactly this vector just before it was sent. Reading it back proves
+        something only then.
     """
 
     id: str
@@ -35,50 +36,54 @@ class Sample:
 
 
 def digest(values: Sequence[float], metadata: Mapping[str, Any] | None) -> str | None:
-    """A short digest of a vector as Vectorize stores it: values as float32, metadata whatever its order or spelling.
+    """Return a short digest of a vector as Vectorize stores it.
 
-    :return: ``None`` for what cannot be compared: metadata that is nested very deeply, numbers beyond any float.
+    Values count as float32. The order of metadata keys and the spelling of its values make no difference.
+
+    :return: The digest, or ``None`` if the vector cannot be compared: its metadata is nested deeper than :data:`DEPTH`,
+        or a number is beyond the range of floats.
     """
     try:
         with np.errstate(over="raise"):
-            stored = np.array(values, np.float64).astype("<f4") + np.float32(0)  # -0.0 is 0.0
-        plain = json.dumps(_plain(metadata or {}, DEPTH), sort_keys=True)
+            stored = np.array(values, np.float64).astype("<f4") + np.float32(0)  # -0.0 becomes 0.0.
+        plain = json.dumps(_normalize(metadata or {}, DEPTH), sort_keys=True)
     except (ArithmeticError, ValueError, TypeError):
         return None
     return hashlib.sha256(stored.tobytes() + plain.encode()).hexdigest()[:16]
 
 
-def _plain(value: Any, depth: int) -> Any:
-    """JSON that means the same, alike: 1 and 1.0 are one number, a key with null is no key."""
+def _normalize(value: Any, depth: int) -> Any:
+    """Return equal values for JSON with equal meaning: 1 equals 1.0, and a key with null equals a missing key."""
     if depth < 0:
         raise ValueError("nested too deeply")
     if isinstance(value, Mapping):
-        return {key: _plain(item, depth - 1) for key, item in value.items() if item is not None}
+        return {key: _normalize(inner, depth - 1) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):
-        return [_plain(item, depth - 1) for item in value]
+        return [_normalize(inner, depth - 1) for inner in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What Vectorize acknowledged of a load. It says nothing of what can be queried already.
+    """What Vectorize acknowledged of a load. It does not say what is visible yet.
 
     :param operation: ``insert`` or ``upsert``.
-    :param index_name: the index.
-    :param mutation_id: of the last batch that was acknowledged; ``None`` before.
-    :param mutation_ids: in the order of their acknowledgement, the last 1,000.
-    :param vectors: rows that were acknowledged.
-    :param batches: requests that were acknowledged.
-    :param bytes_sent: the bytes of their bodies.
-    :param rejected: rows that were set aside, see ``on_bad_row`` and ``unparsable_behavior``.
+    :param index_name: Name of the index.
+    :param mutation_id: The mutation of the last acknowledged batch, or ``None`` before the first one.
+    :param mutation_ids: The last 1,000 mutations, in the order of their acknowledgement.
+    :param vectors: Number of acknowledged rows.
+    :param batches: Number of acknowledged requests.
+    :param bytes_sent: Bytes of the bodies of these requests.
+    :param rejected: Number of rejected rows, see ``on_bad_row`` and ``unparsable_behavior``.
     :param accepted_at: ISO 8601, the server's clock at the last acknowledgement.
-    :param samples: vectors of the last batch that was acknowledged, for ``proof="read_back"`` of the sensor.
-    :param sealed: the last mutation was sent after all others had been acknowledged, so that it stands for all. True
-        for every load that succeeds: where the last batch was refused or empty, the load sends a marker.
-    :param sent_after: ISO 8601, the server's clock in an answer that came before the last mutation was sent.
-    :param created_on: ISO 8601, when this incarnation of the index was created, as read before the load.
-    :param rejected_by_reason: the rejected rows counted by reason, with ``…`` for what differs from row to row.
-    :param dead_letter_path: URI of the dead-letter file, if the load writes one. It is empty if no row was rejected.
+    :param samples: Vectors of the last acknowledged batch, for ``proof="read_back"`` of the sensor.
+    :param sealed: Whether the last mutation was sent after all others had been acknowledged, so that it stands for all
+        of them. True for every load that succeeds: if the last batch was refused or empty, the load sends a marker.
+    :param sent_after: ISO 8601, the server's clock in a response that arrived before the last mutation was sent.
+    :param created_on: ISO 8601, the time at which this incarnation of the index was created, read before the load.
+    :param rejected_by_reason: Number of rejected rows by reason, with ``…`` for what differs from row to row.
+    :param dead_letter_path: URI of the dead-letter file, if the load writes one. The file is empty if no row was
+        rejected.
     """
 
     operation: str
@@ -98,25 +103,29 @@ class Receipt:
     dead_letter_path: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-plain, because XCom does not bring back the classes of other packages."""
+        """Return the receipt as plain JSON, because XCom does not deserialize classes of other packages."""
         plain = asdict(self)
-        return plain | {"mutation_ids": list(self.mutation_ids), "samples": [asdict(s) for s in self.samples]}
+        return plain | {
+            "mutation_ids": list(self.mutation_ids),
+            "samples": [asdict(sample) for sample in self.samples],
+        }
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Receipt:
-        """The other way round.
+        """Read :meth:`to_dict` back. Unknown keys are ignored.
 
-        :raises ConfigError: this is not a receipt.
+        :raises ConfigError: The value is not a receipt.
         """
         try:
             samples = tuple(
-                Sample(str(s["id"]), str(s["digest"]), bool(s.get("new"))) for s in plain.get("samples") or ()
+                Sample(str(sample["id"]), str(sample["digest"]), bool(sample.get("new")))
+                for sample in plain.get("samples") or ()
             )
-            known = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
+            values = {key: plain[key] for key in cls.__dataclass_fields__ if key in plain}
             reasons = {str(reason): int(count) for reason, count in (plain.get("rejected_by_reason") or {}).items()}
-            known |= {"samples": samples, "rejected_by_reason": reasons}
-            return cls(**known | {"mutation_ids": tuple(plain.get("mutation_ids") or ())})
+            values |= {"samples": samples, "rejected_by_reason": reasons}
+            return cls(**values | {"mutation_ids": tuple(plain.get("mutation_ids") or ())})
         except (TypeError, KeyError, AttributeError, ValueError) as error:
             raise ConfigError(
-                "This is not a receipt of a load: pass what an insert or upsert task returned."
+                "This value is not a receipt of a load. Pass the value that an insert or upsert task returned."
             ) from error

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 
 from airflow_provider_vectorize.rows.dead_letter_rows import without_origin
 
-#: Reasons that are counted apart. The receipt travels by XCom, so it stays small whatever a source holds.
+#: Maximum number of reasons that are counted separately. The receipt travels by XCom, so it has to stay small.
 REASONS = 20
 OTHER = "other reasons"
-#: What differs from row to row: keys of metadata, and numbers but those of error codes.
+#: What differs from row to row: metadata keys, and numbers except error codes.
 _DETAIL = re.compile(r"""(?:\["[^"]*"\])+|'[^']*'|(?<![\w-])(?<!code )\d+(?:[.,]\d+)*""")
 
 
@@ -23,8 +23,8 @@ def general_reason(reason: str) -> str:
 def count_reasons(counts: Mapping[str, int], reasons: Iterable[str]) -> dict[str, int]:
     """Add rejected rows to the counts by reason.
 
-    :param counts: Of the rows before.
-    :param reasons: One for each row.
+    :param counts: The counts of the rows so far.
+    :param reasons: One reason for each further row.
     """
     total = Counter(counts)
     for reason in map(general_reason, reasons):
@@ -32,6 +32,6 @@ def count_reasons(counts: Mapping[str, int], reasons: Iterable[str]) -> dict[str
     return dict(total)
 
 
-def summary(counts: Mapping[str, int]) -> str:
+def format_reasons(counts: Mapping[str, int]) -> str:
     """Return the counts as text, the most frequent reason first."""
     return "; ".join(f"{reason}: {count:,}" for reason, count in Counter(counts).most_common())

@@ -43,6 +43,7 @@ ANY_TOKEN = "local-token"  # noqa: S105 - the server accepts any token by defaul
 
 
 def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_vectorize.local",
         description="Run local Vectorize, a server for the HTTP API v2 of Cloudflare Vectorize.",
@@ -131,6 +132,7 @@ def _check_option(field: Field, name: str, value: Any) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server until it is stopped, and return the exit status: 0, or 2 if it refuses to start."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
@@ -147,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _serve_locked(options, Path(directory))
 
 
-def _stop_at_end(descriptor: int, stopped: asyncio.Event) -> None:
+def _stop_at_end_of_input(descriptor: int, stopped: asyncio.Event) -> None:
     if not os.read(descriptor, 1024):
         stopped.set()
 
@@ -185,7 +187,7 @@ async def _serve(options: argparse.Namespace, data: Path) -> int:
     for stop_signal in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(stop_signal, stopped.set)
     if options.until_stdin_closes:
-        loop.add_reader(sys.stdin.fileno(), _stop_at_end, sys.stdin.fileno(), stopped)
+        loop.add_reader(sys.stdin.fileno(), _stop_at_end_of_input, sys.stdin.fileno(), stopped)
     port = options.port
 
     def base_url() -> str:
@@ -274,7 +276,7 @@ def banner(base_url: str, data: Path, options: argparse.Namespace) -> str:
 
 
 def _write_atomically(path: Path, text: str) -> None:
-    # The file is replaced in one step, so that no reader sees an incomplete port.
+    # The file is replaced in one step, so that no reader sees an incomplete number.
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     temporary.write_text(text)
     temporary.replace(path)

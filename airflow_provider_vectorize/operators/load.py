@@ -35,7 +35,7 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
     the vectors some seconds to minutes later. Pass the task's output to a ``VectorizeMutationSensor`` to wait for that.
 
     A retry continues after the last acknowledged batch if it has a checkpoint (``durable``). Otherwise it starts over,
-    which is safe because writes are idempotent by id.
+    which is safe because writes are idempotent by ID.
 
     Returns the receipt: ``mutation_id`` (of the last batch), ``mutation_ids`` (at most the last 1,000),
     ``index_name``, ``operation``, ``vectors``, ``batches``, ``bytes_sent``, ``rejected``, ``rejected_by_reason``
@@ -57,7 +57,7 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
     :param float32_text: ``auto`` sends values as the shortest text of the same float32, which is what Vectorize
         stores, if that saves a tenth or more of the bytes. ``always`` does so for every row, ``never`` for none.
         Rewriting requires ``validation="full"``. (templated)
-    :param unparsable_behavior: ``error`` treats a line that is not a vector in JSON like any other bad row.
+    :param unparsable_behavior: ``error`` treats a line that is not a valid JSON vector like any other bad row.
         ``discard`` drops the line, counts it in ``rejected``, and writes it to the log or the dead-letter file.
         (templated)
     :param on_bad_row: ``fail`` fails the task and names the line. ``dead_letter`` writes the row to the dead-letter
@@ -67,7 +67,7 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
         ``{{ ti.map_index }}`` if the task is mapped. A retry or a cleared task replaces its own dead letters. Any other
         existing file fails the task. (templated)
     :param max_bad_rows: The task fails once more than this many rows are rejected. Default: 1,000. (templated)
-    :param max_in_flight: Maximum number of concurrent requests. Rows that share an id are still written in order.
+    :param max_in_flight: Maximum number of concurrent requests. Rows that share an ID are still written in order.
         Default: 4. (templated)
     :param durable: Save checkpoints for retries, on Airflow 3.3 and newer. A cleared task starts over. On by default.
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits.

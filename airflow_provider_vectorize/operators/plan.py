@@ -33,7 +33,7 @@ class VectorizePlanLoadOperator(IndexTask, BaseOperator):
     ``bytes_to_send``, ``requests``, ``budget_share``, ``processing_jobs``, ``minutes`` and ``minutes_by``. See
     :class:`~.plan.plan.Plan`.
 
-    The order between tasks is undefined. If rows in different shards share an id, any of them may win.
+    The order between tasks is undefined. If rows in different shards share an ID, any of them may win.
 
     :param index_name: Name of an existing index. (templated)
     :param source: A URI, a path, a glob, or a list of them, as for the load. (templated)

@@ -16,7 +16,7 @@ from airflow_provider_vectorize.quantities import pluralize
 
 
 class VectorizeQueryOperator(IndexTask, BaseOperator):
-    """Find the vectors that are nearest to a given vector, or to the stored vector with a given id.
+    """Find the vectors that are nearest to a given vector, or to the stored vector with a given ID.
 
     Returns ``count`` and ``matches``. The best match comes first. A match has ``id`` and ``score``, and ``values``,
     ``metadata`` and ``namespace`` if they were requested and exist. For cosine a higher score is nearer, for euclidean
@@ -28,7 +28,7 @@ class VectorizeQueryOperator(IndexTask, BaseOperator):
     :param index_name: Name of the index. (templated)
     :param vector: As many floats as the index has dimensions, or the output of a task. Pass either this or
         ``vector_id``. (templated)
-    :param vector_id: Id of a stored vector. (templated)
+    :param vector_id: ID of a stored vector. (templated)
     :param top_k: Maximum number of matches, 1 to 100, or to 50 with values or all metadata. Default: 5. (templated)
     :param namespace: Search in this namespace only. (templated)
     :param filter: Conditions on properties that have a metadata index, for example

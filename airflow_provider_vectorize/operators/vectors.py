@@ -1,4 +1,4 @@
-"""Operators that delete or fetch vectors by id."""
+"""Operators that delete or fetch vectors by ID."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from airflow_provider_vectorize.quantities import pluralize
 
 
 class VectorizeDeleteVectorsOperator(IndexTask, WritingOperator):
-    """Delete vectors by id, 100 ids per request. The ids come from a list, or from a source that is streamed.
+    """Delete vectors by ID, 100 IDs per request. The IDs come from a list, or from a source that is streamed.
 
-    The task succeeds after Vectorize has acknowledged every id. Ids that do not exist in the index are ignored.
+    The task succeeds after Vectorize has acknowledged every ID. IDs that do not exist in the index are ignored.
     Queries stop finding the vectors some seconds to minutes later. Pass the task's output to a
     ``VectorizeMutationSensor`` to wait for that.
 
-    A retry starts over with the first id, which is safe because deleting is idempotent. An empty list or source is a
-    success with ``vectors`` 0 and no mutation id.
+    A retry starts over with the first ID, which is safe because deleting is idempotent. An empty list or source is a
+    success with ``vectors`` 0 and no mutation ID.
 
     Returns ``operation`` ("delete"), ``index_name``, ``mutation_id`` (of the last request), ``mutation_ids`` (at most
-    the last 1,000), ``vectors`` (number of ids sent), ``batches``, ``accepted_at``, ``sent_after`` and ``samples`` (for
-    the sensor), and ``existing_of_first`` (``ids``: how many of the first ids were looked up before the deletion, at
+    the last 1,000), ``vectors`` (number of IDs sent), ``batches``, ``accepted_at``, ``sent_after`` and ``samples`` (for
+    the sensor), and ``existing_of_first`` (``ids``: how many of the first IDs were looked up before the deletion, at
     most 20. ``existing``: how many of those existed). Each key is also pushed to XCom separately. If none of the first
-    ids existed, the task logs a warning, because the file may spell them differently.
+    IDs existed, the task logs a warning, because the file may spell them differently.
 
     :param index_name: Name of the index. (templated)
-    :param ids: List of ids, or the output of a task. Pass either this or ``source``. Use a source for more than some
-        thousand ids. (templated)
+    :param ids: List of IDs, or the output of a task. Pass either this or ``source``. Use a source for more than some
+        thousand IDs. (templated)
     :param source: A URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them. Objects
         whose names end in ``.gz`` or ``.zst`` are decompressed. (templated)
-    :param source_lines_are: Required with a source. ``ids``: each line is a bare id. ``vectors``: each line is a JSON
-        object, of which only the ``id`` is read. Spaces around a bare id are ignored. A bare id must not start with a
+    :param source_lines_are: Required with a source. ``ids``: each line is a bare ID. ``vectors``: each line is a JSON
+        object, of which only the ``id`` is read. Spaces around a bare ID are ignored. A bare ID must not start with a
         quote or a bracket, nor contain a comma, a semicolon, a tab or another control character, so that lists,
-        tables and other encodings are not mistaken for ids. Write such ids as ``{"id": "…"}``. (templated)
+        tables and other encodings are not mistaken for IDs. Write such IDs as ``{"id": "…"}``. (templated)
     :param source_conn_id: Connection of the storage, unless the source names one. (templated)
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits. ``late_seconds`` is how long
         a second attempt waits before it writes, and how long a task waits after a request that got no answer.
     :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
-    :raises BadRowError: A line of the source contains no id. The error names the object, line and byte.
+    :raises BadRowError: A line of the source contains no ID. The error names the object, line and byte.
     :raises SourceError: An object is missing, truncated or changed, or no object matches.
     :raises ApiError: A request failed. The message reports what was acknowledged before.
     """
@@ -94,18 +94,18 @@ class VectorizeDeleteVectorsOperator(IndexTask, WritingOperator):
         self.log.info(
             'Vectorize acknowledged the deletion of %s from index "%s" in %s (last mutation %s). Of the first %s, %d '
             "existed.",
-            pluralize(receipt["vectors"], "id"),
+            pluralize(receipt["vectors"], "ID"),
             self.index_name,
             pluralize(receipt["batches"], "request"),
             receipt["mutation_id"],
-            pluralize(sample["ids"], "id"),
+            pluralize(sample["ids"], "ID"),
             sample["existing"],
         )
         return receipt
 
     def _ids(self) -> Iterable[str]:
         if (self.ids is None) == (self.source is None):
-            raise ConfigError("Pass either ids or source, to select the vectors to delete.")
+            raise ConfigError("Pass either ids or source to select the vectors to delete.")
         if self.source is None:
             return parameters.ids("ids", self.ids)
         source = parameters.paths("source", self.source)
@@ -116,17 +116,17 @@ class VectorizeDeleteVectorsOperator(IndexTask, WritingOperator):
 
 
 class VectorizeGetVectorsOperator(IndexTask, BaseOperator):
-    """Get vectors by id, 20 per request. The vectors go through XCom, so use this operator for a few vectors only.
+    """Get vectors by ID, 20 per request. The vectors go through XCom, so use this operator for a few vectors only.
 
     Returns a list of vectors in the order of ``ids``, each with ``id``, ``values`` (the float32 that Vectorize stores)
     and, if they exist, ``namespace`` and ``metadata``. A retry reads the vectors again.
 
     :param index_name: Name of the index. (templated)
-    :param ids: List of ids, or the output of a task. (templated)
-    :param if_missing: ``fail`` fails the task and names the ids that do not exist, or are not visible yet (wait with a
+    :param ids: List of IDs, or the output of a task. (templated)
+    :param if_missing: ``fail`` fails the task and names the IDs that do not exist, or are not visible yet (wait with a
         ``VectorizeMutationSensor`` first). ``skip`` leaves them out. (templated)
     :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
-    :raises VectorsNotFoundError: An id does not exist or is not visible yet, and ``if_missing`` is ``fail``.
+    :raises VectorsNotFoundError: An ID does not exist or is not visible yet, and ``if_missing`` is ``fail``.
     """
 
     template_fields: Sequence[str] = ("index_name", "ids", "if_missing", "vectorize_conn_id")
@@ -157,7 +157,7 @@ class VectorizeGetVectorsOperator(IndexTask, BaseOperator):
             missing = tuple(vector_id for vector_id in ids if vector_id not in vectors)
             if missing and self.if_missing == "fail":
                 raise VectorsNotFoundError(
-                    f'{len(missing)} of {len(ids)} ids do not exist in index "{self.index_name}" or are not yet '
+                    f'{len(missing)} of {len(ids)} IDs do not exist in index "{self.index_name}" or are not yet '
                     f"visible: {', '.join(missing[:10])}{', …' if len(missing) > 10 else ''}.",
                     index_name=self.index_name,
                     ids=missing,

@@ -1,4 +1,4 @@
-"""A plan: how a load is shared out, and what it will cost. Estimates come from a few small reads of the source."""
+"""Plan a load before it starts: split its source into shards, and estimate its cost."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from airflow_provider_vectorize.parameters import (
     positive_number,
     whole_number,
 )
-from airflow_provider_vectorize.plan.shards import Item, Piece, deal
-from airflow_provider_vectorize.plan.survey import Survey, Surveyed
+from airflow_provider_vectorize.plan.shards import ObjectRange, ObjectSize, Shard, split_into_shards
+from airflow_provider_vectorize.plan.survey import Survey, SurveyedObject
 from airflow_provider_vectorize.quantities import format_size, pluralize
 from airflow_provider_vectorize.sources import parts
 from airflow_provider_vectorize.sources.compression import is_compressed
 
-#: Requests of a task beside its batches: what index it is, and the samples before the last batch.
-REQUESTS_A_TASK = 2
+#: Requests of a task besides its batches: one reads the index, the other the samples before the last batch.
+REQUESTS_PER_TASK = 2
 
-#: Checks of the parameters of a plan, by name.
+#: Checks of the parameters of a plan, by parameter name.
 PLAN_CHECKS: Mapping[str, Check] = {
     "shards": whole_number(1),
     "mb_per_second": optional(positive_number),
@@ -37,23 +37,26 @@ PLAN_CHECKS: Mapping[str, Check] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A load before it begins. Numbers of vectors, bytes of text and all that follows from them are estimates.
+    """The shards of a load and its estimated cost.
 
-    :param shards: for each task, the names of its objects and parts, in the order of the source.
-    :param objects: of the source.
-    :param stored_bytes: theirs, as stored.
-    :param text_bytes: decompressed.
-    :param largest_shard_bytes: of its text.
-    :param vectors: rows, without regard to ids that come twice.
-    :param new_vectors: those of them whose ids are not in the index.
-    :param room: vectors that the index can still take.
-    :param bytes_to_send: with values as float32 text, where that is shorter.
-    :param requests: batches under both limits, and each task's own few.
-    :param budget_share: the requests' share of what the account has for five minutes; may be more than 1.
-    :param processing_jobs: in which Vectorize makes the batches visible: 200,000 vectors or 1,000 updates each.
-    :param minutes: how long the load takes, as far as is known.
-    :param minutes_by: what ``minutes`` was reckoned with: ``rate``, the one that was given; or ``budget``, the least
-        that the account's requests allow.
+    The number of vectors, the bytes of text, and everything that follows from them are estimates.
+
+    :param shards: For each task, the names of its objects and parts, in the order of the source.
+    :param objects: Number of objects of the source.
+    :param stored_bytes: Bytes of the objects as stored.
+    :param text_bytes: Bytes of their text, decompressed.
+    :param largest_shard_bytes: Bytes of text of the largest shard.
+    :param vectors: Number of rows. An ID that occurs twice counts twice.
+    :param new_vectors: Number of rows whose IDs are not in the index.
+    :param room: Number of vectors that the index can still take.
+    :param bytes_to_send: Bytes of all request bodies, with values as float32 text if that is shorter.
+    :param requests: Number of requests: batches within both limits, and two more for each task.
+    :param budget_share: The share of the account's budget of five minutes that the requests use. It may exceed 1.
+    :param processing_jobs: Minimum number of jobs in which Vectorize makes the batches visible. A job takes 200,000
+        vectors or 1,000 mutations.
+    :param minutes: Estimated duration of the load in minutes.
+    :param minutes_by: The basis of ``minutes``: ``rate`` is the given rate, ``budget`` is the minimum that the
+        account's request budget allows.
     """
 
     shards: tuple[tuple[str, ...], ...]
@@ -72,39 +75,40 @@ class Plan:
     minutes_by: str
 
     def kwargs(self) -> list[dict[str, Any]]:
-        """For ``expand_kwargs`` of a load operator: one ``source`` a task."""
+        """Return the arguments for ``expand_kwargs`` of a load operator: one ``source`` for each task."""
         return [{"source": list(names)} for names in self.shards]
 
     def summary(self) -> dict[str, Any]:
-        """All but the names, JSON-plain."""
+        """Return everything as plain JSON, with the number of shards in place of their names."""
         return asdict(self) | {"shards": len(self.shards)}
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Return the plan as sentences for the log."""
-        way = "at the given rate" if self.minutes_by == "rate" else "at least, by the account's budget of requests"
-        minutes = f"{self.minutes:,.1f} minutes" if self.minutes else "Less than a minute"
+        basis = "at the given rate" if self.minutes_by == "rate" else "at least, limited by the request budget"
+        minutes = f"{self.minutes:,.1f} minutes" if self.minutes else "less than a minute"
         return (
             f"{pluralize(self.objects, 'object')} ({format_size(self.stored_bytes)} as stored) in "
             f"{pluralize(len(self.shards), 'shard')} of at most {format_size(self.largest_shard_bytes)} of text. About "
-            f"{pluralize(self.vectors, 'vector')}, {self.new_vectors:,} of them new to the index, which has room for "
-            f"{self.room:,}. About {format_size(self.bytes_to_send)} to send in {pluralize(self.requests, 'request')} "
-            f"({self.budget_share:.0%} of the budget of five minutes), "
-            f"{pluralize(self.processing_jobs, 'processing job')}. {minutes} {way}."
+            f"{pluralize(self.vectors, 'vector')}, of which {self.new_vectors:,} are new to the index, which has room "
+            f"for {self.room:,}. About {format_size(self.bytes_to_send)} to send in "
+            f"{pluralize(self.requests, 'request')} ({self.budget_share:.0%} of the request budget of five minutes), "
+            f"{pluralize(self.processing_jobs, 'processing job')}. Duration: {minutes} {basis}."
         )
 
 
-def refuse_parts(objects: Sequence[Surveyed]) -> None:
-    """Refuse a source that a plan has cut already.
+def require_whole_objects(objects: Sequence[SurveyedObject]) -> None:
+    """Refuse a source that is already split.
 
-    :raises ConfigError: one of its names is that of a part of an object.
+    :raises ConfigError: An object of the source is a part of an object.
     """
-    if odd := [item.uri for item in objects if parts.object_name(item.uri) != item.uri]:
-        raise ConfigError(f"{odd[0]} is named like a part of an object: only whole objects can be planned.")
+    split = [surveyed.uri for surveyed in objects if parts.object_name(surveyed.uri) != surveyed.uri]
+    if split:
+        raise ConfigError(f"{split[0]} is a part of an object, but only whole objects can be planned.")
 
 
 def plan(
-    objects: Sequence[Surveyed],
-    seen: Survey,
+    objects: Sequence[SurveyedObject],
+    survey: Survey,
     *,
     shards: int,
     room: int,
@@ -114,47 +118,48 @@ def plan(
     mb_per_second: float | None = None,
     limits: Limits = LIMITS,
 ) -> Plan:
-    """Share a source out, and reckon what its load will cost.
+    """Split a source into shards and estimate the cost of loading it.
 
-    :param objects: in the order of the source.
-    :param seen: of them.
-    :param shards: the most.
-    :param room: vectors that the index can still take.
-    :param share_new: share of the vectors whose ids are not in it.
-    :param quota: requests that the account has for five minutes.
-    :param reserve: share of them that is left to others.
-    :param mb_per_second: what all tasks together send.
-    :raises ConfigError: the index cannot take so many vectors, or a parameter is wrong.
-    :raises SourceError: an object cannot be cut, since it has no lines.
+    :param objects: The source, in order.
+    :param survey: The survey of these objects.
+    :param shards: Maximum number of shards.
+    :param room: Number of vectors that the index can still take.
+    :param share_new: The share of the vectors whose IDs are not in the index. Default: all.
+    :param quota: The account's requests in five minutes. Default: 1,200.
+    :param reserve: The share of the quota that is left to other users. Default: 0.
+    :param mb_per_second: The rate of all tasks together in MB/s, if it is known.
+    :param limits: Cloudflare's limits.
+    :raises ConfigError: The index cannot take so many vectors, or a parameter is invalid.
+    :raises SourceError: An object cannot be split, because it has no line endings.
     """
     check_values(PLAN_CHECKS, shards=shards, mb_per_second=mb_per_second, limits=limits)
-    refuse_parts(objects)
-    sizes_of_text = [math.ceil((item.size or 0) * ratio) for item, ratio in zip(objects, seen.ratios, strict=True)]
-    items, shared_out = _deal(objects, sizes_of_text, shards)
-    text_bytes = sum(item.size for item in items)
-    vectors = round(text_bytes / seen.row_bytes)
+    require_whole_objects(objects)
+    object_sizes, estimated_shards = _split_source(objects, survey, shards)
+    text_bytes = sum(known.size for known in object_sizes)
+    vectors = round(text_bytes / survey.row_bytes)
     new = round(vectors * share_new)
     if new > room:
         raise ConfigError(
             f"The load cannot fit into the index: the source has about {vectors:,} vectors, about {new:,} of them new "
-            f"to the index, which has room for {room:,} of {limits.vectors_per_index:,}. Delete what has gone or load "
-            "less; or, where your account's limit is another, pass limits=Limits(vectors_per_index=...)."
+            f"to the index, which has room for {room:,} of {limits.vectors_per_index:,}. Delete vectors that are no "
+            "longer needed, or load fewer. If your account has another limit, pass "
+            "limits=Limits(vectors_per_index=...)."
         )
-    dealt = _at_ends_of_lines(objects, shared_out)
-    sizes = [sum(piece.end - piece.start for piece in shard) for shard in dealt]
-    row_bytes = seen.row_bytes * seen.share_sent
-    batches = sum(_batches(round(size / seen.row_bytes), row_bytes, limits) for size in sizes)
-    requests = batches + REQUESTS_A_TASK * len(dealt)
+    final_shards = _move_to_line_starts(objects, estimated_shards)
+    shard_sizes = [sum(part_range.end - part_range.start for part_range in shard) for shard in final_shards]
+    row_bytes = survey.row_bytes * survey.sent_share
+    batches = sum(_count_batches(round(size / survey.row_bytes), row_bytes, limits) for size in shard_sizes)
+    requests = batches + REQUESTS_PER_TASK * len(final_shards)
     bytes_to_send = round(vectors * row_bytes)
-    # The budget of the first window is there at once.
+    # The budget of the first window is available at once.
     by_budget = max(0.0, requests / (quota * (1 - reserve)) - 1) * WINDOW_SECONDS / 60
     by_rate = bytes_to_send / 1e6 / mb_per_second / 60 if mb_per_second else 0.0
     return Plan(
-        shards=tuple(tuple(_name(objects[p.item], items[p.item], p) for p in shard) for shard in dealt),
+        shards=tuple(tuple(_name(objects, object_sizes, part_range) for part_range in shard) for shard in final_shards),
         objects=len(objects),
-        stored_bytes=sum(item.size or 0 for item in objects),
+        stored_bytes=sum(surveyed.size or 0 for surveyed in objects),
         text_bytes=text_bytes,
-        largest_shard_bytes=max(sizes),
+        largest_shard_bytes=max(shard_sizes),
         vectors=vectors,
         new_vectors=new,
         room=room,
@@ -167,52 +172,64 @@ def plan(
     )
 
 
-def _deal(
-    objects: Sequence[Surveyed], sizes: Sequence[int], shards: int
-) -> tuple[list[Item], Sequence[Sequence[Piece]]]:
-    """Distribute the source to shards without cutting compressed objects.
+def _split_source(
+    objects: Sequence[SurveyedObject], survey: Survey, max_shards: int
+) -> tuple[list[ObjectSize], Sequence[Shard]]:
+    """Split the source into shards without splitting compressed objects.
 
-    The store is asked for the encoding only of objects that would be cut.
+    The store is asked for the content encoding only of objects that would be split.
     """
-    whole = {number for number, item in enumerate(objects) if is_compressed(item.key)}
+    text_sizes = [
+        math.ceil((surveyed.size or 0) * ratio) for surveyed, ratio in zip(objects, survey.text_ratios, strict=True)
+    ]
+    indivisible = {number for number, surveyed in enumerate(objects) if is_compressed(surveyed.key)}
     while True:
-        items = [Item(size, number not in whole) for number, size in enumerate(sizes)]
-        dealt = deal(items, shards)
-        cut = {p.item for shard in dealt for p in shard if (p.start, p.end) != (0, items[p.item].size)} - whole
-        encoded = {number for number in cut if is_compressed(objects[number].key, objects[number].encoding)}
+        object_sizes = [ObjectSize(size, number not in indivisible) for number, size in enumerate(text_sizes)]
+        shards = split_into_shards(object_sizes, max_shards)
+        split = {
+            part_range.object
+            for shard in shards
+            for part_range in shard
+            if (part_range.start, part_range.end) != (0, object_sizes[part_range.object].size)
+        } - indivisible
+        encoded = {number for number in split if is_compressed(objects[number].key, objects[number].encoding)}
         if not encoded:
-            return items, dealt
-        whole |= encoded
+            return object_sizes, shards
+        indivisible |= encoded
 
 
-def _at_ends_of_lines(objects: Sequence[Surveyed], dealt: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
-    """The same shards, each cut moved on to the next line. What is empty then is no piece."""
-    cuts: dict[tuple[int, int], int] = {}
+def _move_to_line_starts(objects: Sequence[SurveyedObject], shards: Sequence[Shard]) -> list[Shard]:
+    """Move each boundary inside of an object to the next line start, and drop empty ranges."""
+    line_starts: dict[tuple[int, int], int] = {}
 
-    def moved(number: int, at: int, size: int) -> int:
-        if at in (0, size):
-            return at
-        if (number, at) not in cuts:
-            cuts[number, at] = parts.next_line_start(objects[number].read, at, size)
-        return cuts[number, at]
+    def line_start(number: int, offset: int, size: int) -> int:
+        if offset in (0, size):
+            return offset
+        if (number, offset) not in line_starts:
+            line_starts[number, offset] = parts.next_line_start(objects[number].read, offset, size)
+        return line_starts[number, offset]
 
-    sizes = {p.item: p.end for shard in dealt for p in shard}  # the last piece of an object ends where it does
-    shards = []
-    for shard in dealt:
-        pieces = [
-            Piece(p.item, moved(p.item, p.start, sizes[p.item]), moved(p.item, p.end, sizes[p.item])) for p in shard
+    # The last range of an object ends where the object does.
+    sizes = {number: end for shard in shards for number, _, end in shard}
+    moved_shards = []
+    for shard in shards:
+        ranges = [
+            ObjectRange(number, line_start(number, start, sizes[number]), line_start(number, end, sizes[number]))
+            for number, start, end in shard
         ]
-        shards.append([p for p in pieces if p.start < p.end or not sizes[p.item]])
-    return [shard for shard in shards if shard]
+        moved_shards.append([moved for moved in ranges if moved.start < moved.end or not sizes[moved.object]])
+    return [shard for shard in moved_shards if shard]
 
 
-def _name(item: Surveyed, known: Item, piece: Piece) -> str:
-    """The object's name, or the part's."""
-    uncut = not piece.start and piece.end == known.size
-    return item.name if uncut else item.name_of_part(parts.Part(piece.start, piece.end))
+def _name(objects: Sequence[SurveyedObject], object_sizes: Sequence[ObjectSize], part_range: ObjectRange) -> str:
+    """Return the name of an object, or of a part of it."""
+    surveyed = objects[part_range.object]
+    if not part_range.start and part_range.end == object_sizes[part_range.object].size:
+        return surveyed.name
+    return surveyed.name_of_part(parts.Part(part_range.start, part_range.end))
 
 
-def _batches(vectors: int, row_bytes: float, limits: Limits) -> int:
-    """Requests for so many rows."""
-    fit = min(limits.vectors_per_request, max(1, int(limits.bytes_per_request / row_bytes)))
-    return max(1, math.ceil(vectors / fit))
+def _count_batches(vectors: int, row_bytes: float, limits: Limits) -> int:
+    """Estimate the number of requests for a number of rows."""
+    per_request = min(limits.vectors_per_request, max(1, int(limits.bytes_per_request / row_bytes)))
+    return max(1, math.ceil(vectors / per_request))

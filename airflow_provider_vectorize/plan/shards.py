@@ -1,72 +1,78 @@
-"""Sizes in, shards out: a source cut into lists of whole objects and parts, each about as much work as the others."""
+"""Split a source, by the sizes of its objects, into shards that are about equally large. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-#: A large object is not cut into less than this: each part costs a task some requests to storage.
-LEAST_PART = 16 << 20
+#: Minimum size of a part of an object, because each part costs its task some requests to storage.
+MIN_PART_BYTES = 16 << 20
 
 
-class Item(NamedTuple):
-    """An object to be dealt out.
+class ObjectSize(NamedTuple):
+    """The size of an object, and whether it can be split.
 
-    :param size: bytes of its text, known or estimated.
-    :param divisible: it may be cut anywhere, up to the next end of a line.
+    :param size: The bytes of its text, known or estimated.
+    :param divisible: Whether it can be split, at the ends of lines.
     """
 
     size: int
     divisible: bool
 
 
-class Piece(NamedTuple):
-    """An object, or bytes of it.
+class ObjectRange(NamedTuple):
+    """An object of the source, or a byte range of it.
 
-    :param item: the object's number.
-    :param start: the first byte.
-    :param end: the byte after the last one.
+    :param object: The number of the object.
+    :param start: The first byte.
+    :param end: The byte after the last one.
     """
 
-    item: int
+    object: int
     start: int
     end: int
 
 
-def deal(items: Sequence[Item], most: int, least: int = LEAST_PART) -> list[list[Piece]]:
-    """Cut the source into at most so many shards, the largest of which is as small as possible.
+Shard = list[ObjectRange]
 
-    Shards follow each other as the source does: each is a stretch of it, and holds at most one part of an object.
 
-    :param most: shards, 1 or more.
-    :param least: bytes of the smallest part.
+def split_into_shards(
+    objects: Sequence[ObjectSize], max_shards: int, min_part_bytes: int = MIN_PART_BYTES
+) -> list[Shard]:
+    """Split the source into shards, so that the largest shard is as small as possible.
+
+    The shards keep the order of the source. Each is a stretch of it, and holds at most one range of an object.
+
+    :param objects: The sizes of the objects, in the order of the source.
+    :param max_shards: Maximum number of shards, at least 1.
+    :param min_part_bytes: Minimum size of a part of an object. Default: 16 MiB.
     """
-    total = sum(item.size for item in items)
-    low, high = -(-total // most), total
+    total = sum(known.size for known in objects)
+    low, high = -(-total // max_shards), total
     while low < high:
         middle = (low + high) // 2
-        if len(_fill(items, middle, least)) <= most:
+        if len(_fill_shards(objects, middle, min_part_bytes)) <= max_shards:
             high = middle
         else:
             low = middle + 1
-    return _fill(items, high, least)
+    return _fill_shards(objects, high, min_part_bytes)
 
 
-def _fill(items: Sequence[Item], room: int, least: int) -> list[list[Piece]]:
-    """Shards of so many bytes; of more, where an object is larger and cannot be cut."""
-    shards: list[list[Piece]] = [[]]
-    left = room
-    for number, item in enumerate(items):
-        at = 0
-        while item.size - at > left:
-            rest = item.size - at - left
-            if item.divisible and left >= least and rest >= least:
-                shards[-1].append(Piece(number, at, at + left))
-                at += left
+def _fill_shards(objects: Sequence[ObjectSize], capacity: int, min_part_bytes: int) -> list[Shard]:
+    """Fill shards of at most ``capacity`` bytes. Only an object that is larger and indivisible exceeds it."""
+    shards: list[Shard] = [[]]
+    free = capacity
+    for number, (size, divisible) in enumerate(objects):
+        start = 0
+        while size - start > free:
+            rest = size - start - free
+            if divisible and free >= min_part_bytes and rest >= min_part_bytes:
+                shards[-1].append(ObjectRange(number, start, start + free))
+                start += free
             elif not shards[-1]:
-                break  # it does not fit anywhere
+                break  # The object does not fit into any shard.
             shards.append([])
-            left = room
-        shards[-1].append(Piece(number, at, item.size))
-        left = max(0, left - (item.size - at))
+            free = capacity
+        shards[-1].append(ObjectRange(number, start, size))
+        free = max(0, free - (size - start))
     return shards

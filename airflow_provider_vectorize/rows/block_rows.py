@@ -1,4 +1,7 @@
-"""A block → its rows. Rows are columns of a block, not an object each: a short row has two microseconds."""
+"""Check the lines of a block and return its rows as columns.
+
+Rows are not objects of their own, because a short row must take no more than two microseconds.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,17 @@ from airflow_provider_vectorize.sources.source_file import SourceFile
 
 _SPACE = b" \t\r"
 _NEWLINE = ord("\n")
-#: Bytes of a line that are decoded at a time.
+#: Bytes of a line to decode at a time.
 _DECODED_BYTES = 1 << 20
 
 
 class BadRow(NamedTuple):
-    """A row that is not sent, or that was refused.
+    """A row that is not sent, or that Vectorize refused.
 
-    :param position: where it stands.
-    :param text: its bytes.
-    :param reason: what is wrong with it.
-    :param unparsable: it is not a valid JSON vector at all: what ``unparsable_behavior`` speaks of.
+    :param position: Where the row begins.
+    :param text: Bytes of the row.
+    :param reason: What is wrong with the row.
+    :param unparsable: Whether the row is not a JSON vector at all, so that ``unparsable_behavior`` applies to it.
     """
 
     position: Position
@@ -38,19 +41,19 @@ class BadRow(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """A block's rows, in order.
+    """The rows of a block, in order.
 
-    :param object: the number of the object in the source.
-    :param body: the good ones as they are sent, each with its ``\\n``.
-    :param ends: where each ends in ``body``.
-    :param ids: the vectors' ids, ``None`` where a row was not looked at closely enough to know.
-    :param lines: the number of each in its object, from 1.
-    :param base: the byte of the object from which …
-    :param offsets: … the byte is counted at which each begins.
-    :param bad: the others.
-    :param end: where the block ends.
+    :param object: Index of the object in the source.
+    :param body: The good rows as they are sent, each with its ``\\n``.
+    :param ends: Where each good row ends in ``body``.
+    :param ids: Ids of the vectors, ``None`` for each row that was not parsed far enough to know its id.
+    :param lines: Line of each good row in the object, from 1.
+    :param base: Byte of the object from which ``offsets`` count.
+    :param offsets: Where each good row begins, relative to ``base``.
+    :param bad: The bad rows.
+    :param end: Position at which the block ends.
     :param source_range: A source file that holds the bytes of ``body``, and the offset at which they begin in it, or
-        ``None``. Batches are then sent from that file without a copy.
+        ``None``. Batches are sent from that file without a copy.
     """
 
     object: int
@@ -65,35 +68,37 @@ class Rows(NamedTuple):
     source_range: tuple[SourceFile, int] | None = None
 
     def position(self, row: int) -> Position:
-        """Where a row stands in the source."""
+        """Return where a good row begins in the source."""
         return Position(self.object, self.lines[row], self.base + self.offsets[row])
 
 
 def check_rows(block: Block, check: Check) -> Rows:
-    """Check each line of a block. Blank lines are no rows, and a ``\\r`` before the ``\\n`` does not count."""
+    """Check each line of a block. Blank lines are not rows, and a ``\\r`` before the ``\\n`` is ignored."""
     number, line, offset = block.position
     if block.overlong:
         reason = (
-            f"longer than {LINE_BYTES >> 20} MB, which no vector is; only its first {KEPT_LINE_BYTES:,} bytes are kept"
+            f"longer than {LINE_BYTES >> 20} MB, the maximum length of a line (only its first {KEPT_LINE_BYTES:,} "
+            "bytes are kept)"
         )
-        # The block's end is not known yet: the next one begins there.
-        return Rows(number, b"", [], [], [], 0, [], [BadRow(block.position, block.data, reason, True)], block.position)
+        # The end of the line is not known yet. The next block reports it.
+        bad_row = BadRow(block.position, block.data, reason, True)
+        return Rows(number, b"", [], [], [], 0, [], [bad_row], block.position)
     data = block.data
     if block.ends and may_be_dead_letter(data, block.ends[0]) and row_in_dead_letter(data[: block.ends[0]]):
-        return _look_at_letters(block, check)
+        return _check_dead_letters(block, check)
     if block.ends and data[block.ends[-1] - 1] == _NEWLINE and not (offset == 0 and data.startswith(BOM)):
-        checked = check.block(data, block.ends)
+        checked = check.check_block(data, block.ends)
         if checked:
             body = data if checked.body is None else checked.body
             lines = range(line, line + len(block.ends))
             return Rows(number, body, checked.ends, checked.ids, lines, offset, [0, *block.ends], [], block.end)
-    rows = _look_at_each(block, check)
-    return _look_at_letters(block, check) if any(row_in_dead_letter(bad.text) for bad in rows.bad) else rows
+    rows = _check_lines(block, check)
+    return _check_dead_letters(block, check) if any(row_in_dead_letter(bad.text) for bad in rows.bad) else rows
 
 
-def _look_at_letters(block: Block, check: Check) -> Rows:
-    """Check the rows in dead letters that are loaded again."""
-    rows = _look_at_each(block, DeadLetterCheck(check))
+def _check_dead_letters(block: Block, check: Check) -> Rows:
+    """Check a block that holds dead letters: the row in each of them is loaded."""
+    rows = _check_lines(block, DeadLetterCheck(check))
     bad = []
     for row in rows.bad:
         letter = row_in_dead_letter(row.text)
@@ -101,52 +106,52 @@ def _look_at_letters(block: Block, check: Check) -> Rows:
     return rows._replace(bad=bad)
 
 
-def _look_at_each(block: Block, check: Check) -> Rows:
-    """Check the lines one by one, and say what is wrong with each bad one."""
+def _check_lines(block: Block, check: Check) -> Rows:
+    """Check the lines one by one, and record the reason for each bad row."""
     number, line, offset = block.position
     data = block.text
     if offset == 0 and data.startswith(BOM):
         data, offset = data[len(BOM) :], len(BOM)
-    raws = data.split(b"\n")
+    raw_lines = data.split(b"\n")
     texts: list[bytes] = []
     ids: list[str | None] = []
     lines: list[int] = []
     offsets: list[int] = []
     bad: list[BadRow] = []
-    # The parser skips what it does not need, and does not look at its encoding.
+    # The parser skips keys that it does not need without checking that they are UTF-8.
     ascii_only = data.isascii()
-    for raw in raws:
+    for raw in raw_lines:
         if not raw.strip(_SPACE):
             line += 1
             offset += len(raw) + 1
             continue
-        found: tuple[str | None, bytes] | None = None
+        accepted: tuple[str | None, bytes] | None = None
         try:
             if not ascii_only:
                 check_utf8(raw)
-            found = check(raw)
+            accepted = check(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RowProblem):
-            pass  # looked at again below, where the error no longer holds what it was raised for
-        found = found or _check_again(raw, check, Position(number, line, offset), bad)
-        if found:
-            ids.append(found[0])
-            texts.append(found[1])
+            pass  # Checked again below, after the error and all that it refers to are freed.
+        accepted = accepted or _check_again(raw, check, Position(number, line, offset), bad)
+        if accepted:
+            ids.append(accepted[0])
+            texts.append(accepted[1])
             lines.append(line)
             offsets.append(offset)
         line += 1
         offset += len(raw) + 1
     ends = list(accumulate(len(text) + 1 for text in texts))
     texts.append(b"")
-    # A text is never longer than its line: where all together are as long, they stand as they are.
+    # A text is never longer than its line. So if all texts together are as long as the lines, they are the lines.
     body = data if ends and ends[-1] == len(data) else b"\n".join(texts)
     return Rows(number, body, ends, ids, lines, 0, offsets, bad, block.end)
 
 
 def _check_again(raw: bytes, check: Check, position: Position, bad: list[BadRow]) -> tuple[str | None, bytes] | None:
-    """A line that did not pass: perhaps for what stands around it, or to be written down with what is wrong with it."""
+    """Check a line that failed without the spaces around it. If it fails again, add it to ``bad`` with the reason."""
     text = raw.strip(_SPACE)
     if text.startswith(BOM):
-        reason = "not a valid JSON vector: a byte order mark, which may only stand at the beginning of an object"
+        reason = "not a valid JSON vector: a byte order mark, which is allowed only at the beginning of an object"
         bad.append(BadRow(position, text, reason, True))
         return None
     try:
@@ -165,15 +170,15 @@ def _check_again(raw: bytes, check: Check, position: Position, bad: list[BadRow]
 
 
 def check_utf8(text: bytes) -> None:
-    """Raise, if these bytes are not UTF-8; in pieces, since as a string a long line can take four times its bytes.
+    """Raise if bytes are not UTF-8. Decodes in pieces, because a long line can take four times its bytes as a string.
 
-    :raises UnicodeDecodeError: with the place in the whole text.
+    :raises UnicodeDecodeError: The bytes are not UTF-8. Its offsets refer to the whole text.
     """
     at = 0
     while at < len(text):
         stop = at + _DECODED_BYTES
         while stop < len(text) and stop > at + _DECODED_BYTES - 3 and text[stop] & 0xC0 == 0x80:
-            stop -= 1  # not inside of a character
+            stop -= 1  # Do not split a character.
         try:
             text[at:stop].decode()
         except UnicodeDecodeError as error:
@@ -181,9 +186,9 @@ def check_utf8(text: bytes) -> None:
         at = stop
 
 
-def without(rows: Rows, done: ProcessedRanges) -> Rows:
-    """The rows that are not dealt with. Only a load that goes on with gaps comes here, so it need not be fast."""
-    left = [row for row in range(len(rows.ends)) if not done.covers(rows.position(row))]
+def unprocessed_rows(rows: Rows, processed: ProcessedRanges) -> Rows:
+    """Return the rows that are not processed. Only loads that resume with gaps need this, so it may be slow."""
+    left = [row for row in range(len(rows.ends)) if not processed.covers(rows.position(row))]
     starts = [0, *rows.ends]
     body = b"".join(rows.body[starts[row] : rows.ends[row]] for row in left)
     return rows._replace(
@@ -193,5 +198,5 @@ def without(rows: Rows, done: ProcessedRanges) -> Rows:
         lines=[rows.lines[row] for row in left],
         offsets=[rows.offsets[row] for row in left],
         source_range=None,
-        bad=[bad for bad in rows.bad if not done.covers(bad.position)],
+        bad=[bad for bad in rows.bad if not processed.covers(bad.position)],
     )

@@ -1,4 +1,4 @@
-"""A line → a vector that can be sent. Only what Vectorize is known to refuse is refused here."""
+"""Check whether Vectorize accepts a row. Only rows that Vectorize is known to refuse are refused here."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import orjson
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.rows.float32 import rounds_twice
-from airflow_provider_vectorize.rows.parsing import PARSED_BYTES, RowParser, metadata_key_fits
+from airflow_provider_vectorize.rows.parsing import PARSED_BYTES, RowParser, is_valid_metadata_key
 
 
-class Checked(NamedTuple):
-    """The rows of a block that are all good, as columns.
+class CheckedBlock(NamedTuple):
+    """A block of which all rows are good, as columns.
 
-    :param ids: the vectors' ids, ``None`` where it is not known.
-    :param ends: where each ends in what is sent.
-    :param body: what is sent, each with its ``\\n``; ``None``: they stand as they are.
+    :param ids: Ids of the vectors, ``None`` for each id that is not known.
+    :param ends: Where each row ends in the text to send.
+    :param body: Text to send, each row with its ``\\n``. ``None``: the block itself.
     """
 
     ids: Sequence[str | None]
@@ -33,7 +33,7 @@ _NULL = msgspec.Raw(b"null")
 
 
 class Row(msgspec.Struct):
-    """One line of ndjson, as far as it is looked at. Other keys are left to Vectorize."""
+    """The keys of a row that are checked here. Vectorize checks the others."""
 
     id: str
     values: list[float]
@@ -42,7 +42,7 @@ class Row(msgspec.Struct):
 
 
 class _LongRow(msgspec.Struct):
-    """A row whose parts stay text."""
+    """A row with values that stay JSON text."""
 
     id: msgspec.Raw
     values: msgspec.Raw
@@ -55,47 +55,47 @@ _decode_long = msgspec.json.Decoder(_LongRow).decode
 _decode_values = msgspec.json.Decoder(list[float]).decode
 _decode_metadata = msgspec.json.Decoder(dict[str, Any] | None).decode
 
-#: A line longer than this is looked at as text first: parsed, its values or metadata could take twenty times its bytes.
+#: A longer line is checked as text first, because its parsed values or metadata could take twenty times its bytes.
 LONG_BYTES = 1 << 20
-#: Characters of a metadata key that are named.
-_NAMED_CHARACTERS = 64
+#: Maximum number of characters of a metadata key in a message.
+_SHOWN_CHARACTERS = 64
 
 
-class RowProblem(Exception):  # noqa: N818 - a verdict on a row; nobody outside of a check sees it
-    """What is wrong with a row that is JSON of the right shape."""
+class RowProblem(Exception):  # noqa: N818 - a verdict on a row, which never leaves the checks
+    """The reason why a row with the right JSON types is refused."""
 
 
 class FullCheck:
     """Parses every row: JSON, id, dimensions, finite float32, namespace, metadata.
 
-    :param dimensions: the index's.
-    :param limits: Cloudflare's limits.
+    :param dimensions: Dimensions of the index.
+    :param limits: Limits of Cloudflare.
     """
 
     def __init__(self, dimensions: int, limits: Limits = LIMITS) -> None:
         self._dimensions = dimensions
         self._limits = limits
         self._pack = struct.Struct(f"<{dimensions}f").pack
-        # An id of so few characters cannot be too long in bytes, so that its bytes need not be counted.
-        self._short = limits.id_bytes // 4
+        # A character has at most 4 bytes. So the bytes of an id with this many characters need not be counted.
+        self._short_id_characters = limits.id_bytes // 4
         self._parser = RowParser(dimensions, limits)
 
-    def block(self, data: bytes, ends: list[int]) -> Checked | None:
-        """Parse all rows of a block."""
+    def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
+        """Parse all rows of a block. Return ``None`` if each line must be checked alone."""
         parsed = self._parser.parse(data, ends)
-        return Checked(parsed.ids, ends) if parsed and _float32(parsed.values) is not None else None
+        return CheckedBlock(parsed.ids, ends) if parsed and _to_float32(parsed.values) is not None else None
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
-        """Check one line.
+        """Check one line, and return the vector's id and the text to send.
 
-        :raises msgspec.DecodeError: it is no vector in JSON.
-        :raises RowProblem: it is one that Vectorize refuses.
+        :raises msgspec.DecodeError: The line is not a valid JSON vector.
+        :raises RowProblem: Vectorize would refuse the vector.
         """
         row, _ = self._parse(text)
         return row.id, text
 
     def _parse(self, text: bytes) -> tuple[Row, bytes]:
-        """A line that can be sent, and its values as float32."""
+        """Return a good row and its values as bytes of float32."""
         if len(text) > LONG_BYTES:
             self._check_long(text)
         row = _decode(text)
@@ -106,64 +106,69 @@ class FullCheck:
             raise RowProblem("a value is beyond the range of float32") from None
 
     def _check_long(self, text: bytes) -> None:
-        """Refuse what is too long to be parsed, by its bytes alone."""
+        """Refuse a row that is too large to be parsed by the lengths of its JSON texts."""
         row = _decode_long(text)
-        for what, raw, most in (
+        for key, raw, limit in (
             ("id", row.id, self._limits.id_bytes),
             ("namespace", row.namespace, self._limits.namespace_bytes),
         ):
-            if len(memoryview(raw)) > 6 * most + 2:  # quotes, and \u0061 is one byte
-                raise RowProblem(f"the {what} has more than {most} bytes, at most {most} are allowed")
+            if len(memoryview(raw)) > 6 * limit + 2:  # Two quotes, and up to six characters (\u0061) for one byte.
+                raise RowProblem(f"the {key} has more than {limit} bytes, but at most {limit} are allowed")
         if len(memoryview(row.values)) > LONG_BYTES:
             count = _count(row.values, b",") + 1
             if count > self._dimensions:
                 raise RowProblem(f"{count} values, but the index has {self._dimensions} dimensions")
-        most = self._limits.metadata_bytes
+        limit = self._limits.metadata_bytes
         size = len(memoryview(row.metadata))
-        if size > max(LONG_BYTES, most):
+        if size > max(LONG_BYTES, limit):
             size -= _count(row.metadata, b" \t\r")
-            if size > max(LONG_BYTES, most):
-                raise RowProblem(f"the metadata has {size} bytes of compact JSON, at most {most} are allowed")
+            if size > max(LONG_BYTES, limit):
+                raise RowProblem(f"the metadata has {size} bytes of compact JSON, but at most {limit} are allowed")
 
     def check(self, row: Row, dimensions: int) -> None:
-        """Everything but the values themselves."""
+        """Check everything except for the values themselves.
+
+        :param dimensions: Number of values.
+        :raises RowProblem: Vectorize would refuse the vector.
+        """
         if dimensions != self._dimensions:
             raise RowProblem(f"{dimensions} values, but the index has {self._dimensions} dimensions")
-        if len(row.id) > self._short:
-            _fits("id", row.id, self._limits.id_bytes)
+        if len(row.id) > self._short_id_characters:
+            _check_size("id", row.id, self._limits.id_bytes)
         if row.namespace is not None:
-            _fits("namespace", row.namespace, self._limits.namespace_bytes)
+            _check_size("namespace", row.namespace, self._limits.namespace_bytes)
         if row.metadata is not _NULL:
             self._check_metadata(row.metadata)
 
     def _check_metadata(self, raw: msgspec.Raw) -> None:
         metadata = _decode_metadata(raw)
         for key in metadata or ():
-            if not metadata_key_fits(key):
+            if not is_valid_metadata_key(key):
                 raise RowProblem(
-                    f'the metadata key {key[:_NAMED_CHARACTERS]!r} is empty, begins with $, or has a "." or a quote'
+                    f"the metadata key {key[:_SHOWN_CHARACTERS]!r} is invalid: it is empty, begins with $, "
+                    "or has a dot or a double quote"
                 )
         if len(memoryview(raw)) > self._limits.metadata_bytes:
-            size, most = len(msgspec.json.encode(metadata)), self._limits.metadata_bytes
-            if size > most:
-                raise RowProblem(f"the metadata has {size} bytes of compact JSON, at most {most} are allowed")
+            size, limit = len(msgspec.json.encode(metadata)), self._limits.metadata_bytes
+            if size > limit:
+                raise RowProblem(f"the metadata has {size} bytes of compact JSON, but at most {limit} are allowed")
 
 
 def _count(raw: msgspec.Raw, characters: bytes) -> int:
-    """How many of a long text's characters are among these."""
+    """Count the bytes of a long text that are among ``characters``, in constant memory."""
     view = memoryview(raw)
     pieces = (bytes(view[at : at + LONG_BYTES]) for at in range(0, len(view), LONG_BYTES))
     return sum(len(piece) - len(piece.translate(None, characters)) for piece in pieces)
 
 
-def _fits(what: str, text: str, most: int) -> None:
+def _check_size(key: str, text: str, limit: int) -> None:
     size = len(text.encode())
-    if size > most:
-        raise RowProblem(f"the {what} has {size} bytes, at most {most} are allowed")
+    if size > limit:
+        raise RowProblem(f"the {key} has {size} bytes, but at most {limit} are allowed")
 
 
-def _float32(values: Sequence[Any]) -> np.ndarray | None:
-    """Float64 values as float32, or ``None`` where one is beyond its range."""
+def _to_float32(values: Sequence[Any]) -> np.ndarray | None:
+    """Convert values from float64 to float32. Return ``None`` if one is beyond the range of float32."""
     try:
         with np.errstate(over="raise"):
             return np.frombuffer(b"".join(values), np.float64).astype(np.float32)
@@ -171,102 +176,107 @@ def _float32(values: Sequence[Any]) -> np.ndarray | None:
         return None
 
 
-#: What stands before the values in most rows: one brace, the row's own, and at the end the key "values". Its first
-#: quote follows a comma, a brace or a space. So in valid JSON it begins a text: it does not end one, nor stand in one.
+#: The text before the values in most rows: only one opening brace, that of the row, and at the end the key "values".
+#: Its first quote follows a comma, a brace or a space. In valid JSON this quote can only begin a string. It cannot end
+#: one or be inside of one.
 _BEFORE_VALUES = re.compile(rb'[ \t\r]*\{(?:[^{]*,)?[ \t\r]*"values"[ \t\r]*:[ \t\r]*')
 
 
-def _values_in(data: bytes, ends: list[int]) -> Iterator[tuple[int, int, int, int]]:
-    """Of each row: where it begins, its values begin and end, and it ends. Values that are not found have no length."""
-    find, usual = data.find, _BEFORE_VALUES.fullmatch
+def _find_values(data: bytes, ends: list[int]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield for each row where it begins, where its values begin and end, and where it ends.
+
+    If the values are not found, because the keys have an unusual order, their range is empty.
+    """
+    find, is_usual = data.find, _BEFORE_VALUES.fullmatch
     start = 0
     for end in ends:
         first = find(b"[", start, end)
-        if usual(data, start, first):
+        if is_usual(data, start, first):
             yield start, first, find(b"]", first, end) + 1, end
-        else:  # an unusual order of keys
+        else:
             yield start, end, end, end
         start = end
 
 
 class Float32Check(FullCheck):
-    """:class:`FullCheck`, and the values are written anew as the shortest text of the same float32.
+    """:class:`FullCheck` that also rewrites the values as the shortest text of the same float32.
 
-    Vectorize stores float32, so nothing is lost, and 40 % fewer bytes travel.
+    Vectorize stores float32, so nothing is lost, and 40 % fewer bytes are sent.
     """
 
-    def block(self, data: bytes, ends: list[int]) -> Checked | None:
-        """Parse all rows of a block, and write them anew."""
+    def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
+        """Parse all rows of a block, and rewrite their values. Return ``None`` if each line must be checked alone."""
         parsed = self._parser.parse(data, ends)
-        values = _float32(parsed.values) if parsed else None
+        values = _to_float32(parsed.values) if parsed else None
         if parsed is None or values is None or rounds_twice(values):
             return None
         texts = orjson.dumps(values.reshape(len(ends), -1), option=orjson.OPT_SERIALIZE_NUMPY)
         pieces: list[bytes] = []
-        sent: list[int] = []
+        sent_ends: list[int] = []
         at, size = 1, 0
-        for start, first, last, end in _values_in(data, ends):
+        for start, first, last, end in _find_values(data, ends):
             after = texts.find(b"]", at) + 1
             if after - at < last - first:
                 pieces += data[start:first], texts[at:after], data[last:end]
                 size += after - at - (last - first)
-            else:  # not found; or shorter as they stand, as whole numbers are
+            else:  # The values were not found, or are already shorter, as whole numbers are.
                 pieces.append(data[start:end])
             size += end - start
-            sent.append(size)
+            sent_ends.append(size)
             at = after + 1
-        return Checked(parsed.ids, sent, b"".join(pieces))
+        return CheckedBlock(parsed.ids, sent_ends, b"".join(pieces))
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
-        """Check one line, and give it back shorter."""
+        """Check one line, and return the vector's id and the line with its values rewritten."""
         row, packed = self._parse(text)
         first = text.find(b"[")
         if not _BEFORE_VALUES.fullmatch(text, 0, first):
-            return row.id, text  # an unusual order of keys: sent as it stands
+            return row.id, text  # The order of the keys is unusual.
         last = text.find(b"]", first)
         values = np.frombuffer(packed, np.float32)
         if rounds_twice(values) or not _are_the_values(text, first, last, row.values):
             return row.id, text
         short = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
-        if len(short) > last - first:  # whole numbers, for instance, are shorter as they stand
+        if len(short) > last - first:  # The values are already shorter, as whole numbers are.
             return row.id, text
         return row.id, b"%b%b%b" % (text[:first], short, text[last + 1 :])
 
 
 def _are_the_values(text: bytes, first: int, last: int, values: list[float]) -> bool:
-    """Whether an array in a row is the one that was parsed: a key may come twice, or be written with escapes."""
+    """Return whether an array in a row is the parsed one. A key may occur twice, or be written with escapes."""
     if text.count(b'"values"') == 1 and b"\\" not in text:
         return True
     return _decode_values(text[first : last + 1]) == values
 
 
 class LightCheck(FullCheck):
-    """Parses everything but the values, and only counts those: NaN or a word among them is left to Vectorize."""
+    """Parses everything except for the values, which are only counted. Vectorize checks their types and NaN."""
 
     def __init__(self, dimensions: int, limits: Limits = LIMITS) -> None:
         super().__init__(dimensions, limits)
         self._parser = RowParser(0, limits)
 
-    def block(self, data: bytes, ends: list[int]) -> Checked | None:
-        """Parse what is left of a block's rows without their values."""
-        # The parser sees the rest only. A cut copies the block, so what is usual comes first.
-        if self._dimensions < 2 or ends[-1] > PARSED_BYTES or not (data.isascii() or _utf8(data[: ends[-1]])):
+    def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
+        """Parse the rows of a block without their values. Return ``None`` if each line must be checked alone."""
+        # The parser does not see the values, so all text is checked for UTF-8 here. The test for ASCII comes first,
+        # because the slice copies the block.
+        if self._dimensions < 2 or ends[-1] > PARSED_BYTES or not (data.isascii() or _is_utf8(data[: ends[-1]])):
             return None
         commas = np.frombuffer(data, np.uint8) == ord(",")
         pieces: list[bytes] = []
-        rest: list[int] = []
+        ends_without_values: list[int] = []
         size = 0
-        for start, first, last, end in _values_in(data, ends):
+        for start, first, last, end in _find_values(data, ends):
             if first == last or np.count_nonzero(commas[first:last]) != self._dimensions - 1:
                 return None
             pieces += data[start : first + 1], data[last - 1 : end]
             size += end - start - (last - first) + 2
-            rest.append(size)
-        parsed = self._parser.parse(b"".join(pieces), rest)
-        return Checked(parsed.ids, ends) if parsed else None
+            ends_without_values.append(size)
+        parsed = self._parser.parse(b"".join(pieces), ends_without_values)
+        return CheckedBlock(parsed.ids, ends) if parsed else None
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
-        """Check one line."""
+        """Check one line, and return the vector's id and the line itself."""
         if len(text) > LONG_BYTES:
             self._check_long(text)
         first = text.find(b"[")
@@ -279,7 +289,7 @@ class LightCheck(FullCheck):
         return row.id, text
 
 
-def _utf8(data: bytes) -> bool:
+def _is_utf8(data: bytes) -> bool:
     try:
         data.decode()
     except UnicodeDecodeError:

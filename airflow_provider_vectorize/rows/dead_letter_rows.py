@@ -1,7 +1,7 @@
-"""Read dead letters as a source again: a line that is a dead letter stands for the row in it.
+"""Read dead letters as a source: a line that is a dead letter is replaced by the row in it.
 
-Letters are recognized by their keys, not by the name of the object. Someone may have corrected a row as text, or
-replaced the text with the row itself as a JSON object.
+Dead letters are recognized by their keys, not by the name of the object. Their row is text or, if someone replaced the
+text to correct it more easily, a JSON object.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from airflow_provider_vectorize.rows.checks import Checked
+from airflow_provider_vectorize.rows.checks import CheckedBlock
 from airflow_provider_vectorize.rows.validation import Check
 
 _ORIGIN = "first rejected as"
@@ -20,16 +20,16 @@ _ORIGIN = "first rejected as"
 class DeadLetterRow(NamedTuple):
     """The row in a dead letter.
 
-    :param text: its bytes.
-    :param origin: where it was rejected, to be added to the reason if it is rejected again.
+    :param text: Bytes of the row.
+    :param origin: Where it was rejected first. It is added to the reason if the row is rejected again.
     """
 
     text: bytes
     origin: str
 
 
-class _Letter(msgspec.Struct):
-    """What every dead letter has, and no vector."""
+class _DeadLetter(msgspec.Struct):
+    """The keys of a dead letter, and those that only a vector has."""
 
     object: str
     line: int
@@ -40,33 +40,36 @@ class _Letter(msgspec.Struct):
     values: Any = None
 
 
-class _RawLetter(_Letter):
-    """The same, with the row as it is written."""
+class _RawDeadLetter(_DeadLetter):
+    """A dead letter with its row as JSON."""
 
     row: msgspec.Raw
 
 
-_decode = msgspec.json.Decoder(_RawLetter).decode
+_decode = msgspec.json.Decoder(_RawDeadLetter).decode
 
 
 def may_be_dead_letter(data: bytes, end: int) -> bool:
-    """Return whether the line that ends there may be a dead letter, without a copy of it."""
+    """Return whether the first line may be a dead letter, without copying it.
+
+    :param end: Where the line ends in ``data``.
+    """
     return data.find(b'"row"', 0, end) >= 0 and data.find(b'"reason"', 0, end) >= 0
 
 
 def row_in_dead_letter(line: bytes) -> DeadLetterRow | None:
-    """Return the row that a line holds if the line is a dead letter.
+    """Return the row in a line if the line is a dead letter, or ``None``.
 
-    :param line: Without its newline.
+    :param line: The line without its newline.
     """
     if not may_be_dead_letter(line, len(line)):
         return None
     try:
-        letter = _decoded(line)
+        letter = _decode_dead_letter(line)
     except (ValueError, RecursionError):
         return None
     if letter.id is not None or letter.values is not None:
-        return None  # a vector that has such keys, too
+        return None  # This is a vector that also has the keys of a dead letter.
     if isinstance(letter.row, str):
         text = letter.row.encode("utf-8", "surrogateescape")
     elif bytes(letter.row).startswith(b"{"):
@@ -76,52 +79,52 @@ def row_in_dead_letter(line: bytes) -> DeadLetterRow | None:
     return DeadLetterRow(_on_one_line(text), f"{_ORIGIN} line {letter.line} of {letter.object}")
 
 
-def _decoded(line: bytes) -> _Letter:
-    """Decode a letter, its row as text or as JSON.
+def _decode_dead_letter(line: bytes) -> _DeadLetter:
+    """Decode a dead letter with its row as text or as JSON.
 
-    :raises ValueError: It is none.
+    :raises ValueError: The line is not a dead letter.
     """
     try:
         letter = _decode(line)
     except msgspec.DecodeError:
-        # msgspec refuses the surrogates that stand for bytes that are not UTF-8.
-        return msgspec.convert(json.loads(line), _Letter)
+        # msgspec refuses the surrogates that represent bytes that are not UTF-8.
+        return msgspec.convert(json.loads(line), _DeadLetter)
     if bytes(letter.row).startswith(b'"'):
         letter.row = json.loads(bytes(letter.row))
     return letter
 
 
 def without_origin(reason: str) -> str:
-    """Return the reason without the place where a row was rejected first."""
+    """Return a reason without the place where the row was rejected first."""
     return reason.partition(f" ({_ORIGIN} ")[0]
 
 
 class DeadLetterCheck:
-    """Checks the rows in letters, and all other lines as they are.
+    """Checks the rows in dead letters, and all other lines unchanged.
 
-    :param check: checks a row.
+    :param check: Check for a row.
     """
 
     def __init__(self, check: Check) -> None:
         self._check = check
 
     def __call__(self, line: bytes) -> tuple[str | None, bytes]:
-        """Check the row in a line; errors are those of the check."""
+        """Check the row in a line. Raises the errors of the check."""
         letter = row_in_dead_letter(line)
         text = letter.text.strip() if letter else line
         text.decode()
         return self._check(text)
 
-    def block(self, data: bytes, ends: list[int]) -> Checked | None:
-        """Check nothing: letters are read line by line."""
+    def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
+        """Return ``None``, because dead letters are read line by line."""
         return None
 
 
 def _on_one_line(text: bytes) -> bytes:
-    """Join the lines of a row that someone has laid out. In good JSON, a newline can only stand between two tokens."""
+    """Join the lines of a row that someone formatted. In valid JSON, a newline can only be between two tokens."""
     if b"\n" not in text:
         return text
     try:
         return msgspec.json.format(text, indent=-1)
     except (msgspec.DecodeError, RecursionError):
-        return text.replace(b"\n", b"\\n")  # Bad JSON stays bad JSON.
+        return text.replace(b"\n", b"\\n")  # The row is invalid JSON, and stays invalid.

@@ -1,4 +1,4 @@
-"""Rows that a function yields, as a temporary file that is loaded like any other object."""
+"""Write the rows that a function yields to a temporary file, which is loaded like any other object."""
 
 from __future__ import annotations
 
@@ -24,37 +24,42 @@ _PREFIX = "vectorize-rows-"
 
 @contextmanager
 def write_rows_file(rows: Any, function: str) -> Iterator[str]:
-    """Write rows to a temporary file, and return its path for as long as the block runs.
+    """Write rows to a temporary file, and return its path. The file is deleted at the end of the context.
 
-    A row that holds a NaN or an infinity is written so that the load rejects it like any other bad row.
+    A row with a NaN or an infinity is written as invalid JSON, so the load rejects it like any other bad row.
 
-    :param rows: An iterable of dicts. It is consumed once, and no row is kept in memory.
-    :param function: Name of the function that made them, for messages.
-    :raises ConfigError: These are no rows, or one of them cannot be written as JSON.
+    :param rows: Iterable of dicts. It is consumed once, and no row is kept in memory.
+    :param function: Name of the function that yielded the rows, for messages.
+    :raises ConfigError: The rows are not an iterable of dicts, or one of them cannot be written as JSON.
     """
     uri = function_uri(function)
     if not isinstance(rows, Iterable) or isinstance(rows, (str, bytes, dict)):
-        raise ConfigError(f"{function} has to yield rows, dicts with id and values, and gave {type(rows).__name__}.")
+        raise ConfigError(
+            f"`{uri}` must yield rows (dicts with id and values), but it returned an object of type "
+            f"{type(rows).__name__}."
+        )
     with tempfile.NamedTemporaryFile(prefix=f"{_PREFIX}{function}-", suffix=".ndjson") as file:
         count = 0
         for count, row in enumerate(rows, 1):
             if not isinstance(row, dict):
-                kind = type(row).__name__
-                raise ConfigError(f"{row_place(uri, count)} is of the type {kind}: yield dicts with id and values.")
+                raise ConfigError(
+                    f"{row_place(uri, count)} is of type {type(row).__name__}. Yield dicts with id and values."
+                )
             try:
                 file.write(encode_row(row, keep_nan=True))
             except EncodingError as error:
                 raise ConfigError(f"{row_place(uri, count)} cannot be written as JSON: {error}.") from None
         file.flush()
-        log.info("`%s` yielded %s, %s.", uri, pluralize(count, "row"), format_size(os.path.getsize(file.name)))
+        size = format_size(os.path.getsize(file.name))
+        log.info("Wrote %s that `%s` yielded to a temporary file (%s).", pluralize(count, "row"), uri, size)
         yield file.name
 
 
 class FunctionRows:
-    """A spooled file as a source object that has the function's name instead of the file's.
+    """The temporary file of a function's rows as a source object that is named by the function.
 
-    :param file: The file.
-    :param function: Name of the function that yielded its rows.
+    :param file: Source object of the file.
+    :param function: Name of the function that yielded the rows.
     """
 
     def __init__(self, file: SourceObject, function: str) -> None:
@@ -69,23 +74,29 @@ class FunctionRows:
         return self._file.open(offset)
 
     def current_version(self) -> str:
-        """Return the file's version now."""
+        """Return the current version of the file."""
         return self._file.current_version()
 
 
 def with_function_names(objects: Sequence[SourceObject]) -> list[SourceObject]:
-    """Return the objects of a source, with spooled files named by the functions that yielded their rows."""
-    functions = [_function_of(item.uri) for item in objects]
-    return [FunctionRows(item, name) if name else item for item, name in zip(objects, functions, strict=True)]
+    """Return the objects of a source. Temporary files of function rows get the names of the functions."""
+    functions = [_function_name(source_object.uri) for source_object in objects]
+    return [
+        FunctionRows(source_object, function) if function else source_object
+        for source_object, function in zip(objects, functions, strict=True)
+    ]
 
 
 def is_function_rows(uri: str) -> bool:
-    """Whether an object is such a file, or stands for one: it is temporary, so it is no one's lineage."""
-    return is_function(uri) or bool(_function_of(uri))
+    """Return whether an object holds function rows. Its file is temporary, so it does not belong in the lineage.
+
+    :param uri: URI of the object: the function's name or the temporary file.
+    """
+    return is_function(uri) or bool(_function_name(uri))
 
 
-def _function_of(uri: str) -> str:
-    """Return the name of the function whose rows a temporary file holds, or nothing for any other object."""
+def _function_name(uri: str) -> str:
+    """Return the name of the function whose rows are in a temporary file, or an empty string for any other object."""
     path = Path(uri.removeprefix("file://"))
     if not path.name.startswith(_PREFIX) or path.parent != Path(tempfile.gettempdir()):
         return ""

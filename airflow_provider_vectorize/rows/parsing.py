@@ -1,7 +1,7 @@
-"""All rows of a block parsed at once, as fast as they can be, where nothing about them is unusual.
+"""Parse all rows of a block at once, which is fast but only supports usual rows.
 
-What is unusual is looked at line by line, by :mod:`~airflow_provider_vectorize.rows.checks`, which knows the reasons.
-So this may give up whenever it likes, but must not take a row that a look at the line would refuse.
+Blocks with unusual rows are parsed line by line by :mod:`~airflow_provider_vectorize.rows.checks`, which reports the
+reasons. So this parser may refuse any block, but must never accept a row that the check of its line would refuse.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import simdjson
 
 from airflow_provider_vectorize.api.limits import Limits
 
-#: A parser keeps the memory of the largest block that it has seen: larger ones, of one long line, are not for it.
+#: Maximum size of a block. The parser keeps as much memory as its largest block took, so it must not get a long line.
 PARSED_BYTES = 2 << 20
 _NUMBERS = (float, int)
-#: Keys that are remembered; metadata with others in each row must not fill the memory.
-REMEMBERED = 10_000
+#: Maximum number of metadata keys to remember. Without a limit, different keys in each row would fill the memory.
+REMEMBERED_KEYS = 10_000
 
 
 class Parsed(NamedTuple):
     """The rows of a block as columns.
 
-    :param ids: of the vectors.
-    :param values: each vector's values, as the bytes of float64.
+    :param ids: Ids of the vectors.
+    :param values: Values of each vector, as bytes of float64.
     """
 
     ids: list[str]
@@ -34,56 +34,56 @@ class Parsed(NamedTuple):
 
 
 class _UnusualError(ValueError):
-    """Something that has to be looked at line by line."""
+    """The block must be checked line by line."""
 
 
 class RowParser:
-    """Parses blocks. For one thread.
+    """Parses blocks. Not safe for concurrent threads.
 
-    :param dimensions: that each row's values must have, or 0: the rows have none to be looked at.
-    :param limits: Cloudflare's limits.
+    :param dimensions: Number of values that each row must have. 0: do not check the values.
+    :param limits: Limits of Cloudflare.
     """
 
     def __init__(self, dimensions: int, limits: Limits) -> None:
         self._dimensions = dimensions
         self._limits = limits
         self._parser = simdjson.Parser()
-        self._keys: set[str] = set()  # of metadata: those that are allowed
-        self._metadata_only = False  # the last row had id, values, metadata and nothing else
-        self._flat = self._large = False
+        self._valid_keys: set[str] = set()  # Metadata keys that were already checked.
+        self._metadata_only = False  # Whether the last row had id, values, metadata and no other key.
+        self._arrays_are_flat = self._has_large_row = False
 
     def parse(self, data: bytes, ends: list[int]) -> Parsed | None:
-        """The rows of a block, or ``None`` where it has to be looked at line by line.
+        """Return the rows of a block, or ``None`` if each line must be checked alone.
 
-        :param data: whole lines, each with its ``\\n``; what follows the last end does not belong to them.
-        :param ends: where each ends.
+        :param data: Whole lines, each with its ``\\n``. Bytes after the last end are not part of the block.
+        :param ends: Where each line ends.
         """
         if ends[-1] > PARSED_BYTES:
             return None
-        # Only then can values have arrays in them, or metadata be too large.
-        self._flat = not self._dimensions or _flat(data, ends)
-        self._large = max(map(sub, ends, (0, *ends))) > self._limits.metadata_bytes
+        # Values are checked for nested arrays, and metadata for its size, only in blocks that may contain such rows.
+        self._arrays_are_flat = not self._dimensions or _has_flat_arrays(data, ends)
+        self._has_large_row = max(map(sub, ends, (0, *ends))) > self._limits.metadata_bytes
         try:
             parsed = self._parse(data, ends)
             return parsed if len(parsed.ids) == len(ends) and self._ids_fit(parsed.ids) else None
-        except (ValueError, TypeError, LookupError, RuntimeError, AttributeError):  # the parser's, or of another type
-            return None
+        except (ValueError, TypeError, LookupError, RuntimeError, AttributeError):
+            return None  # The parser refused the JSON, or a value has another type.
 
     def _parse(self, data: bytes, ends: list[int]) -> Parsed:
-        # One array, with a 0 for each newline. A newline inside a row then breaks it, or the 0 is missed outside;
-        # two rows on a line have none between them.
+        # The rows become one array, with a 0 for each newline. A newline inside of a row breaks the JSON or leaves a 0
+        # out between two rows. Two rows on one line have no 0 between them.
         text = memoryview(data.replace(b"\n", b",0,", len(ends)))[: ends[-1] + 2 * len(ends)]
         document: Iterator[Any] = iter(self._parser.parse(b"".join((b"[", text, b"0]"))))  # type: ignore[arg-type]
         ids: list[str] = []
         values: list[Any] = []
         for row in document:
-            if row == 0:  # after the last newline
+            if row == 0:  # The 0 after the last newline.
                 break
             ids.append(row["id"])
             if self._dimensions:
                 values.append(self._values(row["values"]))
             if len(row) != 2:
-                self._look_at_others(row)
+                self._check_other_keys(row)
             if next(document) != 0:
                 raise _UnusualError
         if next(document, None) is not None:
@@ -93,14 +93,15 @@ class RowParser:
     def _values(self, array: Any) -> Any:
         if len(array) != self._dimensions:
             raise _UnusualError
-        # What is in arrays inside the array would be taken, too.
-        if not self._flat and not all(type(value) in _NUMBERS for value in array):
+        # as_buffer() would also accept nested arrays and take their values.
+        if not self._arrays_are_flat and not all(type(value) in _NUMBERS for value in array):
             raise _UnusualError
         return array.as_buffer(of_type="d")
 
-    def _look_at_others(self, row: Any) -> None:
-        """Whatever a row has besides id and values."""
-        # To ask for a key that is not there costs more than all else, and to list them as much as a metadata's.
+    def _check_other_keys(self, row: Any) -> None:
+        """Check namespace and metadata of a row that has other keys than id and values."""
+        # Looking up a missing key is the slowest step, and listing the keys takes as long as listing those of the
+        # metadata. Both are avoided if the row, like the one before, has no other keys than id, values and metadata.
         if not self._metadata_only or len(row) != 3 or "metadata" not in row:
             keys = set(row)
             if len(keys) != len(row) or "values" not in keys:
@@ -115,17 +116,17 @@ class RowParser:
             if type(metadata) is not simdjson.Object:
                 raise _UnusualError
             names = list(metadata)
-            if not self._keys.issuperset(names) and not self._learn(names):
+            if not self._valid_keys.issuperset(names) and not self._check_metadata_keys(names):
                 raise _UnusualError
-            if self._large and len(metadata.mini) > self._limits.metadata_bytes:
+            if self._has_large_row and len(metadata.mini) > self._limits.metadata_bytes:
                 raise _UnusualError
 
-    def _learn(self, names: list[str]) -> bool:
-        """Whether metadata may have these keys."""
-        if not all(isinstance(name, str) and metadata_key_fits(name) for name in names):
+    def _check_metadata_keys(self, names: list[str]) -> bool:
+        """Return whether all keys are valid, and remember them."""
+        if not all(isinstance(name, str) and is_valid_metadata_key(name) for name in names):
             return False
-        if len(self._keys) < REMEMBERED:
-            self._keys.update(names)
+        if len(self._valid_keys) < REMEMBERED_KEYS:
+            self._valid_keys.update(names)
         return True
 
     def _namespace_fits(self, namespace: Any) -> bool:
@@ -134,17 +135,17 @@ class RowParser:
     def _ids_fit(self, ids: list[str]) -> bool:
         try:
             text = "".join(ids)
-        except TypeError:  # one is no text
+        except TypeError:  # One of the ids is not a string.
             return False
-        most = self._limits.id_bytes
-        return max(map(len, ids)) <= (most if text.isascii() else most // 4)
+        limit = self._limits.id_bytes
+        return max(map(len, ids)) <= (limit if text.isascii() else limit // 4)
 
 
-def _flat(data: bytes, ends: list[int]) -> bool:
-    """Whether no array has another one in it, by the brackets; also those in texts count, so it is on the safe side."""
+def _has_flat_arrays(data: bytes, ends: list[int]) -> bool:
+    """Return whether certainly no array contains another one. Brackets in strings count as brackets of arrays."""
     size = ends[-1]
-    if np.count_nonzero(np.frombuffer(data, np.uint8, size) == ord("[")) == len(ends):  # that of the values in each
-        return True
+    if np.count_nonzero(np.frombuffer(data, np.uint8, size) == ord("[")) == len(ends):
+        return True  # Each row has only the bracket of its values.
     find, at = data.find, 0
     while at := find(b"[", at, size) + 1:
         last = find(b"]", at, size)
@@ -154,6 +155,6 @@ def _flat(data: bytes, ends: list[int]) -> bool:
     return True
 
 
-def metadata_key_fits(key: str) -> bool:
-    """Whether Vectorize takes such a key in metadata."""
+def is_valid_metadata_key(key: str) -> bool:
+    """Return whether Vectorize accepts a key in metadata."""
     return bool(key) and key[0] != "$" and "." not in key and '"' not in key

@@ -9,34 +9,34 @@ from airflow_provider_vectorize.sources.lines import Position
 
 @dataclass(frozen=True)
 class ProcessedRanges:
-    """The parts of the source that are dealt with, as disjoint ranges in order.
+    """The processed ranges of a source: disjoint and in order.
 
-    With n requests in flight there are at most n gaps, so this stays small.
+    With n requests in flight there are at most n gaps between them, so this object stays small.
     """
 
     ranges: tuple[tuple[Position, Position], ...] = ()
 
     def add(self, start: Position, end: Position) -> ProcessedRanges:
-        """The same, with one more part."""
+        """Return the ranges with one more."""
         merged: list[tuple[Position, Position]] = []
-        for part in sorted((*self.ranges, (start, end))):
-            if merged and part[0] <= merged[-1][1]:
-                merged[-1] = (merged[-1][0], max(merged[-1][1], part[1]))
+        for new in sorted((*self.ranges, (start, end))):
+            if merged and new[0] <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(merged[-1][1], new[1]))
             else:
-                merged.append(part)
+                merged.append(new)
         return ProcessedRanges(tuple(merged))
 
     @property
     def resume_position(self) -> Position:
-        """Where to go on: everything before is dealt with."""
+        """The first position that is not processed."""
         first = self.ranges[0] if self.ranges else None
         return first[1] if first and first[0] == Position() else Position()
 
     @property
     def has_gaps(self) -> bool:
-        """Whether something after :attr:`resume_position` is dealt with, too."""
+        """Whether any range after :attr:`resume_position` is processed."""
         return any(end > self.resume_position for _, end in self.ranges)
 
     def covers(self, position: Position) -> bool:
-        """Whether the row at this position is dealt with."""
+        """Return whether the row at a position is processed."""
         return any(start <= position < end for start, end in self.ranges)

@@ -1,4 +1,4 @@
-"""How closely rows are looked at before they are sent, as the settings of a load ask for."""
+"""Choose how rows are checked before they are sent, according to the settings of a load."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.parameters import one_of
-from airflow_provider_vectorize.rows.checks import Checked, Float32Check, FullCheck, LightCheck, RowProblem
+from airflow_provider_vectorize.rows.checks import CheckedBlock, Float32Check, FullCheck, LightCheck, RowProblem
 
 Validation = Literal["full", "light", "off"]
 Float32Text = Literal["auto", "always", "never"]
@@ -20,21 +20,22 @@ FLOAT32_TEXT = one_of(*get_args(Float32Text))
 
 
 class Check(Protocol):
-    """Looks at rows before they are sent. For one thread."""
+    """Checks rows before they are sent. Not safe for concurrent threads."""
 
     def __call__(self, text: bytes, /) -> tuple[str | None, bytes]:
-        """Look at one line, without its ``\\n``: the vector's id (``None``: not known) and the text to send.
+        """Check one line, and return the vector's id (``None`` if it is not known) and the text to send.
 
-        :raises msgspec.DecodeError: it is no vector in JSON.
-        :raises RowProblem: it is one that Vectorize refuses.
+        :param text: The line without its ``\\n``.
+        :raises msgspec.DecodeError: The line is not a valid JSON vector.
+        :raises RowProblem: Vectorize would refuse the vector.
         """
         ...
 
-    def block(self, data: bytes, ends: list[int], /) -> Checked | None:
-        """Look at all lines of a block at once; ``None``: something is unusual, look at each line.
+    def check_block(self, data: bytes, ends: list[int], /) -> CheckedBlock | None:
+        """Check all lines of a block at once. Return ``None`` if each line must be checked alone.
 
-        :param data: whole lines, each with its ``\\n``; what follows the last end does not belong to them.
-        :param ends: where each ends.
+        :param data: Whole lines, each with its ``\\n``. Bytes after the last end are not part of the block.
+        :param ends: Where each line ends.
         """
         ...
 
@@ -50,102 +51,110 @@ _decode_id = msgspec.json.Decoder(_Id).decode
 
 
 class NoCheck:
-    """Sends rows as they stand. Looks for the id where it comes first: the order of batches depends on it."""
+    """Accepts every row without parsing it. It only reads an id at the beginning, to keep rows of one id in order."""
 
     def __call__(self, text: bytes) -> tuple[str | None, bytes]:
-        """Look at one line.
+        """Return the id of a line and the line itself.
 
-        :raises RowProblem: it is no row, but a blank line.
+        :raises RowProblem: The line is blank.
         """
         if not text or text.isspace():
             raise RowProblem("blank")
-        return _id_of(text), text
+        return _leading_id(text), text
 
-    def block(self, data: bytes, ends: list[int]) -> Checked | None:
-        """Look for all ids of a block."""
+    def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
+        """Return the ids of all lines of a block."""
         match, ids, start = _ID_FIRST.match, list[str | None](), 0
         for end in ends:
-            found = match(data, start, end)
-            if not found and data[start:end].isspace():
+            id_match = match(data, start, end)
+            if not id_match and data[start:end].isspace():
                 return None
-            ids.append(found[1].decode("utf-8", "replace") if found else None)
+            ids.append(id_match[1].decode("utf-8", "replace") if id_match else None)
             start = end
         known = len(ids) - ids.count(None)
         if known and (known < len(ids) or _may_have_other_ids(data, known, ends[-1])):
-            ids = [_id_of(data[start:end]) for start, end in pairwise((0, *ends))]
-        return Checked(ids, ends)
+            ids = [_leading_id(data[start:end]) for start, end in pairwise((0, *ends))]
+        return CheckedBlock(ids, ends)
 
 
-def _id_of(text: bytes) -> str | None:
-    """The id of a row where it comes first; ``None`` where it does not, or the row may have another one."""
-    found = _ID_FIRST.match(text)
-    if not found:
+def _leading_id(text: bytes) -> str | None:
+    """Return the id of a row if it is the first key. Return ``None`` otherwise, or if the row may have another id."""
+    id_match = _ID_FIRST.match(text)
+    if not id_match:
         return None
-    vector_id = found[1].decode("utf-8", "replace")
+    vector_id = id_match[1].decode("utf-8", "replace")
     if not _may_have_other_ids(text, 1, len(text)):
         return vector_id
-    try:  # it may be one of the metadata, which does not count; of several the last one is found
+    try:  # The other one may be in the metadata, which does not count. Of several ids, the decoder returns the last.
         return vector_id if _decode_id(text).id == vector_id else None
     except (msgspec.DecodeError, RecursionError):
         return None
 
 
 def _may_have_other_ids(data: bytes, rows: int, end: int) -> bool:
-    """Whether rows that begin with an id may have further ones, in metadata or at the top, also with escapes."""
+    """Return whether rows may have more ids than ``rows``: in metadata, at the top level, or written with escapes."""
     return data.count(b'"id"', 0, end) > rows or (b"\\" in data and data.find(b"\\u006", 0, end) >= 0)
 
 
 class AutoCheck:
-    """:class:`Float32Check` for the first rows; then for all others too, if it made those a tenth shorter."""
+    """Checks the first :attr:`TRIAL_ROWS` rows with :class:`Float32Check`, which rewrites their values.
 
-    SAMPLE = 100
+    If this makes them at least a tenth shorter, all other rows are checked in the same way. Otherwise they are checked
+    with :class:`FullCheck`.
+    """
+
+    TRIAL_ROWS = 100
 
     def __init__(self, dimensions: int, limits: Limits = LIMITS) -> None:
         self._check: Check = Float32Check(dimensions, limits)
-        self._plain = FullCheck(dimensions, limits)
-        self._rows = self._before = self._after = 0
+        self._full_check = FullCheck(dimensions, limits)
+        self._rows = self._bytes_read = self._bytes_to_send = 0
 
     def __call__(self, text: bytes) -> tuple[str | None, bytes]:
-        """Check one line, and perhaps give it back shorter."""
+        """Check one line. The text to send may be shorter."""
         vector_id, sent = self._check(text)
-        self._weigh(1, len(text), len(sent))
+        self._compare_sizes(1, len(text), len(sent))
         return vector_id, sent
 
-    def block(self, data: bytes, ends: list[int]) -> Checked | None:
-        """Check all rows of a block, and perhaps give them back shorter."""
-        checked = self._check.block(data, ends)
+    def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
+        """Check all rows of a block. The text to send may be shorter."""
+        checked = self._check.check_block(data, ends)
         if checked:
-            self._weigh(len(ends), ends[-1], checked.ends[-1])
+            self._compare_sizes(len(ends), ends[-1], checked.ends[-1])
         return checked
 
-    def _weigh(self, rows: int, before: int, after: int) -> None:
-        if self._rows < self.SAMPLE:
+    def _compare_sizes(self, rows: int, bytes_read: int, bytes_to_send: int) -> None:
+        if self._rows < self.TRIAL_ROWS:
             self._rows += rows
-            self._before += before
-            self._after += after
-            if self._rows >= self.SAMPLE and self._after > 0.9 * self._before:
-                self._check = self._plain
+            self._bytes_read += bytes_read
+            self._bytes_to_send += bytes_to_send
+            if self._rows >= self.TRIAL_ROWS and self._bytes_to_send > 0.9 * self._bytes_read:
+                self._check = self._full_check
 
 
 def check_settings(validation: Validation, float32_text: Float32Text) -> None:
-    """Check the two settings, alone and together.
+    """Check the two settings, each alone and both together.
 
-    :raises ConfigError: one has no meaning, or values are to be rewritten but not parsed.
+    :raises ConfigError: A setting is not one of the allowed words, or values are to be rewritten but not parsed.
     """
     VALIDATION("validation", validation)
     FLOAT32_TEXT("float32_text", float32_text)
     if validation != "full" and float32_text == "always":
-        raise ConfigError("float32_text='always' needs validation='full': what is not parsed cannot be rewritten.")
+        raise ConfigError(
+            "float32_text='always' needs validation='full': only values that are parsed can be rewritten."
+        )
 
 
 def choose_check(dimensions: int, limits: Limits, validation: Validation, float32_text: Float32Text) -> Check:
-    """The check that the settings ask for.
+    """Return the check for the settings of a load.
 
-    :param validation: ``full``: each row is parsed. ``light``: the values are only counted. ``off``: nothing is looked
-        at but the id; what is wrong with a row Vectorize says, and the batch is halved until the row is found.
-    :param float32_text: ``auto``: where it saves a tenth or more, values are written as the shortest text of the same
-        float32; this needs ``full``. ``always`` and ``never`` mean what they say.
-    :raises ConfigError: the two do not go together.
+    :param dimensions: Dimensions of the index.
+    :param limits: Limits of Cloudflare.
+    :param validation: ``full``: parse each row. ``light``: parse each row except for the values, which are counted.
+        ``off``: read only the id. If Vectorize then refuses a batch, it is halved until the bad row is found.
+    :param float32_text: Whether to write values as the shortest text of the same float32. ``auto``: if it saves a tenth
+        or more, and ``validation`` is ``full``. ``always`` (needs ``full``) or ``never``.
+    :raises ConfigError: A setting is not one of the allowed words, or the two exclude each other.
     """
     check_settings(validation, float32_text)
     if validation == "off":

@@ -1,4 +1,4 @@
-"""The trigger that waits for mutations without holding a worker."""
+"""The trigger that waits for mutations without occupying a worker slot."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.triggers.poll import Waiter
 
-#: Seconds after which a waiting task logs its state again, even if nothing changed.
-SAY_AGAIN = 60.0
+#: Seconds after which a waiting trigger logs its state again, even if nothing changed.
+LOG_INTERVAL_SECONDS = 60.0
 
 
 class VectorizeMutationTrigger(BaseTrigger):
     """Wait until mutations are visible, by the rule of :mod:`airflow_provider_vectorize.visibility.rule`.
 
-    All triggers of a triggerer share one poll for each connection and index, see :mod:`.poll`. The row in the
-    database holds ids and digests, no secret and no vectors. The trigger may run twice or move to another triggerer:
-    it then starts without the memory of the earlier one, which costs time and nothing else.
+    All triggers of a triggerer share one poll for each connection and index, see :mod:`.poll`. The row in the database
+    contains ids and digests, but no secrets and no vectors. The trigger may run twice at the same time or move to
+    another triggerer. It then starts without what it has already observed, so it may need more time.
 
     :param waits: :meth:`~airflow_provider_vectorize.visibility.waits.Wait.to_dict` of each mutation.
-    :param vectorize_conn_id: the connection.
-    :param poke_interval: maximum seconds between two checks. The poll uses the shortest that a waiter asks for.
-    :param deadline: time (epoch seconds) at which the wait ends without success.
-    :param marker: which markers may be sent: ``delete``, ``vector`` or ``none``.
-    :param proof: ``log``, or ``read_back`` to accept sample vectors as evidence.
+    :param vectorize_conn_id: connection to Vectorize.
+    :param poke_interval: maximum number of seconds between two checks. A poll uses the shortest interval of its
+        waiters. Default: 5.
+    :param deadline: time (epoch seconds) at which the wait ends without success. Default: no deadline.
+    :param marker: kind of marker that may be sent: ``delete`` (default), ``vector`` or ``none``.
+    :param proof: ``log`` (default), or ``read_back`` to also accept sample vectors as evidence.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class VectorizeMutationTrigger(BaseTrigger):
         self.proof = proof
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Class and arguments, for the database."""
+        """Return the class path and the arguments for the database."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -62,7 +63,7 @@ class VectorizeMutationTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: ``status`` (``visible``, ``failed``, ``timeout`` or ``error``) and ``text``."""
+        """Yield one event with ``status`` (``visible``, ``failed``, ``timeout`` or ``error``) and ``text``."""
         try:
             status, text = await self._wait()
         except VectorizeError as error:
@@ -70,12 +71,12 @@ class VectorizeMutationTrigger(BaseTrigger):
         yield TriggerEvent({"status": status, "text": text})
 
     async def _wait(self) -> tuple[str, str]:
-        said, said_at = None, 0.0
+        logged_progress, logged_at = None, 0.0
         async with Waiter(self.vectorize_conn_id, self.waits, self.poke_interval, self.marker, self.proof) as waiter:
             while True:
-                left = float("inf") if self.deadline is None else self.deadline - time.time()
-                if left <= 0:
-                    await waiter.last_check()
+                remaining = float("inf") if self.deadline is None else self.deadline - time.time()
+                if remaining <= 0:
+                    await waiter.wait_for_final_check()
                 view = waiter.view
                 if view is not None:
                     if view.visible:
@@ -83,11 +84,11 @@ class VectorizeMutationTrigger(BaseTrigger):
                         return "visible", view.text
                     if view.failure:
                         return "failed", view.failure
-                    if view.news != said or time.monotonic() - said_at >= SAY_AGAIN:
+                    if view.progress != logged_progress or time.monotonic() - logged_at >= LOG_INTERVAL_SECONDS:
                         self.log.info("%s", view.text)
-                        said, said_at = view.news, time.monotonic()
-                    if left <= 0 or waiter.kept_off() > left:  # while requests are blocked there is nothing to be seen
+                        logged_progress, logged_at = view.progress, time.monotonic()
+                    if remaining <= 0 or waiter.seconds_blocked() > remaining:  # no check is possible before the end
                         return "timeout", view.text
-                elif left <= 0:
-                    return "timeout", "The index could not be checked in time, because Vectorize limits requests."
-                await waiter.news(min(max(left, 0.0), SAY_AGAIN))
+                elif remaining <= 0:
+                    return "timeout", "The index could not be checked before the deadline: Vectorize limits requests."
+                await waiter.wait_for_change(min(max(remaining, 0.0), LOG_INTERVAL_SECONDS))

@@ -1,8 +1,8 @@
-"""One poll for all: each index is checked once per interval, however many tasks of this triggerer wait for it.
+"""Shared polls: each index is checked once per interval, however many triggers of this triggerer wait for it.
 
-A poll is a task of the event loop. It starts with the first task that waits for an index by a connection, checks the
-index in a thread, passes each waiting task the verdict on its own mutations, and ends when no task waits any more. It
-keeps nothing that a restarted triggerer cannot do without.
+A poll is a task of the event loop. It starts with the first trigger that waits for an index over a connection. It
+checks the index in a thread, passes each waiting trigger the verdict on its own mutations, and ends when no trigger
+waits any longer. It keeps no state that a restarted triggerer needs.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.triggers.view import View
 
 if TYPE_CHECKING:
-    from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
+    from airflow_provider_vectorize.visibility.monitor import IndexMonitor, WaitRequest
 
-#: A check that is this many seconds old, or an interval if that is shorter, need not be repeated.
-FRESH = 5.0
-#: How many tasks are woken at once, and the seconds until the next ones: a thousand at once would block the loop.
-AT_ONCE, APART = 20, 0.005
+#: Maximum age in seconds at which a check need not be repeated. A shorter interval of a trigger takes precedence.
+FRESH_SECONDS = 5.0
+#: Number of triggers that are woken at once, and seconds until the next ones. Waking a thousand at once would block
+#: the event loop.
+WAKE_BATCH_SIZE, WAKE_PAUSE_SECONDS = 20, 0.005
 
 
 class Waiter:
-    """One task's subscription to the polls of the indexes that it waits for. Use it as an async context manager.
+    """One trigger's subscription to the polls of its indexes. Use it as an async context manager.
 
-    :param conn_id: the connection.
+    :param conn_id: connection to Vectorize.
     :param waits: :meth:`~airflow_provider_vectorize.visibility.waits.Wait.to_dict` of each mutation.
-    :param interval: seconds between two checks; a poll uses the shortest that a waiter asks for.
-    :param marker: the markers that this task allows: ``delete``, ``vector`` or ``none``.
+    :param interval: maximum number of seconds between two checks. A poll uses the shortest interval of its waiters.
+    :param marker: kind of marker that this trigger allows: ``delete``, ``vector`` or ``none``.
     :param proof: ``log`` or ``read_back``.
     """
 
@@ -56,89 +57,95 @@ class Waiter:
             self._waits.setdefault(str(wait.get("index_name")), []).append(wait)
         self._views: dict[str, View] = {}
         self._polls: dict[str, Poll] = {}
-        self._news = asyncio.Event()
-        self._hurried = False
+        self._changed = asyncio.Event()
+        self._awaits_final_check = False
 
     async def __aenter__(self) -> Self:
-        self._join()
+        self._join_polls()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         for poll in self._polls.values():
             poll.waiters.pop(self, None)
 
-    def _join(self) -> None:
-        """Join a poll of each index, also after a poll was cancelled."""
+    def _join_polls(self) -> None:
+        """Join a poll of each index that is not visible yet, also after a poll was cancelled."""
         for index_name, waits in self._waits.items():
             if index_name not in self._polls and not self._is_visible(index_name):
-                self._polls[index_name] = _poll_of(self._conn_id, index_name)
+                self._polls[index_name] = _get_or_start_poll(self._conn_id, index_name)
                 self._polls[index_name].add(self, waits)
 
     def _is_visible(self, index_name: str) -> bool:
         return index_name in self._views and self._views[index_name].visible
 
-    def take(self, index_name: str, view: View) -> bool:
-        """Take what a check of an index has shown. Returns whether the waiting task has to wake up."""
+    def receive(self, index_name: str, view: View) -> bool:
+        """Store the result of a check of an index. Return whether the trigger has to wake up."""
         before = self._views.get(index_name)
         self._views[index_name] = view
         if view.visible:
             self._polls.pop(index_name).waiters.pop(self, None)
-        news = self._hurried or before is None or not view.missing or view.news != before.news
-        if news:
-            self._news.set()
-        return news
+        changed = self._awaits_final_check or before is None or not view.missing or view.progress != before.progress
+        if changed:
+            self._changed.set()
+        return changed
 
-    def lost(self, index_name: str) -> None:
-        """The poll of an index was cancelled."""
+    def poll_ended(self, index_name: str) -> None:
+        """Wake the trigger after the poll of an index was cancelled, so that it joins another one."""
         del self._polls[index_name]
-        self._news.set()
+        self._changed.set()
 
-    async def news(self, seconds: float) -> None:
-        """Return when something has changed, or after so many seconds."""
-        self._join()
+    async def wait_for_change(self, seconds: float) -> None:
+        """Return when something has changed, or after this many seconds."""
+        self._join_polls()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._news.wait()
-        self._news.clear()
+                await self._changed.wait()
+        self._changed.clear()
 
-    async def last_check(self) -> None:
-        """Return when every index has a fresh check, or when requests are blocked."""
-        since = asyncio.get_running_loop().time() - min(self.interval, FRESH)
-        self._hurried = True
+    async def wait_for_final_check(self) -> None:
+        """Return when the latest check of every index is fresh, or when requests are blocked."""
+        oldest_allowed = asyncio.get_running_loop().time() - min(self.interval, FRESH_SECONDS)
+        self._awaits_final_check = True
         for poll in self._polls.values():
-            poll.hurry()
-        while not self.kept_off() and any(
-            index_name not in self._views or poll.checked_at < since for index_name, poll in self._polls.items()
+            poll.check_soon()
+        while not self.seconds_blocked() and any(
+            index_name not in self._views or poll.checked_at < oldest_allowed
+            for index_name, poll in self._polls.items()
         ):
-            await self.news(FRESH)
-        self._hurried = False
+            await self.wait_for_change(FRESH_SECONDS)
+        self._awaits_final_check = False
 
-    def kept_off(self) -> float:
-        """Seconds for which no request makes sense."""
-        return max((poll.kept_off() for poll in self._polls.values()), default=0.0)
+    def seconds_blocked(self) -> float:
+        """Return the number of seconds during which no request can succeed."""
+        return max((poll.seconds_blocked() for poll in self._polls.values()), default=0.0)
 
     @property
     def view(self) -> View | None:
-        """What the checks of all indexes show together; ``None`` before each index was checked.
+        """The combined result of the latest checks. ``None`` until each index has been checked.
 
-        :raises BaseException: why a check failed for good.
+        :raises BaseException: A check failed in a way that ends the wait.
         """
         if len(self._views) < len(self._waits):
             return None
         views = list(self._views.values())
         for view in views:
-            view.check()
+            view.raise_error()
         return View(
             visible=all(view.visible for view in views),
             failure=next((view.failure for view in views if view.failure), ""),
             text=" ".join(view.text for view in views),
-            missing=tuple(one for view in views for one in view.missing),
+            missing=tuple(mutation_id for view in views for mutation_id in view.missing),
             answered=all(view.answered for view in views),
         )
 
 
 class Poll:
-    """Checks one index by one connection, for all tasks that wait in one event loop."""
+    """Checks one index over one connection for all triggers that wait for it in one event loop.
+
+    :param polls: running polls of the event loop by connection and index. The poll removes itself when it ends.
+    :param conn_id: connection to Vectorize.
+    :param index_name: name of the index.
+    """
 
     def __init__(self, polls: dict[tuple[str, str], Poll], conn_id: str, index_name: str) -> None:
         self.waiters: dict[Waiter, Sequence[Mapping[str, Any]]] = {}
@@ -148,45 +155,46 @@ class Poll:
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._monitor: IndexMonitor | None = None
-        self._requests: dict[Waiter, Request] = {}
-        self.checked_at = self._free_at = float("-inf")
-        self._interval = FRESH
-        # Without the context of the task that happens to be the first: its log is not for the others.
+        self._requests: dict[Waiter, WaitRequest] = {}
+        self.checked_at = self._blocked_until = float("-inf")
+        self._interval = FRESH_SECONDS
+        # A new context, because that of the first trigger would send the log of the poll to the log of that trigger.
         self._task = self._loop.create_task(self._run(), name=f"poll of index {index_name}", context=Context())
         self._task.add_done_callback(self._end)
 
     def add(self, waiter: Waiter, waits: Sequence[Mapping[str, Any]]) -> None:
-        """Add a waiting task, from the next check on."""
+        """Add a waiting trigger, starting with the next check."""
         self._interval = min(self._interval, waiter.interval) if self.waiters else waiter.interval
         self.waiters[waiter] = waits
         self._wake.set()
 
-    def kept_off(self) -> float:
-        """Seconds for which no request makes sense."""
-        return max(0.0, self._free_at - self._loop.time())
+    def seconds_blocked(self) -> float:
+        """Return the number of seconds during which no request can succeed."""
+        return max(0.0, self._blocked_until - self._loop.time())
 
-    def hurry(self) -> None:
-        """Check once more as soon as the last check is no longer fresh."""
-        self._interval = min(self._interval, FRESH)
+    def check_soon(self) -> None:
+        """Check again as soon as the latest check is no longer fresh."""
+        self._interval = min(self._interval, FRESH_SECONDS)
         self._wake.set()
 
     async def _run(self) -> None:
-        while await self._is_due():
-            await self._tell(await self._check_index())
+        while await self._wait_until_due():
+            await self._distribute(await self._check_index())
 
     def _end(self, _: asyncio.Task[None]) -> None:
-        """End the poll. If it was cancelled, the tasks that still wait start another one."""
-        self._close()
+        """Release everything that the poll holds. If it was cancelled, the remaining waiters start another one."""
+        self._close_monitor()
         self._polls.pop((self._conn_id, self._index_name), None)
         for waiter in list(self.waiters):
-            waiter.lost(self._index_name)
+            waiter.poll_ended(self._index_name)
 
-    async def _is_due(self) -> bool:
-        """Return when the next check is due. Returns whether a task still waits for it."""
+    async def _wait_until_due(self) -> bool:
+        """Wait until the next check is due. Return whether a trigger still waits for it."""
         while True:
-            due = max(self.checked_at + self._interval, self._free_at)
+            due = max(self.checked_at + self._interval, self._blocked_until)
             if not self.waiters:
-                due = self.checked_at + min(self._interval, FRESH)  # a task that joins soon needs no check of its own
+                # The poll continues for a moment, so that a trigger that joins soon can use its latest check.
+                due = self.checked_at + min(self._interval, FRESH_SECONDS)
             if due <= self._loop.time():
                 return bool(self.waiters)
             self._wake.clear()
@@ -198,77 +206,80 @@ class Poll:
         waiting = dict(self.waiters)
         try:
             if self._monitor is None:
-                self._monitor = await asyncio.to_thread(_monitor, await self._connection(), self._index_name)
+                self._monitor = await asyncio.to_thread(_create_monitor, await self._connection(), self._index_name)
             views, pause = await asyncio.to_thread(self._check, self._monitor, waiting)
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # noqa: BLE001 - handed to every waiter, which raises it
-            self._close()  # a connection that was corrected meanwhile is read anew
+        except BaseException as error:  # noqa: BLE001 - every waiter raises it again
+            self._close_monitor()  # the next check reads the connection again, in case it was corrected
             views, pause = dict.fromkeys(waiting, View(error=error, traceback=error.__traceback__)), 0.0
         self.checked_at = self._loop.time()
-        self._free_at = self.checked_at + pause
+        self._blocked_until = self.checked_at + pause
         self._interval = min((waiter.interval for waiter in self.waiters), default=self._interval)
         return views
 
     def _check(
         self, monitor: IndexMonitor, waiting: Mapping[Waiter, Sequence[Mapping[str, Any]]]
     ) -> tuple[dict[Waiter, View], float]:
-        """Check the index once, in a thread."""
+        """Check the index once. Runs in a thread."""
         views: dict[Waiter, View] = {}
-        requests: dict[Waiter, Request] = {}
+        requests: dict[Waiter, WaitRequest] = {}
         for waiter, waits in waiting.items():
             try:
-                requests[waiter] = self._requests.get(waiter) or _request(waiter, waits)
-            except ConfigError as error:  # a row that this version cannot read does not concern the others
+                requests[waiter] = self._requests.get(waiter) or _wait_request(waiter, waits)
+            except ConfigError as error:  # arguments that this version cannot read must not end the other waits
                 views[waiter] = View(error=error)
         self._requests = dict(requests)
         if not requests:
             return views, 0.0
         verdicts, pause = monitor.check(requests)
-        return views | {waiter: View.of(verdict) for waiter, verdict in verdicts.items()}, pause
+        return views | {waiter: View.from_verdict(verdict) for waiter, verdict in verdicts.items()}, pause
 
     async def _connection(self) -> Any:
         try:
             return await get_async_connection(self._conn_id)
         except AirflowNotFoundException:
             raise ConfigError(
-                f'The triggerer finds no connection "{self._conn_id}": it has to see those of the workers.'
+                f'The triggerer cannot find the connection "{self._conn_id}". It needs access to the connections of '
+                "the workers."
             ) from None
 
-    async def _tell(self, views: Mapping[Waiter, View]) -> None:
+    async def _distribute(self, views: Mapping[Waiter, View]) -> None:
         woken = 0
         for waiter, view in views.items():
-            if waiter in self.waiters and waiter.take(self._index_name, view):
+            if waiter in self.waiters and waiter.receive(self._index_name, view):
                 woken += 1
-                if woken % AT_ONCE == 0:
-                    await asyncio.sleep(APART)
+                if woken % WAKE_BATCH_SIZE == 0:
+                    await asyncio.sleep(WAKE_PAUSE_SECONDS)
 
-    def _close(self) -> None:
+    def _close_monitor(self) -> None:
         monitor, self._monitor = self._monitor, None
         if monitor:
             monitor.close()
 
 
-_all_polls: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Poll]] = WeakKeyDictionary()
+_polls_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Poll]] = WeakKeyDictionary()
 
 
-def _poll_of(conn_id: str, index_name: str) -> Poll:
-    """Return the poll of this event loop, and start it if there is none."""
-    polls = _all_polls.setdefault(asyncio.get_running_loop(), {})
+def _get_or_start_poll(conn_id: str, index_name: str) -> Poll:
+    polls = _polls_by_loop.setdefault(asyncio.get_running_loop(), {})
     if (conn_id, index_name) not in polls:
         polls[conn_id, index_name] = Poll(polls, conn_id, index_name)
     return polls[conn_id, index_name]
 
 
-def _monitor(connection: Any, index_name: str) -> IndexMonitor:
-    """Return the monitor of an index. Runs in a thread: the imports take a fifth of a second the first time, and
-    reading the connection's extra fields has Airflow mask them, which talks to the supervisor."""
-    from airflow_provider_vectorize.hooks.connection import monitor_from  # noqa: PLC0415
+def _create_monitor(connection: Any, index_name: str) -> IndexMonitor:
+    """Return a monitor of the index. Runs in a thread.
 
-    return monitor_from(connection, index_name)
+    The imports take about 0.2 seconds the first time. Airflow masks the connection's extra fields when they are read,
+    and calls the supervisor for that.
+    """
+    from airflow_provider_vectorize.hooks.connection import build_monitor  # noqa: PLC0415
+
+    return build_monitor(connection, index_name)
 
 
-def _request(waiter: Waiter, waits: Sequence[Mapping[str, Any]]) -> Request:
-    from airflow_provider_vectorize.visibility.monitor import request_from  # noqa: PLC0415
+def _wait_request(waiter: Waiter, waits: Sequence[Mapping[str, Any]]) -> WaitRequest:
+    from airflow_provider_vectorize.visibility.monitor import parse_wait_request  # noqa: PLC0415
 
-    return request_from(waits, waiter.marker, waiter.proof)
+    return parse_wait_request(waits, waiter.marker, waiter.proof)

@@ -1,4 +1,4 @@
-"""What a poll shows to one waiting task."""
+"""The result of a check as a waiting trigger receives it from a poll."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class View:
-    """What a check showed to one waiting task: a verdict, or the error that ends its wait.
+    """The result of a check for one waiting trigger: a verdict, or the error that ends its wait.
 
-    :param visible: all its mutations of this index are visible.
-    :param failure: why they never will be, or empty.
-    :param text: what is seen, for the log.
+    :param visible: whether all mutations of the trigger in this index are visible.
+    :param failure: why they can never become visible. Empty if they still can.
+    :param text: what the index shows, for the log.
     :param missing: ids of the mutations that are not proved yet.
     :param answered: whether Vectorize answered the check.
-    :param error: why nothing can be seen, for good.
+    :param error: the error that ended the wait.
+    :param traceback: original traceback of the error.
     """
 
     visible: bool = False
@@ -31,16 +32,16 @@ class View:
     traceback: TracebackType | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, verdict: Verdict) -> View:
-        """Return what a verdict shows."""
+    def from_verdict(cls, verdict: Verdict) -> View:
+        """Return the view of a verdict."""
         return cls(verdict.visible, verdict.failure, verdict.text, verdict.missing, verdict.answered)
 
     @property
-    def news(self) -> tuple[object, ...]:
-        """What is worth a log line when it changes."""
+    def progress(self) -> tuple[object, ...]:
+        """The part of the view that is logged again when it changes."""
         return self.missing, self.answered
 
-    def check(self) -> None:
-        """Raise the error, if there is one. Every waiter raises it with its original traceback."""
+    def raise_error(self) -> None:
+        """Raise the error with its original traceback, if there is one. Every waiter of a poll does so."""
         if self.error:
             raise self.error.with_traceback(self.traceback)

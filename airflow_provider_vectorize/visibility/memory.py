@@ -1,4 +1,4 @@
-"""What one process knows of one index: frozen values that the visibility rule reads and replaces."""
+"""State that one process keeps about one index: frozen values that the visibility rule reads and replaces."""
 
 from __future__ import annotations
 
@@ -7,82 +7,87 @@ from dataclasses import dataclass, field
 
 from airflow_provider_vectorize.visibility.waits import Wait
 
-#: The waits of one sensor.
-Group = tuple[Wait, ...]
+#: All waits of one sensor for one index.
+WaitGroup = tuple[Wait, ...]
 
 
 @dataclass(frozen=True)
 class Marker:
-    """An acknowledged write without effect, behind all mutations that were waited for when it was sent.
+    """An acknowledged write without effect, sent after the mutations of all waits that had begun by then.
 
-    :param mutation_id: its mutation.
-    :param check: number of the check that sent it. It stands behind the mutations of all waits that began by then.
-    :param watermark_before: the watermark when it was sent.
-    :param vector_id: the id of its vector, for markers of the kind ``vector``.
+    :param mutation_id: mutation id of the marker.
+    :param check_number: number of the check that sent the marker. The marker covers every wait that began in this
+        check or earlier.
+    :param watermark_before: watermark of the index when the marker was sent.
+    :param vector_id: id of the marker's vector. ``None`` if the marker is a deletion or its vector is deleted.
     """
 
     mutation_id: str
-    check: int
+    check_number: int
     watermark_before: str | None
     vector_id: str | None = None
 
 
 @dataclass(frozen=True)
 class WaitState:
-    """What is known of one wait.
+    """What the checks so far have shown about one wait.
 
-    :param began: number of the check at which it began.
-    :param covered_from: number of the check from which a marker counts, or ``None`` while the incarnation of the index
-        that the wait belongs to is not known.
-    :param created_on: that incarnation.
-    :param recreated: checks in a row that found another incarnation.
-    :param proof: why the mutation is visible, or empty.
+    :param first_check: number of the check in which the wait began.
+    :param covered_from: number of the first check whose markers count as proof. ``None`` while the incarnation of the
+        index that the wait belongs to is unknown.
+    :param created_on: creation time that identifies this incarnation.
+    :param recreated_checks: number of consecutive checks that found another incarnation.
+    :param proof: why the mutation is visible. Empty until this is proved.
     """
 
-    began: int
+    first_check: int
     covered_from: int | None
     created_on: str | None
-    recreated: int = 0
+    recreated_checks: int = 0
     proof: str = ""
 
 
 @dataclass(frozen=True)
 class GroupState:
-    """What is known of the waits of one sensor.
+    """What the checks so far have shown about the waits of one sensor.
 
-    :param began_at: seconds of the clock.
-    :param foreign: checks that showed the watermark of another writer after the acknowledgement.
+    :param started_at: clock time in seconds at which the sensor's first check began.
+    :param foreign_checks: number of checks that showed another writer's watermark after the acknowledgement.
     """
 
-    began_at: float
-    foreign: int = 0
+    started_at: float
+    foreign_checks: int = 0
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What one process knows of one index. Lost with the process, which costs time and never soundness.
+    """Everything that one process knows about one index.
 
-    :param checks: number of the last check.
-    :param shown: watermarks seen, with the number of the last check that saw each.
-    :param watermark: the last one seen.
-    :param moves: how often the watermark was another one than at the check before.
-    :param markers: all markers that a wait may still need.
-    :param markers_sent: how many were sent, also those whose answer was lost.
-    :param next_marker_at: seconds of the clock before which no marker is sent.
-    :param markers_refused: why Vectorize refuses markers, or empty.
-    :param gone: checks in a row that found no index.
-    :param incarnation: the ``created_on`` that was read last, and the first check since which no other was read.
+    The memory is lost when the process ends. This makes the wait longer but never makes a proof unsound.
+
+    :param checks: number of the latest check, counted from 1.
+    :param shown: ids of mutations that the index has shown, each with the number of the latest check that showed it.
+    :param watermark: latest watermark.
+    :param watermark_changes: number of checks that found another watermark than the check before.
+    :param markers: markers that may still prove a wait.
+    :param markers_sent: number of markers sent, including those whose answer was lost.
+    :param next_marker_at: clock time in seconds before which no marker is sent.
+    :param marker_refusal: why Vectorize refuses markers. Empty if it does not.
+    :param missing_checks: number of consecutive checks that did not find the index.
+    :param incarnation: latest ``created_on``, with the number of the first check since which it has not changed.
+    :param waits: state of each wait.
+    :param groups: state of the waits of each sensor.
     """
 
     checks: int = 0
     shown: Mapping[str, int] = field(default_factory=dict)
     watermark: str | None = None
-    moves: int = 0
+    watermark_changes: int = 0
     markers: tuple[Marker, ...] = ()
     markers_sent: int = 0
     next_marker_at: float = float("-inf")
-    markers_refused: str = ""
-    gone: int = 0
+    marker_refusal: str = ""
+    missing_checks: int = 0
     incarnation: tuple[str, int] | None = None
     waits: Mapping[Wait, WaitState] = field(default_factory=dict)
-    groups: Mapping[Group, GroupState] = field(default_factory=dict)
+    groups: Mapping[WaitGroup, GroupState] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The requests that the visibility rule weighs: the state of an index, its incarnation, and markers."""
+"""The requests behind the visibility rule: the state of an index, its incarnation, and markers."""
 
 from __future__ import annotations
 
@@ -19,49 +19,52 @@ from airflow_provider_vectorize.errors import (
 )
 from airflow_provider_vectorize.load.receipt import digest
 from airflow_provider_vectorize.visibility import rule, vector_markers
-from airflow_provider_vectorize.visibility.memory import Group, Marker, Memory
+from airflow_provider_vectorize.visibility.memory import Marker, Memory, WaitGroup
 from airflow_provider_vectorize.visibility.rule import MarkerKind
-from airflow_provider_vectorize.visibility.verdict import Verdict, unanswered, verdict_of
+from airflow_provider_vectorize.visibility.verdict import Verdict, verdict_for, verdict_without_answer
 from airflow_provider_vectorize.visibility.waits import Wait
 
 log = logging.getLogger(__name__)
 
-S = TypeVar("S", bound=Hashable)
+SensorKey = TypeVar("SensorKey", bound=Hashable)
 Proof = Literal["log", "read_back"]
 
-#: Reads in a row that have to agree, since replicas may lag.
-AGREEING_READS = 3
+#: Number of consecutive reads that must return the same result, since replicas may lag.
+CONFIRMING_READS = 3
 
 
 @dataclass(frozen=True)
-class Request:
+class WaitRequest:
     """What one sensor asks of the monitor of one index.
 
-    :param waits: its mutations of this index.
-    :param marker: the markers that it allows.
-    :param proof: ``read_back``: sample vectors that read back as they were sent are enough.
+    :param waits: mutations of this index that the sensor waits for.
+    :param marker: kind of marker that the sensor allows.
+    :param proof: ``log``: wait for proof. ``read_back``: also accept sample vectors that read back as they were sent.
     """
 
-    waits: Group
+    waits: WaitGroup
     marker: MarkerKind = "delete"
     proof: Proof = "log"
 
 
-def request_from(waits: Sequence[Mapping[str, Any]], marker: str, proof: str) -> Request:
-    """Return what the row of a trigger asks for.
+def parse_wait_request(waits: Sequence[Mapping[str, Any]], marker: str, proof: str) -> WaitRequest:
+    """Return the request that the serialized arguments of a trigger describe.
 
-    :raises ConfigError: another version of the provider wrote it, and this one cannot read it.
+    :raises ConfigError: The arguments come from another version of the provider, and this version cannot read them.
     """
     if marker not in get_args(MarkerKind) or proof not in get_args(Proof):
-        raise ConfigError(f"marker={marker!r} and proof={proof!r} are not known to this version of the provider.")
-    return Request(tuple(Wait.from_dict(wait) for wait in waits), cast(MarkerKind, marker), cast(Proof, proof))
+        raise ConfigError(
+            f"This version of the provider does not know marker={marker!r} with proof={proof!r}. Install the same "
+            "version for the workers and the triggerer."
+        )
+    return WaitRequest(tuple(Wait.from_dict(wait) for wait in waits), cast(MarkerKind, marker), cast(Proof, proof))
 
 
 class IndexMonitor:
-    """Checks one index for all sensors of a process that wait for it. For one thread at a time.
+    """Checks one index for all sensors of a process that wait for it. Not thread-safe.
 
-    :param client: should try each request once: the next check is the retry.
-    :param index_name: the index.
+    :param client: client of the account. It should send each request only once, because the next check is the retry.
+    :param index_name: name of the index.
     """
 
     def __init__(self, client: VectorizeClient, index_name: str) -> None:
@@ -69,138 +72,146 @@ class IndexMonitor:
         self._index_name = index_name
         self._memory = Memory()
         self._info: IndexInfo | None = None
-        self._swept = False
+        self._leftovers_deleted = False
 
-    def check(self, requests: Mapping[S, Request]) -> tuple[dict[S, Verdict], float]:
-        """Check the index once, however many sensors wait for it.
+    def check(self, requests: Mapping[SensorKey, WaitRequest]) -> tuple[dict[SensorKey, Verdict], float]:
+        """Check the index once for any number of sensors.
 
-        :return: what each sensor may conclude, and the seconds for which another check makes no sense because
-            requests are limited.
-        :raises TerminalApiError: the credentials or the request are wrong.
+        :param requests: what each sensor asks for.
+        :return: the verdict for each sensor, and the number of seconds to wait before the next check because requests
+            are limited.
+        :raises TerminalApiError: The credentials or the request are wrong.
         """
         now = self._client.clock.now()
         groups = [request.waits for request in requests.values()]
         self._memory = rule.begin_check(self._memory, groups, now)
         try:
-            self._ask(list(requests.values()), now)
+            self._observe(list(requests.values()), now)
         except TransientApiError as error:
             verdicts = {
-                sensor: unanswered(self._memory, request.waits, str(error)) for sensor, request in requests.items()
+                sensor: verdict_without_answer(self._memory, request.waits, str(error))
+                for sensor, request in requests.items()
             }
-            return verdicts, max(error.retry_after or 0.0, self._client.pacer.due())
+            return verdicts, max(error.retry_after or 0.0, self._client.pacer.delay())
         verdicts = {
-            sensor: verdict_of(self._memory, request.waits, request.marker, now, self._info)
+            sensor: verdict_for(self._memory, request.waits, request.marker, now, self._info)
             for sensor, request in requests.items()
         }
-        return verdicts, self._client.pacer.due()
+        return verdicts, self._client.pacer.delay()
 
-    def _ask(self, requests: Sequence[Request], now: float) -> None:
+    def _observe(self, requests: Sequence[WaitRequest], now: float) -> None:
         if rule.needs_incarnation(self._memory):
-            self._memory = rule.with_incarnation(self._memory, self._incarnation())
-        self._send_marker(requests, now)
+            self._memory = rule.record_incarnation(self._memory, self._read_incarnation())
+        self._send_marker_if_due(requests, now)
         try:
             self._info = self._client.get_index_info(self._index_name)
         except IndexNotFoundError:
             self._info = None
-        self._memory = rule.with_info(self._memory, self._info)
-        vectors = vector_markers.shown(self._client, self._index_name, self._memory)
-        self._memory = rule.vectors_shown(self._memory, vectors)
+        self._memory = rule.record_info(self._memory, self._info)
+        visible_markers = vector_markers.visible_ids(self._client, self._index_name, self._memory)
+        self._memory = rule.record_marker_vectors(self._memory, visible_markers)
         created_on = None
-        if rule.hopes_on_incarnation(self._memory):
-            created_on = self._incarnation()
-            self._memory = rule.with_incarnation(self._memory, created_on)
+        if rule.proof_needs_incarnation(self._memory):
+            created_on = self._read_incarnation()
+            self._memory = rule.record_incarnation(self._memory, created_on)
         self._memory = rule.prove(self._memory, created_on)
         for request in requests:
             if request.proof == "read_back":
-                self._read_back(rule.unproved(self._memory, request.waits))
-        self._memory = vector_markers.remove(self._client, self._index_name, self._memory, vectors)
+                self._read_back(rule.unproved_waits(self._memory, request.waits))
+        self._memory = vector_markers.delete_unneeded(self._client, self._index_name, self._memory, visible_markers)
 
-    def _incarnation(self) -> str | None:
-        """When the index was created, if several reads agree."""
-        found = set()
-        for _ in range(AGREEING_READS):
+    def _read_incarnation(self) -> str | None:
+        """Return when the index was created. ``None`` if it is missing or several reads differ."""
+        values = set()
+        for _ in range(CONFIRMING_READS):
             try:
                 created_on = self._client.get_index(self._index_name).created_on
             except IndexNotFoundError:
                 return None
-            found.add(created_on.isoformat() if created_on else None)
-            if len(found) > 1:
+            values.add(created_on.isoformat() if created_on else None)
+            if len(values) > 1:
                 return None
-        return found.pop()
+        return values.pop()
 
     # ---------------------------------------------------------------- markers
 
-    def _send_marker(self, requests: Sequence[Request], now: float) -> None:
+    def _send_marker_if_due(self, requests: Sequence[WaitRequest], now: float) -> None:
         allowing = [request for request in requests if request.marker != "none"]
-        if not rule.marker_due(self._memory, [request.waits for request in allowing], now):
+        if not rule.is_marker_due(self._memory, [request.waits for request in allowing], now):
             return
-        needy = [request for request in allowing if rule.needs_marker(self._memory, request.waits, now)]
-        as_vector = any(request.marker == "vector" for request in needy)
+        needing = [request for request in allowing if rule.needs_marker(self._memory, request.waits, now)]
+        as_vector = any(request.marker == "vector" for request in needing)
         marker = None
         try:
-            marker = self._vector_marker() if as_vector else self._delete_marker()
-        except TransientApiError as error:  # whether it was carried out is not known, so it proves nothing
-            log.info("A marker got no answer and is forgotten: %s", error)
+            marker = self._send_vector_marker() if as_vector else self._send_delete_marker()
+        except TransientApiError as error:  # whether Vectorize carried it out is unknown, so it proves nothing
+            log.info("Discarded a marker, because Vectorize did not confirm it. A later check sends another: %s", error)
         except IndexNotFoundError as error:
-            log.info("A marker could not be sent: %s", error)
+            log.info("Could not send a marker: %s", error)
         except TerminalApiError as error:
-            self._memory = replace(self._memory, markers_refused=str(error))
-            why = "the token may not write to the index" if isinstance(error, AuthError) else "Vectorize refuses them"
+            self._memory = replace(self._memory, marker_refusal=str(error))
+            reason = (
+                "the token may not write to the index" if isinstance(error, AuthError) else "Vectorize refuses them"
+            )
             log.warning(
-                "No more markers are sent, because %s. The wait continues without them, and may last as long as others "
+                "No more markers are sent, because %s. The wait continues without them and may last as long as others "
                 "write to the index. %s",
-                why,
+                reason,
                 error,
             )
             return
-        self._memory = rule.marker_sent(self._memory, marker, now, random.random())  # noqa: S311 - no secret
+        self._memory = rule.record_marker(self._memory, marker, now, random.random())  # noqa: S311 - not a secret
 
-    def _delete_marker(self) -> Marker:
+    def _send_delete_marker(self) -> Marker:
         mutation = self._client.send_marker(self._index_name)
         return Marker(mutation.mutation_id, self._memory.checks, self._memory.watermark)
 
-    def _vector_marker(self) -> Marker:
-        if not self._swept:
-            vector_markers.sweep(self._client, self._index_name)
-            self._swept = True
+    def _send_vector_marker(self) -> Marker:
+        if not self._leftovers_deleted:
+            vector_markers.delete_leftovers(self._client, self._index_name)
+            self._leftovers_deleted = True
         vector_id, mutation = vector_markers.send(self._client, self._index_name)
         return Marker(mutation.mutation_id, self._memory.checks, self._memory.watermark, vector_id)
 
     # ---------------------------------------------------------------- evidence
 
     def _read_back(self, waits: Sequence[Wait]) -> None:
-        """Compare sample vectors with what was sent, if something was processed since and a new one is among them."""
-        processed = self._info.processed_up_to_datetime if self._info else None
+        """Compare sample vectors with what was sent.
+
+        Only waits with a new sample are compared, and only if the index has processed something since the
+        acknowledgement.
+        """
+        processed_at = self._info.processed_up_to_datetime if self._info else None
         candidates = [
             wait
             for wait in waits
-            if processed
+            if processed_at
             and wait.accepted_at
-            and processed >= wait.accepted_at - rule.CLOCKS_AGREE
+            and processed_at >= wait.accepted_at - rule.CLOCK_TOLERANCE
             and any(sample.new for sample in wait.samples)
         ]
         for wait in candidates:
             try:
-                reads = [self._vectors([sample.id for sample in wait.samples]) for _ in range(AGREEING_READS)]
+                reads = [self._digests([sample.id for sample in wait.samples]) for _ in range(CONFIRMING_READS)]
             except IndexNotFoundError:
-                break  # a replica that does not know the index is no evidence, and does not end the wait either
-            if not all(_reads_as_sent(wait, read) for read in reads):
-                break  # the others were written later; reading on would cost requests at every check
-            self._memory = rule.read_back(self._memory, [wait])
+                break  # a replica that does not know the index is no evidence, but no reason to end the wait
+            if not all(_reads_as_sent(wait, digests) for digests in reads):
+                break  # the other waits were written later, and reading them would cost requests at every check
+            self._memory = rule.record_read_back(self._memory, [wait])
 
-    def _vectors(self, ids: Sequence[str]) -> dict[str, str | None]:
-        found = self._client.get_by_ids(self._index_name, ids)
-        return {vector.id: digest(vector.values, vector.metadata) for vector in found}
+    def _digests(self, ids: Sequence[str]) -> dict[str, str | None]:
+        vectors = self._client.get_by_ids(self._index_name, ids)
+        return {vector.id: digest(vector.values, vector.metadata) for vector in vectors}
 
     def close(self) -> None:
-        """Close the connections. A check that is under way ends at its next request."""
+        """Close the connections. A check in another thread stops at its next request."""
         self._client.stop()
         self._client.close()
 
 
-def _reads_as_sent(wait: Wait, read: Mapping[str, str | None]) -> bool:
+def _reads_as_sent(wait: Wait, digests: Mapping[str, str | None]) -> bool:
     if wait.operation == "delete":
-        return all(sample.id not in read for sample in wait.samples)
-    if wait.operation == "insert":  # a vector that existed before is kept: only its existence was promised
-        return all(sample.id in read for sample in wait.samples)
-    return all(read.get(sample.id) == sample.digest for sample in wait.samples)
+        return all(sample.id not in digests for sample in wait.samples)
+    if wait.operation == "insert":  # an existing vector is not overwritten, so only its existence is certain
+        return all(sample.id in digests for sample in wait.samples)
+    return all(digests.get(sample.id) == sample.digest for sample in wait.samples)

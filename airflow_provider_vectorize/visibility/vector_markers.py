@@ -1,8 +1,8 @@
-"""Markers of the kind ``vector``: one vector in a namespace of its own, which a read can see.
+"""Markers of the kind ``vector``: one vector in a namespace of its own, which can be read back.
 
-A marker of the kind ``delete`` shows only if it is the last mutation of a job, which is rare beside busy writers. A
-vector can be read back whatever stands behind it in its job. While it exists it counts in ``vectorCount`` and is
-visible to queries without a namespace, so it is deleted as soon as no wait needs it.
+The index shows a marker of the kind ``delete`` only if it is the last mutation of a job, which is rare next to busy
+writers. A vector can be read back regardless of what follows it in its job. While it exists, it counts in
+``vectorCount`` and queries without a namespace can find it, so it is deleted as soon as no wait needs it.
 """
 
 from __future__ import annotations
@@ -22,60 +22,66 @@ from airflow_provider_vectorize.visibility.memory import Memory
 log = logging.getLogger(__name__)
 
 NAMESPACE = "airflow-marker"
-#: The metadata key with the time at which a marker was sent, in epoch seconds.
+#: Metadata key of the time at which a marker was sent, in epoch seconds.
 _SENT_AT = "sent_at"
-#: Markers older than this are left over from a process that ended early, in seconds.
-_LEFT_OVER_AFTER = 3_600.0
-#: Reads in a row that have to agree, since replicas may lag.
-_AGREEING_READS = 3
+#: Age in seconds above which a marker counts as left over from a process that ended early.
+_LEFTOVER_SECONDS = 3_600.0
+#: Number of consecutive reads that must return the same result, since replicas may lag.
+_CONFIRMING_READS = 3
 
 
 def send(client: VectorizeClient, index_name: str) -> tuple[str, Mutation]:
-    """Upsert one vector that no other marker has. Returns its id and its mutation."""
+    """Upsert one vector with an id that no other marker has. Return its id and its mutation."""
     dimensions = client.get_index_info(index_name).dimensions
     row = {
         "id": marker_id(),
-        "values": _unit(dimensions),  # not zero: the cosine of a zero vector is undefined
+        "values": _unit(dimensions),  # not zero, because the cosine of a zero vector is undefined
         "namespace": NAMESPACE,
         "metadata": {_SENT_AT: time.time()},
     }
     return str(row["id"]), client.upsert(index_name, json.dumps(row).encode() + b"\n")
 
 
-def shown(client: VectorizeClient, index_name: str, memory: Memory) -> Set[str]:
-    """Return the ids of the markers that several reads in a row find.
+def visible_ids(client: VectorizeClient, index_name: str, memory: Memory) -> Set[str]:
+    """Return the ids of the marker vectors that several consecutive reads find.
 
-    A replica that does not know the index shows none. Whether the index is gone is decided by the checks of its state.
+    A replica that does not know the index returns none. Only the checks of the index decide whether it was deleted.
     """
     ids = [marker.vector_id for marker in memory.markers if marker.vector_id]
     ids = ids[-client.limits.ids_per_get :]
-    found = set(ids)
-    for _ in range(_AGREEING_READS):
-        if not found:
+    visible = set(ids)
+    for _ in range(_CONFIRMING_READS):
+        if not visible:
             break
         try:
-            found &= {vector.id for vector in client.get_by_ids(index_name, ids)}
+            visible &= {vector.id for vector in client.get_by_ids(index_name, ids)}
         except IndexNotFoundError:
             return set()
-    return found
+    return visible
 
 
-def remove(client: VectorizeClient, index_name: str, memory: Memory, seen: Set[str]) -> Memory:
-    """Delete the vectors of markers that no wait needs any more. Best effort: see :func:`sweep`."""
-    oldest = min((state.began for state in memory.waits.values() if not state.proof), default=None)
-    done = {
+def delete_unneeded(client: VectorizeClient, index_name: str, memory: Memory, visible: Set[str]) -> Memory:
+    """Delete the marker vectors that no wait needs any longer.
+
+    A failure is only logged: :func:`delete_leftovers` deletes such vectors later.
+
+    :param visible: ids of the marker vectors that were found visible.
+    """
+    oldest = min((state.first_check for state in memory.waits.values() if not state.proof), default=None)
+    without_vector = {
         marker.vector_id: replace(marker, vector_id=None)
         for marker in memory.markers
-        if marker.vector_id and (oldest is None or marker.vector_id in seen or marker.check < oldest)
+        if marker.vector_id and (oldest is None or marker.vector_id in visible or marker.check_number < oldest)
     }
-    if not done:
+    if not without_vector:
         return memory
-    _delete(client, index_name, list(done))
-    return replace(memory, markers=tuple(done.get(marker.vector_id or "", marker) for marker in memory.markers))
+    _delete(client, index_name, list(without_vector))
+    markers = tuple(without_vector.get(marker.vector_id or "", marker) for marker in memory.markers)
+    return replace(memory, markers=markers)
 
 
-def sweep(client: VectorizeClient, index_name: str) -> None:
-    """Delete the vectors that processes which ended early left behind. Best effort."""
+def delete_leftovers(client: VectorizeClient, index_name: str) -> None:
+    """Delete the marker vectors of processes that ended early. A failure is only logged."""
     try:
         dimensions = client.get_index_info(index_name).dimensions
         result = client.query(
@@ -86,12 +92,12 @@ def sweep(client: VectorizeClient, index_name: str) -> None:
             return_metadata="all",
         )
     except VectorizeError as error:
-        log.info("Could not look for markers that are left over: %s", error)
+        log.info("Could not search for leftover marker vectors in namespace %s: %s", NAMESPACE, error)
         return
     now = time.time()
-    old = [match.id for match in result.matches if now - _sent_at(match.metadata) > _LEFT_OVER_AFTER]
-    if old:
-        _delete(client, index_name, old)
+    leftovers = [match.id for match in result.matches if now - _sent_at(match.metadata) > _LEFTOVER_SECONDS]
+    if leftovers:
+        _delete(client, index_name, leftovers)
 
 
 def _sent_at(metadata: object) -> float:

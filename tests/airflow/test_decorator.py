@@ -1,4 +1,4 @@
-"""``@task.vectorize_upsert``: what a function yields is loaded, and goes nowhere else."""
+"""Tests of ``@task.vectorize_upsert`` on a real Airflow."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.runs import Airflow
 
 
-def left_behind() -> list[Path]:
+def temporary_files() -> list[Path]:
     return list(Path(tempfile.gettempdir()).glob("vectorize-rows-*"))
 
 
-def test_mapped_functions_load_their_shares_and_one_sensor_waits_for_all(
-    airflow: Airflow, books: LocalVectorize
-) -> None:
+def test_mapped_functions_load_their_rows_and_one_sensor_waits_for_all(airflow: Airflow, books: LocalVectorize) -> None:
     run = airflow.run("decorated_mapped", {"index": "books"})
 
     assert set(run.states().values()) == {"success"}
@@ -28,18 +26,18 @@ def test_mapped_functions_load_their_shares_and_one_sensor_waits_for_all(
     assert [run.xcom("rows", "vectors", index) for index in range(3)] == [10, 10, 10]
 
 
-def test_no_row_goes_through_xcom_and_no_file_stays(airflow: Airflow, books: LocalVectorize) -> None:
-    before = left_behind()
+def test_decorated_function_leaves_no_row_in_xcom_and_no_file(airflow: Airflow, books: LocalVectorize) -> None:
+    before = temporary_files()
 
     run = airflow.run("decorated_mapped", {"index": "books"})
 
     receipt = run.xcom("rows", map_index=1)
     assert len(json.dumps(receipt)) < 1_500
     assert receipt["vectors"] == 10
-    assert left_behind() == before
+    assert temporary_files() == before
 
 
-def test_nothing_is_sent_before_the_function_has_ended_and_a_retry_starts_over(
+def test_decorated_function_that_fails_sends_nothing_and_its_retry_starts_over(
     airflow: Airflow, books: LocalVectorize
 ) -> None:
     run = airflow.run("decorated_fails_at_first")
@@ -51,15 +49,22 @@ def test_nothing_is_sent_before_the_function_has_ended_and_a_retry_starts_over(
     assert "the model is away" in airflow.log.text
 
 
-def test_a_function_that_yields_nothing_is_told_what_it_should(airflow: Airflow, books: LocalVectorize) -> None:
+def test_decorated_function_that_returns_none_fails_with_an_explanation(
+    airflow: Airflow, books: LocalVectorize
+) -> None:
     run = airflow.run("decorated_without_rows")
 
     assert run.state == "failed"
-    assert "forgets_to_yield has to yield rows, dicts with id and values, and gave NoneType." in airflow.log.text
+    assert (
+        "`forgets_to_yield()` must yield rows (dicts with id and values), but it returned an object of type NoneType."
+        in airflow.log.text
+    )
     assert not books.requests("upsert")
 
 
-def test_a_bad_row_is_named_by_its_function_and_number(airflow: Airflow, books: LocalVectorize) -> None:
+def test_decorated_function_with_bad_row_fails_and_names_function_and_row(
+    airflow: Airflow, books: LocalVectorize
+) -> None:
     run = airflow.run("decorated_with_a_bad_row")
 
     assert run.state == "failed"
@@ -77,7 +82,7 @@ NAN_ROWS = [
 ]
 
 
-def test_nan_and_infinity_are_bad_rows_named_by_function_and_number(airflow: Airflow, books: LocalVectorize) -> None:
+def test_function_rows_with_nan_or_infinity_are_bad_rows(airflow: Airflow, books: LocalVectorize) -> None:
     from airflow_provider_vectorize.errors import BadRowError
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
     from airflow_provider_vectorize.rows.function_rows import write_rows_file
@@ -91,7 +96,9 @@ def test_nan_and_infinity_are_bad_rows_named_by_function_and_number(airflow: Air
     assert books.count("books") == 0
 
 
-def test_dead_letters_and_log_name_the_function(airflow: Airflow, books: LocalVectorize, tmp_path: Path) -> None:
+def test_dead_letters_and_log_of_function_rows_name_the_function(
+    airflow: Airflow, books: LocalVectorize, tmp_path: Path
+) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
     from airflow_provider_vectorize.rows.function_rows import write_rows_file
 
@@ -100,16 +107,18 @@ def test_dead_letters_and_log_name_the_function(airflow: Airflow, books: LocalVe
         receipt = VectorizeHook().load("books", path, on_bad_row="dead_letter", dead_letter_path=str(bad))
 
     assert (receipt["vectors"], receipt["rejected"]) == (1, 2)
-    letters = [json.loads(line) for line in bad.read_text().splitlines()]
-    assert [(one["object"], one["line"]) for one in letters] == [("embed()", 2), ("embed()", 3)]
-    assert letters[1]["reason"] == 'not a valid JSON vector: metadata["price"]["net"] is infinite'
+    dead_letters = [json.loads(line) for line in bad.read_text().splitlines()]
+    assert [(one["object"], one["line"]) for one in dead_letters] == [("embed()", 2), ("embed()", 3)]
+    assert dead_letters[1]["reason"] == 'not a valid JSON vector: metadata["price"]["net"] is infinite'
     text = airflow.log.text
     assert "Rejected a row: not a valid JSON vector" in text
     assert "(row 3 that `embed()` yielded, written to file://" in text
     assert "vectorize-rows-" not in text
 
 
-def test_the_temporary_file_is_nobodys_lineage(airflow: Airflow, books: LocalVectorize, tmp_path: Path) -> None:
+def test_lineage_of_function_rows_omits_the_temporary_file(
+    airflow: Airflow, books: LocalVectorize, tmp_path: Path
+) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
     from airflow_provider_vectorize.rows.function_rows import write_rows_file
 
@@ -123,7 +132,7 @@ def test_the_temporary_file_is_nobodys_lineage(airflow: Airflow, books: LocalVec
 
 
 @pytest.mark.parametrize("parameter", ["source", "source_conn_id", "durable"])
-def test_what_makes_no_sense_for_it_cannot_be_given(parameter: str) -> None:
+def test_decorated_operator_with_source_parameters_fails(parameter: str) -> None:
     from airflow_provider_vectorize.decorators.load import VectorizeUpsertDecoratedOperator
 
     with pytest.raises(TypeError, match=parameter):

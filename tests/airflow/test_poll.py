@@ -1,4 +1,4 @@
-"""One poll for all: what many triggers of one triggerer cost, and that none harms another."""
+"""Tests of shared polls: the requests of many triggers in one triggerer, and their isolation from each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.conftest import DIMENSIONS, connect, row
 from tests.airflow.runs import Airflow, Log
-from tests.airflow.test_trigger import events, from_row, trigger
+from tests.airflow.test_trigger import events, from_row, make_trigger
 
 AfterCheck = Callable[[int, Callable[[], Any]], None]
 Waits = list[dict[str, Any]]
@@ -21,118 +21,119 @@ Waits = list[dict[str, Any]]
 
 @pytest.fixture
 def held(airflow_home: Airflow, books: LocalVectorize) -> LocalVectorize:
-    """Nothing is processed unless a test says so."""
+    """A local Vectorize that processes nothing until the test releases it."""
     books.hold()
     return books
 
 
-def written(count: int, *, first: int = 0, index: str = "books") -> list[Waits]:
-    """So many loads of one vector each, as their sensors wait for them."""
+def write_vectors(count: int, *, first: int = 0, index: str = "books") -> list[Waits]:
+    """Write vectors, one per request. Return the waits of each request."""
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
     from airflow_provider_vectorize.visibility.waits import waits_for
 
-    hook, found = VectorizeHook(), []
+    hook, loads = VectorizeHook(), []
     for number in range(first, first + count):
         mutation = hook.upsert(index, [row(number)])
-        found.append([wait.to_dict() for wait in waits_for(mutation, None)])
-    return found
+        loads.append([wait.to_dict() for wait in waits_for(mutation, None)])
+    return loads
 
 
 async def all_events(triggers: list[Any]) -> list[dict[str, Any]]:
-    return [event for found in await asyncio.gather(*(events(one) for one in triggers)) for event in found]
+    results = await asyncio.gather(*(events(trigger) for trigger in triggers))
+    return [event for trigger_events in results for event in trigger_events]
 
 
-def statuses(found: list[dict[str, Any]]) -> set[str]:
-    return {event["status"] for event in found}
+def statuses(events: list[dict[str, Any]]) -> set[str]:
+    return {event["status"] for event in events}
 
 
-def test_two_hundred_cost_one_request_an_interval_while_they_wait(
+def test_poll_of_two_hundred_triggers_sends_one_request_per_interval(
     held: LocalVectorize, after_check: AfterCheck
 ) -> None:
-    loads = written(200)
+    loads = write_vectors(200)
     held.clear_requests()
     after_check(10, held.release)
 
-    found = asyncio.run(all_events([trigger(waits, poke_interval=0.1) for waits in loads]))
+    results = asyncio.run(all_events([make_trigger(waits, poke_interval=0.1) for waits in loads]))
 
-    assert statuses(found) == {"visible"}
-    assert len(found) == 200
+    assert statuses(results) == {"visible"}
+    assert len(results) == 200
     assert 11 <= len(held.requests("info")) <= 18
-    assert len(held.requests("delete_by_ids")) == 1, "the watermark is the last load's; a marker proves the rest"
+    assert len(held.requests("delete_by_ids")) == 1, (
+        "the watermark proves the last load, and one marker proves the rest"
+    )
 
 
-def test_two_hundred_that_a_foreign_watermark_hides_share_one_marker(
-    held: LocalVectorize, after_check: AfterCheck
-) -> None:
-    loads = written(200)
+def test_poll_of_two_hundred_hidden_mutations_sends_one_marker(held: LocalVectorize, after_check: AfterCheck) -> None:
+    loads = write_vectors(200)
     held.foreign_mutation("books")
     held.clear_requests()
     after_check(5, held.release)
 
-    found = asyncio.run(all_events([trigger(waits, poke_interval=0.1) for waits in loads]))
+    results = asyncio.run(all_events([make_trigger(waits, poke_interval=0.1) for waits in loads]))
 
-    assert statuses(found) == {"visible"}
+    assert statuses(results) == {"visible"}
     assert len(held.requests("info")) <= 13
     assert len(held.requests("delete_by_ids")) == 1
 
 
-def test_each_index_and_each_connection_has_a_poll_of_its_own(
+def test_poll_each_index_and_connection_has_its_own(
     held: LocalVectorize, after_check: AfterCheck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
     VectorizeHook().create_index("films", dimensions=DIMENSIONS, metric="cosine")
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", json.dumps(held.connection))
-    books, films = written(10), written(10, index="films")
+    books, films = write_vectors(10), write_vectors(10, index="films")
     held.clear_requests()
     after_check(9, held.release)
 
-    waiting = [trigger([*book, *film]) for book, film in zip(books, films, strict=True)]
-    # The last mutation of a job needs no marker: two connections that send markers at once hide each other's.
-    found = asyncio.run(all_events([*waiting, trigger(books[-1], vectorize_conn_id="other")]))
+    waiting = [make_trigger([*book, *film]) for book, film in zip(books, films, strict=True)]
+    # The last mutation of a job needs no marker. Two connections that send markers at once would hide each other's.
+    results = asyncio.run(all_events([*waiting, make_trigger(books[-1], vectorize_conn_id="other")]))
 
-    assert statuses(found) == {"visible"}
-    looked_at = {one.path.split("/")[-2] for one in held.requests("info")}
-    assert looked_at == {"books", "films"}
+    assert statuses(results) == {"visible"}
+    checked_indexes = {request.path.split("/")[-2] for request in held.requests("info")}
+    assert checked_indexes == {"books", "films"}
     assert len(held.requests("info")) <= 9 + 12
 
 
-def test_the_shortest_interval_that_is_asked_for_is_the_polls(held: LocalVectorize, after_check: AfterCheck) -> None:
-    (waits,) = written(1)
+def test_poll_uses_the_shortest_interval_of_its_waiters(held: LocalVectorize, after_check: AfterCheck) -> None:
+    (waits,) = write_vectors(1)
     after_check(5, held.release)
 
-    found = asyncio.run(all_events([trigger(waits, poke_interval=3600), trigger(waits, poke_interval=0.01)]))
+    results = asyncio.run(
+        all_events([make_trigger(waits, poke_interval=3600), make_trigger(waits, poke_interval=0.01)])
+    )
 
-    assert statuses(found) == {"visible"}
+    assert statuses(results) == {"visible"}
 
 
-def test_a_task_that_is_cleared_leaves_and_the_others_go_on(held: LocalVectorize, after_check: AfterCheck) -> None:
-    loads = written(3)
+def test_poll_continues_after_one_trigger_is_cancelled(held: LocalVectorize, after_check: AfterCheck) -> None:
+    loads = write_vectors(3)
 
     async def run() -> list[dict[str, Any]]:
-        loop, looked = asyncio.get_running_loop(), asyncio.Event()
-        after_check(2, lambda: loop.call_soon_threadsafe(looked.set))
+        loop, checked = asyncio.get_running_loop(), asyncio.Event()
+        after_check(2, lambda: loop.call_soon_threadsafe(checked.set))
         after_check(4, held.release)
-        first, *others = (asyncio.create_task(events(trigger(waits))) for waits in loads)
-        await looked.wait()
+        first, *others = (asyncio.create_task(events(make_trigger(waits))) for waits in loads)
+        await checked.wait()
         first.cancel()
         assert isinstance((await asyncio.gather(first, return_exceptions=True))[0], asyncio.CancelledError)
-        return [event for found in await asyncio.gather(*others) for event in found]
+        return [event for trigger_events in await asyncio.gather(*others) for event in trigger_events]
 
     assert statuses(asyncio.run(run())) == {"visible"}
 
 
-def test_a_poll_that_somebody_cancels_is_begun_anew_by_those_who_wait(
-    held: LocalVectorize, after_check: AfterCheck
-) -> None:
-    loads = written(3)
+def test_poll_that_is_cancelled_is_restarted_by_its_waiters(held: LocalVectorize, after_check: AfterCheck) -> None:
+    loads = write_vectors(3)
 
     async def run() -> list[dict[str, Any]]:
-        loop, looked = asyncio.get_running_loop(), asyncio.Event()
-        after_check(2, lambda: loop.call_soon_threadsafe(looked.set))
+        loop, checked = asyncio.get_running_loop(), asyncio.Event()
+        after_check(2, lambda: loop.call_soon_threadsafe(checked.set))
         after_check(4, held.release)
-        waiting = asyncio.create_task(all_events([trigger(waits) for waits in loads]))
-        await looked.wait()
+        waiting = asyncio.create_task(all_events([make_trigger(waits) for waits in loads]))
+        await checked.wait()
         (poll,) = (task for task in asyncio.all_tasks() if "poll of index books" in task.get_name())
         poll.cancel()
         return await waiting
@@ -140,12 +141,12 @@ def test_a_poll_that_somebody_cancels_is_begun_anew_by_those_who_wait(
     assert statuses(asyncio.run(run())) == {"visible"}
 
 
-def test_no_poll_is_left_when_nobody_waits(held: LocalVectorize) -> None:
-    (waits,) = written(1)
+def test_poll_without_waiters_ends(held: LocalVectorize) -> None:
+    (waits,) = write_vectors(1)
     held.release()
 
     async def run() -> None:
-        await events(trigger(waits))
+        await events(make_trigger(waits))
         polls = [task for task in asyncio.all_tasks() if "poll of index" in task.get_name()]
         await asyncio.wait_for(asyncio.gather(*polls), 30)
 
@@ -153,114 +154,118 @@ def test_no_poll_is_left_when_nobody_waits(held: LocalVectorize) -> None:
     assert len(held.requests("info")) == 1
 
 
-def test_a_triggerer_that_starts_over_loses_nothing(held: LocalVectorize, after_check: AfterCheck) -> None:
-    loads = written(50)
-    waiting = [trigger(waits) for waits in loads]
+def test_poll_after_a_restart_of_the_triggerer_proves_all_mutations(
+    held: LocalVectorize, after_check: AfterCheck
+) -> None:
+    loads = write_vectors(50)
+    waiting = [make_trigger(waits) for waits in loads]
 
     async def until_interrupted() -> None:
-        loop, looked = asyncio.get_running_loop(), asyncio.Event()
-        after_check(3, lambda: loop.call_soon_threadsafe(looked.set))
+        loop, checked = asyncio.get_running_loop(), asyncio.Event()
+        after_check(3, lambda: loop.call_soon_threadsafe(checked.set))
         running = asyncio.create_task(all_events(waiting))
-        await looked.wait()
+        await checked.wait()
         running.cancel()
 
     asyncio.run(until_interrupted())
     held.release()
 
-    assert statuses(asyncio.run(all_events([from_row(one.serialize()) for one in waiting]))) == {"visible"}
+    assert statuses(asyncio.run(all_events([from_row(trigger.serialize()) for trigger in waiting]))) == {"visible"}
 
 
-def test_credentials_that_are_refused_end_all_waits_after_one_request(held: LocalVectorize) -> None:
-    loads = written(20)
+def test_poll_refused_credentials_end_all_waits_after_one_request(held: LocalVectorize) -> None:
+    loads = write_vectors(20)
     held.clear_requests()
     held.fail("answer", times=None, status=401, code=10000, message="Authentication error")
 
     async def run() -> list[dict[str, Any]]:
-        return await all_events([trigger(waits) for waits in loads])
+        return await all_events([make_trigger(waits) for waits in loads])
 
-    found = asyncio.run(run())
+    results = asyncio.run(run())
 
-    assert statuses(found) == {"error"}
-    assert all("Authentication error" in event["text"] for event in found)
+    assert statuses(results) == {"error"}
+    assert all("Authentication error" in event["text"] for event in results)
     assert len(held.requests()) == 1
 
 
-def test_a_connection_that_was_corrected_is_read_by_whoever_comes_next(
+def test_poll_started_after_an_error_reads_the_corrected_connection(
     held: LocalVectorize, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (waits,) = written(1)
+    (waits,) = write_vectors(1)
     held.release()
     right = held.connection
     connect(monkeypatch, held, account_id="f" * 32)
 
     async def run() -> list[dict[str, Any]]:
-        before = await events(trigger(waits))
+        before = await events(make_trigger(waits))
         monkeypatch.setenv("AIRFLOW_CONN_VECTORIZE_DEFAULT", json.dumps(right))
-        return [*before, *await events(trigger(waits))]
+        return [*before, *await events(make_trigger(waits))]
 
     assert [event["status"] for event in asyncio.run(run())] == ["error", "visible"]
 
 
-def test_a_row_that_cannot_be_read_ends_its_own_wait_only(held: LocalVectorize, after_check: AfterCheck) -> None:
-    loads = written(2)
+def test_poll_unreadable_row_ends_only_its_own_wait(held: LocalVectorize, after_check: AfterCheck) -> None:
+    loads = write_vectors(2)
     after_check(2, held.release)
 
-    found = asyncio.run(all_events([trigger([{"index_name": "books"}]), *(trigger(waits) for waits in loads)]))
+    results = asyncio.run(
+        all_events([make_trigger([{"index_name": "books"}]), *(make_trigger(waits) for waits in loads)])
+    )
 
-    assert [event["status"] for event in found] == ["error", "visible", "visible"]
-    assert "not the description of a wait" in found[0]["text"]
+    assert [event["status"] for event in results] == ["error", "visible", "visible"]
+    assert "not the description of a wait" in results[0]["text"]
 
 
-def test_deadlines_of_many_make_no_looks_of_their_own(held: LocalVectorize) -> None:
+def test_poll_many_deadlines_share_one_recent_check(held: LocalVectorize) -> None:
     from time import time
 
-    loads = written(30)
+    loads = write_vectors(30)
     held.clear_requests()
 
-    found = asyncio.run(
+    results = asyncio.run(
         all_events([
-            trigger(waits, poke_interval=3600, deadline=time() + 0.3 + n / 100) for n, waits in enumerate(loads)
+            make_trigger(waits, poke_interval=3600, deadline=time() + 0.3 + n / 100) for n, waits in enumerate(loads)
         ])
     )
 
-    assert statuses(found) == {"timeout"}
-    assert all("has not processed any mutation yet" in event["text"] for event in found)
-    assert len(held.requests()) == 1, "a look of a moment ago is as good as a new one"
+    assert statuses(results) == {"timeout"}
+    assert all("has not processed any mutation yet" in event["text"] for event in results)
+    assert len(held.requests()) == 1, "a check of a moment ago need not be repeated"
 
 
-def test_each_log_tells_of_its_own_mutation_and_not_at_every_look(
+def test_poll_each_trigger_logs_only_its_own_mutation_and_only_once(
     held: LocalVectorize, after_check: AfterCheck, caplog: pytest.LogCaptureFixture, log: Log
 ) -> None:
-    loads = written(5)
+    loads = write_vectors(5)
     after_check(8, held.release)
 
-    asyncio.run(all_events([trigger(waits) for waits in loads]))
+    asyncio.run(all_events([make_trigger(waits) for waits in loads]))
 
-    said = [line for line in log.text.splitlines() if "Not visible yet" in line]
-    assert len(said) == 5
+    lines = [line for line in log.text.splitlines() if "Not visible yet" in line]
+    assert len(lines) == 5
     for (wait,) in loads:
-        assert sum(wait["mutation_id"] in line for line in said) == 1
+        assert sum(wait["mutation_id"] in line for line in lines) == 1
 
 
-class NoException(BaseException):
-    """Airflow has such, too."""
+class NotAnException(BaseException):
+    """Stands for errors that do not derive from ``Exception``, as Airflow has some."""
 
 
-@pytest.mark.parametrize("error", [RuntimeError, NoException])
-def test_a_failure_that_nobody_foresaw_reaches_each_who_waits_as_it_is(
+@pytest.mark.parametrize("error", [RuntimeError, NotAnException])
+def test_poll_unexpected_error_is_raised_unchanged_in_every_trigger(
     held: LocalVectorize, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 
-    loads = written(3)
+    loads = write_vectors(3)
 
-    def broken(*_: Any) -> Any:
+    def failing_check(*_: Any) -> Any:
         raise error("a bug")
 
-    monkeypatch.setattr(IndexMonitor, "check", broken)
+    monkeypatch.setattr(IndexMonitor, "check", failing_check)
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
     async def run() -> list[Any]:
-        return await asyncio.gather(*(events(trigger(waits)) for waits in loads), return_exceptions=True)
+        return await asyncio.gather(*(events(make_trigger(waits)) for waits in loads), return_exceptions=True)
 
     assert [str(error) for error in asyncio.run(run())] == ["a bug"] * 3

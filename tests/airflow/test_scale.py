@@ -1,4 +1,4 @@
-"""What a load in shards costs is linear in the shards, and what waiting for it costs is not."""
+"""Tests of scaling: a sharded load needs requests in proportion to its shards, and the wait for it does not."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.airflow.runs import Airflow, query
 TABLES = ("task_instance", "xcom")
 
 
-def test_a_shard_more_costs_three_requests_more_and_the_wait_nothing(
+def test_mapped_load_each_shard_adds_three_requests_and_none_to_the_wait(
     airflow: Airflow, books: LocalVectorize, rows: Callable[..., str]
 ) -> None:
-    found: dict[int, tuple[Counter[str], list[int]]] = {}
+    results: dict[int, tuple[Counter[str], list[int]]] = {}
     for shards in (2, 4):
         sources = [rows(5, f"{shards}-{n}.ndjson", first=1_000 * shards + 5 * n) for n in range(shards)]
         before = [query(f"select count(*) from {table}")[0][0] for table in TABLES]
@@ -24,12 +24,12 @@ def test_a_shard_more_costs_three_requests_more_and_the_wait_nothing(
 
         assert set(run.states().values()) == {"success"}
         after = [query(f"select count(*) from {table}")[0][0] for table in TABLES]
-        counts = [late - early for early, late in zip(before, after, strict=True)]
-        found[shards] = Counter(one.operation for one in books.requests()), counts
+        added_rows = [later - earlier for earlier, later in zip(before, after, strict=True)]
+        results[shards] = Counter(request.operation for request in books.requests()), added_rows
 
-    (few, few_rows), (many, many_rows) = found[2], found[4]
+    (few, few_rows), (many, many_rows) = results[2], results[4]
     assert many - few == Counter(get_index=2, get_by_ids=2, upsert=2)
-    assert many["info"] == few["info"] == 2, "a check that shows one load, and one that shows the marker for the others"
+    assert many["info"] == few["info"] == 2, "one check shows one load, the other the marker for the rest"
     assert many["delete_by_ids"] == few["delete_by_ids"] == 1
     assert many_rows[0] - few_rows[0] == 2
     assert (many_rows[1] - few_rows[1]) % 2 == 0

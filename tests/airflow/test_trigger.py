@@ -1,4 +1,4 @@
-"""The trigger: it holds no secret, blocks nobody, and may be interrupted at any time."""
+"""Tests of the trigger: its row holds no secret, it never blocks the event loop, and it survives interruptions."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ Waits = list[dict[str, Any]]
 
 @pytest.fixture
 def waits(airflow_home: Airflow, books: LocalVectorize, rows: Rows) -> Waits:
-    """For a load of ten rows that Vectorize has not processed yet."""
+    """Waits for a load of ten rows that Vectorize has not processed yet."""
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
     from airflow_provider_vectorize.visibility.waits import waits_for
 
     books.hold()
-    found = [wait.to_dict() for wait in waits_for(VectorizeHook().load("books", rows(10)), None)]
+    waits = [wait.to_dict() for wait in waits_for(VectorizeHook().load("books", rows(10)), None)]
     books.clear_requests()
-    return found
+    return waits
 
 
-def trigger(waits: Waits, **options: Any) -> Any:
-    """One that looks often."""
+def make_trigger(waits: Waits, **options: Any) -> Any:
+    """Return a trigger that checks every 0.01 seconds."""
     from airflow_provider_vectorize.triggers.mutation import VectorizeMutationTrigger
 
     return VectorizeMutationTrigger(
@@ -45,25 +45,25 @@ def trigger(waits: Waits, **options: Any) -> Any:
 
 
 def from_row(serialized: tuple[str, dict[str, Any]]) -> Any:
-    """What a triggerer makes of a row of the database."""
+    """Return the trigger that a triggerer creates from a row of the database."""
     path, arguments = serialized
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)(**json.loads(json.dumps(arguments)))
 
 
-async def events(one: Any) -> list[dict[str, Any]]:
-    """All events, as the triggerer takes them."""
-    return [dict(found.payload) async for found in one.run()]
+async def events(trigger: Any) -> list[dict[str, Any]]:
+    """Return all events of a trigger."""
+    return [dict(event.payload) async for event in trigger.run()]
 
 
-def test_it_comes_back_from_its_row_as_it_was(waits: Waits) -> None:
-    one = trigger(waits, vectorize_conn_id="other", deadline=1_800_000_000.5)
+def test_trigger_restored_from_its_row_is_unchanged(waits: Waits) -> None:
+    trigger = make_trigger(waits, vectorize_conn_id="other", deadline=1_800_000_000.5)
 
-    assert from_row(one.serialize()).serialize() == one.serialize()
+    assert from_row(trigger.serialize()).serialize() == trigger.serialize()
 
 
-def test_its_row_holds_neither_a_secret_nor_data(waits: Waits, books: LocalVectorize) -> None:
-    text = json.dumps(trigger(waits).serialize())
+def test_trigger_row_contains_no_secret_and_no_vector_data(waits: Waits, books: LocalVectorize) -> None:
+    text = json.dumps(make_trigger(waits).serialize())
 
     assert books.token not in text
     assert books.account_id not in text
@@ -72,56 +72,57 @@ def test_its_row_holds_neither_a_secret_nor_data(waits: Waits, books: LocalVecto
     assert str(row(9)["values"][1]) not in text
 
 
-def test_it_yields_one_event_and_ends(waits: Waits, books: LocalVectorize) -> None:
+def test_trigger_visible_mutation_yields_one_event(waits: Waits, books: LocalVectorize) -> None:
     books.process()
 
-    (event,) = asyncio.run(events(trigger(waits)))
+    (event,) = asyncio.run(events(make_trigger(waits)))
 
     assert event["status"] == "visible"
     assert "the index has shown this mutation" in event["text"]
     assert "10 vectors" in event["text"]
 
 
-def test_its_import_is_light_because_the_triggerer_does_it_on_the_event_loop(airflow_home: Airflow) -> None:
+def test_trigger_import_loads_no_heavy_modules(airflow_home: Airflow) -> None:
+    """The triggerer imports triggers on its event loop."""
     code = (
         "import sys, airflow_provider_vectorize.triggers.mutation;"
         "print(*sorted(name for name in sys.modules if name.startswith('airflow_provider_vectorize')))"
     )
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
 
-    loaded = {name.split(".")[1] for name in done.stdout.splitlines()[-1].split() if "." in name}
+    loaded = {name.split(".")[1] for name in process.stdout.splitlines()[-1].split() if "." in name}
     assert "triggers" in loaded
-    assert loaded.isdisjoint({"api", "hooks", "load", "look", "storage", "visibility"})
+    assert loaded.isdisjoint({"api", "hooks", "load", "plan", "rows", "sources", "storage", "visibility"})
 
 
-def test_a_look_never_runs_on_the_event_loop(waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trigger_check_runs_outside_the_event_loop(waits: Waits, monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 
-    looked_from: list[threading.Thread] = []
-    real, looking, go_on = IndexMonitor.check, threading.Event(), threading.Event()
+    check_threads: list[threading.Thread] = []
+    original_check, checking, proceed = IndexMonitor.check, threading.Event(), threading.Event()
 
     def check(*args: Any) -> Any:
-        looked_from.append(threading.current_thread())
-        looking.set()
-        assert go_on.wait(30), "the event loop did nothing while this look was under way"
-        return real(*args)
+        check_threads.append(threading.current_thread())
+        checking.set()
+        assert proceed.wait(30), "the event loop was blocked during the check"
+        return original_check(*args)
 
     monkeypatch.setattr(IndexMonitor, "check", check)
 
     async def run() -> threading.Thread:
-        one = asyncio.create_task(events(trigger(waits)))
-        await asyncio.to_thread(looking.wait, 30)
-        go_on.set()  # only a free event loop comes here
-        one.cancel()
-        await asyncio.gather(one, return_exceptions=True)
+        task = asyncio.create_task(events(make_trigger(waits)))
+        await asyncio.to_thread(checking.wait, 30)
+        proceed.set()  # only runs if the event loop is not blocked
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         return threading.current_thread()
 
-    assert asyncio.run(run()) not in looked_from
-    assert looked_from
+    assert asyncio.run(run()) not in check_threads
+    assert check_threads
 
 
-def test_answers_that_take_a_second_do_not_hold_up_the_event_loop(
+def test_trigger_slow_answers_do_not_block_the_event_loop(
     waits: Waits, books: LocalVectorize, after_check: AfterCheck
 ) -> None:
     books.fail("delay", times=None, seconds=1.0)
@@ -138,7 +139,7 @@ def test_answers_that_take_a_second_do_not_hold_up_the_event_loop(
     async def run() -> list[dict[str, Any]]:
         probing = asyncio.create_task(probe())
         try:
-            return await events(trigger(waits))
+            return await events(make_trigger(waits))
         finally:
             probing.cancel()
 
@@ -146,17 +147,19 @@ def test_answers_that_take_a_second_do_not_hold_up_the_event_loop(
 
     assert event["status"] == "visible"
     assert len(books.requests()) >= 2
-    assert longest < 1.0, "a request was waited for on the event loop"
+    assert longest < 1.0, "a request blocked the event loop"
 
 
-def test_it_goes_on_in_another_triggerer(waits: Waits, books: LocalVectorize, after_check: AfterCheck) -> None:
-    one = trigger(waits)
+def test_trigger_moved_to_another_triggerer_continues(
+    waits: Waits, books: LocalVectorize, after_check: AfterCheck
+) -> None:
+    trigger = make_trigger(waits)
 
     async def until_interrupted() -> None:
-        loop, looked = asyncio.get_running_loop(), asyncio.Event()
-        after_check(2, lambda: loop.call_soon_threadsafe(looked.set))
-        running = asyncio.create_task(events(one))
-        await looked.wait()
+        loop, checked = asyncio.get_running_loop(), asyncio.Event()
+        after_check(2, lambda: loop.call_soon_threadsafe(checked.set))
+        running = asyncio.create_task(events(trigger))
+        await checked.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -164,69 +167,75 @@ def test_it_goes_on_in_another_triggerer(waits: Waits, books: LocalVectorize, af
     asyncio.run(until_interrupted())
     books.foreign_mutation("books")
     books.process()
-    after_check(6, books.process)  # the marker, which three checks had to ask for
+    after_check(6, books.process)  # processes the marker, which is sent after three checks
 
-    (event,) = asyncio.run(events(from_row(one.serialize())))
+    (event,) = asyncio.run(events(from_row(trigger.serialize())))
 
     assert event["status"] == "visible"
     assert "marker" in event["text"]
 
 
-def test_it_may_run_twice_at_the_same_time(waits: Waits, books: LocalVectorize, after_check: AfterCheck) -> None:
-    one = trigger(waits)
+def test_trigger_running_twice_at_the_same_time_succeeds_twice(
+    waits: Waits, books: LocalVectorize, after_check: AfterCheck
+) -> None:
+    trigger = make_trigger(waits)
     after_check(4, books.process)
 
     async def run() -> list[list[dict[str, Any]]]:
-        return await asyncio.gather(events(from_row(one.serialize())), events(from_row(one.serialize())))
+        return await asyncio.gather(events(from_row(trigger.serialize())), events(from_row(trigger.serialize())))
 
     assert [event["status"] for (event,) in asyncio.run(run())] == ["visible", "visible"]
 
 
-def test_many_wait_in_one_triggerer(waits: Waits, books: LocalVectorize, after_check: AfterCheck) -> None:
+def test_trigger_thirty_in_one_triggerer_all_succeed(
+    waits: Waits, books: LocalVectorize, after_check: AfterCheck
+) -> None:
     after_check(60, books.process)
 
     async def run() -> list[list[dict[str, Any]]]:
-        return await asyncio.gather(*(events(trigger(waits)) for _ in range(30)))
+        return await asyncio.gather(*(events(make_trigger(waits)) for _ in range(30)))
 
     assert {event["status"] for (event,) in asyncio.run(run())} == {"visible"}
 
 
-def test_it_looks_once_more_when_its_time_is_over(waits: Waits, books: LocalVectorize) -> None:
+def test_trigger_after_its_deadline_checks_once_more(waits: Waits, books: LocalVectorize) -> None:
     books.process()
 
-    (event,) = asyncio.run(events(trigger(waits, deadline=time.time() - 3600)))  # no triggerer ran for an hour
+    (event,) = asyncio.run(events(make_trigger(waits, deadline=time.time() - 3600)))  # no triggerer ran for an hour
 
     assert event["status"] == "visible"
 
 
-def test_it_gives_up_at_its_deadline_and_says_what_is_missing(
+def test_trigger_at_its_deadline_times_out_and_names_what_is_missing(
     waits: Waits, books: LocalVectorize, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_vectorize.triggers import poll
 
-    monkeypatch.setattr(poll, "FRESH", 0.0)  # as if the first look were long ago
+    monkeypatch.setattr(poll, "FRESH_SECONDS", 0.0)  # as if the first check were long ago
 
-    (event,) = asyncio.run(events(trigger(waits, poke_interval=3600, deadline=time.time() + 2)))
+    (event,) = asyncio.run(events(make_trigger(waits, poke_interval=3600, deadline=time.time() + 2)))
 
     assert event["status"] == "timeout"
     assert "has not processed any mutation yet" in event["text"]
-    assert len(books.requests("info")) == 2  # at the beginning and at the deadline, however long the interval
+    assert len(books.requests("info")) == 2  # at the start and at the deadline, regardless of the interval
 
 
-def test_it_sends_nothing_while_requests_are_blocked(waits: Waits, books: LocalVectorize) -> None:
+def test_trigger_during_a_rate_limit_block_sends_nothing(waits: Waits, books: LocalVectorize) -> None:
     books.fail("rate_limit", retry_after=300)
 
-    (event,) = asyncio.run(events(trigger(waits, deadline=time.time() + 100)))
+    (event,) = asyncio.run(events(make_trigger(waits, deadline=time.time() + 100)))
 
     assert event["status"] == "timeout"
     assert len(books.requests()) == 1
 
 
-def test_a_block_that_ends_in_time_is_waited_for(waits: Waits, books: LocalVectorize, after_check: AfterCheck) -> None:
+def test_trigger_block_that_ends_before_the_deadline_is_waited_for(
+    waits: Waits, books: LocalVectorize, after_check: AfterCheck
+) -> None:
     books.fail("rate_limit", retry_after=1)
     after_check(2, books.process)
 
-    (event,) = asyncio.run(events(trigger(waits, deadline=time.time() + 100)))
+    (event,) = asyncio.run(events(make_trigger(waits, deadline=time.time() + 100)))
 
     assert event["status"] == "visible"
     blocked, second, *_ = books.requests()
@@ -234,33 +243,34 @@ def test_a_block_that_ends_in_time_is_waited_for(waits: Waits, books: LocalVecto
     assert second.started - blocked.started >= 1
 
 
-def test_a_budget_that_is_spent_is_left_alone_until_it_is_renewed(
+def test_trigger_with_a_spent_budget_waits_until_it_is_renewed(
     waits: Waits, books: LocalVectorize, after_check: AfterCheck
 ) -> None:
     books.set_budget("1/1")  # one more request within a second would block the account
     after_check(2, books.process)
 
-    (event,) = asyncio.run(events(trigger(waits, deadline=time.time() + 100)))
+    (event,) = asyncio.run(events(make_trigger(waits, deadline=time.time() + 100)))
 
     assert event["status"] == "visible"
-    assert not any(one.in_block for one in books.requests())
+    assert not any(request.in_block for request in books.requests())
 
 
-def test_a_triggerer_that_does_not_know_the_connection_says_so(waits: Waits) -> None:
-    (event,) = asyncio.run(events(trigger(waits, vectorize_conn_id="elsewhere")))
+def test_trigger_with_an_unknown_connection_yields_an_error(waits: Waits) -> None:
+    (event,) = asyncio.run(events(make_trigger(waits, vectorize_conn_id="elsewhere")))
 
     assert event == {
         "status": "error",
-        "text": 'The triggerer finds no connection "elsewhere": it has to see those of the workers.',
+        "text": 'The triggerer cannot find the connection "elsewhere". It needs access to the connections of the '
+        "workers.",
     }
 
 
-def test_it_says_what_it_sees_when_that_changes(
+def test_trigger_logs_its_state_only_when_it_changes(
     waits: Waits, books: LocalVectorize, after_check: AfterCheck, log: Log
 ) -> None:
     after_check(5, books.process)
 
-    asyncio.run(events(trigger(waits)))
+    asyncio.run(events(make_trigger(waits)))
 
-    said = [line for line in log.text.splitlines() if 'ndex "books"' in line]
-    assert len(said) == 2, said
+    lines = [line for line in log.text.splitlines() if 'ndex "books"' in line]
+    assert len(lines) == 2, lines

@@ -1,4 +1,4 @@
-"""A client on a local Vectorize, and time that passes only when somebody waits."""
+"""Clients of a local Vectorize, and a clock that advances only when a client waits."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 DIMENSIONS = 32
 
 
-class Time:
-    """Passes when a client waits, and for the local Vectorize, too, where there is one."""
+class FakeTime:
+    """A clock that advances when a client waits. It also advances the clock of the local Vectorize, if there is one."""
 
     def __init__(self, local: LocalVectorize | None = None) -> None:
         self.now = 0.0
@@ -45,7 +45,7 @@ def credentials(local: LocalVectorize, **changes: Any) -> Credentials:
 
 
 def values(*first: float) -> list[float]:
-    """A vector of the tests' dimensions that starts with these numbers and goes on with zeros."""
+    """Return the values of a vector with :data:`DIMENSIONS` dimensions: these numbers, followed by zeros."""
     return [*first, *[0.0] * (DIMENSIONS - len(first))]
 
 
@@ -54,36 +54,49 @@ def vector(id_: str, *first: float, **rest: Any) -> dict[str, Any]:
 
 
 def ndjson(*vectors: dict[str, Any]) -> bytes:
-    return b"".join(json.dumps(one).encode() + b"\n" for one in vectors)
+    return b"".join(json.dumps(row).encode() + b"\n" for row in vectors)
 
 
-def numbered(count: int) -> Iterable[dict[str, Any]]:
+def numbered_vectors(count: int) -> Iterable[dict[str, Any]]:
     return (vector(f"v{n}", 1, n) for n in range(count))
 
 
 @pytest.fixture
-def time(local_vectorize: LocalVectorize) -> Time:
-    return Time(local_vectorize)
+def fake_time(local_vectorize: LocalVectorize) -> FakeTime:
+    return FakeTime(local_vectorize)
 
 
 @pytest.fixture
-def make_client(local_vectorize: LocalVectorize, time: Time) -> Iterator[Callable[..., VectorizeClient]]:
-    """Makes clients; ``secret=``, ``account_id=`` and ``base_url=`` go to the credentials."""
-    made: list[VectorizeClient] = []
+def make_client(local_vectorize: LocalVectorize, fake_time: FakeTime) -> Iterator[Callable[..., VectorizeClient]]:
+    """Return a function that creates clients.
+
+    ``secret``, ``account_id``, ``base_url`` and ``email`` are passed to the credentials, other options to the client.
+    """
+    clients: list[VectorizeClient] = []
 
     def make(**options: Any) -> VectorizeClient:
         changes = {key: options.pop(key) for key in ("secret", "account_id", "base_url", "email") if key in options}
-        made.append(VectorizeClient(credentials(local_vectorize, **changes), **{"clock": time.clock} | options))
-        return made[-1]
+        clients.append(VectorizeClient(credentials(local_vectorize, **changes), **{"clock": fake_time.clock} | options))
+        return clients[-1]
 
     yield make
-    for client in made:
+    for client in clients:
         client.close()
 
 
 @pytest.fixture
 def client(make_client: Callable[..., VectorizeClient]) -> VectorizeClient:
-    """With an index "books" of 32 dimensions by cosine."""
+    """Return a client of an account that has an index "books" with 32 dimensions and the metric cosine."""
     client = make_client()
     client.create_index("books", dimensions=DIMENSIONS, metric="cosine")
     return client
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the proxies and trusted certificates that the environment of the tests sets."""
+    for name in [f"{kind}_proxy" for kind in ("http", "https", "all", "no")]:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)

@@ -1,9 +1,10 @@
-"""Servers of a few lines that do what the local Vectorize cannot: break the rules of HTTP and TLS."""
+"""Small servers that break the rules of HTTP and TLS, which the local Vectorize cannot do."""
 
 from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import itertools
 import json
 import socket
 import ssl
@@ -22,17 +23,18 @@ from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID
 
-NOTHING = b'{"success": true, "result": [], "errors": [], "messages": []}'
-ACKNOWLEDGED = b'{"success": true, "result": {"mutationId": "m"}, "errors": [], "messages": []}'
-ONCE = RetryPolicy(total=0)
+EMPTY_RESULT = b'{"success": true, "result": [], "errors": [], "messages": []}'
+ACKNOWLEDGMENT = b'{"success": true, "result": {"mutationId": "m"}, "errors": [], "messages": []}'
+NO_RETRIES = RetryPolicy(total=0)
+LONG_RETRY = RetryPolicy(total=1_800)
 
 
-def certificate(path: Path) -> Path:
-    """Write a certificate for 127.0.0.1 that no authority has signed, with its key."""
+def write_certificate(path: Path) -> Path:
+    """Write a self-signed certificate for 127.0.0.1 and its key to a file, and return the path."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)
-    made = (
+    signed = (
         x509
         .CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
         .serial_number(x509.random_serial_number())
@@ -44,22 +46,22 @@ def certificate(path: Path) -> Path:
     )
     form, plain = serialization.Encoding.PEM, serialization.NoEncryption()
     private = key.private_bytes(form, serialization.PrivateFormat.PKCS8, plain)
-    path.write_bytes(private + made.public_bytes(form))
+    path.write_bytes(private + signed.public_bytes(form))
     return path
 
 
-def http_answer(status: int = 200, body: bytes = NOTHING, *headers: str) -> bytes:
+def http_answer(status: int = 200, body: bytes = EMPTY_RESULT, *headers: str) -> bytes:
     lines = [f"HTTP/1.1 {status} Status", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
-def refusal(code: int, message: str) -> bytes:
+def error_body(code: int, message: str) -> bytes:
     errors = [{"code": code, "message": message}]
     return json.dumps({"success": False, "result": None, "errors": errors, "messages": []}).encode()
 
 
-def read_head(connection: socket.socket) -> bytes:
-    """Read a request up to the end of its headers, and whatever came with them."""
+def read_headers(connection: socket.socket) -> bytes:
+    """Read a request to the end of its headers, including any part of the body that was received with them."""
     head = b""
     while b"\r\n\r\n" not in head:
         piece = connection.recv(1_024)
@@ -70,10 +72,10 @@ def read_head(connection: socket.socket) -> bytes:
 
 
 class Server:
-    """Handles each connection in a thread of its own.
+    """A server that handles each connection in its own thread.
 
-    :param handle: called with the connection; what it raises is the client's doing, and ignored.
-    :param bundle: certificate and key, to speak TLS.
+    :param handle: Called with each connection. Its OSErrors and ValueErrors are ignored, because clients cause them.
+    :param bundle: File with certificate and key. If given, the server uses TLS.
     """
 
     def __init__(self, handle: Callable[[Any], None], bundle: Path | None = None) -> None:
@@ -94,10 +96,10 @@ class Server:
         while True:
             try:
                 connection, _ = self._server.accept()
-            except OSError:  # closed
+            except OSError:  # The server was closed.
                 return
             self.connections += 1
-            # Or else a small answer waits for the acknowledgement of what was sent before, and close() drops it.
+            # Otherwise, a small answer waits for the acknowledgment of earlier data, and close() discards it.
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
@@ -108,7 +110,7 @@ class Server:
             self._open.append(connection)
             with connection:
                 self._handle(connection)
-        except (OSError, ValueError):  # ValueError: closed at the end of the test
+        except (OSError, ValueError):  # A ValueError is raised if the connection was closed at the end of the test.
             pass
 
     def __enter__(self) -> Server:
@@ -123,10 +125,26 @@ class Server:
 
 
 def upsert(client: VectorizeClient, body: Any = b"{}\n") -> Answer:
-    """Send one batch, without the request for the index that comes before a client's first write."""
+    """Send one batch without first requesting the index, as the client's own method does."""
     return client.send("POST", "/indexes/books/upsert", body, content_type=NDJSON, write=True)
 
 
-def client_of(base_url: str, *, secret: str = "cfut_do-not-show-this", **options: Any) -> VectorizeClient:
+def client_for(base_url: str, *, secret: str = "cfut_do-not-show-this", **options: Any) -> VectorizeClient:
     credentials = Credentials(ACCOUNT_ID, secret, base_url=base_url, origin='the connection "c"')
-    return VectorizeClient(credentials, **{"retry": ONCE, "timeout": 20} | options)
+    return VectorizeClient(credentials, **{"retry": NO_RETRIES, "timeout": 20} | options)
+
+
+def answer_each_request(*answers: bytes) -> Callable[[Any], None]:
+    """Return a handler that sends one answer for each request, and repeats the last one."""
+    rest = itertools.chain(answers, itertools.repeat(answers[-1]))
+
+    def handle(connection: Any) -> None:
+        while read_headers(connection):
+            connection.sendall(next(rest))
+
+    return handle
+
+
+def closed_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"127.0.0.1:{server.getsockname()[1]}"

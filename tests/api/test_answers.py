@@ -1,9 +1,8 @@
-"""From status, headers and body to a result or an error: the whole table of Cloudflare's codes. No socket."""
+"""Conversion of answers into results and errors, for all codes of Cloudflare. These tests use no network."""
 
 from __future__ import annotations
 
 import json
-import pickle
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -12,11 +11,10 @@ import pytest
 
 from airflow_provider_vectorize import errors
 from airflow_provider_vectorize.api.answers import BY_CODE, Request, read_answer
-from airflow_provider_vectorize.api.pages import describe_page
 
 REQUEST = Request("POST", "/client/v4/accounts/abc/vectorize/v2/indexes/books/upsert")
 
-#: Status, code and sentence as Cloudflare documents them or as they were seen live, and what they have to become.
+#: Status, code and message as documented by Cloudflare or observed, and the expected error class.
 TABLE: list[tuple[int, int, str, type[errors.ApiError]]] = [
     (400, 1005, "vectorize.unknown_content_type", errors.UnknownContentTypeError),
     (404, 3000, 'vectorize.index.not_found - Index name "x"', errors.IndexNotFoundError),
@@ -55,7 +53,7 @@ TABLE: list[tuple[int, int, str, type[errors.ApiError]]] = [
     (401, 1000, "Invalid API Token", errors.AuthError),
 ]
 
-#: Answers without a code that is known.
+#: Expected error class of answers without a known code, by status.
 BY_STATUS: list[tuple[int, type[errors.ApiError]]] = [
     (302, errors.TerminalApiError),
     (400, errors.InvalidRequestError),
@@ -73,7 +71,7 @@ BY_STATUS: list[tuple[int, type[errors.ApiError]]] = [
     (504, errors.ServerError),
     (524, errors.ServerError),
 ]
-HTML = b"<!DOCTYPE html><html><head><title>504: Gateway time-out</title></head></html>"
+HTML_PAGE = b"<!DOCTYPE html><html><head><title>504: Gateway time-out</title></head></html>"
 
 
 def envelope(result: Any = None, *problems: dict[str, Any], success: bool | None = None) -> bytes:
@@ -88,7 +86,7 @@ def failure(status: int, body: bytes, *, write: bool = False, **headers: str) ->
 
 
 @pytest.mark.parametrize(("status", "code", "message", "cls"), TABLE, ids=lambda value: str(value)[:20])
-def test_each_code_becomes_its_own_error_and_carries_the_facts(
+def test_read_answer_with_known_code_raises_its_error_with_facts(
     status: int, code: int, message: str, cls: type[errors.ApiError]
 ) -> None:
     error = failure(status, envelope(None, {"code": code, "message": message}), cf_ray="8f00-AMS")
@@ -99,26 +97,26 @@ def test_each_code_becomes_its_own_error_and_carries_the_facts(
         assert part in str(error)
 
 
-def test_the_table_has_every_code_that_the_provider_knows() -> None:
+def test_table_has_every_known_code() -> None:
     assert {code for _, code, _, _ in TABLE} == set(BY_CODE)
 
 
-@pytest.mark.parametrize("body", [b"", b"plain", HTML, b"[]", b"null", envelope(None, success=False)], ids=repr)
+@pytest.mark.parametrize("body", [b"", b"plain", HTML_PAGE, b"[]", b"null", envelope(None, success=False)], ids=repr)
 @pytest.mark.parametrize(("status", "cls"), BY_STATUS)
-def test_without_a_known_code_the_status_decides(status: int, cls: type[errors.ApiError], body: bytes) -> None:
+def test_read_answer_without_known_code_uses_the_status(status: int, cls: type[errors.ApiError], body: bytes) -> None:
     error = failure(status, body)
-    if status in (401, 403) and b"success" not in body:  # the token was not checked
+    if status in (401, 403) and b"success" not in body:  # Vectorize did not check the token.
         cls = errors.TerminalApiError
     assert type(error) is cls
     assert error.status == status
     assert "html" not in str(error)
 
 
-def test_a_5xx_is_transient_whatever_code_it_carries() -> None:
+def test_read_answer_5xx_with_known_code_is_server_error() -> None:
     assert type(failure(500, envelope(None, {"code": 3000, "message": "x"}))) is errors.ServerError
 
 
-def test_of_several_codes_the_known_one_counts() -> None:
+def test_read_answer_with_several_codes_uses_the_known_one() -> None:
     items = ({"code": 7777, "message": "first"}, {"code": 3000, "message": "second"})
     error = failure(400, envelope(None, *items))
     assert type(error) is errors.IndexNotFoundError
@@ -126,38 +124,38 @@ def test_of_several_codes_the_known_one_counts() -> None:
     assert error.api_message == "first; second"
 
 
-def test_an_unknown_code_in_the_range_of_rows_means_a_bad_row_only_for_a_write() -> None:
+def test_read_answer_unknown_row_code_refuses_vector_only_for_writes() -> None:
     body = envelope(None, {"code": 40009, "message": "namespace too long"})
     assert type(failure(400, body, write=True)) is errors.RefusedVectorError
     assert type(failure(400, body)) is errors.InvalidRequestError
 
 
-def test_a_good_status_with_success_false_is_an_error() -> None:
+def test_read_answer_200_with_success_false_raises() -> None:
     error = failure(200, envelope(None, {"code": 40041, "message": "Too Many Requests"}, success=False))
     assert type(error) is errors.RateLimitedError
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>all is well</html>", b"[]", b"{}", b'{"success": true}'], ids=repr)
-def test_a_good_status_without_the_envelope_is_no_success(body: bytes) -> None:
+def test_read_answer_200_without_envelope_is_malformed(body: bytes) -> None:
     assert type(failure(200, body)) is errors.MalformedAnswerError
 
 
 @pytest.mark.parametrize("result", [None, {}, [], {"mutationId": None}, {"mutationId": 7}], ids=repr)
-def test_a_write_without_a_mutation_id_is_no_success(result: Any) -> None:
+def test_read_answer_write_without_mutation_id_is_malformed(result: Any) -> None:
     assert type(failure(200, envelope(result), write=True)) is errors.MalformedAnswerError
 
 
-def test_an_empty_204_is_a_result_of_nothing_but_no_acknowledgement() -> None:
+def test_read_answer_empty_204_is_success_only_for_reads() -> None:
     assert read_answer(REQUEST, 204, {}, b"", write=False).result is None
     assert type(failure(204, b"", write=True)) is errors.MalformedAnswerError
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
-def test_any_2xx_with_an_envelope_is_a_success(status: int) -> None:
+def test_read_answer_2xx_with_envelope_returns_result(status: int) -> None:
     assert read_answer(REQUEST, status, {}, envelope([1]), write=False).result == [1]
 
 
-def test_the_servers_clock_is_read_where_it_is_told() -> None:
+def test_read_answer_returns_date_of_server() -> None:
     answer = read_answer(REQUEST, 200, {"Date": "Sun, 22 Nov 2026 10:15:30 GMT"}, envelope(1), write=False)
     assert answer.date == datetime(2026, 11, 22, 10, 15, 30, tzinfo=UTC)
     assert read_answer(REQUEST, 200, {"Date": "noon"}, envelope(1), write=False).date is None
@@ -174,18 +172,18 @@ NOON = "Sun, 22 Nov 2026 12:00:00 GMT"
         ("-4", 0),
         ("Sun, 22 Nov 2026 12:01:30 GMT", 90),
         ("Sunday, 22-Nov-26 12:01:30 GMT", 90),
-        ("Sun Nov 22 12:01:30 2026", 90),  # without a zone
+        ("Sun Nov 22 12:01:30 2026", 90),  # no time zone
         ("Sun, 22 Nov 2026 13:01:30 +0100", 90),
-        ("Sun, 22 Nov 2026 11:59:00 GMT", None),  # in the past: the usual wait
+        ("Sun, 22 Nov 2026 11:59:00 GMT", None),  # in the past, so it is ignored
         ("soon", None),
         ("", None),
     ],
 )
-def test_retry_after_as_seconds_or_as_a_date_is_carried(text: str, seconds: float | None) -> None:
+def test_read_answer_retry_after_seconds_or_date_is_parsed(text: str, seconds: float | None) -> None:
     assert failure(429, b"", Retry_After=text, Date=NOON).retry_after == seconds
 
 
-def test_retry_after_as_a_date_without_a_date_of_the_answer_is_measured_by_our_clock() -> None:
+def test_read_answer_retry_after_without_date_uses_local_clock() -> None:
     in_an_hour = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     assert failure(429, b"", Retry_After=in_an_hour).retry_after == pytest.approx(3_600, abs=60)
 
@@ -197,7 +195,7 @@ def test_retry_after_as_a_date_without_a_date_of_the_answer_is_measured_by_our_c
         ("Sun, 22 Nov 2026 12:00:00", datetime(2026, 11, 22, 12, tzinfo=UTC)),
         ("Sun, 22 Nov 2026 12:00:00 -0000", datetime(2026, 11, 22, 12, tzinfo=UTC)),
         ("Sun, 22 Nov 2026 14:00:00 +0200", datetime(2026, 11, 22, 12, tzinfo=UTC)),
-        ("Mon, 01 Jan 1000 00:00:00 +2300", datetime(999, 12, 31, 1, tzinfo=UTC)),  # not believed, but no error
+        ("Mon, 01 Jan 1000 00:00:00 +2300", datetime(999, 12, 31, 1, tzinfo=UTC)),  # wrong but valid
         ("Fri, 31 Dec 9999 23:59:59 -2300", None),
         ("Fri, 31 Dec 99999 23:59:59 GMT", None),
         ("Sun, 99 Nov 2026 12:00:00 GMT", None),
@@ -205,18 +203,18 @@ def test_retry_after_as_a_date_without_a_date_of_the_answer_is_measured_by_our_c
         ("", None),
     ],
 )
-def test_a_date_is_in_utc_whatever_its_zone_and_an_impossible_one_is_none(text: str, date: datetime | None) -> None:
+def test_read_answer_date_is_utc_or_none_if_invalid(text: str, date: datetime | None) -> None:
     assert read_answer(REQUEST, 200, {"Date": text}, envelope(1), write=False).date == date
 
 
-# ---------------------------------------------------------------- answers of others
+# ---------------------------------------------------------------- answers of other servers
 
 LOGIN = b"<!doctype html><html><head><TITLE>\n Sign in &amp; Example\n</TITLE></head><body>x</body></html>"
 
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize(
-    ("body", "headers", "said"),
+    ("body", "headers", "message"),
     [
         (LOGIN, {"cf_mitigated": "challenge"}, "A Cloudflare firewall or bot protection refused the request"),
         (LOGIN, {"Server": "cloudflare"}, "A Cloudflare firewall or bot protection refused the request"),
@@ -226,22 +224,22 @@ LOGIN = b"<!doctype html><html><head><TITLE>\n Sign in &amp; Example\n</TITLE></
         (b"error code: 1020", {"Server": "cloudflare"}, 'text that begins "error code: 1020"'),
     ],
 )
-def test_a_refusal_that_is_not_the_apis_does_not_blame_the_token(
-    status: int, body: bytes, headers: dict[str, str], said: str
+def test_refusal_by_other_server_does_not_blame_the_token(
+    status: int, body: bytes, headers: dict[str, str], message: str
 ) -> None:
     error = failure(status, body, **headers)
     assert not isinstance(error, errors.AuthError)
-    assert said in str(error)
+    assert message in str(error)
     assert "the token was not checked" in str(error)
     assert "Check the API token" not in str(error)
 
 
-def test_refusal_with_envelope_of_any_server_blames_the_token() -> None:
+def test_refusal_with_envelope_blames_the_token() -> None:
     body = envelope(None, {"code": 10000, "message": "Authentication error"})
     assert type(failure(403, body, Server="cloudflare")) is errors.AuthError
 
 
-def test_a_login_page_is_shown_by_its_title() -> None:
+def test_read_answer_login_page_shows_its_title() -> None:
     error = failure(200, LOGIN)
     assert type(error) is errors.MalformedAnswerError
     assert error.address_may_be_wrong
@@ -249,95 +247,24 @@ def test_a_login_page_is_shown_by_its_title() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", LOGIN], ids=["empty", "page"])
-def test_a_proxy_that_requires_credentials_has_its_own_sentence(body: bytes) -> None:
+def test_read_answer_407_asks_for_proxy_credentials(body: bytes) -> None:
     error = failure(407, body)
     assert type(error) is errors.TerminalApiError
     assert "The proxy requires credentials" in str(error)
 
 
 @pytest.mark.parametrize("status", [400, 404, 429, 500, 502, 511])
-def test_an_answer_of_others_is_described(status: int) -> None:
+def test_read_answer_of_other_server_describes_the_page(status: int) -> None:
     error = failure(status, LOGIN)
     assert 'The answer is an HTML page titled "Sign in & Example".' in str(error)
     assert "Cloudflare failed" not in str(error)
 
 
-def test_a_redirect_names_the_host_it_leads_to_and_no_more() -> None:
+def test_read_answer_redirect_shows_only_the_host() -> None:
     error = failure(302, b"", Location="https://login.example/start?session=s3cret")
     assert "a redirect to https://login.example." in str(error)
     assert "s3cret" not in str(error)
 
 
-@pytest.mark.parametrize(
-    ("body", "phrase"),
-    [
-        (b" \n", "empty"),
-        (b"gone\x1b[31m fishing", 'text that begins "gone [31m fishing"'),
-        (b"<html><body><script>var x</script><p>Blocked by <b>IT</b></p>", 'an HTML page that begins "Blocked by IT"'),
-        (b"<html><title></title></html>", "an HTML page without text"),
-        (b"\xff\xfe\x00", 'text that begins "'),
-        (b"Authorization: Bearer abcdefgh", 'text that begins "'),
-        (b"[1, 2]", 'JSON in another format that begins "[1, 2]"'),
-        (b"x" * 19 + b" " + b"word " * 100, 'text that begins "x'),
-    ],
-)
-def test_a_page_is_described_in_few_words(body: bytes, phrase: str) -> None:
-    found = describe_page(body)
-    assert found.startswith(phrase)
-    assert len(found) < 150
-    assert found.isprintable()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Authorization: Bearer abcdefgh-1234",
-        '{"headers": {"X-Auth-Key": "abcdefgh-1234"}}',
-        "http://user:abcdefgh-1234@proxy.example:3128 refused",
-        "/login?token=abcdefgh-1234&next=/",
-        "sorry abcdefgh-1234_ABCDEFGH-5678",
-        "Cookie=abcdefgh-1234",
-    ],
-)
-def test_what_looks_like_a_secret_is_not_described(text: str) -> None:
-    for body in (text, f"<title>{text}</title>", f"<p>{text}</p>"):
-        assert "abcdefgh-1234" not in describe_page(body.encode())
-
-
-def test_a_very_long_sentence_is_cut() -> None:
+def test_read_answer_long_api_message_is_cut() -> None:
     assert len(failure(400, envelope(None, {"code": 40023, "message": "x" * 10_000})).api_message) == 1_000
-
-
-def tree(cls: type[errors.VectorizeError] = errors.VectorizeError) -> list[type[errors.VectorizeError]]:
-    return [cls] + [below for child in cls.__subclasses__() for below in tree(child)]
-
-
-@pytest.mark.parametrize("cls", tree())
-def test_every_error_survives_pickling_with_its_facts(cls: type[errors.VectorizeError]) -> None:
-    error = cls("a sentence.", status=400, code=40012, line=7, ids=("a", "b"))
-    error.progress = "3 batches were acknowledged."
-    again = pickle.loads(pickle.dumps(error))
-    assert type(again) is cls
-    assert str(again) == str(error) == "a sentence. 3 batches were acknowledged."
-    assert (again.status, again.code, again.line, again.ids) == (400, 40012, 7, ("a", "b"))
-
-
-def test_the_drawing_on_top_of_the_file_is_the_tree() -> None:
-    drawn = []
-    for line in (errors.__doc__ or "").splitlines():
-        name, indent = line.strip(" │├└─").split(" ")[0], len(line) - len(line.lstrip(" │├└─"))
-        if name.endswith("Error"):
-            drawn.append((indent // 4 - 1, name))
-    parents: dict[int, str] = {}
-    for depth, name in drawn:
-        parents[depth] = name
-        cls = getattr(errors, name)
-        assert cls.__name__ == name
-        if depth:
-            assert cls.__bases__[0].__name__ == parents[depth - 1], name
-    assert {name for _, name in drawn} == {cls.__name__ for cls in tree()}
-
-
-def test_terminal_and_transient_are_told_apart_by_class() -> None:
-    for cls in tree(errors.ApiError)[1:]:
-        assert issubclass(cls, errors.TerminalApiError) != issubclass(cls, errors.TransientApiError), cls

@@ -1,4 +1,4 @@
-"""Credentials are checked before anything is sent, in one sentence, and never shown."""
+"""Validation of credentials before anything is sent. No message and no representation shows a secret."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ACCOUNT = "0123456789abcdef0123456789ABCDEF"
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"secret": ""}, "There is no API token in the credentials"),
         ({"secret": " \n"}, "There is no API token"),
@@ -36,11 +36,11 @@ ACCOUNT = "0123456789abcdef0123456789ABCDEF"
         ({"base_url": "https://user:pass@host/client/v4"}, "must not contain a user or a password"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence_without_the_secret(fields: dict[str, str], said: str) -> None:
+def test_credentials_invalid_value_raises_without_the_secret(fields: dict[str, str], message: str) -> None:
     given = {"account_id": ACCOUNT, "secret": "s3cret-t0ken"} | fields
     with pytest.raises(ConfigError) as caught:
         Credentials(**given)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     for secret in ("s3cret-t0ken", "pass@", "words", "\u00f6ken"):
         assert secret not in str(caught.value)
 
@@ -49,7 +49,7 @@ TOKEN = "cfut_" + "aB3-" * 12
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         (
             {"secret": "", "email": TOKEN},
@@ -75,28 +75,28 @@ TOKEN = "cfut_" + "aB3-" * 12
         ({"secret": TOKEN, "base_url": f"https://{ACCOUNT}/client/v4"}, "seems to hold a token or an account id"),
     ],
 )
-def test_fields_that_are_mixed_up_are_said_and_not_shown(fields: dict[str, str], said: str) -> None:
+def test_credentials_swapped_fields_raise_without_values(fields: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Credentials(**{"account_id": ACCOUNT} | fields)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert TOKEN not in str(caught.value)
     assert "@corp" not in str(caught.value)
 
 
 @pytest.mark.parametrize("token", ["a" * 40, "cfut_" + "b" * 48, "cfat_x", "cfk_y", "x"])
-def test_no_length_or_prefix_of_a_token_is_refused(token: str) -> None:
+def test_credentials_accept_any_length_and_prefix_of_token(token: str) -> None:
     assert Credentials(ACCOUNT, token).secret == token
 
 
-def test_what_was_pasted_with_spaces_around_it_is_taken() -> None:
-    found = Credentials(f" {ACCOUNT}\n", " token\n", base_url=f" {BASE_URL}/ ")
-    assert (found.account_id, found.secret, found.base_url) == (ACCOUNT, "token", BASE_URL)
+def test_credentials_strip_surrounding_spaces() -> None:
+    credentials = Credentials(f" {ACCOUNT}\n", " token\n", base_url=f" {BASE_URL}/ ")
+    assert (credentials.account_id, credentials.secret, credentials.base_url) == (ACCOUNT, "token", BASE_URL)
 
 
-def test_a_slash_at_the_end_of_the_base_url_does_not_matter() -> None:
+def test_credentials_ignore_trailing_slash_of_base_url() -> None:
     urls = {Credentials(ACCOUNT, "t", base_url=url).account_url for url in ("", BASE_URL, BASE_URL + "/")}
     assert urls == {f"{BASE_URL}/accounts/{ACCOUNT}/vectorize/v2"}
 
 
-def test_the_secret_is_not_shown_in_the_representation() -> None:
+def test_credentials_repr_hides_the_secret() -> None:
     assert "s3cret" not in repr(Credentials(ACCOUNT, "s3cret", email="a@b.example"))

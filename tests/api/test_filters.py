@@ -1,4 +1,4 @@
-"""Filters of queries, and names of indexes: what is checked before a request, and what is explained after one."""
+"""Checks of filters and index names before a request, and the explanation of queries without matches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.api.conftest import ndjson, values, vector
 from tests.support import client_of
 
 
-def test_query_with_an_empty_filter_finds_what_a_query_without_one_finds(client: VectorizeClient) -> None:
+def test_query_empty_filter_equals_no_filter(client: VectorizeClient) -> None:
     client.upsert("books", ndjson(vector("a", 1), vector("b", 0, 1)))
     assert client.query("books", vector=values(1), filter={}) == client.query("books", vector=values(1))
 
@@ -27,7 +27,7 @@ FILTERED = {
 }
 
 
-def test_query_without_matches_warns_about_properties_without_metadata_index(
+def test_query_without_matches_warns_about_missing_metadata_indexes(
     client: VectorizeClient, local_vectorize: LocalVectorize, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.create_metadata_index("books", "year", "number")
@@ -37,10 +37,10 @@ def test_query_without_matches_warns_about_properties_without_metadata_index(
     assert client.query("books", vector=values(1), filter=FILTERED["missing"]).count == 0
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert 'no metadata index exists on "price", "shop.city", "shop.open" (existing ones: year)' in warning
-    assert [one.operation for one in local_vectorize.requests()] == ["query", "list_metadata_indexes"]
+    assert [request.operation for request in local_vectorize.requests()] == ["query", "list_metadata_indexes"]
 
 
-def test_query_that_explains_itself_neither_warns_nor_asks_more(
+def test_query_without_missing_metadata_index_does_not_warn(
     client: VectorizeClient, local_vectorize: LocalVectorize, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.create_metadata_index("books", "year", "number")
@@ -49,12 +49,12 @@ def test_query_that_explains_itself_neither_warns_nor_asks_more(
     local_vectorize.clear_requests()
     assert client.query("books", vector=values(1), filter={"year": 2020}).count == 1
     assert client.query("books", vector=values(1), namespace="none").count == 0
-    assert [one.operation for one in local_vectorize.requests()] == ["query", "query"]
+    assert [request.operation for request in local_vectorize.requests()] == ["query", "query"]
     assert client.query("books", vector=values(1), filter=FILTERED["present"]).count == 0
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
-def test_query_without_matches_succeeds_if_the_reason_cannot_be_read(
+def test_query_without_matches_succeeds_if_metadata_indexes_unreadable(
     client: VectorizeClient, local_vectorize: LocalVectorize
 ) -> None:
     local_vectorize.fail("http_500", operation="list_metadata_indexes", times=None)
@@ -63,7 +63,7 @@ def test_query_without_matches_succeeds_if_the_reason_cannot_be_read(
 
 
 @pytest.mark.parametrize(
-    ("filter_", "sentence"),
+    ("filter_", "message"),
     [
         ({"price": {"gt": 5}}, 'Write "$gt"'),
         ({"price": {"GTE": 5}}, 'Write "$gte"'),
@@ -90,11 +90,11 @@ def test_query_without_matches_succeeds_if_the_reason_cannot_be_read(
         ([("year", 2020)], "not list"),
     ],
 )
-def test_filter_that_vectorize_does_not_take_is_refused_before_the_request(
-    client: VectorizeClient, local_vectorize: LocalVectorize, filter_: Any, sentence: str
+def test_query_invalid_filter_sends_nothing(
+    client: VectorizeClient, local_vectorize: LocalVectorize, filter_: Any, message: str
 ) -> None:
     local_vectorize.clear_requests()
-    with pytest.raises(errors.InvalidQueryError, match=re.escape(sentence)):
+    with pytest.raises(errors.InvalidQueryError, match=re.escape(message)):
         client.query("books", vector=values(1), filter=filter_)
     assert local_vectorize.requests() == []
 
@@ -102,7 +102,7 @@ def test_filter_that_vectorize_does_not_take_is_refused_before_the_request(
 @pytest.mark.parametrize(
     "name", ["Books", "1books", "books-", "b", "_books", "b" * 65, "böks", "a b", "a/b", "", None, 5]
 )
-def test_create_index_with_a_bad_name_states_the_rules_before_the_request(
+def test_create_index_invalid_name_states_rules_and_sends_nothing(
     client: VectorizeClient, local_vectorize: LocalVectorize, name: Any
 ) -> None:
     local_vectorize.clear_requests()
@@ -111,12 +111,12 @@ def test_create_index_with_a_bad_name_states_the_rules_before_the_request(
     assert local_vectorize.requests() == []
 
 
-def test_index_whose_name_breaks_the_rule_for_new_ones_can_be_used(client: VectorizeClient) -> None:
+def test_get_index_accepts_names_not_allowed_for_new_indexes(client: VectorizeClient) -> None:
     with pytest.raises(errors.IndexNotFoundError):
-        client.get_index("Books-")  # sent: the rule may have changed since it was published
+        client.get_index("Books-")  # The request is sent, because Cloudflare may have changed the rule.
 
 
-def test_rule_for_names_of_new_indexes_is_a_limit(local_vectorize: LocalVectorize) -> None:
+def test_create_index_name_pattern_comes_from_limits(local_vectorize: LocalVectorize) -> None:
     limits = replace(LIMITS, index_name_pattern=r"\w+")
     with client_of(local_vectorize, limits=limits) as client, pytest.raises(errors.ApiError, match="invalid_name"):
         client.create_index("Books", dimensions=32, metric="cosine")

@@ -1,4 +1,4 @@
-"""How long to wait before a retry, and what an answer says of the budget. Nothing here needs a socket."""
+"""Waits before retries, and the request budget in answers. These tests use no network."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from airflow_provider_vectorize.api.retry import Budget, RetryPolicy, block_leng
 POLICY = RetryPolicy(total=1_000, first=1, longest=60)
 
 
-def test_waits_double_up_to_the_longest() -> None:
+def test_retry_wait_doubles_up_to_longest() -> None:
     waits = [POLICY.wait(errors.ServerError("x"), attempt, 0, jitter=0) for attempt in (1, 2, 3, 6, 7, 8, 1_000)]
     assert waits == [1, 2, 4, 32, 60, 60, 60]
 
 
-def test_jitter_takes_off_half_of_a_wait_at_the_most() -> None:
+def test_retry_jitter_subtracts_at_most_half() -> None:
     assert POLICY.wait(errors.NoAnswerError("x"), 3, 0, jitter=1) == 2
     assert POLICY.wait(errors.NoAnswerError("x"), 3, 0, jitter=0.5) == 3
 
@@ -23,53 +23,53 @@ def test_jitter_takes_off_half_of_a_wait_at_the_most() -> None:
 @pytest.mark.parametrize(
     "cls", [errors.AuthError, errors.IndexNotFoundError, errors.RefusedVectorError, errors.TerminalApiError]
 )
-def test_what_is_terminal_is_not_tried_again(cls: type[errors.ApiError]) -> None:
+def test_retry_terminal_error_is_not_retried(cls: type[errors.ApiError]) -> None:
     assert POLICY.wait(cls("x"), 1, 0, jitter=0) is None
 
 
-def test_retry_after_is_waited_for_in_full_and_not_by_all_at_once() -> None:
+def test_retry_after_is_the_minimum_wait() -> None:
     error = errors.RateLimitedError("x", retry_after=120.0)
     assert POLICY.wait(error, 1, 0, jitter=0) == 120
     assert 120 < POLICY.wait(error, 1, 0, jitter=1) <= 121
 
 
-def test_a_retry_after_longer_than_any_block_is_not_believed() -> None:
+def test_retry_after_is_limited_to_a_block() -> None:
     assert POLICY.wait(errors.RateLimitedError("x", retry_after=86_400.0), 1, 0, jitter=0) == 300
 
 
-def test_it_gives_up_when_the_wait_would_end_after_the_time_is_up() -> None:
+def test_retry_stops_if_wait_would_exceed_total() -> None:
     assert POLICY.wait(errors.ServerError("x"), 10, 940, jitter=0) == 60
     assert POLICY.wait(errors.ServerError("x"), 10, 941, jitter=0) is None
 
 
-def test_a_policy_of_no_time_tries_once() -> None:
+def test_retry_total_zero_makes_one_attempt() -> None:
     assert RetryPolicy(total=0).wait(errors.ServerError("x"), 1, 0, jitter=0.5) is None
 
 
-def test_the_budget_is_read_from_the_headers() -> None:
+def test_read_budget_parses_headers() -> None:
     headers = {"Ratelimit": '"default";r=1142;t=245', "Ratelimit-Policy": '"default";q=600;w=300'}
     assert read_budget(headers) == Budget(1_142, 245.0, 600)
     assert read_budget({"Ratelimit": '"default";r=3;t=1.5'}) == Budget(3, 1.5, 1_200)
 
 
-def test_a_window_longer_than_cloudflares_is_not_believed() -> None:
+def test_read_budget_limits_window_to_cloudflares() -> None:
     assert read_budget({"Ratelimit": '"default";r=0;t=999999999'}) == Budget(0, 300.0, 1_200)
     assert read_budget({"Ratelimit": '"default";r=7;t=86400.5'}) == Budget(7, 300.0, 1_200)
 
 
 @pytest.mark.parametrize("digits", ["9" * 10, "9" * 400, "9" * 5_000])
-def test_a_number_that_is_none_is_not_read(digits: str) -> None:
+def test_read_budget_ignores_too_long_numbers(digits: str) -> None:
     assert read_budget({"Ratelimit": f'"default";r={digits};t=1'}) is None
     assert read_budget({"Ratelimit": f'"default";r=1;t={digits}'}) is None
     policy = {"Ratelimit": '"default";r=1;t=1', "Ratelimit-Policy": f'"default";q={digits};w=300'}
     assert read_budget(policy) == Budget(1, 1.0, 1_200)
 
 
-def test_a_quota_of_nothing_is_none() -> None:
+def test_read_budget_ignores_quota_of_zero() -> None:
     assert read_budget({"Ratelimit": '"default";r=1;t=1', "Ratelimit-Policy": '"default";q=0;w=300'}) == Budget(1, 1.0)
 
 
-def test_where_the_address_may_be_wrong_it_gives_up_after_a_minute() -> None:
+def test_retry_with_doubtful_address_stops_after_a_minute() -> None:
     error = errors.NoAnswerError("x", address_may_be_wrong=True)
     assert POLICY.wait(error, 6, 28, jitter=0) == 32
     assert POLICY.wait(error, 6, 29, jitter=0) is None
@@ -77,25 +77,25 @@ def test_where_the_address_may_be_wrong_it_gives_up_after_a_minute() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "soon", '"default";r=;t=4', '"default";r=4', '"default";t=4'])
-def test_a_budget_that_cannot_be_read_is_none(text: str) -> None:
+def test_read_budget_malformed_header_returns_none(text: str) -> None:
     assert read_budget({"Ratelimit": text}) is None
 
 
-def test_above_half_of_the_quota_nobody_waits() -> None:
+def test_budget_above_half_has_no_pause() -> None:
     assert Budget(601, 100).pause(0.2) == 0
 
 
-def test_below_half_what_is_left_is_spread_over_the_window() -> None:
+def test_budget_below_half_is_spread_over_the_window() -> None:
     assert Budget(500, 100).pause(reserve=0) == pytest.approx(100 / 500)
     assert Budget(500, 100).pause(reserve=0.2) == pytest.approx(100 / (500 - 240))
     assert Budget(500, 100).pause(reserve=0, in_flight=100) == pytest.approx(100 / 400)
 
 
-def test_the_reserve_is_not_touched() -> None:
+def test_budget_at_reserve_pauses_until_reset() -> None:
     assert Budget(240, 100).pause(reserve=0.2) == 100
 
 
-def test_only_a_429_blocks_everybody() -> None:
+def test_block_length_is_positive_only_for_429() -> None:
     assert block_length(errors.RateLimitedError("x", status=429, retry_after=30.0), None) == 30
     assert block_length(errors.RateLimitedError("x", status=429, retry_after=9_000.0), None) == 300
     assert block_length(errors.RateLimitedError("x", status=429), Budget(0, 17)) == 17

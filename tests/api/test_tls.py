@@ -1,4 +1,4 @@
-"""Whose certificate is trusted: what the connection says, and nothing in the environment instead."""
+"""Trusted certificates: the setting of the connection applies, and the environment cannot override it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import ConfigError, NoAnswerError
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID
-from tests.api.servers import NOTHING, certificate
+from tests.api.servers import EMPTY_RESULT, write_certificate
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    return certificate(tmp_path / "server.pem")
+    return write_certificate(tmp_path / "server.pem")
 
 
 @pytest.fixture
 def address(bundle: Path) -> Iterator[str]:
-    """A server with that certificate that answers one request."""
+    """Start a server with the certificate that answers one request, and return its address."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(bundle)
     server = socket.create_server(("127.0.0.1", 0))
@@ -34,8 +34,10 @@ def address(bundle: Path) -> Iterator[str]:
         try:
             with context.wrap_socket(server.accept()[0], server_side=True) as connection:
                 connection.recv(65_536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(NOTHING), NOTHING))
-        except OSError:  # the client did not like the certificate
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(EMPTY_RESULT), EMPTY_RESULT)
+                )
+        except OSError:  # The client refused the certificate.
             pass
 
     thread = threading.Thread(target=run)
@@ -50,25 +52,25 @@ def client(address: str, verify: bool | str) -> VectorizeClient:
     return VectorizeClient(credentials, verify=verify, retry=RetryPolicy(total=600), timeout=20)
 
 
-def test_a_certificate_that_is_not_trusted_is_said_at_once_and_not_tried_again(address: str) -> None:
+def test_untrusted_certificate_raises_without_retry(address: str) -> None:
     with pytest.raises(ConfigError, match="certificate is not trusted") as caught:
         client(address, verify=True).list_indexes()
     assert 'the connection "c"' in str(caught.value)
 
 
-def test_a_bundle_of_ones_own_is_taken(address: str, bundle: Path) -> None:
+def test_verify_with_own_bundle_succeeds(address: str, bundle: Path) -> None:
     assert client(address, verify=str(bundle)).list_indexes() == []
 
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS")
-def test_no_check_means_no_check_whatever_the_environment_says(
+def test_verify_false_ignores_bundle_in_environment(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate(tmp_path / "another.pem")))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(write_certificate(tmp_path / "another.pem")))
     assert client(address, verify=False).list_indexes() == []
 
 
-def test_a_server_without_tls_is_no_answer_and_not_called_untrusted() -> None:
+def test_server_without_tls_raises_no_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"https://127.0.0.1:{server.getsockname()[1]}"
 
@@ -79,7 +81,7 @@ def test_a_server_without_tls_is_no_answer_and_not_called_untrusted() -> None:
 
         thread = threading.Thread(target=run)
         thread.start()
-        made = VectorizeClient(Credentials(ACCOUNT_ID, "token", base_url=address), retry=RetryPolicy(total=0))
+        plain_client = VectorizeClient(Credentials(ACCOUNT_ID, "token", base_url=address), retry=RetryPolicy(total=0))
         with pytest.raises(NoAnswerError, match="TLS failed"):
-            made.list_indexes()
+            plain_client.list_indexes()
         thread.join(20)

@@ -1,4 +1,4 @@
-"""Early answers, slow answers and answers that never end, over HTTP and over TLS."""
+"""Early answers, slow answers and answers that never end, over HTTP and TLS."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from airflow_provider_vectorize.api import wire
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.pacing import StoppedError
 from tests.api.servers import (
-    ACKNOWLEDGED,
+    ACKNOWLEDGMENT,
     Server,
-    certificate,
-    client_of,
+    client_for,
+    error_body,
     http_answer,
-    read_head,
-    refusal,
+    read_headers,
     upsert,
+    write_certificate,
 )
 
 Start = Callable[..., tuple[Server, VectorizeClient]]
-#: More than any pair of socket buffers holds.
+#: Larger than all socket buffers together.
 LARGE = b"x" * 32_000_000
 
 
 class Pieces:
-    """A body in pieces, as a load sends it."""
+    """A request body that is read in pieces, as in a load."""
 
     def __len__(self) -> int:
         return len(LARGE)
@@ -43,23 +43,23 @@ class Pieces:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return certificate(tmp_path_factory.mktemp("tls") / "server.pem")
+    return write_certificate(tmp_path_factory.mktemp("tls") / "server.pem")
 
 
 @pytest.fixture(params=["http", "https"])
 def serve(request: pytest.FixtureRequest, bundle: Path) -> Iterator[Start]:
-    """Starts a server, with TLS and without, and makes a client for it."""
-    made: list[Any] = []
+    """Return a function that starts a server, with or without TLS, and a client for it."""
+    to_close: list[Any] = []
 
     def start(handle: Callable[[Any], None], **options: Any) -> tuple[Server, VectorizeClient]:
         server = Server(handle, bundle if request.param == "https" else None)
-        client = client_of(server.base_url, **{"verify": str(bundle)} | options)
-        made.extend([client, server])
+        client = client_for(server.base_url, **{"verify": str(bundle)} | options)
+        to_close.extend([client, server])
         return server, client
 
     yield start
-    for one in made:
-        one.__exit__(None, None, None)
+    for resource in to_close:
+        resource.__exit__(None, None, None)
 
 
 # ---------------------------------------------------------------- early answers
@@ -71,19 +71,17 @@ def serve(request: pytest.FixtureRequest, bundle: Path) -> Iterator[Start]:
     [
         (http_answer(413, b"<title>413</title>", "Connection: close"), errors.PayloadTooLargeError),
         (http_answer(413, b"<title>413</title>"), errors.PayloadTooLargeError),
-        (http_answer(400, refusal(40023, "failed to parse")), errors.RefusedVectorError),
-        (http_answer(401, refusal(10000, "Authentication error")), errors.AuthError),
-        (http_answer(403, refusal(10000, "Authentication error")), errors.AuthError),
-        (http_answer(429, refusal(971, "Please wait"), "Retry-After: 0"), errors.RateLimitedError),
+        (http_answer(400, error_body(40023, "failed to parse")), errors.RefusedVectorError),
+        (http_answer(401, error_body(10000, "Authentication error")), errors.AuthError),
+        (http_answer(403, error_body(10000, "Authentication error")), errors.AuthError),
+        (http_answer(429, error_body(971, "Please wait"), "Retry-After: 0"), errors.RateLimitedError),
         (http_answer(503, b""), errors.ServerError),
     ],
     ids=["413-close", "413", "400", "401", "403", "429", "503"],
 )
-def test_an_answer_before_the_end_of_the_body_is_found(
-    serve: Start, body: Any, answer: bytes, cls: type[errors.ApiError]
-) -> None:
+def test_upload_early_answer_is_found(serve: Start, body: Any, answer: bytes, cls: type[errors.ApiError]) -> None:
     def answer_and_close(connection: Any) -> None:
-        read_head(connection)
+        read_headers(connection)
         connection.sendall(answer)
 
     _, client = serve(answer_and_close)
@@ -93,13 +91,13 @@ def test_an_answer_before_the_end_of_the_body_is_found(
         assert type(caught.value) is cls, str(caught.value)
 
 
-def test_an_answer_of_a_server_that_reads_no_further_and_stays_is_found(
+def test_upload_early_answer_on_open_connection_is_found(
     serve: Start,
 ) -> None:
     end = threading.Event()
 
     def answer_and_stay(connection: Any) -> None:
-        read_head(connection)
+        read_headers(connection)
         connection.sendall(http_answer(413, b""))
         end.wait(20)
 
@@ -107,25 +105,25 @@ def test_an_answer_of_a_server_that_reads_no_further_and_stays_is_found(
     for _ in range(2):
         with pytest.raises(errors.PayloadTooLargeError):
             upsert(client, Pieces())
-    assert server.connections == 2  # what was not sent is not taken for the next request
+    assert server.connections == 2  # A connection with an unsent rest of a body is not reused.
     end.set()
 
 
-def test_a_server_that_cuts_the_body_without_an_answer_is_no_answer(
+def test_upload_cut_without_answer_raises_no_answer(
     serve: Start,
 ) -> None:
-    _, client = serve(lambda connection: read_head(connection) and None)
+    _, client = serve(lambda connection: read_headers(connection) and None)
     with pytest.raises(errors.NoAnswerError) as caught:
         upsert(client, Pieces())
     assert "TLS failed" not in str(caught.value)
 
 
-def test_a_stalled_upload_names_the_upload_and_its_timeout(serve: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upload_stalled_names_the_timeout(serve: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "EARLY_ANSWER_SECONDS", 0.1)
     end = threading.Event()
 
     def stop_reading(connection: Any) -> None:
-        read_head(connection)
+        read_headers(connection)
         end.wait(60)
 
     for body in (LARGE, Pieces()):
@@ -138,9 +136,9 @@ def test_a_stalled_upload_names_the_upload_and_its_timeout(serve: Start, monkeyp
 # ---------------------------------------------------------------- slow answers
 
 
-def drip(start: bytes, end: threading.Event) -> Callable[[Any], None]:
+def send_slowly(start: bytes, end: threading.Event) -> Callable[[Any], None]:
     def handle(connection: Any) -> None:
-        read_head(connection)
+        read_headers(connection)
         connection.sendall(start)
         while not end.wait(0.05):
             connection.sendall(b"x")
@@ -151,9 +149,9 @@ def drip(start: bytes, end: threading.Event) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     "start", [b"HTTP/1.1 200 OK\r\nX-Slow: ", http_answer(200, b"x" * 10_000)[:-10_000]], ids=["headers", "body"]
 )
-def test_an_answer_that_never_ends_has_a_limit(serve: Start, start: bytes) -> None:
+def test_answer_that_never_ends_times_out(serve: Start, start: bytes) -> None:
     end = threading.Event()
-    _, client = serve(drip(start, end), timeout=0.3)
+    _, client = serve(send_slowly(start, end), timeout=0.3)
     with pytest.raises(errors.NoAnswerError, match=r"the answer was not complete after 0\.6 s, twice the timeout"):
         client.list_indexes()
     end.set()
@@ -169,20 +167,18 @@ def test_an_answer_that_never_ends_has_a_limit(serve: Start, start: bytes) -> No
     ],
     ids=["list_indexes", "get_by_ids", "query"],
 )
-def test_a_stop_ends_a_read_that_is_on_the_wire(
-    serve: Start, start: bytes, call: Callable[[VectorizeClient], Any]
-) -> None:
-    end, asked = threading.Event(), threading.Event()
-    answer = drip(start, end) if start else lambda connection: read_head(connection) and end.wait(60)
+def test_stop_aborts_read_in_flight(serve: Start, start: bytes, call: Callable[[VectorizeClient], Any]) -> None:
+    end, received = threading.Event(), threading.Event()
+    answer = send_slowly(start, end) if start else lambda connection: read_headers(connection) and end.wait(60)
 
     def handle(connection: Any) -> None:
-        asked.set()
+        received.set()
         answer(connection)
 
     _, client = serve(handle, timeout=3_600)
 
     def stop() -> None:
-        asked.wait(20)
+        received.wait(20)
         client.stop()
 
     thread = threading.Thread(target=stop)
@@ -193,22 +189,22 @@ def test_a_stop_ends_a_read_that_is_on_the_wire(
     end.set()
 
 
-def test_a_stop_lets_a_write_on_the_wire_come_to_its_answer(
+def test_stop_lets_write_in_flight_finish(
     serve: Start,
 ) -> None:
-    asked, stopped = threading.Event(), threading.Event()
+    received, stopped = threading.Event(), threading.Event()
 
     def handle(connection: Any) -> None:
-        read_head(connection)
-        asked.set()
+        read_headers(connection)
+        received.set()
         stopped.wait(20)
-        time.sleep(3 * wire.CHECK_SECONDS)  # long enough for the client to see that it was stopped
-        connection.sendall(http_answer(200, ACKNOWLEDGED))
+        time.sleep(3 * wire.CHECK_SECONDS)  # long enough for the client to notice the stop
+        connection.sendall(http_answer(200, ACKNOWLEDGMENT))
 
     _, client = serve(handle, timeout=20)
 
     def stop() -> None:
-        asked.wait(20)
+        received.wait(20)
         client.stop()
         stopped.set()
 
@@ -218,12 +214,12 @@ def test_a_stop_lets_a_write_on_the_wire_come_to_its_answer(
     thread.join()
 
 
-def test_a_connection_is_used_again(serve: Start) -> None:
-    def answer_for_ever(connection: Any) -> None:
-        while read_head(connection):
+def test_connection_is_reused(serve: Start) -> None:
+    def answer_requests(connection: Any) -> None:
+        while read_headers(connection):
             connection.sendall(http_answer())
 
-    server, client = serve(answer_for_ever)
+    server, client = serve(answer_requests)
     for _ in range(5):
         assert client.list_indexes() == []
     assert server.connections == 1
@@ -241,5 +237,5 @@ def test_a_connection_is_used_again(serve: Start) -> None:
         ("DELETE", "/accounts/a/vectorize/v2/indexes/query", False),
     ],
 )
-def test_only_requests_that_change_nothing_may_be_stopped(method: str, url: str, reads: bool) -> None:
+def test_only_reads_recognizes_requests_without_changes(method: str, url: str, reads: bool) -> None:
     assert wire.only_reads(method, url) is reads

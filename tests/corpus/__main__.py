@@ -1,8 +1,9 @@
-"""Write the corpus's files from its table."""
+"""Write the files of the corpus from the table of cases."""
 
 from __future__ import annotations
 
-from .cases import CASES, OBJECTS
+from .builders import OBJECTS
+from .cases import CASES
 
 OBJECTS.mkdir(exist_ok=True)
 for case in CASES:

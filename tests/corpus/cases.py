@@ -1,97 +1,20 @@
-"""The bad inputs, and what each must do. ``python -m tests.corpus`` writes the files from this table.
+"""Odd and bad inputs, and the expected outcome of each. ``python -m tests.corpus`` writes the files from this table.
 
-A row ``v1``, ``v2`` … is good; what stands between good ones must not take them along.
+The rows ``v1``, ``v2`` and so on are good. They must be loaded whatever the rows between them hold.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-
-import zstandard
-
-DIMENSIONS = 32
-OBJECTS = Path(__file__).parent / "objects"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One object.
-
-    :param what: in words, as the documentation has it.
-    :param name: its file.
-    :param content: its bytes.
-    :param good: the ids that have to be loaded, whatever stands between them.
-    :param bad: the bad rows: line and a part of the reason. The first one fails a load that tolerates none.
-    :param error: a part of the message with which the object fails any load.
-    :param vector: it is a vector in JSON, though not one for this index: ``discard`` does not speak of it.
-    :param large: made anew for each test, and not kept.
-    """
-
-    what: str
-    name: str
-    content: Callable[[], bytes]
-    good: tuple[str, ...] = ()
-    bad: tuple[tuple[int, str], ...] = ()
-    error: str = ""
-    vector: bool = False
-    large: bool = False
-
-
-def row(vector_id: object = "v", values: object = None, **more: object) -> bytes:
-    """A row as compact JSON."""
-    whole = {"id": vector_id, "values": vector(1) if values is None else values, **more}
-    return json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def vector(*first: object) -> list[object]:
-    return [*first, *[0] * (DIMENSIONS - len(first))]
-
-
-V1, V2, V3 = row("v1"), row("v2"), row("v3")
-
-
-def lines(*texts: bytes) -> Callable[[], bytes]:
-    return lambda: b"".join(text + b"\n" for text in texts)
-
-
-def between(what: str, name: str, text: bytes, reason: str, *, vector: bool = False) -> Case:
-    """A bad row between two good ones."""
-    return Case(what, f"{name}.ndjson", lines(V1, text, V2), ("v1", "v2"), ((2, reason),), vector=vector)
-
-
-def fine(what: str, name: str, content: Callable[[], bytes], *good: str) -> Case:
-    return Case(what, f"{name}.ndjson", content, good or ("v1", "v2"))
-
-
-def number(text: bytes) -> bytes:
-    """A row with this as its second value."""
-    return row("bad").replace(b"[1,0,", b"[1," + text + b",")
-
-
-def raw(metadata: bytes) -> bytes:
-    return row("bad")[:-1] + b',"metadata":' + metadata + b"}"
-
-
-def gz(content: bytes) -> bytes:
-    return gzip.compress(content, mtime=0)
-
-
-def zst(content: bytes) -> bytes:
-    return zstandard.ZstdCompressor(level=3).compress(content)
-
+from .builders import V1, V2, V3, Case, between, fine, flipped, gz, lines, row, vector, with_metadata, with_value, zst
 
 MANY = b"".join(row(f"w{number}", vector(number)) + b"\n" for number in range(200))
 
-#: What is not a bad row, however odd it looks.
+#: Rows that look odd but are good.
 FINE = (
     fine("no newline at the end", "no-last-newline", lambda: V1 + b"\n" + V2),
     fine("CRLF", "crlf", lambda: V1 + b"\r\n" + V2 + b"\r\n"),
     fine("a byte order mark", "bom", lambda: b"\xef\xbb\xbf" + V1 + b"\n" + V2),
-    fine("blank lines, also of spaces", "blank-lines", lines(b"", V1, b"", b" \t ", b"\r", V2, b"")),
+    fine("blank lines, with or without spaces", "blank-lines", lines(b"", V1, b"", b" \t ", b"\r", V2, b"")),
     fine(
         "U+2028, U+2029 and U+0085 inside a string",
         "line-separators",
@@ -104,7 +27,7 @@ FINE = (
         "tiny-numbers",
         lines(row("v1", vector(-0.0, 1e-45, 1e-300)), V2),
     ),
-    fine("whole numbers as values", "whole-numbers", lines(row("v1", vector(1, -2, 10**30)), V2)),
+    fine("integers as values", "whole-numbers", lines(row("v1", vector(1, -2, 10**30)), V2)),
     fine(
         "metadata null, {} or nested",
         "metadata",
@@ -138,7 +61,7 @@ FINE = (
 #: Bad rows, each between good ones.
 BAD = (
     between("not JSON", "not-json", b"hello", "not a valid JSON vector"),
-    between("cut off in the middle", "cut-row", V3[:40], "not a valid JSON vector"),
+    between("truncated in the middle", "cut-row", V3[:40], "not a valid JSON vector"),
     between("garbage after the row", "trailing-garbage", V3 + b" x", "trailing characters"),
     between("two rows on one line", "two-rows", V3 + V3, "trailing characters"),
     between("an array instead of an object", "array", b"[1,2,3]", "Expected `object`, got `array`"),
@@ -146,48 +69,48 @@ BAD = (
     between("no id", "no-id", row("bad").replace(b'"id"', b'"ID"'), "missing required field `id`"),
     between("a number as id", "int-id", row(7), "Expected `str`, got `int`"),
     between("null as id", "null-id", row(None), "Expected `str`, got `null`"),
-    between("an empty id", "empty-id", row(""), "Vectorize refuses it", vector=True),
+    between("an empty id", "empty-id", row(""), "Vectorize refuses it", is_vector=True),
     between(
-        "an id over 64 bytes, though not over 64 characters",
+        "an id of more than 64 bytes, but fewer than 64 characters",
         "long-id",
         row("é" * 33),
         "the id has 66 bytes",
-        vector=True,
+        is_vector=True,
     ),
     between(
-        "a namespace over 64 bytes",
+        "a namespace of more than 64 bytes",
         "long-namespace",
         row("bad", namespace="é" * 33),
         "the namespace has 66 bytes",
-        vector=True,
+        is_vector=True,
     ),
     between("a number as namespace", "int-namespace", row("bad", namespace=1), "Expected `str | null`, got `int`"),
     between("no values", "no-values", b'{"id":"bad"}', "missing required field `values`"),
     between(
-        "too few values", "few-values", row("bad", [1, 2]), "2 values, but the index has 32 dimensions", vector=True
+        "too few values", "few-values", row("bad", [1, 2]), "2 values, but the index has 32 dimensions", is_vector=True
     ),
     between(
         "too many values",
         "many-values",
         row("bad", [1] * 33),
         "33 values, but the index has 32 dimensions",
-        vector=True,
+        is_vector=True,
     ),
     between("an object as values", "object-values", row("bad", {"0": 1}), "Expected `array`, got `object`"),
-    between("NaN", "nan", number(b"NaN"), "not a valid JSON vector"),
-    between("Infinity", "infinity", number(b"-Infinity"), "not a valid JSON vector"),
-    between("1e999", "float64-overflow", number(b"1e999"), "Number out of range"),
-    between("1e39, beyond float32", "float32-overflow", number(b"1e39"), "beyond the range of float32", vector=True),
-    between("a number as a string", "string-value", number(b'"1"'), "Expected `float`, got `str`"),
-    between("true as a value", "bool-value", number(b"true"), "Expected `float`, got `bool`"),
-    between("null as a value", "null-value", number(b"null"), "Expected `float`, got `null`"),
+    between("NaN", "nan", with_value(b"NaN"), "not a valid JSON vector"),
+    between("Infinity", "infinity", with_value(b"-Infinity"), "not a valid JSON vector"),
+    between("1e999", "float64-overflow", with_value(b"1e999"), "Number out of range"),
     between(
-        "half of a surrogate pair", "lone-surrogate", row("bad").replace(b"bad", b"\\ud800"), "not a valid JSON vector"
+        "1e39, beyond float32", "float32-overflow", with_value(b"1e39"), "beyond the range of float32", is_vector=True
     ),
+    between("a number as a string", "string-value", with_value(b'"1"'), "Expected `float`, got `str`"),
+    between("true as a value", "bool-value", with_value(b"true"), "Expected `float`, got `bool`"),
+    between("null as a value", "null-value", with_value(b"null"), "Expected `float`, got `null`"),
+    between("a lone surrogate", "lone-surrogate", row("bad").replace(b"bad", b"\\ud800"), "not a valid JSON vector"),
     between(
-        "half of a surrogate pair in the metadata",
+        "a lone surrogate in the metadata",
         "lone-surrogate-metadata",
-        raw(b'{"k":"\\udc00"}'),
+        with_metadata(b'{"k":"\\udc00"}'),
         "not a valid JSON vector",
     ),
     between("bytes that are not UTF-8", "not-utf8", row("bad").replace(b"bad", b"b\xe4d"), "not UTF-8, at byte 8"),
@@ -197,32 +120,54 @@ BAD = (
         row("bad").replace(b"bad", b"b\x01d"),
         "not a valid JSON vector",
     ),
-    between("metadata that is no object", "list-metadata", raw(b"[1]"), "Expected `object | null`, got `array`"),
     between(
-        "metadata over 10,240 bytes",
+        "metadata that is not an object",
+        "list-metadata",
+        with_metadata(b"[1]"),
+        "Expected `object | null`, got `array`",
+    ),
+    between(
+        "metadata of more than 10,240 bytes",
         "large-metadata",
         row("bad", metadata={"k": "x" * 10_240}),
         "the metadata has 10248 bytes",
-        vector=True,
+        is_vector=True,
     ),
-    between("an empty metadata key", "empty-key", raw(b'{"":1}'), "the metadata key '' is empty", vector=True),
-    between("a metadata key that begins with $", "dollar-key", raw(b'{"$k":1}'), "begins with $", vector=True),
-    between("a dot in a metadata key", "dot-key", raw(b'{"a.b":1}'), 'has a "."', vector=True),
-    between("a quote in a metadata key", "quote-key", raw(b'{"a\\"b":1}'), "or a quote", vector=True),
-    between("such a key in a nested object", "nested-key", raw(b'{"a":{"$b":1}}'), "Vectorize refuses it", vector=True),
     between(
-        "a number in the metadata that no float holds",
+        "an empty metadata key", "empty-key", with_metadata(b'{"":1}'), "the metadata key '' is invalid", is_vector=True
+    ),
+    between(
+        "a metadata key that begins with $", "dollar-key", with_metadata(b'{"$k":1}'), "begins with $", is_vector=True
+    ),
+    between("a dot in a metadata key", "dot-key", with_metadata(b'{"a.b":1}'), "has a dot", is_vector=True),
+    between(
+        "a double quote in a metadata key", "quote-key", with_metadata(b'{"a\\"b":1}'), "a double quote", is_vector=True
+    ),
+    between(
+        "an invalid key in a nested object",
+        "nested-key",
+        with_metadata(b'{"a":{"$b":1}}'),
+        "Vectorize refuses it",
+        is_vector=True,
+    ),
+    between(
+        "a number in the metadata beyond the range of float64",
         "huge-metadata-number",
-        raw(b'{"k":' + b"9" * 400 + b"}"),
+        with_metadata(b'{"k":' + b"9" * 400 + b"}"),
         "Vectorize refuses it",
     ),
-    between("nested twenty thousand deep", "deep", raw(b'{"k":' * 20_000 + b"1" + b"}" * 20_000), "nested too deeply"),
-    between("only a byte order mark, in the middle", "bom-in-the-middle", b"\xef\xbb\xbf", "a byte order mark"),
     between(
-        "a byte order mark before it, in the middle", "bom-before-a-row", b"\xef\xbb\xbf" + V1, "a byte order mark"
+        "20,000 levels of nesting", "deep", with_metadata(b'{"k":' * 20_000 + b"1" + b"}" * 20_000), "nested too deeply"
+    ),
+    between("only a byte order mark, after the first line", "bom-in-the-middle", b"\xef\xbb\xbf", "a byte order mark"),
+    between(
+        "a byte order mark before the row, after the first line",
+        "bom-before-a-row",
+        b"\xef\xbb\xbf" + V1,
+        "a byte order mark",
     ),
     Case(
-        "a line over 16 MB",
+        "a line of more than 16 MB",
         "long-line.ndjson",
         lambda: b"\n".join([V1, b"[" + b"1," * (10 << 20) + b"1]", V2]),
         ("v1", "v2"),
@@ -230,18 +175,23 @@ BAD = (
         large=True,
     ),
     Case(
-        "several bad rows, also the first and the last",
+        "several bad rows, including the first and the last",
         "several.ndjson",
         lines(b"x", V1, b"[]", b"{}", V2, b"y"),
         ("v1", "v2"),
-        ((1, "not a vector"), (3, "got `array`"), (4, "missing required field"), (6, "not a vector")),
+        (
+            (1, "not a valid JSON vector"),
+            (3, "got `array`"),
+            (4, "missing required field"),
+            (6, "not a valid JSON vector"),
+        ),
     ),
 )
 
 #: Objects that fail as a whole.
 BROKEN = (
-    Case("a gzip that is cut off", "cut.ndjson.gz", lambda: gz(MANY)[:-100], error="is cut off"),
-    Case("a gzip without its last eight bytes", "no-trailer.ndjson.gz", lambda: gz(MANY)[:-8], error="is cut off"),
+    Case("a truncated gzip", "cut.ndjson.gz", lambda: gz(MANY)[:-100], error="is truncated"),
+    Case("a gzip without its last eight bytes", "no-trailer.ndjson.gz", lambda: gz(MANY)[:-8], error="is truncated"),
     Case("a gzip with damaged bytes", "damaged.ndjson.gz", lambda: flipped(gz(MANY)), error="is damaged"),
     Case(
         "a gzip with garbage after it",
@@ -249,26 +199,26 @@ BROKEN = (
         lambda: gz(MANY) + b"garbage that goes on",
         error="is damaged",
     ),
-    Case("an empty file called .gz", "empty.ndjson.gz", lambda: b"", error="is cut off"),
+    Case("an empty file named .gz", "empty.ndjson.gz", lambda: b"", error="is truncated"),
     Case(
-        "plain text called .gz", "plain.ndjson.gz", lambda: MANY, error="is damaged, or not compressed as its name says"
+        "plain text named .gz", "plain.ndjson.gz", lambda: MANY, error="is damaged, or not compressed as its name says"
     ),
     Case(
-        "gzip called .ndjson",
+        "a gzip named .ndjson",
         "gzip.ndjson",
         lambda: gz(MANY),
         error="is compressed with gzip, but its name does not end in .gz",
     ),
-    Case("a zst that is cut off", "cut.ndjson.zst", lambda: zst(MANY)[:-20], error="is cut off"),
+    Case("a truncated zst", "cut.ndjson.zst", lambda: zst(MANY)[:-20], error="is truncated"),
     Case("a zst with damaged bytes", "damaged.ndjson.zst", lambda: flipped(zst(MANY)), error="is damaged"),
     Case(
-        "plain text called .zst",
+        "plain text named .zst",
         "plain.ndjson.zst",
         lambda: MANY,
         error="is damaged, or not compressed as its name says",
     ),
     Case(
-        "zst called .ndjson",
+        "a zst named .ndjson",
         "zst.ndjson",
         lambda: zst(MANY),
         error="is compressed with zstd, but its name does not end in .zst",
@@ -276,7 +226,7 @@ BROKEN = (
     Case("a gzip in a gzip", "twice.ndjson.gz", lambda: gz(gz(MANY)), error="is compressed twice"),
     Case("a zst in a gzip", "zst-in.ndjson.gz", lambda: gz(zst(MANY)), error="is compressed twice"),
     Case(
-        "a zst of `zstd --long=28`",
+        "a zst from `zstd --long=28`",
         "window.ndjson.zst",
         lambda: b"\x28\xb5\x2f\xfd\x00\x90" + (len(V1) << 3 | 1).to_bytes(3, "little") + V1,
         error="was compressed with zstd --long=28",
@@ -288,18 +238,18 @@ BROKEN = (
         "all-bad.ndjson",
         lines(b"x", b"y"),
         (),
-        ((1, "not a vector"), (2, "not a vector")),
+        ((1, "not a valid JSON vector"), (2, "not a valid JSON vector")),
         error="All 2 rows of",
     ),
 )
 
-#: Compressed objects that are whole.
+#: Compressed objects that are complete.
 WHOLE = (
     Case("a gzip of several members", "members.ndjson.gz", lambda: gz(V1 + b"\n") + gz(V2 + b"\n"), ("v1", "v2")),
     Case("a zst of several frames", "frames.ndjson.zst", lambda: zst(V1 + b"\n") + zst(V2 + b"\n"), ("v1", "v2")),
     Case("a gzip padded with zeros", "padded.ndjson.gz", lambda: gz(V1 + b"\n" + V2) + bytes(512), ("v1", "v2")),
     Case(
-        "a row that two gzip members share",
+        "a row that spans two gzip members",
         "shared.ndjson.gz",
         lambda: gz(V1[:50]) + gz(V1[50:] + b"\n" + V2),
         ("v1", "v2"),
@@ -307,9 +257,3 @@ WHOLE = (
 )
 
 CASES = (*FINE, *BAD, *BROKEN, *WHOLE)
-
-
-def flipped(content: bytes) -> bytes:
-    """With the bits of a byte in the middle turned over."""
-    at = len(content) // 2
-    return content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :]

@@ -1,4 +1,4 @@
-"""Each bad input has its documented outcome, and no good row is lost because of a bad neighbour."""
+"""Each bad input has its documented outcome, and a bad row never causes the loss of a good one."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ import pytest
 
 from airflow_provider_vectorize.errors import BadRowError, ConfigError, SourceError
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.support import create
+from tests.support import create_index
 
-from .cases import BAD, BROKEN, CASES, FINE, OBJECTS, V1, V2, WHOLE, Case
+from .builders import OBJECTS, V1, V2, Case
+from .cases import BAD, BROKEN, CASES, FINE, WHOLE
 
 pytestmark = pytest.mark.airflow
 
 ROOT = Path(__file__).parents[2]
 
 
-def named(case: Case) -> str:
-    return case.what
+def description_of(case: Case) -> str:
+    return case.description
 
 
 @pytest.fixture
 def load(local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
-    """``VectorizeHook.load`` into an empty index."""
+    """Return a function that calls ``VectorizeHook.load`` on an empty index."""
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
     connection = local_vectorize.connection
     connection["extra"] |= {"retry_seconds": 0}
     monkeypatch.setenv("AIRFLOW_CONN_VECTORIZE_DEFAULT", json.dumps(connection))
-    create(local_vectorize)
+    create_index(local_vectorize)
 
     def run(source: Any, **options: Any) -> dict[str, Any]:
         source = [str(one) for one in source] if isinstance(source, list) else str(source)
@@ -52,20 +53,22 @@ def path_of(case: Case, folder: Path) -> Path:
     return path
 
 
-def letters_in(path: Path) -> list[dict[str, Any]]:
+def read_dead_letters(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 @pytest.mark.parametrize("operation", ["upsert", "insert"])
-@pytest.mark.parametrize("case", [*FINE, *WHOLE], ids=named)
-def test_it_is_loaded(case: Case, operation: str, load: Callable[..., Any], local_vectorize: LocalVectorize) -> None:
+@pytest.mark.parametrize("case", [*FINE, *WHOLE], ids=description_of)
+def test_load_of_odd_but_good_rows_succeeds(
+    case: Case, operation: str, load: Callable[..., Any], local_vectorize: LocalVectorize
+) -> None:
     receipt = load(OBJECTS / case.name, operation=operation)
     assert set(local_vectorize.dump("books")) == set(case.good)
     assert receipt["rejected"] == 0
 
 
-@pytest.mark.parametrize("case", BAD, ids=named)
-def test_the_first_bad_row_fails_the_load_and_is_named(
+@pytest.mark.parametrize("case", BAD, ids=description_of)
+def test_load_with_a_bad_row_fails_and_names_it(
     case: Case, load: Callable[..., Any], local_vectorize: LocalVectorize, tmp_path: Path
 ) -> None:
     path = path_of(case, tmp_path)
@@ -80,9 +83,9 @@ def test_the_first_bad_row_fails_the_load_and_is_named(
     assert set(local_vectorize.dump("books")) <= set(case.good)
 
 
-@pytest.mark.parametrize("case", BAD, ids=named)
+@pytest.mark.parametrize("case", BAD, ids=description_of)
 @pytest.mark.parametrize("validation", ["full", "light", "off"])
-def test_bad_rows_are_written_down_and_good_ones_are_loaded(
+def test_load_with_dead_letters_writes_bad_rows_and_loads_good_ones(
     case: Case, validation: str, load: Callable[..., Any], local_vectorize: LocalVectorize, tmp_path: Path
 ) -> None:
     path = path_of(case, tmp_path)
@@ -90,18 +93,20 @@ def test_bad_rows_are_written_down_and_good_ones_are_loaded(
 
     assert set(local_vectorize.dump("books")) == set(case.good)
     assert (receipt["vectors"], receipt["rejected"]) == (len(case.good), len(case.bad))
-    letters = letters_in(tmp_path / "bad.ndjson")
-    assert [(one["object"], one["line"]) for one in letters] == [(path.as_uri(), line) for line, _ in case.bad]
+    dead_letters = read_dead_letters(tmp_path / "bad.ndjson")
+    assert [(letter["object"], letter["line"]) for letter in dead_letters] == [
+        (path.as_uri(), line) for line, _ in case.bad
+    ]
     source = path.read_bytes()
-    for letter, (_, reason) in zip(letters, case.bad, strict=True):
+    for letter, (_, reason) in zip(dead_letters, case.bad, strict=True):
         text = letter["row"].encode("utf-8", "surrogateescape")
         assert source[letter["offset"] :].startswith(text)
         assert len(text) == 1_000 if case.large else source[letter["offset"] + len(text) :].startswith((b"\n", b""))
         assert validation != "full" or reason in letter["reason"]
 
 
-@pytest.mark.parametrize("case", BAD, ids=named)
-def test_discard_drops_what_is_no_vector_in_json_and_nothing_else(
+@pytest.mark.parametrize("case", BAD, ids=description_of)
+def test_discard_drops_only_rows_that_are_not_json_vectors(
     case: Case,
     load: Callable[..., Any],
     local_vectorize: LocalVectorize,
@@ -109,7 +114,7 @@ def test_discard_drops_what_is_no_vector_in_json_and_nothing_else(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = path_of(case, tmp_path)
-    if case.vector:
+    if case.is_vector:
         with pytest.raises(BadRowError):
             load(path, unparsable_behavior="discard")
         return
@@ -120,9 +125,9 @@ def test_discard_drops_what_is_no_vector_in_json_and_nothing_else(
         assert f" (line {line} of {path.as_uri()}, dropped)" in caplog.text
 
 
-@pytest.mark.parametrize("case", BROKEN, ids=named)
+@pytest.mark.parametrize("case", BROKEN, ids=description_of)
 @pytest.mark.parametrize("tolerant", [False, True])
-def test_an_object_that_is_broken_fails_the_load_whatever_is_tolerated(
+def test_load_of_a_broken_object_fails_even_with_dead_letters(
     case: Case, tolerant: bool, load: Callable[..., Any], tmp_path: Path
 ) -> None:
     options = {"on_bad_row": "dead_letter", "dead_letter_path": str(tmp_path / "bad.ndjson")} if tolerant else {}
@@ -135,8 +140,8 @@ def test_an_object_that_is_broken_fails_the_load_whatever_is_tolerated(
     assert case.name in str(caught.value)
 
 
-@pytest.mark.parametrize("case", BROKEN, ids=named)
-def test_a_broken_object_among_good_ones_is_not_passed_over(
+@pytest.mark.parametrize("case", BROKEN, ids=description_of)
+def test_load_of_a_broken_object_among_good_ones_fails_or_is_logged(
     case: Case, load: Callable[..., Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = tmp_path / "a.ndjson"
@@ -146,41 +151,41 @@ def test_a_broken_object_among_good_ones_is_not_passed_over(
         assert load(source)["vectors"] == 1
         assert re.search(rf"Skipped an object without rows: .*{re.escape(case.name)}", caplog.text)
     elif case.bad:
-        letters = tmp_path / "bad.ndjson"
-        assert load(source, on_bad_row="dead_letter", dead_letter_path=str(letters))["vectors"] == 1
-        assert len(letters_in(letters)) == len(case.bad)
+        dead_letter_file = tmp_path / "bad.ndjson"
+        assert load(source, on_bad_row="dead_letter", dead_letter_path=str(dead_letter_file))["vectors"] == 1
+        assert len(read_dead_letters(dead_letter_file)) == len(case.bad)
     else:
         with pytest.raises(SourceError, match=case.error):
             load(source)
 
 
-# ---------------------------------------------------------------------- names that lead to nothing
+# ---------------------------------------------------------------------- names without an object
 
 
-def test_an_object_that_is_not_there(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_load_of_a_missing_object_fails(load: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"There is no object file:///.*/missing.ndjson"):
         load(tmp_path / "missing.ndjson")
 
 
-def test_a_folder(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_load_of_a_folder_fails(load: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"is a folder: name the objects in it, for instance with .*/\*.ndjson"):
         load(tmp_path)
 
 
-def test_a_glob_that_matches_nothing(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_load_of_a_glob_without_matches_fails(load: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"No object matches .*\*.ndjson, so there is nothing to load"):
         load(tmp_path / "*.ndjson")
 
 
 @pytest.mark.parametrize("source", ["", " ", [], ["a.ndjson", ""]])
-def test_no_name_at_all(load: Callable[..., Any], source: Any) -> None:
+def test_load_of_an_empty_source_fails(load: Callable[..., Any], source: Any) -> None:
     with pytest.raises(ConfigError, match="The source is empty"):
         load(source)
 
 
 @contextmanager
-def nobody() -> Iterator[None]:
-    """Root may read everything: be somebody else for a while."""
+def without_root() -> Iterator[None]:
+    """Switch to another user if the tests run as root, who may read every file."""
     if os.geteuid() != 0:
         yield
         return
@@ -191,7 +196,7 @@ def nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_an_object_that_may_not_be_read(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_load_of_an_object_without_read_permission_fails(load: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "secret.ndjson"
     path.write_bytes(V1)
     path.chmod(0)
@@ -199,7 +204,7 @@ def test_an_object_that_may_not_be_read(load: Callable[..., Any], tmp_path: Path
         if folder.stat().st_uid == os.geteuid() and folder.is_relative_to(Path(os.environ.get("TMPDIR", "/tmp"))):
             folder.chmod(folder.stat().st_mode | 0o055)
     with (
-        nobody(),
+        without_root(),
         pytest.raises(
             SourceError, match=r"secret.ndjson cannot be read: permission denied. Check the storage connection"
         ),
@@ -207,7 +212,9 @@ def test_an_object_that_may_not_be_read(load: Callable[..., Any], tmp_path: Path
         load(path)
 
 
-def test_names_with_odd_characters(load: Callable[..., Any], local_vectorize: LocalVectorize, tmp_path: Path) -> None:
+def test_load_of_names_with_odd_characters_succeeds(
+    load: Callable[..., Any], local_vectorize: LocalVectorize, tmp_path: Path
+) -> None:
     for number, name in enumerate(["a b.ndjson", "ä.ndjson", "c#d.ndjson", "e%20f.ndjson", "[g].ndjson", "h?.ndjson"]):
         (tmp_path / name).write_bytes(V1.replace(b"v1", f"n{number}".encode()) + b"\n")
     load(tmp_path / "*.ndjson")
@@ -217,20 +224,20 @@ def test_names_with_odd_characters(load: Callable[..., Any], local_vectorize: Lo
 # ---------------------------------------------------------------------- the corpus itself
 
 
-@pytest.mark.parametrize("case", CASES, ids=named)
-def test_the_files_are_those_of_the_table(case: Case) -> None:
+@pytest.mark.parametrize("case", CASES, ids=description_of)
+def test_corpus_files_match_the_table_of_cases(case: Case) -> None:
     if case.name.endswith(".ndjson") and not case.large and not case.name.startswith(("gzip", "zst")):
         assert (OBJECTS / case.name).read_bytes() == case.content()
-    else:  # other versions of the libraries compress otherwise
+    else:  # The compressed bytes depend on the versions of the libraries.
         assert case.large or (OBJECTS / case.name).exists()
 
 
-def test_the_documentation_names_each_of_them() -> None:
+def test_documentation_lists_every_case() -> None:
     text = (ROOT / "docs" / "bad-rows.md").read_text()
-    assert [case.what for case in CASES if case.what not in text] == []
+    assert [case.description for case in CASES if case.description not in text] == []
 
 
-def test_good_rows_in_the_corpus_are_good(load: Callable[..., Any], tmp_path: Path) -> None:
+def test_good_rows_of_the_corpus_are_loaded(load: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "good.ndjson"
     path.write_bytes(V1 + b"\n" + V2)
     assert load(path)["vectors"] == 2

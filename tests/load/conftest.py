@@ -1,4 +1,4 @@
-"""An index on the local Vectorize, and loads into it without Airflow."""
+"""Fixtures of the load tests: an index on the local Vectorize, and loads into it without Airflow."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.handle import LocalVectorize, RecordedRequest
-from tests.support import DIMENSIONS, FileObject, FileTarget, Row, client_of, create, ndjson, write
+from tests.support import DIMENSIONS, FileObject, FileTarget, Row, client_of, create_index, ndjson, write_object
 
 
-class Books:
-    """An index of 32 dimensions."""
+class BooksIndex:
+    """An index of 32 dimensions, and helpers that load into it and inspect it.
+
+    :param local: The local Vectorize.
+    :param folder: The folder for sources and the dead-letter file.
+    """
 
     name = "books"
 
@@ -30,9 +34,9 @@ class Books:
         self.folder = folder
         self.target = FileTarget(folder / "bad.ndjson")
 
-    def file(self, rows: Iterable[Row] | bytes, name: str = "source.ndjson") -> FileObject:
-        """A source."""
-        return FileObject(write(self.folder / name, rows if isinstance(rows, bytes) else ndjson(rows)))
+    def write_source(self, rows: Iterable[Row] | bytes, name: str = "source.ndjson") -> FileObject:
+        """Write rows to a file, compressed as its name says, and return it as a source object."""
+        return FileObject(write_object(self.folder / name, rows if isinstance(rows, bytes) else ndjson(rows)))
 
     def load(
         self,
@@ -44,63 +48,63 @@ class Books:
         store: CheckpointStore | None = None,
         identity: Mapping[str, str] | None = None,
         client: Mapping[str, Any] | None = None,
-        tell: Observer = lambda progress: None,
+        observer: Observer = lambda progress: None,
         earlier_attempt: bool = False,
         **options: Any,
     ) -> Receipt:
-        """Load in small batches."""
+        """Load a source in batches of ``per_request`` rows, and return the receipt."""
         if isinstance(source, FileObject):
             objects: Sequence[FileObject] = [source]
         elif isinstance(source, list) and source and isinstance(source[0], FileObject):
             objects = source
         else:
-            objects = [self.file(source)]  # type: ignore[arg-type]
+            objects = [self.write_source(source)]  # type: ignore[arg-type]
         options.setdefault("limits", Limits(vectors_per_request=per_request))
-        letters = DeadLetters(self.target, "this run") if dead_letters else None
-        with client_of(self.local, **(client or {})) as one:
+        dead_letter_file = DeadLetters(self.target, "this run") if dead_letters else None
+        with client_of(self.local, **(client or {})) as load_client:
             return run(
-                one,
+                load_client,
                 operation,
-                one.get_index(self.name),
+                load_client.get_index(self.name),
                 objects,
-                LoadOptions(dead_letters=letters, **options),
+                LoadOptions(dead_letters=dead_letter_file, **options),
                 store,
                 identity,
-                tell,
+                observer,
                 earlier_attempt=earlier_attempt,
             )
 
     def dump(self) -> dict[str, str]:
-        """What the index holds."""
+        """Return the digest of each vector in the index, by ID."""
         return self.local.dump(self.name)
 
-    def writes(self) -> list[RecordedRequest]:
-        """Every insert and upsert that arrived."""
-        return [one for one in self.local.requests() if one.operation in ("insert", "upsert")]
+    def write_requests(self) -> list[RecordedRequest]:
+        """Return every insert and upsert that arrived."""
+        return [request for request in self.local.requests() if request.operation in ("insert", "upsert")]
 
-    def acknowledged(self) -> list[RecordedRequest]:
-        """Those that were answered well, whatever the client saw of it."""
-        return [one for one in self.writes() if one.mutation_id]
+    def acknowledged_requests(self) -> list[RecordedRequest]:
+        """Return the inserts and upserts that were carried out, even if the client did not receive the response."""
+        return [request for request in self.write_requests() if request.mutation_id]
 
 
 @pytest.fixture
-def books(local_vectorize: LocalVectorize, tmp_path: Path) -> Books:
-    create(local_vectorize, Books.name, DIMENSIONS)
+def books(local_vectorize: LocalVectorize, tmp_path: Path) -> BooksIndex:
+    create_index(local_vectorize, BooksIndex.name, DIMENSIONS)
     local_vectorize.set_budget("100000/300")
     local_vectorize.clear_requests()
-    return Books(local_vectorize, tmp_path)
+    return BooksIndex(local_vectorize, tmp_path)
 
 
 @pytest.fixture
-def smaller(tmp_path: Path) -> Iterable[Callable[..., Books]]:
-    """An index on a local Vectorize with limits of its own, below those that the load knows of."""
+def start_limited_index(tmp_path: Path) -> Iterable[Callable[..., BooksIndex]]:
+    """Start a local Vectorize with lower limits than those that the load knows, and return an index on it."""
     running: list[LocalVectorize] = []
 
-    def start(**limits: int) -> Books:
+    def start(**limits: int) -> BooksIndex:
         arguments = ["--no-sync", *(f"--limit={name}={number}" for name, number in limits.items())]
         running.append(LocalVectorize.start(extra_args=arguments))
-        create(running[-1])
-        return Books(running[-1], tmp_path)
+        create_index(running[-1])
+        return BooksIndex(running[-1], tmp_path)
 
     yield start
     for local in running:
@@ -108,7 +112,7 @@ def smaller(tmp_path: Path) -> Iterable[Callable[..., Books]]:
 
 
 @pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
+def no_running_threads() -> Iterator[None]:
     yield
     for thread in threading.enumerate():
         if thread.name.startswith("vectorize-"):

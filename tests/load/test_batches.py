@@ -1,4 +1,4 @@
-"""Rows → batches: both limits exactly, the fewest requests, nothing left out, and bytes that can be sent again."""
+"""Test batches and bodies: exact limits, the fewest requests, no lost row, and bytes that can be sent again."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import VectorizeError
-from airflow_provider_vectorize.load.batches import Batch, cut
-from airflow_provider_vectorize.load.bodies import SEND_BYTES, Body, Extent, Spool, Spools
+from airflow_provider_vectorize.load.batches import Batch, split_into_batches
+from airflow_provider_vectorize.load.bodies import SEND_BYTES, BatchFile, BatchFilePool, Body, FileRange
 from airflow_provider_vectorize.rows.block_rows import Rows, check_rows
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.validation import choose_check
@@ -26,11 +26,11 @@ from tests import naive
 CHECK = choose_check(1, LIMITS, "full", "never")
 
 
-def rows_of(objects: list[bytes], size: int) -> list[Rows]:
+def check_blocks(objects: list[bytes], read_bytes: int) -> list[Rows]:
     return [
         check_rows(block, CHECK)
         for number, data in enumerate(objects)
-        for block in read_blocks(io.BytesIO(data), Position(number), size=size)
+        for block in read_blocks(io.BytesIO(data), Position(number), size=read_bytes)
     ]
 
 
@@ -42,7 +42,7 @@ LINES = st.lists(st.one_of(st.integers(0, 60), st.sampled_from([b"", b"bad", b"\
 OBJECTS = st.lists(st.tuples(LINES, st.sampled_from([b"\n", b"\r\n"]), st.booleans()), max_size=4)
 
 
-def written(objects: list[tuple[list[int | bytes], bytes, bool]]) -> list[bytes]:
+def make_contents(objects: list[tuple[list[int | bytes], bytes, bool]]) -> list[bytes]:
     count = 0
     contents = []
     for lines, newline, last in objects:
@@ -56,75 +56,77 @@ def written(objects: list[tuple[list[int | bytes], bytes, bool]]) -> list[bytes]
 
 @settings(max_examples=400, deadline=None)
 @given(OBJECTS, st.integers(1, 400), st.integers(1, 7), st.integers(40, 400))
-def test_batches_respect_both_limits_are_as_few_as_can_be_and_leave_nothing_out(
-    objects: list[tuple[list[int | bytes], bytes, bool]], size: int, most: int, most_bytes: int
+def test_batches_any_rows_respect_limits_and_lose_nothing(
+    objects: list[tuple[list[int | bytes], bytes, bool]], read_bytes: int, max_rows: int, max_bytes: int
 ) -> None:
-    contents = written(objects)
-    limits = Limits(vectors_per_request=most, bytes_per_request=most_bytes)
-    batches = list(cut(rows_of(contents, size), limits, Position()))
+    contents = make_contents(objects)
+    limits = Limits(vectors_per_request=max_rows, bytes_per_request=max_bytes)
+    batches = list(split_into_batches(check_blocks(contents, read_bytes), limits, Position()))
     expected = [(number, line) for number, data in enumerate(contents) for line in naive.read(data, 1)]
     good = [(Position(number, line.number, line.offset), line.text) for number, line in expected if line.id is not None]
     bad = [(Position(number, line.number, line.offset), line.text) for number, line in expected if line.id is None]
 
-    # nothing is left out, nothing changes its place
+    # No row is lost, and each keeps its position.
     assert [(batch.position(n), batch.text(n)) for batch in batches for n in range(len(batch))] == good
     assert [batch.ids[n] for batch in batches for n in range(len(batch))] == [
         json.loads(text)["id"] for _, text in good
     ]
-    assert [(one.position, one.text) for batch in batches for one in batch.bad] == bad
+    assert [(bad_row.position, bad_row.text) for batch in batches for bad_row in batch.bad_rows] == bad
 
-    # both limits
+    # Both limits are kept, and a body can be read twice.
     for batch in batches:
-        assert len(batch) <= most
-        assert batch.size <= most_bytes or len(batch) == 1
+        assert len(batch) <= max_rows
+        assert batch.size <= max_bytes or len(batch) == 1
         body = bytes(batch.body()) if len(batch) else b""
         assert len(body) == batch.size
-        assert bytes(batch.body()) == body if len(batch) else True  # again, byte for byte
+        assert bytes(batch.body()) == body if len(batch) else True
         assert body.count(b"\n") == len(batch)
         for n in range(len(batch)):
             assert bytes(batch.body(n, n + 1)).rstrip(b"\r\n") == batch.text(n)
 
-    # the fewest: each is full, since not even the next one's first row fits in
+    # Batches are as few as possible: the first row of the next batch does not fit into any of them.
     for batch, after in pairwise(batches):
-        assert len(batch) == most or batch.size + len(bytes(after.body(0, 1))) > most_bytes
+        assert len(batch) == max_rows or batch.size + len(bytes(after.body(0, 1))) > max_bytes
 
-    # each speaks for its part of the source, and together they speak for all of it
+    # Each batch represents a range of the source, and together they cover all of it.
     assert [batch.last for batch in batches] == [False] * (len(batches) - 1) + [True]
     assert batches[0].start == Position()
     for batch, after in pairwise(batches):
         assert batch.end == after.start
         assert len(after)
     for batch in batches:
-        places = [*(batch.position(n) for n in range(len(batch))), *(one.position for one in batch.bad)]
-        assert all(batch.start <= place < batch.end for place in places)
-    done = ProcessedRanges()
+        positions = [*(batch.position(n) for n in range(len(batch))), *(bad.position for bad in batch.bad_rows)]
+        assert all(batch.start <= position < batch.end for position in positions)
+    processed = ProcessedRanges()
     for batch in reversed(batches):
-        done = done.add(batch.start, batch.end)
-    assert not done.has_gaps
-    assert all(done.covers(place) for place, _ in [*good, *bad])
+        processed = processed.add(batch.start, batch.end)
+    assert not processed.has_gaps
+    assert all(processed.covers(position) for position, _ in [*good, *bad])
 
 
-def test_five_thousand_and_one_small_vectors_are_two_batches() -> None:
+def test_batches_5001_small_vectors_make_two() -> None:
     data = b"".join(row(0, number) + b"\n" for number in range(5_001))
-    assert [len(batch) for batch in cut(rows_of([data], 1 << 16), LIMITS, Position())] == [5_000, 1]
+    assert [len(batch) for batch in split_into_batches(check_blocks([data], 1 << 16), LIMITS, Position())] == [5_000, 1]
 
 
 @pytest.mark.parametrize("spare", [0, 1])
-def test_a_batch_is_full_to_the_last_byte(spare: int) -> None:
+def test_batches_rows_that_fit_exactly_share_one(spare: int) -> None:
     data = b"".join(row(10, number) + b"\n" for number in range(1_000, 1_010))
     limits = Limits(bytes_per_request=len(data) - 1 + spare)
-    assert [len(batch) for batch in cut(rows_of([data], 64), limits, Position())] == ([10] if spare else [9, 1])
+    assert [len(batch) for batch in split_into_batches(check_blocks([data], 64), limits, Position())] == (
+        [10] if spare else [9, 1]
+    )
 
 
-def test_rows_of_many_small_objects_share_a_batch() -> None:
+def test_batches_many_small_objects_share_one() -> None:
     objects = [row(0, number) for number in range(300)]
-    (batch,) = cut(rows_of(objects, 1 << 16), LIMITS, Position())
+    (batch,) = split_into_batches(check_blocks(objects, 1 << 16), LIMITS, Position())
     assert len(batch) == 300
     assert [batch.position(n) for n in range(300)] == [Position(n, 1, 0) for n in range(300)]
 
 
-def test_no_rows_make_one_empty_batch_which_is_the_last() -> None:
-    (batch,) = cut([], LIMITS, Position(2, 3, 4))
+def test_batches_no_rows_make_one_empty_last_batch() -> None:
+    (batch,) = split_into_batches([], LIMITS, Position(2, 3, 4))
     assert (len(batch), batch.size, batch.last, batch.start, batch.end) == (
         0,
         0,
@@ -134,44 +136,44 @@ def test_no_rows_make_one_empty_batch_which_is_the_last() -> None:
     )
 
 
-def test_a_body_is_read_in_large_pieces_and_anew_each_time() -> None:
-    spool = Spool()
+def test_body_is_read_in_large_chunks_at_each_iteration() -> None:
+    file = BatchFile()
     content = bytes(range(256)) * (SEND_BYTES // 256 * 2 + 3)
-    spool.write(content)
-    span = Body([Extent(spool, 5, len(content) - 12)])
-    assert len(span) == len(content) - 12
-    pieces = list(span)
-    assert b"".join(pieces) == b"".join(span) == content[5:-7]
-    assert [len(piece) for piece in pieces[:-1]] == [SEND_BYTES] * (len(pieces) - 1)
+    file.write(content)
+    body = Body([FileRange(file, 5, len(content) - 12)])
+    assert len(body) == len(content) - 12
+    chunks = list(body)
+    assert b"".join(chunks) == b"".join(body) == content[5:-7]
+    assert [len(chunk) for chunk in chunks[:-1]] == [SEND_BYTES] * (len(chunks) - 1)
 
 
-def test_a_temporary_file_that_lost_its_bytes_does_not_pass_for_a_lost_connection() -> None:
-    spool = Spool()
-    spool.write(b"abc")
+def test_body_truncated_temporary_file_is_no_connection_error() -> None:
+    file = BatchFile()
+    file.write(b"abc")
     with pytest.raises(
         VectorizeError, match=r"The temporary directory .* cannot be used: the file of a batch is shorter"
     ):
-        list(Body([Extent(spool, 0, 10)]))
+        list(Body([FileRange(file, 0, 10)]))
 
 
-def test_a_batch_gives_its_temporary_file_to_the_next_one() -> None:
-    spools = Spools()
-    first, second = Batch(Position(), Position(), spools), Batch(Position(), Position(), spools)
-    (rows,) = rows_of([row(20, 1) + b"\n" + row(0, 2) + b"\n"], 1 << 16)
+def test_batch_close_releases_temporary_file_for_reuse() -> None:
+    pool = BatchFilePool()
+    first, second = Batch(Position(), Position(), pool), Batch(Position(), Position(), pool)
+    (rows,) = check_blocks([row(20, 1) + b"\n" + row(0, 2) + b"\n"], 1 << 16)
     first.add(rows, 0, 2)
-    file = first.spool.file if first.spool else None
+    file = first.file.file if first.file else None
     first.close()
     second.add(rows, 1, 2)
-    assert second.spool
-    assert second.spool.file is file
+    assert second.file
+    assert second.file.file is file
     assert bytes(second.body()) == row(0, 2) + b"\n"
     second.close()
-    spools.close()
+    pool.close()
     assert file
     assert file.closed
 
 
-def test_a_full_temporary_directory_is_said_so(tmp_path: Path) -> None:
+def test_batch_full_temporary_directory_raises_clear_error(tmp_path: Path) -> None:
     script = """
 import resource, sys
 from airflow_provider_vectorize.errors import VectorizeError
@@ -189,4 +191,4 @@ except VectorizeError as error:
     environment = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
     found = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.startswith(f"The temporary directory {tmp_path} cannot be used: File too large.")
-    assert "point TMPDIR to another disk" in found.stdout
+    assert "set TMPDIR to a directory on another disk" in found.stdout

@@ -1,89 +1,100 @@
-"""How far a load came: ranges that merge, and checkpoints that are taken for nothing else than they are."""
+"""Test processed ranges that merge, and checkpoints that are used only for the same load."""
 
 from __future__ import annotations
 
 import json
 import logging
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointWriter, resume
+from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointWriter, match_checkpoint
+from airflow_provider_vectorize.load.job import resume_message
+from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.receipt import Receipt, Sample
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.sources.lines import Position
-from tests.support import MemoryStore
+from tests.support import FileObject, MemoryStore
 
 
-def place(number: int) -> Position:
-    """The n-th place of a source with ten lines an object."""
+def line_position(number: int) -> Position:
+    """Return the position of the n-th line of a source with ten lines per object."""
     return Position(number // 10, number % 10 + 1, number % 10 * 7)
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=12), st.data())
-def test_ranges_in_any_order_say_what_is_dealt_with_and_what_is_not(sizes: list[int], data: st.DataObject) -> None:
+def test_processed_ranges_added_in_any_order_merge(sizes: list[int], data: st.DataObject) -> None:
     edges = [0]
     for size in sizes:
         edges.append(edges[-1] + size)
     batches = list(pairwise(edges))
-    dealt_with: set[int] = set()
-    done = ProcessedRanges()
+    lines: set[int] = set()
+    processed = ProcessedRanges()
     for first, stop in data.draw(st.permutations(batches)):
-        done = done.add(place(first), place(stop))
-        dealt_with |= set(range(first, stop))
-        assert {n for n in range(edges[-1]) if done.covers(place(n))} == dealt_with
-        assert done.resume_position == place(next(n for n in range(edges[-1] + 1) if n not in dealt_with))
-        assert done.has_gaps == any(place(n) >= done.resume_position for n in dealt_with)
-        for (_, end), (start, _) in pairwise(done.ranges):
+        processed = processed.add(line_position(first), line_position(stop))
+        lines |= set(range(first, stop))
+        assert {n for n in range(edges[-1]) if processed.covers(line_position(n))} == lines
+        assert processed.resume_position == line_position(next(n for n in range(edges[-1] + 1) if n not in lines))
+        assert processed.has_gaps == any(line_position(n) >= processed.resume_position for n in lines)
+        for (_, end), (start, _) in pairwise(processed.ranges):
             assert end < start
-    assert done.ranges == ((place(0), place(edges[-1])),)
+    assert processed.ranges == ((line_position(0), line_position(edges[-1])),)
 
 
-def test_what_is_done_behind_the_first_batch_in_flight_is_a_gap_though_it_is_one_range() -> None:
-    done = ProcessedRanges().add(place(5), place(20))
-    assert done.resume_position == Position()
-    assert done.has_gaps
-    assert done.covers(place(5))
+def test_processed_ranges_single_range_after_start_has_gap() -> None:
+    processed = ProcessedRanges().add(line_position(5), line_position(20))
+    assert processed.resume_position == Position()
+    assert processed.has_gaps
+    assert processed.covers(line_position(5))
 
 
 IDENTITY = {"index": "books", "source": "abc"}
 RECEIPT = Receipt(
     "upsert", "books", "m2", ("m1", "m2"), 20, 2, 999, 1, "2026-11-22T12:00:00+00:00", (Sample("a", "d", True),)
 )
-CHECKPOINT = Checkpoint(IDENTITY, ProcessedRanges().add(Position(), place(15)).add(place(17), place(22)), RECEIPT, 77)
+CHECKPOINT = Checkpoint(
+    IDENTITY,
+    ProcessedRanges().add(Position(), line_position(15)).add(line_position(17), line_position(22)),
+    RECEIPT,
+    77,
+)
 
 
-def test_a_checkpoint_survives_json() -> None:
+def test_checkpoint_survives_json() -> None:
     plain = json.loads(json.dumps(CHECKPOINT.to_dict()))
     assert Checkpoint.from_dict(plain) == CHECKPOINT
 
 
-def test_a_retry_goes_on_and_says_where() -> None:
-    checkpoint, say = resume(CHECKPOINT.to_dict(), IDENTITY, ["file:///a", "file:///b", "file:///c"])
-    assert checkpoint == CHECKPOINT
-    assert say == (
-        "Going on where the last attempt was, at line 6 of file:///b (byte 35), and over what was acknowledged after "
-        "that: 20 vectors in 2 batches are acknowledged already, the last as mutation m2."
+def test_match_checkpoint_same_load_resumes() -> None:
+    assert match_checkpoint(CHECKPOINT.to_dict(), IDENTITY) == (CHECKPOINT, "")
+
+
+def test_resume_message_names_position_and_acknowledged_vectors(tmp_path: Path) -> None:
+    source = LoadSource([FileObject(tmp_path / name) for name in ("a", "b", "c")])
+    assert resume_message(CHECKPOINT, source) == (
+        f"Resuming from the last checkpoint at line 6 of {tmp_path.as_uri()}/b (byte 35). Batches after it that are "
+        "already acknowledged are skipped. 20 vectors in 2 batches are already acknowledged (last mutation m2)."
     )
 
 
 @pytest.mark.parametrize("key", ["index", "source", "number of clears"])
-def test_another_load_starts_over_and_says_why(key: str) -> None:
-    checkpoint, say = resume(CHECKPOINT.to_dict(), {**IDENTITY, key: "other"}, [])
+def test_match_checkpoint_other_load_starts_over_with_reason(key: str) -> None:
+    checkpoint, message = match_checkpoint(CHECKPOINT.to_dict(), {**IDENTITY, key: "other"})
     assert checkpoint is None
-    assert say == f"The checkpoint is of another load ({key} changed): starting over."
+    assert message == f"Starting over: the checkpoint belongs to another load ({key} changed)."
 
 
-def test_a_first_attempt_says_nothing() -> None:
-    assert resume(None, IDENTITY, []) == (None, "")
+def test_match_checkpoint_first_attempt_has_no_message() -> None:
+    assert match_checkpoint(None, IDENTITY) == (None, "")
 
 
 @pytest.mark.parametrize(
-    "kept",
+    "stored",
     [
         {"version": 99},
         {},
@@ -97,13 +108,13 @@ def test_a_first_attempt_says_nothing() -> None:
         {key: value for key, value in CHECKPOINT.to_dict().items() if key != "dead_letter_bytes"},
     ],
 )
-def test_what_is_no_checkpoint_of_this_version_starts_over(kept: Any) -> None:
-    checkpoint, say = resume(kept, IDENTITY, ["file:///a"])
+def test_match_checkpoint_of_other_version_starts_over(stored: Any) -> None:
+    checkpoint, message = match_checkpoint(stored, IDENTITY)
     assert checkpoint is None
-    assert "of another version" in say
+    assert "another version of the provider wrote the checkpoint" in message
 
 
-class Broken:
+class BrokenStore:
     def load(self) -> Any:
         raise ConnectionError("no database")
 
@@ -114,32 +125,32 @@ class Broken:
         raise ConnectionError("no database")
 
 
-def test_a_store_that_fails_costs_a_retry_time_and_never_the_load(caplog: pytest.LogCaptureFixture) -> None:
-    keeper = CheckpointWriter(Broken())
+def test_checkpoint_writer_failing_store_only_warns(caplog: pytest.LogCaptureFixture) -> None:
+    writer = CheckpointWriter(BrokenStore())
     with caplog.at_level(logging.WARNING):
-        assert keeper.load() is None
+        assert writer.load() is None
         for _ in range(3):
-            keeper.save(CHECKPOINT)
-        keeper.clear()
+            writer.save(CHECKPOINT)
+        writer.clear()
     assert [record.getMessage() for record in caplog.records] == [
-        "The checkpoint cannot be read: starting over, which is safe. ConnectionError: no database",
-        "A checkpoint cannot be kept: a retry would send some batches again, which changes nothing. "
+        "Could not read the checkpoint. The load starts over, which is safe. ConnectionError: no database",
+        "Could not save a checkpoint. A retry may send some batches again, which changes nothing. "
         "ConnectionError: no database",
-        "The checkpoint cannot be cleared. ConnectionError: no database",
+        "Could not delete the checkpoint. ConnectionError: no database",
     ]
 
 
-def test_without_a_store_nothing_is_kept() -> None:
-    keeper = CheckpointWriter(None)
-    keeper.save(CHECKPOINT)
-    keeper.clear()
-    assert keeper.load() is None
-    assert not keeper.durable
+def test_checkpoint_writer_without_store_saves_nothing() -> None:
+    writer = CheckpointWriter(None)
+    writer.save(CHECKPOINT)
+    writer.clear()
+    assert writer.load() is None
+    assert not writer.durable
 
 
-def test_a_store_keeps_the_last_checkpoint_until_it_is_cleared() -> None:
-    keeper = CheckpointWriter(MemoryStore())
-    keeper.save(CHECKPOINT)
-    assert Checkpoint.from_dict(keeper.load()) == CHECKPOINT
-    keeper.clear()
-    assert keeper.load() is None
+def test_checkpoint_writer_returns_last_checkpoint_until_cleared() -> None:
+    writer = CheckpointWriter(MemoryStore())
+    writer.save(CHECKPOINT)
+    assert Checkpoint.from_dict(writer.load()) == CHECKPOINT
+    writer.clear()
+    assert writer.load() is None

@@ -1,4 +1,4 @@
-"""Sources that are nothing like vectors: memory stays as it is with ordinary ones, and work grows with bytes only."""
+"""Test unusual sources: memory stays that of an ordinary load, and the work grows only with the bytes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ import zstandard
 
 from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.load.bad_row_file import MEMORY_BYTES, BadRowFile
-from airflow_provider_vectorize.load.dead_letters import PIECE_BYTES
+from airflow_provider_vectorize.load.dead_letters import CHUNK_BYTES
 from airflow_provider_vectorize.rows.block_rows import BadRow, check_rows
 from airflow_provider_vectorize.rows.validation import choose_check
 from airflow_provider_vectorize.sources.lines import BLOCK_LINES, LINE_BYTES, Position, read_blocks
 from tests.support import DIMENSIONS, make_rows, ndjson
 
-from .conftest import Books
+from .conftest import BooksIndex
 
 ROOT = Path(__file__).parents[2]
 MB = 1 << 20
-#: Megabytes over an ordinary load.
-ALLOWED = 48
+#: Megabytes that a load may need more than an ordinary one.
+ALLOWED_MB = 48
 VALUES = json.dumps([0.5] * DIMENSIONS)
 GOOD = f'{{"id": "good", "values": {VALUES}}}\n'.encode()
 
@@ -43,16 +43,16 @@ from airflow_provider_vectorize.load.options import LoadOptions
 from tests.support import FileObject, FileTarget
 account, token, url, path, options = sys.argv[1:]
 client = VectorizeClient(Credentials(account, token, base_url=url))
-letters = DeadLetters(FileTarget(Path(path + ".bad")))
-options = LoadOptions(dead_letters=letters, **json.loads(options))
+dead_letters = DeadLetters(FileTarget(Path(path + ".bad")))
+options = LoadOptions(dead_letters=dead_letters, **json.loads(options))
 receipt = run(client, "upsert", client.get_index("books"), [FileObject(Path(path))], options)
 peak = re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1]
 sys.stdout.write(json.dumps([receipt.vectors, receipt.rejected, int(peak) / 1024]))
 """
 
 
-def load(books: Books, path: Path, **options: Any) -> tuple[int, int, float]:
-    """Load in a process of its own: vectors, bad rows, and the process's peak in MB."""
+def load(books: BooksIndex, path: Path, **options: Any) -> tuple[int, int, float]:
+    """Load in a separate process. Return the vectors, the rejected rows, and the peak memory in MB."""
     local = books.local
     arguments = [local.account_id, local.token, local.base_url, str(path), json.dumps(options)]
     found = subprocess.run(
@@ -78,7 +78,7 @@ def stored(path: Path, pieces: Iterable[bytes]) -> Path:
 
 
 def bad_rows(size: int, *, between: bytes = b"") -> Iterator[bytes]:
-    """80 MB of bad rows of one size, in front of a good one."""
+    """Yield 80 MB of bad rows of equal size, followed by a good one."""
     row = b'{"id": "bad", "values": ["' + b"x" * (size - 30) + b'"]}\n'
     for _ in range(80 * MB // size):
         yield row
@@ -86,15 +86,15 @@ def bad_rows(size: int, *, between: bytes = b"") -> Iterator[bytes]:
     yield GOOD
 
 
-def refused() -> Iterator[bytes]:
-    """40 MB of rows that only Vectorize refuses: the load does not look into nested metadata."""
+def refused_rows() -> Iterator[bytes]:
+    """Yield 40 MB of rows that only Vectorize refuses, because the load does not check nested metadata."""
     row = b'{"id": "bad", "values": ' + VALUES.encode() + b', "metadata": {"a": {"$b": 1}}, "x": "%s"}\n' % (b"x" * MB)
     yield from [row] * 40
     yield GOOD
 
 
 def dense_after_noise() -> Iterator[bytes]:
-    """A row that cannot be compressed, and then 100 MB of blank lines."""
+    """Yield a row that cannot be compressed, and then 100 MB of blank lines."""
     noise = np.random.default_rng(1).bytes(MB).hex().encode()
     yield GOOD[:-2] + b', "x": "' + noise + b'"}\n'
     yield from [(b" " * 1_023 + b"\n") * 1_024] * 100
@@ -102,7 +102,7 @@ def dense_after_noise() -> Iterator[bytes]:
 
 
 def long_lines(line: bytes) -> Iterator[bytes]:
-    """Some lines, nearly as long as they may be, among good ones."""
+    """Yield some lines of nearly the maximum length among good ones."""
     yield from [GOOD, line + b"\n"] * 3
     yield GOOD
 
@@ -113,13 +113,13 @@ def row_with(key: str, value: bytes) -> bytes:
 
 
 LONG = LINE_BYTES * 3 // 4
-ANY_NUMBER = {"max_bad_rows": 10**9}
+NO_LIMIT = {"max_bad_rows": 10**9}
 CASES = {
     "bad rows": (".ndjson", lambda: bad_rows(400_000), {}),
     "bad rows, gz": (".ndjson.gz", lambda: bad_rows(400_000), {}),
-    "small bad rows": (".ndjson", lambda: bad_rows(1_000), ANY_NUMBER),
+    "small bad rows": (".ndjson", lambda: bad_rows(1_000), NO_LIMIT),
     "bad and good rows": (".ndjson", lambda: bad_rows(400_000, between=GOOD), {}),
-    "refused rows": (".ndjson", refused, {"validation": "off"}),
+    "refused rows": (".ndjson", refused_rows, {"validation": "off"}),
     "rows that are not UTF-8": (".ndjson", lambda: [*[b"\xff" * MB + b"\n"] * 40, GOOD], {}),
     "dense zst": (".ndjson.zst", dense_after_noise, {}),
     "one line of zeros": (".ndjson", lambda: [*[bytes(MB)] * 200, b"\n", GOOD], {}),
@@ -137,21 +137,21 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def ordinary() -> dict[str, float]:
-    """The peak of an ordinary load, once it was measured."""
+    """Hold the peak memory of an ordinary load after the first test has measured it."""
     return {}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "pieces", "options"), CASES.values(), ids=CASES)
-def test_memory_of_an_odd_source_is_that_of_an_ordinary_one(
-    books: Books, ordinary: dict[str, float], suffix: str, pieces: Any, options: dict[str, Any]
+def test_load_unusual_source_needs_no_extra_memory(
+    books: BooksIndex, ordinary: dict[str, float], suffix: str, pieces: Any, options: dict[str, Any]
 ) -> None:
     if not ordinary:
         ordinary["peak"] = load(books, stored(books.folder / "ordinary.ndjson", [ndjson(make_rows(5_000))] * 15))[2]
     path = stored(books.folder / f"odd{suffix}", pieces())
     vectors, _, peak = load(books, path, **{"float32_text": "never", **options})
     assert vectors >= 1
-    assert peak < ordinary["peak"] + ALLOWED
+    assert peak < ordinary["peak"] + ALLOWED_MB
 
 
 BLANK = {
@@ -163,24 +163,24 @@ BLANK = {
 
 
 @pytest.mark.parametrize("blank", BLANK.values(), ids=BLANK)
-def test_blank_lines_are_skipped_in_bulk(blank: bytes) -> None:
-    """Lines are looked at one by one only where they are longer than what a block has room for."""
+def test_read_blocks_blank_lines_are_skipped_in_bulk(blank: bytes) -> None:
+    """Blank lines are read one by one only if they are so long that a block holds few of them."""
     lines = 4 * MB // len(blank)
     source = io.BytesIO(blank * lines + GOOD + blank * lines + GOOD)
     blocks = list(read_blocks(source, Position()))
-    looked_at = sum(len(block.ends) for block in blocks)
-    assert looked_at < 2 * BLOCK_LINES if len(blank) < 32 else looked_at == 2 * lines + 2
+    lines_read = sum(len(block.ends) for block in blocks)
+    assert lines_read < 2 * BLOCK_LINES if len(blank) < 32 else lines_read == 2 * lines + 2
     check = choose_check(DIMENSIONS, LIMITS, "full", "never")
-    found = [
+    positions = [
         rows.position(row) for rows in (check_rows(block, check) for block in blocks) for row in range(len(rows.ids))
     ]
     gap = lines * len(blank)
-    assert found == [Position(0, lines + 1, gap), Position(0, 2 * lines + 2, 2 * gap + len(GOOD))]
+    assert positions == [Position(0, lines + 1, gap), Position(0, 2 * lines + 2, 2 * gap + len(GOOD))]
     assert blocks[-1].end == Position(0, 2 * lines + 3, 2 * gap + 2 * len(GOOD))
 
 
 @pytest.mark.parametrize("gap", [10, 100, 1_000])
-def test_blank_lines_between_rows_are_looked_at_in_proportion_to_the_rows(gap: int) -> None:
+def test_read_blocks_blank_lines_cost_is_proportional_to_rows(gap: int) -> None:
     rows = 2 * MB // (len(GOOD) + gap)
     blocks = list(read_blocks(io.BytesIO((GOOD + b"\n" * gap) * rows), Position()))
     assert all(len(block.ends) <= BLOCK_LINES for block in blocks)
@@ -189,14 +189,14 @@ def test_blank_lines_between_rows_are_looked_at_in_proportion_to_the_rows(gap: i
     assert sum(len(check_rows(block, check).ids) for block in blocks) == rows
 
 
-def test_blocks_of_short_bad_lines_are_small() -> None:
+def test_read_blocks_short_bad_lines_make_small_blocks() -> None:
     blocks = list(read_blocks(io.BytesIO(b"x\n" * MB), Position()))
     assert max(len(block.ends) for block in blocks) == BLOCK_LINES
     assert b"".join(block.text for block in blocks) == b"x\n" * MB
     assert [block.position.line for block in blocks] == list(range(1, MB, BLOCK_LINES))
 
 
-def test_bad_row_file_gives_rows_back_as_often_as_asked() -> None:
+def test_bad_row_file_can_be_read_repeatedly() -> None:
     rows = [
         BadRow(Position(2, 3, 1 << 40), b"\xff\n\0", 'not "UTF-8" é', True),
         BadRow(Position(2, 4, (1 << 40) + 9), b"", "empty"),
@@ -211,8 +211,8 @@ def test_bad_row_file_gives_rows_back_as_often_as_asked() -> None:
     assert len(file) == 3
 
 
-def test_a_dead_letter_of_a_long_row_is_written_in_pieces_and_whole(books: Books) -> None:
-    text = "é€😀".encode() * (PIECE_BYTES // 4) + b"\xff\xe2\x82" * PIECE_BYTES + "😀".encode()[:3]
+def test_dead_letter_of_long_row_is_complete(books: BooksIndex) -> None:
+    text = "é€😀".encode() * (CHUNK_BYTES // 4) + b"\xff\xe2\x82" * CHUNK_BYTES + "😀".encode()[:3]
     books.load(text + b"\n" + GOOD, dead_letters=True)
-    (letter,) = books.target.letters()
+    (letter,) = books.target.dead_letters()
     assert letter["row"].encode("utf-8", "surrogateescape") == text

@@ -1,4 +1,4 @@
-"""The receipt that travels by XCom, and the digests by which its samples are known again."""
+"""Test the receipt that travels by XCom, and the digests by which its samples are recognized."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECEIPT = Receipt(
 )
 
 
-def test_a_receipt_is_plain_json_and_comes_back() -> None:
+def test_receipt_survives_json() -> None:
     plain = RECEIPT.to_dict()
     assert json.loads(json.dumps(plain)) == plain
     assert Receipt.from_dict(plain) == RECEIPT
@@ -28,7 +28,7 @@ def test_a_receipt_is_plain_json_and_comes_back() -> None:
 @pytest.mark.parametrize(
     "plain", [{}, {"operation": "insert"}, {**RECEIPT.to_dict(), "samples": [1]}, {"samples": [{}]}]
 )
-def test_what_is_no_receipt_is_refused(plain: dict[str, Any]) -> None:
+def test_receipt_from_other_value_fails(plain: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="not a receipt"):
         Receipt.from_dict(plain)
 
@@ -47,7 +47,7 @@ VALUES = st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=4)
 
 @settings(max_examples=200, deadline=None)
 @given(VALUES, METADATA)
-def test_a_vector_is_known_again_after_float32_and_json(values: list[float], metadata: dict[str, Any]) -> None:
+def test_digest_survives_float32_and_json(values: list[float], metadata: dict[str, Any]) -> None:
     stored = np.array(values, np.float32).astype(float).tolist()
     spelled = json.loads(json.dumps(dict(reversed(metadata.items()))))
     assert digest(values, metadata) == digest(stored, spelled)
@@ -56,7 +56,7 @@ def test_a_vector_is_known_again_after_float32_and_json(values: list[float], met
 
 @settings(max_examples=100, deadline=None)
 @given(VALUES, st.integers(0, 3))
-def test_another_vector_is_not(values: list[float], at: int) -> None:
+def test_digest_differs_for_other_vector(values: list[float], at: int) -> None:
     other = np.array(values, np.float32)
     at %= len(other)
     other[at] = np.nextafter(other[at], np.float32(np.inf))
@@ -66,7 +66,7 @@ def test_another_vector_is_not(values: list[float], at: int) -> None:
     assert digest(values, {"k": True}) != digest(values, {"k": 1})
 
 
-def test_zeros_of_both_signs_are_one() -> None:
+def test_digest_ignores_sign_of_zero() -> None:
     assert digest([0.0, 1.0], {}) == digest([-0.0, 1.0], None) == digest([0, 1], None)
 
 
@@ -80,9 +80,9 @@ def nested(depth: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("values", "metadata"), [([1.0], nested(DEPTH + 1)), ([1.0], nested(5_000)), ([1.0], {"k": 10**400}), ([1e39], {})]
 )
-def test_what_cannot_be_compared_has_no_digest(values: list[float], metadata: dict[str, Any]) -> None:
+def test_digest_of_incomparable_vector_is_none(values: list[float], metadata: dict[str, Any]) -> None:
     assert digest(values, metadata) is None
 
 
-def test_deep_metadata_still_has_one() -> None:
+def test_digest_of_deepest_allowed_metadata_exists() -> None:
     assert digest([1.0], nested(DEPTH)) is not None

@@ -1,4 +1,4 @@
-"""The token is in the request's header, and nowhere that a person, a log or a database could see it."""
+"""Test that the token is only in the request header, and never in messages, logs, XCom or the database."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.local.handle import TOKEN, LocalVectorize
 from tests.support import MemoryStore, Monitor, client_of, make_rows
 
-from .conftest import Books
+from .conftest import BooksIndex
 
-WRONG = "cfut_a-wrong-token-that-nobody-may-see"
+WRONG_TOKEN = "cfut_a-wrong-token-that-must-stay-secret"
 
 
 @pytest.fixture(autouse=True)
-def everything_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def log_everything(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with caplog.at_level(logging.DEBUG):
         for name in ("urllib3", "requests"):
             logging.getLogger(name).setLevel(logging.DEBUG)
         yield
 
 
-def surfaces(error: BaseException) -> Iterator[str]:
-    """Everything by which an exception may show: also what it was caused by, or came up in place of."""
+def exception_texts(error: BaseException) -> Iterator[str]:
+    """Yield every text in which an exception may appear, including its causes and contexts."""
     seen: list[BaseException] = []
     pending: list[BaseException | None] = [error]
     while pending:
-        one = pending.pop()
-        if one is None or one in seen:
+        current = pending.pop()
+        if current is None or current in seen:
             continue
-        seen.append(one)
-        yield str(one)
-        yield repr(one)
-        yield repr(one.args)
-        if isinstance(one, VectorizeError):
-            yield repr(vars(one))
-            yield pickle.dumps(one).decode("latin-1")
-            copy = pickle.loads(pickle.dumps(one))
-            assert (str(copy), type(copy), copy.facts) == (str(one), type(one), one.facts)
-        pending += [one.__cause__, one.__context__]
+        seen.append(current)
+        yield str(current)
+        yield repr(current)
+        yield repr(current.args)
+        if isinstance(current, VectorizeError):
+            yield repr(vars(current))
+            yield pickle.dumps(current).decode("latin-1")
+            copy = pickle.loads(pickle.dumps(current))
+            assert (str(copy), type(copy), copy.facts) == (str(current), type(current), current.facts)
+        pending += [current.__cause__, current.__context__]
     yield "".join(traceback.format_exception(error))
 
 
-def hide(secret: str, *texts: str) -> None:
+def assert_hidden(secret: str, *texts: str) -> None:
     for text in texts:
         assert secret not in text
         assert secret.encode("utf-16-le").decode("latin-1") not in text
@@ -79,8 +79,8 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("fault", "options"), FAULTS, ids=[f"{name} {more}" for name, more in FAULTS])
-def test_a_failed_load_shows_the_token_nowhere(
-    books: Books, caplog: pytest.LogCaptureFixture, fault: str, options: dict[str, Any]
+def test_load_failed_shows_no_token(
+    books: BooksIndex, caplog: pytest.LogCaptureFixture, fault: str, options: dict[str, Any]
 ) -> None:
     store = MemoryStore()
     rows = make_rows(30)
@@ -94,12 +94,14 @@ def test_a_failed_load_shows_the_token_nowhere(
             max_in_flight=1,
             client={"retry": RetryPolicy(total=0), "timeout": 1.0},
         )
-    hide(TOKEN, *surfaces(caught.value), caplog.text, json.dumps(store.saved), books.target.read().decode())
-    hide(TOKEN, *(repr(vars(record)) for record in caplog.records))
+    assert_hidden(
+        TOKEN, *exception_texts(caught.value), caplog.text, json.dumps(store.saved), books.target.read().decode()
+    )
+    assert_hidden(TOKEN, *(repr(vars(record)) for record in caplog.records))
     assert "urllib3" in {record.name.partition(".")[0] for record in caplog.records}
 
 
-def test_a_green_load_and_its_wait_show_the_token_nowhere(books: Books, caplog: pytest.LogCaptureFixture) -> None:
+def test_load_and_wait_succeeded_show_no_token(books: BooksIndex, caplog: pytest.LogCaptureFixture) -> None:
     store = MemoryStore()
     rows = make_rows(30)
     rows[3]["values"] = [1]
@@ -108,7 +110,7 @@ def test_a_green_load_and_its_wait_show_the_token_nowhere(books: Books, caplog: 
         monitor = Monitor(books.local, receipt.to_dict())
         found = monitor.check()
         client.list_indexes()
-        hide(
+        assert_hidden(
             TOKEN,
             repr(client),
             repr(client.credentials),
@@ -117,53 +119,53 @@ def test_a_green_load_and_its_wait_show_the_token_nowhere(books: Books, caplog: 
             repr(client.pacer),
         )
     assert found.visible
-    hide(TOKEN, json.dumps(receipt.to_dict()), json.dumps([wait.to_dict() for wait in monitor.waits]))
-    hide(TOKEN, repr(vars(monitor)), repr(monitor._monitor._memory), repr(found))
-    hide(TOKEN, json.dumps(store.saved), books.target.read().decode(), caplog.text, found.text, repr(receipt))
+    assert_hidden(TOKEN, json.dumps(receipt.to_dict()), json.dumps([wait.to_dict() for wait in monitor.waits]))
+    assert_hidden(TOKEN, repr(vars(monitor)), repr(monitor._monitor._memory), repr(found))
+    assert_hidden(TOKEN, json.dumps(store.saved), books.target.read().decode(), caplog.text, found.text, repr(receipt))
 
 
 def wrong_token(local: LocalVectorize) -> Credentials:
-    return Credentials(local.account_id, WRONG, base_url=local.base_url)
+    return Credentials(local.account_id, WRONG_TOKEN, base_url=local.base_url)
 
 
 def wrong_key(local: LocalVectorize) -> Credentials:
-    return Credentials(local.account_id, WRONG, email="somebody@example.com", base_url=local.base_url)
+    return Credentials(local.account_id, WRONG_TOKEN, email="somebody@example.com", base_url=local.base_url)
 
 
-def nobody_there(local: LocalVectorize) -> Credentials:
-    return Credentials(local.account_id, WRONG, base_url="http://127.0.0.1:1/client/v4")
+def closed_port(local: LocalVectorize) -> Credentials:
+    return Credentials(local.account_id, WRONG_TOKEN, base_url="http://127.0.0.1:1/client/v4")
 
 
-def no_such_host(local: LocalVectorize) -> Credentials:
-    return Credentials(local.account_id, WRONG, base_url="http://no-such-host.invalid/client/v4")
+def unknown_host(local: LocalVectorize) -> Credentials:
+    return Credentials(local.account_id, WRONG_TOKEN, base_url="http://no-such-host.invalid/client/v4")
 
 
-@pytest.mark.parametrize("make", [wrong_token, wrong_key, nobody_there, no_such_host])
-def test_credentials_that_are_refused_are_not_repeated(
-    books: Books, caplog: pytest.LogCaptureFixture, make: Callable[[LocalVectorize], Credentials]
+@pytest.mark.parametrize("make", [wrong_token, wrong_key, closed_port, unknown_host])
+def test_load_refused_credentials_are_not_shown(
+    books: BooksIndex, caplog: pytest.LogCaptureFixture, make: Callable[[LocalVectorize], Credentials]
 ) -> None:
-    letters = DeadLetters(books.target)
+    dead_letters = DeadLetters(books.target)
     client = VectorizeClient(make(books.local), retry=RetryPolicy(total=0))
 
     def load() -> None:
         with client:
             index = client.get_index("books")
-            run(client, "upsert", index, [books.file(make_rows(5))], LoadOptions(dead_letters=letters))
+            run(client, "upsert", index, [books.write_source(make_rows(5))], LoadOptions(dead_letters=dead_letters))
 
     with pytest.raises(VectorizeError) as caught:
         load()
-    hide(WRONG, *surfaces(caught.value), caplog.text, repr(client.credentials))
+    assert_hidden(WRONG_TOKEN, *exception_texts(caught.value), caplog.text, repr(client.credentials))
 
 
-@pytest.mark.parametrize("secret", ["", " ", "two words " + WRONG, "tab\t" + WRONG, "ü" + WRONG])
-def test_a_token_that_cannot_be_one_is_refused_without_repeating_it(secret: str) -> None:
+@pytest.mark.parametrize("secret", ["", " ", "two words " + WRONG_TOKEN, "tab\t" + WRONG_TOKEN, "ü" + WRONG_TOKEN])
+def test_credentials_invalid_token_is_not_shown(secret: str) -> None:
     with pytest.raises(VectorizeError) as caught:
         Credentials("0" * 32, secret)
-    hide(WRONG, *surfaces(caught.value))
+    assert_hidden(WRONG_TOKEN, *exception_texts(caught.value))
 
 
-def test_what_a_redirect_points_to_hears_nothing(books: Books) -> None:
+def test_load_redirect_is_not_followed(books: BooksIndex) -> None:
     books.local.fail("redirect", operation="upsert", location=f"{books.local.base_url}/elsewhere")
     with pytest.raises(VectorizeError, match="Redirects are not followed"):
         books.load(make_rows(5))
-    assert not any("elsewhere" in one.path for one in books.local.requests())
+    assert not any("elsewhere" in request.path for request in books.local.requests())

@@ -1,4 +1,4 @@
-"""Large sources: no request is too large, and memory does not grow."""
+"""Test large sources: no request is too large, and memory does not grow."""
 
 from __future__ import annotations
 
@@ -14,43 +14,41 @@ import pytest
 import zstandard
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
-from tests.support import FileObject, create, make_rows, truth
+from tests.support import FileObject, create_index, expected_dump, make_rows
 
-from .conftest import Books
+from .conftest import BooksIndex
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_five_thousand_and_one_small_vectors_are_two_requests(books: Books) -> None:
+def test_load_5001_small_vectors_makes_two_requests(books: BooksIndex) -> None:
     receipt = books.load(make_rows(5_001), limits=LIMITS)
-    assert sorted(one.vectors for one in books.writes()) == [1, 5_000]
+    assert sorted(request.vectors for request in books.write_requests()) == [1, 5_000]
     assert (receipt.vectors, receipt.batches) == (5_001, 2)
 
 
-@pytest.mark.parametrize("most", [2_000, 10_000])
-def test_no_request_is_larger_than_the_limit_and_there_are_as_few_as_can_be(books: Books, most: int) -> None:
+@pytest.mark.parametrize("max_bytes", [2_000, 10_000])
+def test_load_requests_respect_byte_limit_and_are_fewest(books: BooksIndex, max_bytes: int) -> None:
     rows = make_rows(200)
-    receipt = books.load(rows, limits=Limits(bytes_per_request=most), float32_text="never", max_in_flight=1)
+    receipt = books.load(rows, limits=Limits(bytes_per_request=max_bytes), float32_text="never", max_in_flight=1)
     fewest, sizes = [0], [len(json.dumps(row)) + 1 for row in rows]
     for size in sizes:
-        if fewest[-1] + size > most:
+        if fewest[-1] + size > max_bytes:
             fewest.append(0)
         fewest[-1] += size
-    assert [one.body_bytes for one in books.writes()] == fewest
+    assert [request.body_bytes for request in books.write_requests()] == fewest
     assert (receipt.bytes_sent, receipt.batches) == (sum(sizes), len(fewest))
 
-    shorter = books.load(rows, limits=Limits(bytes_per_request=most), float32_text="always")
+    shorter = books.load(rows, limits=Limits(bytes_per_request=max_bytes), float32_text="always")
     assert shorter.bytes_sent < 0.7 * receipt.bytes_sent
-    assert max(one.body_bytes for one in books.writes()) <= most
-    assert books.dump() == truth(rows)
+    assert max(request.body_bytes for request in books.write_requests()) <= max_bytes
+    assert books.dump() == expected_dump(rows)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("float32_text", "requests"), [("never", 2), ("auto", 1)])
-def test_1536_dimensions_as_python_writes_floats_never_pass_a_hundred_megabytes(
-    books: Books, float32_text: Any, requests: int
-) -> None:
-    create(books.local, "wide", 1_536)
+def test_load_1536_dimensions_requests_stay_below_100_mb(books: BooksIndex, float32_text: Any, requests: int) -> None:
+    create_index(books.local, "wide", 1_536)
     books.name = "wide"
     values = json.dumps(np.random.default_rng(1).standard_normal(1_536).tolist())
     count = 100_000_000 // len(values) + 5
@@ -61,7 +59,7 @@ def test_1536_dimensions_as_python_writes_floats_never_pass_a_hundred_megabytes(
 
     receipt = books.load(FileObject(path), limits=LIMITS, float32_text=float32_text)
 
-    sizes = [one.body_bytes for one in books.writes()]
+    sizes = [request.body_bytes for request in books.write_requests()]
     assert len(sizes) == requests
     assert all(size <= 100_000_000 for size in sizes)
     assert (receipt.vectors, receipt.batches) == (count, requests)
@@ -88,11 +86,11 @@ sys.stdout.write(f"{receipt.vectors} {peak}")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
-def test_memory_does_not_grow_with_the_source(books: Books, suffix: str) -> None:
-    create(books.local, "memory", 768)
+def test_load_large_source_memory_does_not_grow(books: BooksIndex, suffix: str) -> None:
+    create_index(books.local, "memory", 768)
     peaks = []
     for megabytes in (50, 200):
-        path = source_of(megabytes, books.folder / f"source-{megabytes}.ndjson{suffix}")
+        path = write_large_source(megabytes, books.folder / f"source-{megabytes}.ndjson{suffix}")
         local = books.local
         command = [sys.executable, "-c", SCRIPT, local.account_id, local.token, local.base_url, str(path)]
         found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -104,8 +102,8 @@ def test_memory_does_not_grow_with_the_source(books: Books, suffix: str) -> None
     assert large < small + 15, f"{small:.0f} MB of memory for 50 MB, {large:.0f} MB for 200 MB"
 
 
-def opened(path: Path) -> Any:
-    """A file to write to, compressed as its name says."""
+def open_for_writing(path: Path) -> Any:
+    """Open a file for writing, compressed as its name says."""
     if path.suffix == ".gz":
         return gzip.open(path, "wb", 1)
     if path.suffix == ".zst":
@@ -113,10 +111,10 @@ def opened(path: Path) -> Any:
     return path.open("wb")
 
 
-def source_of(megabytes: int, path: Path) -> Path:
-    """60 rows of 768 dimensions a megabyte, of few different vectors."""
+def write_large_source(megabytes: int, path: Path) -> Path:
+    """Write a source of 60 rows of 768 dimensions per megabyte, with few distinct vectors."""
     texts = [json.dumps(row["values"]) for row in make_rows(50, dimensions=768)]
-    with opened(path) as file:
+    with open_for_writing(path) as file:
         for number in range(megabytes * 60):
             file.write(f'{{"id": "v{number % 500}", "values": {texts[number % 50]}}}\n'.encode())
     return path

@@ -1,4 +1,4 @@
-"""A load that is told to stop, or that is interrupted anywhere: it ends soon, and its checkpoint is true."""
+"""Test that a load that is stopped or interrupted ends soon and leaves a valid checkpoint."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.sources.lines import Readable, Text
-from tests.support import FileObject, MemoryStore, client_of, make_rows, truth
+from tests.support import FileObject, MemoryStore, client_of, expected_dump, make_rows
 
-from .conftest import Books
+from .conftest import BooksIndex
 
 
-def test_stopping_ends_a_load_that_waits_for_a_block_to_end(books: Books) -> None:
+def test_stop_load_waiting_for_rate_limit_ends_it(books: BooksIndex) -> None:
     books.local.fail("rate_limit", operation="upsert", retry_after=200, after=2)
     store = MemoryStore()
-    stopped_by(books, store, lambda: len(store.saved) >= 2)
+    stop_load_when(books, store, lambda: len(store.saved) >= 2)
 
 
-def test_stopping_ends_a_load_that_waits_for_its_source(books: Books) -> None:
+def test_stop_load_waiting_for_source_ends_it(books: BooksIndex) -> None:
     released, asked = threading.Event(), threading.Event()
 
     class Waiting:
@@ -47,15 +47,17 @@ def test_stopping_ends_a_load_that_waits_for_its_source(books: Books) -> None:
             with super().open(offset) as text:
                 yield Text(Waiting(text.stream))
 
-    books.file(make_rows(100))
+    books.write_source(make_rows(100))
     try:
-        stopped_by(books, MemoryStore(), asked.is_set, Slow(books.folder / "source.ndjson"))
+        stop_load_when(books, MemoryStore(), asked.is_set, Slow(books.folder / "source.ndjson"))
     finally:
         released.set()
 
 
-def stopped_by(books: Books, store: MemoryStore, when: Callable[[], bool], source: FileObject | None = None) -> None:
-    source = source or books.file(make_rows(100))
+def stop_load_when(
+    books: BooksIndex, store: MemoryStore, when: Callable[[], bool], source: FileObject | None = None
+) -> None:
+    source = source or books.write_source(make_rows(100))
     options = LoadOptions(max_in_flight=2, limits=Limits(vectors_per_request=10))
     raised: list[BaseException] = []
     with client_of(books.local, retry=RetryPolicy(total=600, first=0.01)) as client:
@@ -78,14 +80,14 @@ def stopped_by(books: Books, store: MemoryStore, when: Callable[[], bool], sourc
 
 
 class Timeout(BaseException):
-    """As Airflow's own: no ``Exception``, raised by a signal wherever the main thread is."""
+    """An exception like Airflow's task timeout: not an ``Exception``, and raised by a signal at any point."""
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_timeout_of_the_task_at_any_moment_leaves_a_checkpoint_that_is_true(books: Books, seed: int) -> None:
+def test_load_task_timeout_at_any_moment_keeps_valid_checkpoint(books: BooksIndex, seed: int) -> None:
     rows, store, rng = make_rows(300), MemoryStore(), random.Random(seed)
     rows[100]["values"] = [1]
-    source = books.file(rows)
+    source = books.write_source(rows)
     books.local.fail("delay", operation="upsert", seconds=0.02, times=None)
 
     def ring(*_: object) -> None:
@@ -96,7 +98,7 @@ def test_a_timeout_of_the_task_at_any_moment_leaves_a_checkpoint_that_is_true(bo
     try:
         while True:
             attempts += 1
-            known = len(books.acknowledged())
+            writes_before = len(books.acknowledged_requests())
             try:
                 if attempts < 8:
                     signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.05, 0.4))
@@ -105,13 +107,15 @@ def test_a_timeout_of_the_task_at_any_moment_leaves_a_checkpoint_that_is_true(bo
                 break
             except Timeout:
                 if store.value:
-                    assert store.value["receipt"]["vectors"] <= sum(one.vectors for one in books.acknowledged())
-                assert len(books.writes()) >= known
+                    assert store.value["receipt"]["vectors"] <= sum(
+                        request.vectors for request in books.acknowledged_requests()
+                    )
+                assert len(books.write_requests()) >= writes_before
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert books.dump() == truth(row for row in rows if len(row["values"]) > 1)
+    assert books.dump() == expected_dump(row for row in rows if len(row["values"]) > 1)
     assert (receipt.vectors, receipt.rejected) == (299, 1)
-    assert [one["line"] for one in books.target.letters()] == [101]
-    twice = sum(one.vectors for one in books.acknowledged()) - 299
-    assert twice <= (attempts - 1) * 3 * 10, "more than what was in flight"
+    assert [letter["line"] for letter in books.target.dead_letters()] == [101]
+    twice = sum(request.vectors for request in books.acknowledged_requests()) - 299
+    assert twice <= (attempts - 1) * 3 * 10, "more was sent twice than was in flight"

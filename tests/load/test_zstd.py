@@ -1,4 +1,4 @@
-"""zstd by blocks: the same text as the library's, in small steps, and an error for what has no end."""
+"""Test zstd decompression by blocks: the library's text in small steps, and an error for truncated frames."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.sources.compression import decompressed_beginning, open_text, raise_source_errors
 from airflow_provider_vectorize.sources.zstd import BadZstdError, unpack
-from tests.support import FileObject, make_rows, ndjson, truth, write
+from tests.support import FileObject, expected_dump, make_rows, ndjson, write_object
 
-from .conftest import Books
+from .conftest import BooksIndex
 
 BLOCK_BYTES = 128 << 10
 TEXTS = st.one_of(
@@ -28,7 +28,7 @@ TEXTS = st.one_of(
 
 @st.composite
 def frames(draw: st.DrawFn) -> tuple[bytes, bytes]:
-    """A frame of some kind, and its text."""
+    """Draw a frame and its text."""
     text = b"".join(draw(st.lists(TEXTS, max_size=3)))
     options: dict[str, Any] = {"write_checksum": draw(st.booleans()), "write_content_size": draw(st.booleans())}
     compressor = zstandard.ZstdCompressor(draw(st.sampled_from([1, 3, 12])), **options)
@@ -44,7 +44,7 @@ def frames(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(frames(), min_size=1, max_size=4), st.data())
-def test_unpack_gives_all_text_by_blocks_and_notices_every_missing_end(
+def test_unpack_any_frames_yields_blocks_and_detects_truncation(
     parts: list[tuple[bytes, bytes]], data: st.DataObject
 ) -> None:
     stored, text = (b"".join(part) for part in zip(*parts, strict=True))
@@ -59,8 +59,8 @@ def test_unpack_gives_all_text_by_blocks_and_notices_every_missing_end(
             list(unpack(io.BytesIO(stored[:cut]), "a.zst"))
 
 
-def test_unpack_reads_no_more_than_the_block_it_gives() -> None:
-    """A hundred megabytes of text that stand in a few bytes, behind a megabyte of noise."""
+def test_unpack_reads_only_what_each_block_needs() -> None:
+    """The frame holds 100 MB of text in a few bytes, after 1 MB of noise."""
     noise = bytes(byte * byte % 251 for byte in range(1 << 16)) * 16
     stored = zstandard.ZstdCompressor(1).compress(noise + bytes(100 << 20))
     raw, steps = io.BytesIO(stored), []
@@ -88,16 +88,16 @@ def test_unpack_many_empty_frames_reads_each_byte_once() -> None:
 
 
 def frame_with_window(log: int, text: bytes = b"x") -> bytes:
-    """A frame as ``zstd --long=log`` begins one whose size it does not know."""
+    """Return a frame as ``zstd --long=log`` writes it if it does not know the size."""
     return b"\x28\xb5\x2f\xfd\0" + bytes([(log - 10) << 3]) + (len(text) << 3 | 1).to_bytes(3, "little") + text
 
 
-def test_unpack_a_window_of_up_to_128_megabytes() -> None:
+def test_unpack_window_of_128_mb_succeeds() -> None:
     assert list(unpack(io.BytesIO(frame_with_window(27)), "a.zst")) == [b"x"]
 
 
 @pytest.mark.parametrize(("log", "megabytes"), [(28, "256"), (30, "1,024"), (31, "2,048")])
-def test_load_with_a_larger_window_names_the_option(books: Books, log: int, megabytes: str) -> None:
+def test_load_larger_zstd_window_fails_and_names_option(books: BooksIndex, log: int, megabytes: str) -> None:
     path = books.folder / "a.ndjson.zst"
     path.write_bytes(frame_with_window(log, ndjson(make_rows(1))))
     with pytest.raises(SourceError) as caught:
@@ -118,7 +118,7 @@ def test_load_with_a_larger_window_names_the_option(books: Books, log: int, mega
     ],
     ids=["text", "window", "garbage behind", "reserved kind of block"],
 )
-def test_unpack_bytes_that_are_no_zstd_is_an_error(stored: bytes) -> None:
+def test_unpack_invalid_bytes_fails(stored: bytes) -> None:
     with pytest.raises((BadZstdError, zstandard.ZstdError)):
         list(unpack(io.BytesIO(stored), "a.zst"))
     with (
@@ -130,22 +130,22 @@ def test_unpack_bytes_that_are_no_zstd_is_an_error(stored: bytes) -> None:
 
 @pytest.mark.parametrize("outer", [".gz", ".zst"])
 @pytest.mark.parametrize(("inner", "called"), [(".gz", "gz"), (".zst", "zst")])
-def test_load_of_an_object_that_is_compressed_twice_says_so(
-    books: Books, tmp_path: Path, inner: str, outer: str, called: str
+def test_load_object_compressed_twice_fails(
+    books: BooksIndex, tmp_path: Path, inner: str, outer: str, called: str
 ) -> None:
-    once = write(tmp_path / f"a{inner}", ndjson(make_rows(3)))
-    twice = write(tmp_path / f"a.ndjson{outer}", once.read_bytes())
+    once = write_object(tmp_path / f"a{inner}", ndjson(make_rows(3)))
+    twice = write_object(tmp_path / f"a.ndjson{outer}", once.read_bytes())
     message = f"a.ndjson{outer} is compressed twice: .*{called}"
     with pytest.raises(SourceError, match=message):
         books.load(FileObject(twice))
     with pytest.raises(SourceError, match=message):
         decompressed_beginning(twice.read_bytes(), twice.name, 1 << 20)
-    assert not books.writes()
+    assert not books.write_requests()
 
 
-def test_load_of_many_frames_and_skippable_ones(books: Books) -> None:
+def test_load_zstd_many_frames_and_skippable_frames(books: BooksIndex) -> None:
     rows, path = make_rows(30), books.folder / "a.ndjson.zst"
     each = [zstandard.ZstdCompressor().compress(ndjson([row])) for row in rows]
     path.write_bytes(b"\x50\x2a\x4d\x18\x02\0\0\0hi".join(each))
     assert books.load(FileObject(path)).vectors == 30
-    assert books.dump() == truth(rows)
+    assert books.dump() == expected_dump(rows)

@@ -26,7 +26,7 @@ def test_pytest_example_of_the_page_runs(
     (example,) = re.findall(r"```python\n(import json.*?)```", PAGE, re.DOTALL)
     names: dict[str, Any] = {}
     exec(example, names)
-    names["test_a_load_gets_over_a_rate_limit"](local_vectorize, monkeypatch, tmp_path)
+    names["test_load_after_rate_limit_succeeds"](local_vectorize, monkeypatch, tmp_path)
 
 
 def test_page_lists_every_fault_with_its_options_and_every_operation() -> None:

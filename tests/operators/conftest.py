@@ -1,4 +1,4 @@
-"""Operators are run by ``execute`` with the little of a context that they use, on a local Vectorize."""
+"""Fixtures for tests of operators, which call ``execute`` with a minimal context against a local Vectorize."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Run = Callable[..., Any]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All that is in this folder imports Airflow."""
+    """Mark all tests of this folder, because they import Airflow."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.airflow)
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def run(connect: Callable[..., str]) -> Run:  # noqa: F811
-    """Makes an operator on the default connection, renders its templates, executes it and returns its result."""
+    """Return a function that creates an operator, renders its templates, executes it and returns its result."""
     connect()
 
     def run(operator: type[Any], context: dict[str, Any] | None = None, **parameters: Any) -> Any:
@@ -53,35 +53,37 @@ def hook(connect: Callable[..., str]) -> Iterator[VectorizeHook]:  # noqa: F811
 
 @pytest.fixture
 def patient(connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    """Requests are tried again, without the wait."""
+    """Retry failed requests without waiting between the attempts."""
     connect(extra={"retry_seconds": 60})
     monkeypatch.setattr(connection, "RetryPolicy", partial(RetryPolicy, first=0.001))
 
 
 @pytest.fixture
 def books(hook: VectorizeHook, local_vectorize: LocalVectorize) -> VectorizeHook:
-    """The hook, with an index "books" of 32 dimensions by cosine."""
+    """Return a hook with an index "books" of 32 dimensions and the metric cosine."""
     hook.create_index("books", dimensions=32, metric="cosine")
     local_vectorize.clear_requests()
     return hook
 
 
 class Caught:
-    """An error that :func:`fails` caught."""
+    """Holds the error that :func:`fails` caught."""
 
     value: Any
 
 
 @contextmanager
 def fails(kind: type[VectorizeError], match: str = "") -> Iterator[Caught]:
-    """Expect a task that fails with such an error, at once if retries cannot help."""
+    """Expect a task to fail with an error of this class, without retries if the error is permanent."""
     caught = Caught()
     with pytest.raises((AirflowFailException, VectorizeError)) as found:
         yield caught
     error = found.value
     caught.value = error.__cause__ if isinstance(error, AirflowFailException) else error
     assert isinstance(caught.value, kind), repr(caught.value)
-    if not isinstance(error, ConfigError):  # which the constructor also raises when the DAG is parsed
-        assert isinstance(error, AirflowFailException) == caught.value.permanent, "it would be retried in vain"
+    if not isinstance(error, ConfigError):  # the constructor raises it as well, when the DAG is parsed
+        assert isinstance(error, AirflowFailException) == caught.value.permanent, (
+            "the task retries exactly the errors that are not permanent"
+        )
     assert str(error) == str(caught.value)
     assert re.search(match, str(error)), str(error)

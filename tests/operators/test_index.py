@@ -1,4 +1,4 @@
-"""Operators that create and delete an index."""
+"""Tests of the operators that create and delete an index."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tests.support import NO_WAIT
 COSINE = {"index_name": "books", "dimensions": 32, "metric": "cosine"}
 
 
-def test_an_index_is_created_once_and_found_there_every_night_after(run: Run, hook: VectorizeHook) -> None:
+def test_create_index_with_existing_matching_index_creates_nothing(run: Run, hook: VectorizeHook) -> None:
     first = run(VectorizeCreateIndexOperator, **COSINE, description="all books")
     assert first == COSINE | {"created": True}
     assert hook.get_index("books").description == "all books"
     assert run(VectorizeCreateIndexOperator, **COSINE) == COSINE | {"created": False}
 
 
-def test_a_preset_says_the_shape(run: Run) -> None:
+def test_create_index_with_preset_takes_the_dimensions_of_the_preset(run: Run) -> None:
     preset = {"index_name": "books", "preset": "@cf/baai/bge-small-en-v1.5"}
-    made = run(VectorizeCreateIndexOperator, **preset)
-    assert (made["dimensions"], made["created"]) == (384, True)
-    assert run(VectorizeCreateIndexOperator, **preset) == made | {"created": False}
+    result = run(VectorizeCreateIndexOperator, **preset)
+    assert (result["dimensions"], result["created"]) == (384, True)
+    assert run(VectorizeCreateIndexOperator, **preset) == result | {"created": False}
 
 
 @pytest.mark.parametrize(
@@ -39,39 +39,41 @@ def test_a_preset_says_the_shape(run: Run) -> None:
         {"preset": "@cf/baai/bge-small-en-v1.5"},
     ],
 )
-def test_an_index_of_another_shape_fails_the_task(run: Run, books: VectorizeHook, shape: dict[str, Any]) -> None:
+def test_create_index_with_existing_mismatching_index_fails(
+    run: Run, books: VectorizeHook, shape: dict[str, Any]
+) -> None:
     with fails(errors.InvalidIndexConfigError, match="Neither can be changed"):
         run(VectorizeCreateIndexOperator, index_name="books", **shape)
     assert books.get_index("books").config.dimensions == 32
 
 
-def test_whoever_wants_a_fresh_index_is_told_of_an_old_one(run: Run, books: VectorizeHook) -> None:
+def test_create_index_with_if_exists_fail_and_existing_index_fails(run: Run, books: VectorizeHook) -> None:
     with fails(errors.IndexExistsError):
         run(VectorizeCreateIndexOperator, **COSINE, if_exists="fail")
 
 
-def test_a_fresh_index_whose_creation_was_not_heard_of_is_no_old_one(
+def test_create_index_with_if_exists_fail_and_lost_response_succeeds(
     run: Run, local_vectorize: LocalVectorize, patient: None
 ) -> None:
     local_vectorize.fail("not_json", operation="create_index")
-    made = run(VectorizeCreateIndexOperator, **COSINE, if_exists="fail", limits=NO_WAIT)
-    assert made == COSINE | {"created": True}
+    result = run(VectorizeCreateIndexOperator, **COSINE, if_exists="fail", limits=NO_WAIT)
+    assert result == COSINE | {"created": True}
 
 
-def test_an_index_is_deleted_and_gone_after_a_second_time_too(run: Run, books: VectorizeHook) -> None:
+def test_delete_index_of_missing_index_succeeds(run: Run, books: VectorizeHook) -> None:
     assert run(VectorizeDeleteIndexOperator, index_name="books") == {"index_name": "books", "deleted": True}
     assert run(VectorizeDeleteIndexOperator, index_name="books") == {"index_name": "books", "deleted": False}
-    assert run(VectorizeDeleteIndexOperator, index_name="never") == {"index_name": "never", "deleted": False}
+    assert run(VectorizeDeleteIndexOperator, index_name="films") == {"index_name": "films", "deleted": False}
     assert books.list_indexes() == []
 
 
-def test_who_wants_to_know_is_told_that_there_was_nothing_to_delete(run: Run, books: VectorizeHook) -> None:
+def test_delete_index_with_if_missing_fail_and_missing_index_fails(run: Run, books: VectorizeHook) -> None:
     run(VectorizeDeleteIndexOperator, index_name="books", if_missing="fail")
     with fails(errors.IndexNotFoundError):
         run(VectorizeDeleteIndexOperator, index_name="books", if_missing="fail")
 
 
-def test_a_wrong_token_is_not_taken_for_an_index_that_is_gone(run: Run, books: VectorizeHook, connect: Any) -> None:
+def test_delete_index_with_wrong_token_fails(run: Run, books: VectorizeHook, connect: Any) -> None:
     connect(password="wrong")
     with fails(errors.AuthError):
         run(VectorizeDeleteIndexOperator, index_name="books")
@@ -87,7 +89,7 @@ def test_a_wrong_token_is_not_taken_for_an_index_that_is_gone(run: Run, books: V
         (VectorizeDeleteIndexOperator, {"index_name": "a/b"}),
     ],
 )
-def test_a_parameter_that_means_nothing_is_refused_before_anything_is_sent(
+def test_index_operators_with_wrong_parameters_send_nothing(
     run: Run, local_vectorize: LocalVectorize, operator: type[Any], parameters: dict[str, Any]
 ) -> None:
     with fails(errors.ConfigError):
@@ -95,10 +97,10 @@ def test_a_parameter_that_means_nothing_is_refused_before_anything_is_sent(
     assert local_vectorize.requests() == []
 
 
-def test_names_are_templates_and_results_are_plain(run: Run) -> None:
+def test_index_operators_render_templates_and_return_json(run: Run) -> None:
     shape = {"dimensions": 32, "metric": "cosine", "description": "of {{ day }}"}
-    made = run(VectorizeCreateIndexOperator, {"day": "monday"}, index_name="books-{{ day }}", **shape)
-    assert made["index_name"] == "books-monday"
-    assert json.loads(json.dumps(made)) == made
-    gone = run(VectorizeDeleteIndexOperator, {"day": "monday"}, index_name="books-{{ day }}")
-    assert gone == {"index_name": "books-monday", "deleted": True}
+    result = run(VectorizeCreateIndexOperator, {"day": "monday"}, index_name="books-{{ day }}", **shape)
+    assert result["index_name"] == "books-monday"
+    assert json.loads(json.dumps(result)) == result
+    deletion = run(VectorizeDeleteIndexOperator, {"day": "monday"}, index_name="books-{{ day }}")
+    assert deletion == {"index_name": "books-monday", "deleted": True}

@@ -1,4 +1,4 @@
-"""Late requests, by the operators and the hook as DAGs use them."""
+"""Tests that operators and hooks are safe from late requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize.airflow_support import task_state as durable
+from airflow_provider_vectorize.airflow_support import task_state
 from airflow_provider_vectorize.api import transport
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.errors import VectorizeError
@@ -23,18 +23,20 @@ from airflow_provider_vectorize.operators.metadata_index import (
     VectorizeDeleteMetadataIndexOperator,
 )
 from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsOperator
-from tests.api.conftest import Time, ndjson, numbered
+from tests.api.conftest import FakeTime, ndjson, numbered_vectors
 from tests.operators.conftest import Run
 
-FENCE = 120.0
+LATE_SECONDS = 120.0
 IDS = [f"v{number}" for number in range(10)]
 BOOKS = {"index_name": "books", "dimensions": 32, "metric": "cosine"}
 
 
 @pytest.fixture
-def time(books: VectorizeHook, patient: None, local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch) -> Time:
-    """The time of all clients that operators and hooks make."""
-    time = Time(local_vectorize)
+def time(
+    books: VectorizeHook, patient: None, local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch
+) -> FakeTime:
+    """Control the time of all clients that operators and hooks create."""
+    time = FakeTime(local_vectorize)
     monkeypatch.setattr(transport, "Clock", lambda: time.clock)
     return time
 
@@ -42,21 +44,21 @@ def time(books: VectorizeHook, patient: None, local_vectorize: LocalVectorize, m
 @pytest.fixture
 def source(tmp_path: Path) -> str:
     path = tmp_path / "books.ndjson"
-    path.write_bytes(ndjson(*numbered(10)))
+    path.write_bytes(ndjson(*numbered_vectors(10)))
     return str(path)
 
 
 def attempt(number: int) -> dict[str, Any]:
-    """The context of an attempt on an Airflow without a task state store."""
+    """Return the context of an attempt on an Airflow without a task state store."""
     return {"ti": SimpleNamespace(try_number=number, max_tries=1, xcom_push=lambda **_: None)}
 
 
 @pytest.fixture
 def tasks(run: Run, source: str) -> dict[str, Callable[..., Any]]:
-    """Every operator that writes."""
+    """Return a function for each writing operator that runs it as the given attempt."""
 
     def task(kind: Any, **parameters: Any) -> Callable[..., Any]:
-        return lambda number=1, **more: run(kind, attempt(number), **parameters, **more)
+        return lambda number=1, **overrides: run(kind, attempt(number), **parameters, **overrides)
 
     genre = {"index_name": "books", "property_name": "genre"}
     return {
@@ -70,7 +72,7 @@ def tasks(run: Run, source: str) -> dict[str, Callable[..., Any]]:
     }
 
 
-@pytest.mark.parametrize("late_seconds", [FENCE, 0])
+@pytest.mark.parametrize("late_seconds", [LATE_SECONDS, 0])
 @pytest.mark.parametrize(
     ("first", "operation", "second", "count"),
     [
@@ -79,9 +81,9 @@ def tasks(run: Run, source: str) -> dict[str, Callable[..., Any]]:
         ("insert", "insert", "delete_vectors", 0),
     ],
 )
-def test_a_task_is_safe_from_late_requests_of_the_one_before(
+def test_task_after_an_abandoned_request_of_an_earlier_task_wins(
     tasks: dict[str, Any],
-    time: Time,
+    time: FakeTime,
     local_vectorize: LocalVectorize,
     first: str,
     operation: str,
@@ -103,27 +105,27 @@ def test_a_task_is_safe_from_late_requests_of_the_one_before(
     "name",
     ["upsert", "insert", "delete_vectors", "create_index", "delete_index", "create_metadata_index"],
 )
-def test_the_second_attempt_of_a_task_begins_with_the_wait(
-    tasks: dict[str, Any], time: Time, caplog: pytest.LogCaptureFixture, name: str, number: int
+def test_second_attempt_waits_before_its_first_write(
+    tasks: dict[str, Any], time: FakeTime, caplog: pytest.LogCaptureFixture, name: str, number: int
 ) -> None:
     tasks[name](number)
-    assert (time.now >= FENCE) == (number > 1)
+    assert (time.now >= LATE_SECONDS) == (number > 1)
     assert ('Waiting 120 s before writing to index "books"' in caplog.text) == (number > 1)
 
 
-def test_what_a_hook_in_a_function_writes_waits_in_the_second_attempt_too(
-    books: VectorizeHook, time: Time, monkeypatch: pytest.MonkeyPatch
+def test_hook_in_a_second_attempt_waits_before_its_first_write(
+    books: VectorizeHook, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook = VectorizeHook(books.vectorize_conn_id)
-    monkeypatch.setattr(durable, "_current_context", lambda: attempt(2))
+    monkeypatch.setattr(task_state, "_current_context", lambda: attempt(2))
     hook.get_index("books")
     assert time.now == 0
-    hook.upsert("books", list(numbered(3)))
-    assert time.now >= FENCE
+    hook.upsert("books", list(numbered_vectors(3)))
+    assert time.now >= LATE_SECONDS
 
 
-def test_what_two_hooks_write_keeps_its_order(
-    books: VectorizeHook, time: Time, local_vectorize: LocalVectorize
+def test_writes_of_two_hooks_keep_their_order(
+    books: VectorizeHook, time: FakeTime, local_vectorize: LocalVectorize
 ) -> None:
     local_vectorize.fail("late", operation="upsert", seconds=60)
     for value in (1.0, 2.0):
@@ -139,7 +141,7 @@ def test_what_two_hooks_write_keeps_its_order(
         (VectorizeDeleteIndexOperator, "delete_index", {"index_name": "books"}),
     ],
 )
-def test_a_killed_task_stops_waiting(
+def test_on_kill_during_the_wait_for_late_requests_stops_the_task(
     books: VectorizeHook,
     patient: None,
     local_vectorize: LocalVectorize,
@@ -149,27 +151,33 @@ def test_a_killed_task_stops_waiting(
     parameters: dict[str, Any],
 ) -> None:
     task = kind(task_id="task", **parameters)
-    waited: list[float] = []
+    long_waits: list[float] = []
 
-    class Killing(Time):
+    class KillingTime(FakeTime):
         def wait(self, event: Any, seconds: float) -> bool:
             if seconds > 100:
-                waited.append(seconds)
+                long_waits.append(seconds)
                 task.on_kill()
             return super().wait(event, seconds)
 
-    time = Killing(local_vectorize)
+    time = KillingTime(local_vectorize)
     monkeypatch.setattr(transport, "Clock", lambda: time.clock)
     local_vectorize.fail("late", operation=operation, seconds=60, status=500)
     with pytest.raises(VectorizeError, match="stopped"):
         task.execute(attempt(1))
-    assert len(waited) == 1
+    assert len(long_waits) == 1
 
 
-def test_each_clear_changes_the_identity_also_if_retries_were_lowered() -> None:
-    first = durable.attempt_identity({"ti": SimpleNamespace(max_tries=3), "dag_run": SimpleNamespace(clear_number=0)})
-    again = durable.attempt_identity({"ti": SimpleNamespace(max_tries=3), "dag_run": SimpleNamespace(clear_number=1)})
+def test_attempt_identity_after_clear_changes_even_with_fewer_retries() -> None:
+    first = task_state.attempt_identity({
+        "ti": SimpleNamespace(max_tries=3),
+        "dag_run": SimpleNamespace(clear_number=0),
+    })
+    again = task_state.attempt_identity({
+        "ti": SimpleNamespace(max_tries=3),
+        "dag_run": SimpleNamespace(clear_number=1),
+    })
     assert first != again
-    older = durable.attempt_identity({"ti": SimpleNamespace(max_tries=3)})
-    assert older == durable.attempt_identity({"ti": SimpleNamespace(max_tries=3)})
+    older = task_state.attempt_identity({"ti": SimpleNamespace(max_tries=3)})
+    assert older == task_state.attempt_identity({"ti": SimpleNamespace(max_tries=3)})
     assert json.loads(json.dumps(older)) == older

@@ -1,4 +1,4 @@
-"""Operators that create and delete metadata indexes, and what the sensor makes of their results."""
+"""Tests of the operators that create and delete metadata indexes, and of the sensor on their results."""
 
 from __future__ import annotations
 
@@ -18,67 +18,71 @@ from tests.support import NO_WAIT
 YEAR = {"index_name": "books", "property_name": "year"}
 
 
-def names(hook: VectorizeHook) -> list[str]:
-    return [one.property_name for one in hook.list_metadata_indexes("books")]
+def property_names(hook: VectorizeHook) -> list[str]:
+    return [metadata_index.property_name for metadata_index in hook.list_metadata_indexes("books")]
 
 
-def test_a_metadata_index_is_created_and_once_more_is_no_error(run: Run, books: VectorizeHook) -> None:
-    made = run(VectorizeCreateMetadataIndexOperator, **YEAR, index_type="number")
-    assert set(made) == {"operation", "index_name", "mutation_id", "accepted_at", "created_on"}
-    assert (made["operation"], made["index_name"]) == ("create_metadata_index", "books")
-    assert datetime.fromisoformat(made["accepted_at"]).tzinfo is not None
-    assert names(books) == ["year"]
-    again = run(VectorizeCreateMetadataIndexOperator, **YEAR, index_type="number")
-    assert again["mutation_id"] != made["mutation_id"]
+def test_create_metadata_index_of_existing_one_succeeds(run: Run, books: VectorizeHook) -> None:
+    creation = run(VectorizeCreateMetadataIndexOperator, **YEAR, index_type="number")
+    assert set(creation) == {"operation", "index_name", "mutation_id", "accepted_at", "created_on"}
+    assert (creation["operation"], creation["index_name"]) == ("create_metadata_index", "books")
+    assert datetime.fromisoformat(creation["accepted_at"]).tzinfo is not None
+    assert property_names(books) == ["year"]
+    repetition = run(VectorizeCreateMetadataIndexOperator, **YEAR, index_type="number")
+    assert repetition["mutation_id"] != creation["mutation_id"]
 
 
-def test_a_metadata_index_is_deleted_and_gone_after_a_second_time_too(run: Run, books: VectorizeHook) -> None:
+def test_delete_metadata_index_of_missing_one_returns_a_marker(run: Run, books: VectorizeHook) -> None:
     books.create_metadata_index("books", "year", "number")
-    gone = run(VectorizeDeleteMetadataIndexOperator, **YEAR)
-    assert gone["operation"] == "delete_metadata_index"
-    assert gone["mutation_id"]
-    assert names(books) == []
-    again = run(VectorizeDeleteMetadataIndexOperator, **YEAR)
-    assert again["mutation_id"] not in (None, gone["mutation_id"]), "a marker, behind a deletion that was not heard of"
-    assert again["created_on"] == gone["created_on"]
+    deletion = run(VectorizeDeleteMetadataIndexOperator, **YEAR)
+    assert deletion["operation"] == "delete_metadata_index"
+    assert deletion["mutation_id"]
+    assert property_names(books) == []
+    repetition = run(VectorizeDeleteMetadataIndexOperator, **YEAR)
+    assert repetition["mutation_id"] not in (None, deletion["mutation_id"]), (
+        "a marker that follows a deletion whose response may be lost"
+    )
+    assert repetition["created_on"] == deletion["created_on"]
     with fails(errors.MetadataIndexNotFoundError):
         run(VectorizeDeleteMetadataIndexOperator, **YEAR, if_missing="fail")
 
 
-def test_a_deletion_that_was_not_heard_of_is_no_failure(
+def test_delete_metadata_index_after_lost_response_returns_a_marker(
     run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, patient: None
 ) -> None:
     books.create_metadata_index("books", "year", "number")
     local_vectorize.fail("cut_after_body", operation="delete_metadata_index")
-    gone = run(VectorizeDeleteMetadataIndexOperator, **YEAR, if_missing="fail", limits=NO_WAIT)
-    assert gone["mutation_id"] == local_vectorize.requests("delete_by_ids")[-1].mutation_id, "a marker"
-    assert names(books) == []
+    deletion = run(VectorizeDeleteMetadataIndexOperator, **YEAR, if_missing="fail", limits=NO_WAIT)
+    assert deletion["mutation_id"] == local_vectorize.requests("delete_by_ids")[-1].mutation_id, "a marker"
+    assert property_names(books) == []
 
 
-def test_an_index_that_is_not_there_is_a_failure_whatever_is_skipped(run: Run, books: VectorizeHook) -> None:
+def test_metadata_index_operators_on_missing_index_fail(run: Run, books: VectorizeHook) -> None:
     with fails(errors.IndexNotFoundError):
         run(VectorizeDeleteMetadataIndexOperator, index_name="films", property_name="year")
     with fails(errors.IndexNotFoundError):
         run(VectorizeCreateMetadataIndexOperator, index_name="films", property_name="year", index_type="number")
 
 
-def test_a_type_that_is_none_is_refused(run: Run, books: VectorizeHook) -> None:
+def test_create_metadata_index_with_unknown_type_fails(run: Run, books: VectorizeHook) -> None:
     with fails(errors.ConfigError, match="'string', 'number' or 'boolean', not 'date'"):
         run(VectorizeCreateMetadataIndexOperator, **YEAR, index_type="date")
     with fails(errors.ConfigError, match="'string', 'number' or 'boolean', not 'date'"):
         run(VectorizeCreateMetadataIndexOperator, {"type": "date"}, **YEAR, index_type="{{ type }}")
 
 
-def test_the_sensor_can_wait_for_the_result(run: Run, books: VectorizeHook, local_vectorize: LocalVectorize) -> None:
+def test_sensor_waits_for_the_result_of_create_metadata_index(
+    run: Run, books: VectorizeHook, local_vectorize: LocalVectorize
+) -> None:
     local_vectorize.hold()
-    made = run(VectorizeCreateMetadataIndexOperator, **YEAR, index_type="number")
-    sensor = VectorizeMutationSensor(task_id="wait", mutation=made)
+    creation = run(VectorizeCreateMetadataIndexOperator, **YEAR, index_type="number")
+    sensor = VectorizeMutationSensor(task_id="wait", mutation=creation)
     assert not sensor.poke({})
     local_vectorize.process()
     assert sensor.poke({})
 
 
-def test_names_are_templates(run: Run, books: VectorizeHook) -> None:
+def test_create_metadata_index_renders_templates(run: Run, books: VectorizeHook) -> None:
     context = {"index": "books", "field": "year"}
     run(
         VectorizeCreateMetadataIndexOperator,
@@ -87,4 +91,4 @@ def test_names_are_templates(run: Run, books: VectorizeHook) -> None:
         property_name="a.{{ field }}",
         index_type="string",
     )
-    assert names(books) == ["a.year"]
+    assert property_names(books) == ["a.year"]

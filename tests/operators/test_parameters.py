@@ -1,4 +1,4 @@
-"""Wrong parameters: literal ones when the DAG is parsed, all others before the first request."""
+"""Tests of wrong parameters: literals fail when the DAG is parsed, all others before the first request."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from airflow_provider_vectorize.operators.metadata_index import (
 from airflow_provider_vectorize.operators.plan import VectorizePlanLoadOperator
 from airflow_provider_vectorize.operators.query import VectorizeQueryOperator
 from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsOperator, VectorizeGetVectorsOperator
-from tests.api.conftest import ndjson, numbered, values
+from tests.api.conftest import ndjson, numbered_vectors, values
 from tests.operators.conftest import Run, fails
-from tests.test_parameters import MADE_BY_A_TEMPLATE, LazyXComSequence
+from tests.test_parameters import STRINGIFIED_VALUES, LazyXComSequence
 
 LOAD = {"index_name": "books", "source": "/nowhere"}
 INDEX = {"index_name": "books", "dimensions": 32, "metric": "cosine"}
@@ -64,7 +64,7 @@ each_literal = pytest.mark.parametrize(
 
 
 @each_literal
-def test_a_wrong_literal_is_refused_when_the_dag_is_parsed(
+def test_operator_with_wrong_literal_fails_when_the_dag_is_parsed(
     operator: Any, others: dict[str, Any], name: str, value: Any
 ) -> None:
     with pytest.raises(errors.ConfigError, match=f"^{name} must be"):
@@ -72,7 +72,7 @@ def test_a_wrong_literal_is_refused_when_the_dag_is_parsed(
 
 
 @each_literal
-def test_a_wrong_literal_of_a_mapped_task_is_refused_when_the_dag_is_parsed(
+def test_mapped_operator_with_wrong_literal_fails_when_the_dag_is_parsed(
     operator: Any, others: dict[str, Any], name: str, value: Any
 ) -> None:
     with pytest.raises(errors.ConfigError, match=f"^{name} must be"), DAG("a_dag", schedule=None):
@@ -80,7 +80,7 @@ def test_a_wrong_literal_of_a_mapped_task_is_refused_when_the_dag_is_parsed(
 
 
 @each_literal
-def test_a_wrong_value_from_a_template_fails_at_once_before_any_request(
+def test_operator_with_wrong_template_value_fails_before_any_request(
     run: Run,
     books: VectorizeHook,
     local_vectorize: LocalVectorize,
@@ -90,21 +90,21 @@ def test_a_wrong_value_from_a_template_fails_at_once_before_any_request(
     value: Any,
 ) -> None:
     if name in {"limits", "durable"}:
-        pytest.skip("no template field")
+        pytest.skip("not a template field")
     with pytest.raises(AirflowFailException, match=f"^{name} must be") as caught:
         run(operator, {"value": value}, **others | {name: "{{ value }}"})
     assert isinstance(caught.value.__cause__, errors.ConfigError)
     assert local_vectorize.requests() == []
 
 
-def source_of(tmp_path: Path, count: int = 20) -> Path:
+def write_source(tmp_path: Path, count: int = 20) -> Path:
     path = tmp_path / "source.ndjson"
-    path.write_bytes(ndjson(*numbered(count)))
+    path.write_bytes(ndjson(*numbered_vectors(count)))
     return path
 
 
 @pytest.mark.parametrize(
-    "as_given",
+    "convert",
     [
         str,
         Path,
@@ -115,19 +115,21 @@ def source_of(tmp_path: Path, count: int = 20) -> Path:
     ],
     ids=["text", "Path", "ObjectStoragePath", "list", "LazyXComSequence", "tuple"],
 )
-def test_a_source_is_loaded_planned_and_deleted_however_it_is_given(
-    run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, tmp_path: Path, as_given: Callable[[Path], Any]
+def test_operators_accept_every_type_of_source(
+    run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, tmp_path: Path, convert: Callable[[Path], Any]
 ) -> None:
-    source = source_of(tmp_path)
-    assert run(VectorizeUpsertOperator, index_name="books", source=as_given(source))["vectors"] == 20
-    assert books.load("books", as_given(source))["vectors"] == 20
-    assert run(VectorizePlanLoadOperator, index_name="books", source=as_given(source), shards="2")
-    gone = run(VectorizeDeleteVectorsOperator, index_name="books", source=as_given(source), source_lines_are="vectors")
-    assert (gone["vectors"], local_vectorize.count("books")) == (20, 0)
+    source = write_source(tmp_path)
+    assert run(VectorizeUpsertOperator, index_name="books", source=convert(source))["vectors"] == 20
+    assert books.load("books", convert(source))["vectors"] == 20
+    assert run(VectorizePlanLoadOperator, index_name="books", source=convert(source), shards="2")
+    deletion = run(
+        VectorizeDeleteVectorsOperator, index_name="books", source=convert(source), source_lines_are="vectors"
+    )
+    assert (deletion["vectors"], local_vectorize.count("books")) == (20, 0)
 
 
-@pytest.mark.parametrize("value", [*MADE_BY_A_TEMPLATE, "", " ", None, 7, True, {"a": 1}, b"x"], ids=repr)
-def test_what_names_nothing_fails_at_once_before_any_request(
+@pytest.mark.parametrize("value", [*STRINGIFIED_VALUES, "", " ", None, 7, True, {"a": 1}, b"x"], ids=repr)
+def test_operators_with_unusable_names_fail_before_any_request(
     run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, value: Any
 ) -> None:
     tasks: list[tuple[Any, dict[str, Any]]] = [
@@ -145,19 +147,19 @@ def test_what_names_nothing_fails_at_once_before_any_request(
         (VectorizeDeleteMetadataIndexOperator, YEAR | {"property_name": value}),
         (VectorizeUpsertOperator, LOAD | {"vectorize_conn_id": value}),
     ]
-    for operator, given in tasks:
-        task = operator(task_id="task", **given)
+    for operator, parameters in tasks:
+        task = operator(task_id="task", **parameters)
         with pytest.raises(AirflowFailException) as caught:
             task.execute({})
-        assert isinstance(caught.value.__cause__, errors.ConfigError), (operator, given)
+        assert isinstance(caught.value.__cause__, errors.ConfigError), (operator, parameters)
         assert str(caught.value) == str(caught.value.__cause__)
     assert local_vectorize.requests() == []
 
 
-def test_numbers_as_text_do_what_the_numbers_do(
+def test_operators_accept_numbers_as_text(
     run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, tmp_path: Path
 ) -> None:
-    source = str(source_of(tmp_path))
+    source = str(write_source(tmp_path))
     numbers = {"n": 2, "rows": 3, "rate": 1.5, "wide": 64, "yes": True}
     receipt = run(
         VectorizeUpsertOperator,
@@ -179,7 +181,7 @@ def test_numbers_as_text_do_what_the_numbers_do(
     shape = {"dimensions": "{{ wide }}", "metric": "{{ 'cosine' }}"}
     assert run(VectorizeCreateIndexOperator, numbers, index_name="wide", **shape)["created"] is True
     assert run(VectorizeCreateIndexOperator, numbers, index_name="wide", **shape)["created"] is False
-    found = run(
+    result = run(
         VectorizeQueryOperator,
         numbers,
         index_name="books",
@@ -187,11 +189,11 @@ def test_numbers_as_text_do_what_the_numbers_do(
         top_k="{{ n }}",
         return_values="{{ yes }}",
     )
-    assert (found["count"], len(found["matches"][0]["values"])) == (2, 32)
+    assert (result["count"], len(result["matches"][0]["values"])) == (2, 32)
 
 
-def test_max_bad_rows_as_text_counts_bad_rows(run: Run, books: VectorizeHook, tmp_path: Path) -> None:
-    source = source_of(tmp_path)
+def test_upsert_with_max_bad_rows_as_text_applies_the_limit(run: Run, books: VectorizeHook, tmp_path: Path) -> None:
+    source = write_source(tmp_path)
     source.write_bytes(source.read_bytes() + b"no row\n" * 3)
     load = {"index_name": "books", "source": source, "on_bad_row": "dead_letter"}
     assert (
@@ -201,7 +203,7 @@ def test_max_bad_rows_as_text_counts_bad_rows(run: Run, books: VectorizeHook, tm
         run(VectorizeUpsertOperator, **load, dead_letter_path=tmp_path / "2.ndjson", max_bad_rows="2")
 
 
-def test_the_hook_refuses_what_the_operators_refuse(books: VectorizeHook, local_vectorize: LocalVectorize) -> None:
+def test_hook_with_wrong_parameters_sends_nothing(books: VectorizeHook, local_vectorize: LocalVectorize) -> None:
     wrong: list[Callable[[], Any]] = [
         lambda: books.load("books", "['a', 'b']"),
         lambda: books.load("books", None),  # type: ignore[arg-type]
@@ -227,10 +229,10 @@ def test_the_hook_refuses_what_the_operators_refuse(books: VectorizeHook, local_
     assert local_vectorize.requests() == []
 
 
-def test_every_operator_runs_with_an_empty_context(run: Run, books: VectorizeHook, tmp_path: Path) -> None:
-    """As unit tests of DAGs call it. There is no task then that could push an XCom or keep a checkpoint."""
-    source = str(source_of(tmp_path))
-    for operator, given in [
+def test_every_operator_with_empty_context_succeeds(run: Run, books: VectorizeHook, tmp_path: Path) -> None:
+    """Unit tests of DAGs execute operators without a task instance, so they push no XCom and save no checkpoint."""
+    source = str(write_source(tmp_path))
+    for operator, parameters in [
         (VectorizeUpsertOperator, {"source": source}),
         (VectorizeInsertOperator, {"source": source}),
         (VectorizePlanLoadOperator, {"source": source, "shards": 2}),
@@ -242,26 +244,26 @@ def test_every_operator_runs_with_an_empty_context(run: Run, books: VectorizeHoo
         (VectorizeCreateIndexOperator, {"dimensions": 32, "metric": "cosine"}),
         (VectorizeDeleteIndexOperator, {}),
     ]:
-        assert operator(task_id="task", index_name="books", **given).execute({}), operator  # type: ignore[arg-type]
+        assert operator(task_id="task", index_name="books", **parameters).execute({}), operator  # type: ignore[arg-type]
 
 
-def test_the_decorator_runs_with_an_empty_context_and_checks_its_settings(
+def test_decorated_operator_with_empty_context_checks_its_parameters(
     run: Run, books: VectorizeHook, local_vectorize: LocalVectorize
 ) -> None:
     called: list[int] = []
 
     def rows(count: int) -> Any:
         called.append(count)
-        return numbered(count)
+        return numbered_vectors(count)
 
-    given = {"index_name": "books", "python_callable": rows, "op_args": [3], "op_kwargs": {}}
-    task = VectorizeUpsertDecoratedOperator(task_id="task", **given)
+    parameters = {"index_name": "books", "python_callable": rows, "op_args": [3], "op_kwargs": {}}
+    task = VectorizeUpsertDecoratedOperator(task_id="task", **parameters)
     assert task.execute({})["vectors"] == 3  # type: ignore[arg-type]
     with pytest.raises(errors.ConfigError, match="max_in_flight must be"):
-        VectorizeUpsertDecoratedOperator(task_id="task", max_in_flight="x", **given)  # type: ignore[arg-type]
+        VectorizeUpsertDecoratedOperator(task_id="task", max_in_flight="x", **parameters)  # type: ignore[arg-type]
     with pytest.raises(AirflowFailException, match="index_name is the text 'None'"):
-        VectorizeUpsertDecoratedOperator(task_id="task", **given | {"index_name": "None"}).execute({})  # type: ignore[arg-type]
-    assert called == [3], "it is not called for nothing"
+        VectorizeUpsertDecoratedOperator(task_id="task", **parameters | {"index_name": "None"}).execute({})  # type: ignore[arg-type]
+    assert called == [3], "the function is not called if a parameter is wrong"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +274,7 @@ def test_the_decorator_runs_with_an_empty_context_and_checks_its_settings(
         ({"status": 400, "code": 40026}, errors.InvalidRequestError),
     ],
 )
-def test_what_retries_cannot_fix_fails_at_once_and_keeps_its_cause(
+def test_operator_after_permanent_error_fails_without_retries(
     run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, fault: dict[str, Any], error: type[errors.ApiError]
 ) -> None:
     local_vectorize.fail("answer", operation="query", message="no", **fault)
@@ -282,7 +284,7 @@ def test_what_retries_cannot_fix_fails_at_once_and_keeps_its_cause(
     assert str(caught.value) == str(caught.value.__cause__)
 
 
-def test_what_a_retry_may_fix_stays_as_it_is(
+def test_operator_after_transient_error_raises_it_unchanged(
     run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, tmp_path: Path
 ) -> None:
     local_vectorize.fail("http_500", operation="query")
@@ -294,7 +296,7 @@ def test_what_a_retry_may_fix_stays_as_it_is(
         run(VectorizeGetVectorsOperator, index_name="books", ids=["not-yet"])
 
 
-def test_a_source_of_bad_rows_alone_fails_at_once(run: Run, books: VectorizeHook, tmp_path: Path) -> None:
+def test_upsert_of_only_bad_rows_fails_without_retries(run: Run, books: VectorizeHook, tmp_path: Path) -> None:
     (tmp_path / "bad.ndjson").write_text("no row\n" * 3)
     with pytest.raises(AirflowFailException, match="All 3 rows of"):
         run(
@@ -302,5 +304,5 @@ def test_a_source_of_bad_rows_alone_fails_at_once(run: Run, books: VectorizeHook
             index_name="books",
             source=str(tmp_path / "bad.ndjson"),
             on_bad_row="dead_letter",
-            dead_letter_path=str(tmp_path / "letters.ndjson"),
+            dead_letter_path=str(tmp_path / "dead-letters.ndjson"),
         )

@@ -1,4 +1,4 @@
-"""The operator that plans a load."""
+"""Tests of the operator that plans a load."""
 
 from __future__ import annotations
 
@@ -21,46 +21,48 @@ from tests.support import make_rows, ndjson
 
 @pytest.fixture
 def source(tmp_path: Path) -> str:
-    """Two objects with 100 vectors each."""
+    """Return a glob of two objects with 100 vectors each."""
     for number in range(2):
         (tmp_path / f"{number}.ndjson").write_bytes(ndjson(make_rows(100, first=100 * number)))
     return f"{tmp_path.as_uri()}/*.ndjson"
 
 
-class Pushed(dict[str, Any]):
-    """A task instance that keeps what is pushed."""
+class RecordingTaskInstance(dict[str, Any]):
+    """A task instance that records the XComs that are task_instance."""
 
     def xcom_push(self, key: str, value: Any) -> None:
         self[key] = json.loads(json.dumps(value))
 
 
-def test_each_shard_is_a_source_and_the_costs_are_beside(
+def test_plan_returns_a_source_per_shard_and_pushes_the_summary(
     run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, source: str, tmp_path: Path
 ) -> None:
-    pushed = Pushed()
+    task_instance = RecordingTaskInstance()
 
-    mapped = run(VectorizePlanLoadOperator, {"ti": pushed}, index_name="books", source=source, shards=2)
+    sources = run(VectorizePlanLoadOperator, {"ti": task_instance}, index_name="books", source=source, shards=2)
 
-    assert mapped == [{"source": [f"{tmp_path.as_uri()}/{number}.ndjson"]} for number in range(2)]
-    summary = pushed["summary"]
+    assert sources == [{"source": [f"{tmp_path.as_uri()}/{number}.ndjson"]} for number in range(2)]
+    summary = task_instance["summary"]
     assert (summary["shards"], summary["objects"], summary["requests"]) == (2, 2, 6)
     assert summary["vectors"] == summary["new_vectors"] == pytest.approx(200, abs=2)
     assert summary["room"] == 20_000_000
     assert [one.operation for one in local_vectorize.requests()] == ["info"]
 
 
-def test_vectors_that_are_there_need_no_room(run: Run, books: VectorizeHook, source: str) -> None:
-    """A nightly load of the same vectors goes on when the index is almost full."""
+def test_plan_of_existing_vectors_into_a_full_index_succeeds(run: Run, books: VectorizeHook, source: str) -> None:
+    """A nightly load of the same vectors still succeeds when the index is full_index."""
     books.upsert("books", make_rows(200))
-    pushed = Pushed()
-    full = Limits(vectors_per_index=200)
+    task_instance = RecordingTaskInstance()
+    full_index = Limits(vectors_per_index=200)
 
-    run(VectorizePlanLoadOperator, {"ti": pushed}, index_name="books", source=source, shards=2, limits=full)
+    run(
+        VectorizePlanLoadOperator, {"ti": task_instance}, index_name="books", source=source, shards=2, limits=full_index
+    )
 
-    assert (pushed["summary"]["room"], pushed["summary"]["new_vectors"]) == (0, 0)
+    assert (task_instance["summary"]["room"], task_instance["summary"]["new_vectors"]) == (0, 0)
 
 
-def test_what_cannot_fit_fails_before_anything_is_sent(
+def test_plan_without_room_for_new_vectors_fails_and_writes_nothing(
     run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, source: str
 ) -> None:
     with fails(ConfigError, match="cannot fit into the index"):
@@ -70,30 +72,34 @@ def test_what_cannot_fit_fails_before_anything_is_sent(
     assert {one.method for one in local_vectorize.requests()} == {"GET"}
 
 
-def test_a_large_object_is_cut_where_lines_end(
+def test_plan_of_large_object_splits_it_at_the_ends_of_lines(
     run: Run, books: VectorizeHook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shards.split_into_shards, "__defaults__", (1_000,))
     text = ndjson(make_rows(100))
     (tmp_path / "a.ndjson").write_bytes(text)
 
-    mapped = run(
-        VectorizePlanLoadOperator, {"ti": Pushed()}, index_name="books", source=str(tmp_path / "a.ndjson"), shards=4
+    sources = run(
+        VectorizePlanLoadOperator,
+        {"ti": RecordingTaskInstance()},
+        index_name="books",
+        source=str(tmp_path / "a.ndjson"),
+        shards=4,
     )
-    loaded = [books.load("books", one["source"])["vectors"] for one in mapped]
+    loaded = [books.load("books", one["source"])["vectors"] for one in sources]
 
-    assert len(mapped) == 4
+    assert len(sources) == 4
     assert sum(loaded) == 100
     assert books.get_index_info("books").vector_count == 100
 
 
-def test_a_missing_index_and_a_missing_source_fail_as_in_a_load(run: Run, books: VectorizeHook, source: str) -> None:
+def test_plan_with_missing_index_or_source_fails(run: Run, books: VectorizeHook, source: str) -> None:
     with fails(IndexNotFoundError):
         run(VectorizePlanLoadOperator, index_name="nowhere", source=source, shards=2)
     with fails(SourceError, match="No object matches"):
         run(VectorizePlanLoadOperator, index_name="books", source=source.replace("*", "*.none"), shards=2)
 
 
-def test_nothing_is_pushed_where_the_task_pushes_nothing(run: Run, books: VectorizeHook, source: str) -> None:
+def test_plan_without_xcom_push_pushes_nothing(run: Run, books: VectorizeHook, source: str) -> None:
     context = {"ti": SimpleNamespace()}
     assert run(VectorizePlanLoadOperator, context, index_name="books", source=source, shards=1, do_xcom_push=False)

@@ -1,4 +1,4 @@
-"""The operator that queries an index."""
+"""Tests of the operator that queries an index."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from tests.operators.conftest import Run, fails
 
 @pytest.fixture
 def shelf(books: VectorizeHook, local_vectorize: LocalVectorize) -> VectorizeHook:
-    """Three books, two of them after the metadata index on their year."""
+    """Write three books, two of them after the metadata index on their year is visible."""
     books.upsert("books", [vector("old", 1, 0.3, metadata={"year": 1900})])
     books.create_metadata_index("books", "year", "number")
-    books.list_metadata_indexes("books")  # a read: now it is visible, and covers what is written next
+    books.list_metadata_indexes(
+        "books"
+    )  # this read makes the metadata index visible, so it covers the following writes
     books.upsert(
         "books",
         [
@@ -32,29 +34,29 @@ def shelf(books: VectorizeHook, local_vectorize: LocalVectorize) -> VectorizeHoo
     return books
 
 
-def test_the_nearest_are_returned_best_first_without_what_was_not_asked_for(run: Run, shelf: VectorizeHook) -> None:
-    found = run(VectorizeQueryOperator, index_name="books", vector=values(1), top_k=2)
-    assert found["count"] == 2
-    assert [match["id"] for match in found["matches"]] == ["new", "old"]
-    assert [set(match) for match in found["matches"]] == [{"id", "score"}] * 2
-    assert found["matches"][0]["score"] > found["matches"][1]["score"]
+def test_query_returns_ids_and_scores_best_match_first(run: Run, shelf: VectorizeHook) -> None:
+    result = run(VectorizeQueryOperator, index_name="books", vector=values(1), top_k=2)
+    assert result["count"] == 2
+    assert [match["id"] for match in result["matches"]] == ["new", "old"]
+    assert [set(match) for match in result["matches"]] == [{"id", "score"}] * 2
+    assert result["matches"][0]["score"] > result["matches"][1]["score"]
 
 
-def test_values_metadata_and_namespace_are_returned_where_asked_for(run: Run, shelf: VectorizeHook) -> None:
-    asked = {"index_name": "books", "vector": values(0, 1), "return_values": True, "return_metadata": "all"}
-    found = run(VectorizeQueryOperator, **asked)
-    assert found["matches"][0] == {
+def test_query_returns_values_metadata_and_namespace_if_requested(run: Run, shelf: VectorizeHook) -> None:
+    parameters = {"index_name": "books", "vector": values(0, 1), "return_values": True, "return_metadata": "all"}
+    result = run(VectorizeQueryOperator, **parameters)
+    assert result["matches"][0] == {
         "id": "far",
         "score": pytest.approx(1),
         "values": values(0, 1),
         "metadata": {"year": 2001},
         "namespace": "n",
     }
-    assert found["matches"][2]["metadata"] == {"year": 2000, "lost": None}  # null inside of metadata is a value
-    assert json.loads(json.dumps(found)) == found
+    assert result["matches"][2]["metadata"] == {"year": 2000, "lost": None}  # null is a valid value in metadata
+    assert json.loads(json.dumps(result)) == result
 
 
-def test_namespace_filter_and_the_id_of_a_vector_narrow_what_is_found(run: Run, shelf: VectorizeHook) -> None:
+def test_query_by_id_namespace_or_filter_returns_the_matching_vectors(run: Run, shelf: VectorizeHook) -> None:
     near = run(VectorizeQueryOperator, index_name="books", vector_id="old", top_k=1)
     assert near["matches"][0]["id"] == "old"
     only = run(VectorizeQueryOperator, index_name="books", vector=values(1), namespace="n")
@@ -63,13 +65,13 @@ def test_namespace_filter_and_the_id_of_a_vector_narrow_what_is_found(run: Run, 
     assert [match["id"] for match in young["matches"]] == ["new", "far"]
 
 
-def test_no_match_is_a_success(run: Run, shelf: VectorizeHook) -> None:
-    found = run(VectorizeQueryOperator, index_name="books", vector=values(1), filter={"not-indexed": 1})
-    assert found == {"count": 0, "matches": []}
+def test_query_without_matches_succeeds(run: Run, shelf: VectorizeHook) -> None:
+    result = run(VectorizeQueryOperator, index_name="books", vector=values(1), filter={"not-indexed": 1})
+    assert result == {"count": 0, "matches": []}
 
 
 @pytest.mark.parametrize(
-    ("parameters", "cls"),
+    ("parameters", "error"),
     [
         ({"vector": values(1), "top_k": 101}, errors.InvalidQueryError),
         ({"vector": values(1), "top_k": 51, "return_metadata": "all"}, errors.InvalidQueryError),
@@ -78,23 +80,21 @@ def test_no_match_is_a_success(run: Run, shelf: VectorizeHook) -> None:
         ({"vector": values(1), "vector_id": "old"}, errors.ConfigError),
     ],
 )
-def test_a_query_over_a_cap_fails_before_the_call(
-    run: Run, shelf: VectorizeHook, local_vectorize: LocalVectorize, parameters: dict[str, Any], cls: type[Exception]
+def test_query_with_invalid_parameters_sends_nothing(
+    run: Run, shelf: VectorizeHook, local_vectorize: LocalVectorize, parameters: dict[str, Any], error: type[Exception]
 ) -> None:
-    with fails(cls):
+    with fails(error):
         run(VectorizeQueryOperator, index_name="books", **parameters)
     assert local_vectorize.requests() == []
 
 
-def test_a_vector_of_another_model_is_refused_with_both_dimensions(run: Run, shelf: VectorizeHook) -> None:
+def test_query_with_wrong_dimensions_reports_both_numbers(run: Run, shelf: VectorizeHook) -> None:
     with fails(errors.InvalidQueryError, match="expected 32 dimensions, and got 3"):
         run(VectorizeQueryOperator, index_name="books", vector=[1, 2, 3])
 
 
-def test_filter_namespace_and_id_are_templates_and_the_vector_may_come_from_a_task(
-    run: Run, shelf: VectorizeHook
-) -> None:
-    found = run(
+def test_query_renders_templates(run: Run, shelf: VectorizeHook) -> None:
+    result = run(
         VectorizeQueryOperator,
         {"name": "n", "index": "books"},
         index_name="{{ index }}",
@@ -102,6 +102,6 @@ def test_filter_namespace_and_id_are_templates_and_the_vector_may_come_from_a_ta
         namespace="{{ name }}",
         filter={"year": {"$in": [2001]}},
     )
-    assert [match["id"] for match in found["matches"]] == ["far"]
+    assert [match["id"] for match in result["matches"]] == ["far"]
     assert "vector" in VectorizeQueryOperator.template_fields
     assert VectorizeQueryOperator.template_fields_renderers["vector"] == "json"

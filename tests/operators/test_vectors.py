@@ -1,4 +1,4 @@
-"""Operators for vectors by their ids: a list, a file of ids, or the source that was loaded once."""
+"""Tests of the operators that delete or fetch vectors by ID."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_vectorize.load import deletion
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsOperator, VectorizeGetVectorsOperator
 from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
-from tests.api.conftest import ndjson, numbered, values, vector
+from tests.api.conftest import ndjson, numbered_vectors, values, vector
 from tests.operators.conftest import Run, fails
 from tests.support import NO_WAIT
 
@@ -28,8 +28,8 @@ Write = Callable[[str, str], str]
 
 @pytest.fixture
 def shelf(books: VectorizeHook, local_vectorize: LocalVectorize) -> LocalVectorize:
-    """250 vectors, v0 to v249."""
-    books.upsert("books", ndjson(*numbered(250)))
+    """Write 250 vectors, v0 to v249."""
+    books.upsert("books", ndjson(*numbered_vectors(250)))
     local_vectorize.clear_requests()
     return local_vectorize
 
@@ -51,7 +51,7 @@ def delete(run: Run, **parameters: Any) -> Any:
 # ---------------------------------------------------------------- delete
 
 
-def test_a_list_of_ids_is_deleted_100_a_request(run: Run, shelf: LocalVectorize) -> None:
+def test_delete_of_a_list_sends_100_ids_per_request(run: Run, shelf: LocalVectorize) -> None:
     receipt = delete(run, ids=[f"v{n}" for n in range(240)] + ["not-there"])
     assert shelf.count("books") == 10
     sent = [request.mutation_id for request in shelf.requests("delete_by_ids")]
@@ -74,15 +74,15 @@ def test_a_list_of_ids_is_deleted_100_a_request(run: Run, shelf: LocalVectorize)
     assert json.loads(json.dumps(receipt)) == receipt
 
 
-def test_a_file_of_ids_is_deleted_whatever_its_line_ends(run: Run, shelf: LocalVectorize, write: Write) -> None:
+def test_delete_of_id_file_accepts_all_line_ends(run: Run, shelf: LocalVectorize, write: Write) -> None:
     text = "\ufeffv0\r\n\n  v1 \nv2\n\u2028odd\nv3"
     assert delete(run, source=write("ids.txt", text), source_lines_are="ids")["vectors"] == 5
     assert shelf.count("books") == 246
 
 
-def test_the_source_of_a_load_deletes_what_it_loaded(run: Run, shelf: LocalVectorize, write: Write) -> None:
+def test_delete_of_a_load_source_deletes_its_vectors(run: Run, shelf: LocalVectorize, write: Write) -> None:
     parts = [
-        write("a.ndjson", ndjson(*list(numbered(250))[:150]).decode()),
+        write("a.ndjson", ndjson(*list(numbered_vectors(250))[:150]).decode()),
         write("b.ndjson.gz", '{"values": [], "metadata": {"id": "v1"}, "id": "v150"}\n{"id":"v151","values":null}'),
     ]
     receipt = delete(run, source=parts, source_lines_are="vectors")
@@ -90,27 +90,29 @@ def test_the_source_of_a_load_deletes_what_it_loaded(run: Run, shelf: LocalVecto
     assert sorted(shelf.dump("books")) == sorted(f"v{n}" for n in range(152, 250))
 
 
-def test_a_glob_names_many_sources(run: Run, shelf: LocalVectorize, write: Write, tmp_path: Path) -> None:
+def test_delete_of_a_glob_reads_all_matching_objects(
+    run: Run, shelf: LocalVectorize, write: Write, tmp_path: Path
+) -> None:
     write("1.txt", "v1\n")
     write("2.txt", "v2\n")
     assert delete(run, source=f"{tmp_path}/*.txt", source_lines_are="ids")["vectors"] == 2
 
 
 @pytest.mark.parametrize("ids", [[], ()])
-def test_no_ids_are_a_success_that_sends_nothing(run: Run, shelf: LocalVectorize, ids: Any) -> None:
+def test_delete_of_empty_list_succeeds_and_sends_nothing(run: Run, shelf: LocalVectorize, ids: Any) -> None:
     receipt = delete(run, ids=ids)
     assert (receipt["vectors"], receipt["mutation_id"], receipt["accepted_at"]) == (0, None, None)
     assert shelf.requests() == []
 
 
-def test_an_empty_file_of_ids_is_a_success(run: Run, shelf: LocalVectorize, write: Write) -> None:
+def test_delete_of_empty_id_file_succeeds(run: Run, shelf: LocalVectorize, write: Write) -> None:
     assert delete(run, source=write("ids.txt", "\n\n"), source_lines_are="ids")["vectors"] == 0
 
 
 @pytest.mark.parametrize(
-    ("text", "lines_are", "said"),
+    ("text", "lines_are", "message"),
     [
-        ("v0\n" + "x" * 65 + "\n", "ids", "65 bytes, and an id has 1 to 64"),
+        ("v0\n" + "x" * 65 + "\n", "ids", "65 bytes, and an ID has 1 to 64"),
         ('{"id": "v0"}\n\n{"values": []}\n', "vectors", "Object missing required field `id`"),
         ('{"id": "v0"}\nv1\n', "vectors", "not a valid JSON vector"),
         ('{"id": 7}\n', "vectors", "Expected `str`"),
@@ -118,13 +120,13 @@ def test_an_empty_file_of_ids_is_a_success(run: Run, shelf: LocalVectorize, writ
         ('{"id": "\\ud800"}\n', "vectors", "not a valid JSON vector"),
     ],
 )
-def test_a_line_without_an_id_fails_the_task_and_is_named(
-    run: Run, shelf: LocalVectorize, write: Write, text: str, lines_are: str, said: str
+def test_delete_of_a_line_without_id_fails_and_names_the_line(
+    run: Run, shelf: LocalVectorize, write: Write, text: str, lines_are: str, message: str
 ) -> None:
     source = write("source", text)
-    with fails(errors.BadRowError, match="holds no id") as caught:
+    with fails(errors.BadRowError, match="holds no ID") as caught:
         delete(run, source=source, source_lines_are=lines_are)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.uri.endswith("/source")
     lines = text.encode().split(b"\n")
     assert len(lines[caught.value.line - 1]) > 0
@@ -139,15 +141,15 @@ NOT_BARE_IDS: list[tuple[bytes, int, str]] = [
     (b'["v0", "v1"]\n', 1, "it begins with a bracket"),
     (b'[\n  "v0",\n  "v1"\n]\n', 1, "it begins with a bracket"),
     (b'v0\n{"id": "v1"}\n', 2, "set source_lines_are='vectors'"),
-    (b"v0,v1,v2\n", 1, "it holds a comma"),
-    (b"v0\nv1,\n", 2, "it holds a comma"),
-    (b"v0,the title\n", 1, "it holds a comma"),
-    (b"v0;the title\n", 1, "it holds a semicolon"),
-    (b"v0\tthe title\n", 1, "it holds a tab"),
+    (b"v0,v1,v2\n", 1, "it contains a comma"),
+    (b"v0\nv1,\n", 2, "it contains a comma"),
+    (b"v0,the title\n", 1, "it contains a comma"),
+    (b"v0;the title\n", 1, "it contains a semicolon"),
+    (b"v0\tthe title\n", 1, "it contains a tab"),
     (b"id\nv0\n", 1, "it is the heading of a column"),
     (b"\n\nVector_ID\r\nv0\r\n", 3, "it is the heading of a column"),
-    (b"v0\rv1\rv2\r", 1, "it holds a carriage return"),
-    (b"v0\rv1" * 400_000, 1, "it holds a carriage return"),
+    (b"v0\rv1\rv2\r", 1, "it contains a carriage return"),
+    (b"v0\rv1" * 400_000, 1, "it contains a carriage return"),
     ("v0\nv1\n".encode("utf-16"), 1, "UTF-16"),
     ("v0\nv1\n".encode("utf-16-le"), 1, "UTF-16"),
     ("v0\nv1\n".encode("utf-16-be"), 1, "UTF-16"),
@@ -160,14 +162,14 @@ NOT_BARE_IDS: list[tuple[bytes, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("content", "line", "said"), NOT_BARE_IDS, ids=[repr(one[0][:20]) for one in NOT_BARE_IDS])
-def test_what_is_not_one_bare_id_a_line_deletes_nothing_and_is_named(
-    run: Run, shelf: LocalVectorize, tmp_path: Path, content: bytes, line: int, said: str
+@pytest.mark.parametrize(("content", "line", "message"), NOT_BARE_IDS, ids=[repr(one[0][:20]) for one in NOT_BARE_IDS])
+def test_delete_of_lines_that_are_not_bare_ids_deletes_nothing(
+    run: Run, shelf: LocalVectorize, tmp_path: Path, content: bytes, line: int, message: str
 ) -> None:
     (tmp_path / "ids.txt").write_bytes(content)
-    with fails(errors.BadRowError, match=rf"^Line {line} of .*ids\.txt \(byte \d+\) holds no id: ") as caught:
+    with fails(errors.BadRowError, match=rf"^Line {line} of .*ids\.txt \(byte \d+\) holds no ID: ") as caught:
         delete(run, source=str(tmp_path / "ids.txt"), source_lines_are="ids")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert shelf.count("books") == 250
     assert shelf.requests("delete_by_ids") == []
 
@@ -189,14 +191,14 @@ ODD_IDS = [
 ]
 
 
-def test_ids_with_unusual_characters_are_deleted(run: Run, books: VectorizeHook, write: Write) -> None:
+def test_delete_of_bare_ids_with_unusual_characters_succeeds(run: Run, books: VectorizeHook, write: Write) -> None:
     books.upsert("books", [vector(vector_id, 1) for vector_id in [*ODD_IDS, "kept"]])
     receipt = delete(run, source=write("ids.txt", "v0\n" + "\n".join(ODD_IDS)), source_lines_are="ids")
     assert receipt["existing_of_first"] == {"ids": len(ODD_IDS) + 1, "existing": len(ODD_IDS)}
     assert [*books.list_vectors("books")] == ["kept"]
 
 
-def test_ids_that_a_bare_line_cannot_hold_are_deleted_as_json(run: Run, books: VectorizeHook, write: Write) -> None:
+def test_delete_of_ids_in_json_accepts_every_character(run: Run, books: VectorizeHook, write: Write) -> None:
     ids = ['"quoted"', "a,b", "a;b", "tab\t", "[1]", "\r", "\u0000"]
     books.upsert("books", [vector(vector_id, 1) for vector_id in [*ids, "kept"]])
     text = "\n".join(json.dumps({"id": vector_id}) for vector_id in ids)
@@ -205,7 +207,7 @@ def test_ids_that_a_bare_line_cannot_hold_are_deleted_as_json(run: Run, books: V
 
 
 @pytest.mark.parametrize("separator", [" ", "  ", "|", " | "])
-def test_a_second_column_after_a_space_is_told_by_the_index(
+def test_delete_of_lines_with_a_second_column_fails_after_a_lookup(
     run: Run, shelf: LocalVectorize, write: Write, separator: str
 ) -> None:
     source = write("ids.txt", "".join(f"v{n}{separator}A title\n" for n in range(30)))
@@ -214,18 +216,18 @@ def test_a_second_column_after_a_space_is_told_by_the_index(
     assert shelf.count("books") == 250
 
 
-def test_ids_that_do_not_exist_are_counted_and_warned_of(
+def test_delete_of_missing_ids_counts_them_and_warns(
     run: Run, shelf: LocalVectorize, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level("INFO")
     receipt = delete(run, ids=[f"V{n} x" for n in range(30)])
     assert receipt["existing_of_first"] == {"ids": 20, "existing": 0}
     (warning,) = _warnings(caplog)
-    assert warning.getMessage().startswith('None of the first 20 ids exists in index "books": ')
+    assert warning.getMessage().startswith('None of the first 20 IDs exists in index "books". ')
     text = capsys.readouterr().out + caplog.text  # Airflow 3's tasks log to standard output
-    assert 'acknowledged the deletion of 30 ids from index "books" in 1 request (last mutation ' in text
-    assert "Of the first 20 ids, 0 existed." in text
-    assert "ids deleted" not in text
+    assert 'acknowledged the deletion of 30 IDs from index "books" in 1 request (last mutation ' in text
+    assert "Of the first 20 IDs, 0 existed." in text
+    assert "IDs deleted" not in text
 
     caplog.clear()
     assert delete(run, ids=["v0", "V0", "v0"])["existing_of_first"] == {"ids": 2, "existing": 1}
@@ -233,28 +235,28 @@ def test_ids_that_do_not_exist_are_counted_and_warned_of(
 
 
 def _warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """Warnings, without that of Airflow 2 about tasks which are run by a test."""
+    """Return all warnings except the one that Airflow 2 logs when a test executes a task."""
     found = [one for one in caplog.records if one.levelname == "WARNING"]
     return [one for one in found if "cannot be called outside" not in one.getMessage()]
 
 
-def test_a_line_that_is_no_utf_8_is_named(run: Run, shelf: LocalVectorize, tmp_path: Path) -> None:
+def test_delete_of_a_line_that_is_not_utf_8_names_the_line(run: Run, shelf: LocalVectorize, tmp_path: Path) -> None:
     (tmp_path / "ids").write_bytes(b"v0\nv\xff\n")
     with fails(errors.BadRowError, match=r"Line 2 of .* not UTF-8, at byte 1 of the line"):
         delete(run, source=str(tmp_path / "ids"), source_lines_are="ids")
 
 
-def test_a_failure_half_way_tells_what_was_acknowledged_and_a_retry_ends_well(run: Run, shelf: LocalVectorize) -> None:
+def test_delete_after_a_failure_reports_progress_and_its_retry_succeeds(run: Run, shelf: LocalVectorize) -> None:
     ids = [f"v{n}" for n in range(250)]
     shelf.fail("http_500", operation="delete_by_ids", after=1)
-    with fails(errors.ServerError, match="100 ids were acknowledged before"):
+    with fails(errors.ServerError, match="Acknowledged before: 100 IDs in 1 request"):
         delete(run, ids=ids, limits=NO_WAIT)
     assert shelf.count("books") == 150
     assert delete(run, ids=ids)["vectors"] == 250
     assert shelf.count("books") == 0
 
 
-def test_only_the_last_thousand_mutations_are_kept(
+def test_delete_receipt_keeps_only_the_last_mutation_ids(
     run: Run, shelf: LocalVectorize, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deletion, "MUTATION_IDS", 2)
@@ -264,7 +266,7 @@ def test_only_the_last_thousand_mutations_are_kept(
     assert receipt["mutation_ids"][-1] == receipt["mutation_id"]
 
 
-def test_a_source_of_any_size_is_read_in_the_same_memory(tmp_path: Path) -> None:
+def test_read_ids_of_a_large_source_uses_constant_memory(tmp_path: Path) -> None:
     path = tmp_path / "ids.txt"
     with path.open("w") as file:
         file.writelines(f"{'x' * 50}{n}\n" for n in range(150_000))  # 8 MB
@@ -289,7 +291,7 @@ def test_a_source_of_any_size_is_read_in_the_same_memory(tmp_path: Path) -> None
         {"ids": [1, 2]},
     ],
 )
-def test_a_parameter_that_means_nothing_is_refused_before_anything_is_sent(
+def test_delete_with_wrong_parameters_sends_nothing(
     run: Run, shelf: LocalVectorize, parameters: dict[str, Any]
 ) -> None:
     with fails(errors.ConfigError):
@@ -297,12 +299,12 @@ def test_a_parameter_that_means_nothing_is_refused_before_anything_is_sent(
     assert shelf.requests() == []
 
 
-def test_a_source_that_is_not_there_is_named(run: Run, shelf: LocalVectorize, tmp_path: Path) -> None:
+def test_delete_of_missing_source_names_it(run: Run, shelf: LocalVectorize, tmp_path: Path) -> None:
     with fails(errors.SourceError, match="There is no object"):
         delete(run, source=str(tmp_path / "nothing"), source_lines_are="ids")
 
 
-def test_a_source_that_changes_while_it_is_read_fails_the_task(tmp_path: Path) -> None:
+def test_read_ids_of_a_source_that_changes_fails(tmp_path: Path) -> None:
     path = tmp_path / "ids.txt"
     path.write_text("a\nb\n")
     ids = deletion.read_ids(storage.find(str(path)), "ids")
@@ -312,22 +314,22 @@ def test_a_source_that_changes_while_it_is_read_fails_the_task(tmp_path: Path) -
         list(ids)
 
 
-def test_a_killed_task_sends_nothing_more(run: Run, shelf: LocalVectorize) -> None:
+def test_delete_after_on_kill_sends_no_more_requests(run: Run, shelf: LocalVectorize) -> None:
     task = VectorizeDeleteVectorsOperator(task_id="task", index_name="books", ids=["v0"] * 101)
 
-    class StopsAtTheSecondPage(list[str]):
+    class StopsAtSecondRequest(list[str]):
         def __iter__(self) -> Any:
-            yield from ["v0"] * 200  # a page is sent when the next one was read
+            yield from ["v0"] * 200  # a request is sent when the ids of the next one were read
             task.on_kill()
             yield "v1"
 
-    task._ids = StopsAtTheSecondPage  # type: ignore[method-assign]
-    with fails(errors.VectorizeError, match=r"stopped. 100 ids were acknowledged"):
+    task._ids = StopsAtSecondRequest  # type: ignore[method-assign]
+    with fails(errors.VectorizeError, match=r"stopped. Acknowledged before: 100 IDs"):
         task.execute({})  # type: ignore[arg-type]
     assert len(shelf.requests("delete_by_ids")) == 1
 
 
-def test_the_sensor_can_wait_for_the_deletion(run: Run, shelf: LocalVectorize) -> None:
+def test_sensor_waits_for_the_deletion(run: Run, shelf: LocalVectorize) -> None:
     shelf.hold()
     receipt = delete(run, ids=[f"v{n}" for n in range(150)])
     sensor = VectorizeMutationSensor(task_id="wait", mutation=receipt)
@@ -339,8 +341,8 @@ def test_the_sensor_can_wait_for_the_deletion(run: Run, shelf: LocalVectorize) -
 # ---------------------------------------------------------------- get
 
 
-def test_vectors_are_returned_in_the_order_asked_for(run: Run, books: VectorizeHook) -> None:
-    books.upsert("books", [vector("a", 1, metadata={"k": 1}), vector("b", 2, namespace="n"), *numbered(30)])
+def test_get_vectors_returns_them_in_the_order_of_the_ids(run: Run, books: VectorizeHook) -> None:
+    books.upsert("books", [vector("a", 1, metadata={"k": 1}), vector("b", 2, namespace="n"), *numbered_vectors(30)])
     found = run(VectorizeGetVectorsOperator, index_name="books", ids=["b", "a", "b"])
     assert found == [
         {"id": "b", "values": values(2), "namespace": "n"},
@@ -350,9 +352,9 @@ def test_vectors_are_returned_in_the_order_asked_for(run: Run, books: VectorizeH
     assert [one["id"] for one in run(VectorizeGetVectorsOperator, index_name="books", ids=ids)] == ids
 
 
-def test_a_missing_vector_fails_the_task_by_name_or_is_skipped(run: Run, shelf: LocalVectorize) -> None:
+def test_get_vectors_with_missing_ids_fails_or_skips_them(run: Run, shelf: LocalVectorize) -> None:
     ids = ["v1", "gone", *(f"gone-{n}" for n in range(12))]
-    with fails(errors.VectorsNotFoundError, match="13 of 14 ids do not exist in index") as caught:
+    with fails(errors.VectorsNotFoundError, match="13 of 14 IDs do not exist in index") as caught:
         run(VectorizeGetVectorsOperator, index_name="books", ids=ids)
     assert caught.value.ids == tuple(ids[1:])
     assert caught.value.index_name == "books"
@@ -360,14 +362,14 @@ def test_a_missing_vector_fails_the_task_by_name_or_is_skipped(run: Run, shelf: 
     assert [one["id"] for one in found] == ["v1"]
 
 
-def test_get_refuses_what_means_nothing(run: Run, shelf: LocalVectorize) -> None:
+def test_get_vectors_with_wrong_parameters_sends_nothing(run: Run, shelf: LocalVectorize) -> None:
     for parameters in ({"ids": ["v1"], "if_missing": "ignore"}, {"ids": "v1"}, {"ids": [1]}):
         with fails(errors.ConfigError):
             run(VectorizeGetVectorsOperator, index_name="books", **parameters)
     assert shelf.requests() == []
 
 
-def test_ids_and_source_are_templates(run: Run, shelf: LocalVectorize, write: Write) -> None:
+def test_delete_renders_templates_of_ids_and_source(run: Run, shelf: LocalVectorize, write: Write) -> None:
     context = {"id": "v1", "path": write("ids.txt", "v2\n")}
     delete(run, context=context, ids=["{{ id }}"])
     delete(run, context=context, source="{{ path }}", source_lines_are="ids")

@@ -1,4 +1,4 @@
-"""Bytes → rows: whatever the bytes and however they are read, as a naive reader finds them."""
+"""Rows of any bytes, read in any sizes, are those of a simple reference reader."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_vectorize.api.limits import LIMITS
-from airflow_provider_vectorize.rows.block_rows import Rows, check_rows, without
+from airflow_provider_vectorize.rows.block_rows import Rows, check_rows, unprocessed_rows
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.validation import choose_check
 from airflow_provider_vectorize.sources.lines import KEPT_LINE_BYTES, Block, Position, read_blocks
 from tests import naive
 
-TWO = choose_check(2, LIMITS, "full", "never")
+TWO_DIMENSIONS = choose_check(2, LIMITS, "full", "never")
 START = Position()
 
 
@@ -29,7 +29,7 @@ def row(vector_id: str = "a", values: object = (1, 2.5), **more: object) -> byte
 
 
 class Trickle(io.RawIOBase):
-    """Gives back as many bytes as it likes, as a socket does."""
+    """A stream that returns fewer bytes than requested, like a socket."""
 
     def __init__(self, data: bytes, sizes: Iterator[int]) -> None:
         self._data = io.BytesIO(data)
@@ -43,12 +43,12 @@ def blocks_of(data: bytes, size: int, position: Position = START, **options: int
     return list(read_blocks(io.BytesIO(data[position.offset :]), position, size=size, **options))
 
 
-def rows_of(data: bytes, size: int, check: object = TWO) -> list[Rows]:
+def rows_of(data: bytes, size: int, check: object = TWO_DIMENSIONS) -> list[Rows]:
     return [check_rows(block, check) for block in blocks_of(data, size)]  # type: ignore[arg-type]
 
 
-def found_by(rows: list[Rows]) -> list[naive.Line]:
-    """Good and bad rows, as the naive reader tells them."""
+def as_naive_lines(rows: list[Rows]) -> list[naive.Line]:
+    """Return good and bad rows in the form of the reference reader."""
     lines = []
     for part in rows:
         start = 0
@@ -105,24 +105,24 @@ OBJECTS = st.builds(
 
 @settings(max_examples=400, deadline=None)
 @given(OBJECTS, st.integers(1, 600))
-def test_rows_numbers_and_offsets_are_those_of_a_naive_reader(data: bytes, size: int) -> None:
-    assert found_by(rows_of(data, size)) == naive.read(data, 2)
+def test_check_rows_returns_the_rows_and_positions_of_the_reference_reader(data: bytes, size: int) -> None:
+    assert as_naive_lines(rows_of(data, size)) == naive.read(data, 2)
 
 
 @settings(max_examples=100, deadline=None)
 @given(OBJECTS, st.lists(st.integers(1, 50), min_size=1))
-def test_a_stream_that_gives_fewer_bytes_than_asked_for_changes_nothing(data: bytes, sizes: list[int]) -> None:
-    forever = (size for _ in iter(int, 1) for size in sizes)
-    blocks = list(read_blocks(Trickle(data, forever), Position()))
-    assert found_by([check_rows(block, TWO) for block in blocks]) == naive.read(data, 2)
+def test_read_blocks_of_a_stream_with_short_reads_returns_the_same_rows(data: bytes, sizes: list[int]) -> None:
+    endless_sizes = (size for _ in iter(int, 1) for size in sizes)
+    blocks = list(read_blocks(Trickle(data, endless_sizes), Position()))
+    assert as_naive_lines([check_rows(block, TWO_DIMENSIONS) for block in blocks]) == naive.read(data, 2)
 
 
 @settings(max_examples=100, deadline=None)
 @given(OBJECTS, st.integers(1, 600))
-def test_blocks_are_the_stream_without_a_gap(data: bytes, size: int) -> None:
+def test_read_blocks_covers_the_stream_without_gaps(data: bytes, size: int) -> None:
     blocks = blocks_of(data, size)
     assert b"".join(block.data for block in blocks) == data
-    parts = [check_rows(block, TWO) for block in blocks]
+    parts = [check_rows(block, TWO_DIMENSIONS) for block in blocks]
     for part, block in pairwise(zip(parts, blocks, strict=True)):
         assert part[0].end == block[1].position
     if parts:
@@ -131,43 +131,43 @@ def test_blocks_are_the_stream_without_a_gap(data: bytes, size: int) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(OBJECTS, st.integers(1, 600), st.data())
-def test_going_on_at_any_block_finds_what_is_left(data: bytes, size: int, draw: st.DataObject) -> None:
+def test_read_blocks_from_any_block_returns_the_remaining_rows(data: bytes, size: int, draw: st.DataObject) -> None:
     positions = [Position(), *(block.position for block in blocks_of(data, size))]
     position = draw.draw(st.sampled_from(positions))
-    rest = [check_rows(block, TWO) for block in blocks_of(data, size, position)]
-    assert found_by(rest) == [line for line in naive.read(data, 2) if line.offset >= position.offset]
+    rest = [check_rows(block, TWO_DIMENSIONS) for block in blocks_of(data, size, position)]
+    assert as_naive_lines(rest) == [line for line in naive.read(data, 2) if line.offset >= position.offset]
 
 
 @settings(max_examples=150, deadline=None)
 @given(OBJECTS, st.integers(20, 600), st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=3))
-def test_rows_in_ranges_that_are_dealt_with_are_left_out_and_no_other(
-    data: bytes, size: int, picks: list[tuple[int, int]]
-) -> None:
+def test_unprocessed_rows_leaves_out_only_processed_rows(data: bytes, size: int, picks: list[tuple[int, int]]) -> None:
     lines = naive.read(data, 2)
     places = [Position(0, line.number, line.offset) for line in lines] or [Position()]
-    done = ProcessedRanges()
+    processed = ProcessedRanges()
     for a, b in picks:
         first, last = sorted((places[a % len(places)], places[b % len(places)]))
-        done = done.add(first, last)
-    left = [without(rows, done) for rows in rows_of(data, size)]
-    assert found_by(left) == [line for line in lines if not done.covers(Position(0, line.number, line.offset))]
+        processed = processed.add(first, last)
+    left = [unprocessed_rows(rows, processed) for rows in rows_of(data, size)]
+    assert as_naive_lines(left) == [
+        line for line in lines if not processed.covers(Position(0, line.number, line.offset))
+    ]
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(GOOD.filter(lambda text: naive.vector_id(text, 2) is not None) | ODD, min_size=1, max_size=4))
 @pytest.mark.parametrize(("validation", "float32_text"), [("full", "never"), ("full", "always"), ("light", "never")])
-def test_a_block_that_is_checked_at_once_has_no_row_that_a_look_at_the_line_refuses(
+def test_check_block_accepts_only_rows_that_the_line_check_accepts(
     validation: Any, float32_text: Any, lines: list[bytes]
 ) -> None:
     data = b"\n".join([*lines, b""])
     check = choose_check(2, LIMITS, validation, float32_text)
     ends = [end for end, byte in enumerate(data, 1) if byte == 10]
-    checked = check.block(data, ends)
+    checked = check.check_block(data, ends)
     if checked is None:
         return
-    looked_at = [check(line) for line in lines]
-    assert list(checked.ids) == [vector_id for vector_id, _ in looked_at]
-    assert (data if checked.body is None else checked.body) == b"".join(text + b"\n" for _, text in looked_at)
+    checked_lines = [check(line) for line in lines]
+    assert list(checked.ids) == [vector_id for vector_id, _ in checked_lines]
+    assert (data if checked.body is None else checked.body) == b"".join(text + b"\n" for _, text in checked_lines)
 
 
 @pytest.mark.parametrize(
@@ -176,15 +176,15 @@ def test_a_block_that_is_checked_at_once_has_no_row_that_a_look_at_the_line_refu
 @pytest.mark.parametrize(
     ("validation", "float32_text"), [("full", "never"), ("full", "auto"), ("light", "never"), ("off", "never")]
 )
-def test_ordinary_rows_are_checked_a_block_at_a_time(validation: Any, float32_text: Any, more: dict[str, Any]) -> None:
+def test_check_block_accepts_ordinary_rows(validation: Any, float32_text: Any, more: dict[str, Any]) -> None:
     check = choose_check(2, LIMITS, validation, float32_text)
     texts = [row(f"é {n}", (0.1, -1e-9), **more) for n in range(3)]
-    checked = check.block(b"\n".join([*texts, b""]), list(accumulate(len(text) + 1 for text in texts)))
+    checked = check.check_block(b"\n".join([*texts, b""]), list(accumulate(len(text) + 1 for text in texts)))
     assert checked
     assert validation == "off" or checked.ids == ["é 0", "é 1", "é 2"]
 
 
-def test_a_million_random_bytes_are_read_as_the_naive_reader_does() -> None:
+def test_check_rows_of_random_bytes_match_the_reference_reader() -> None:
     rng = random.Random(42)
     pieces = [
         b"\n",
@@ -204,18 +204,18 @@ def test_a_million_random_bytes_are_read_as_the_naive_reader_does() -> None:
         data = b"".join(
             rng.choice(pieces) if rng.random() < 0.7 else rng.randbytes(rng.randrange(30)) for _ in range(20_000)
         )
-        assert found_by(rows_of(data, size)) == naive.read(data, 2)
+        assert as_naive_lines(rows_of(data, size)) == naive.read(data, 2)
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 64])
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n" + row("b"), b"\n" + row("b") + b"\n"])
 @pytest.mark.parametrize("before", [b"", row("c") + b"\n", b"\n\n"])
 @pytest.mark.parametrize("length", [64, 65, 66, 200])
-def test_a_line_that_is_too_long_is_one_bad_row_and_its_neighbours_are_not_touched(
+def test_line_that_is_too_long_is_one_bad_row_and_others_are_good(
     size: int, end: bytes, before: bytes, length: int
 ) -> None:
     data = before + b"x" * length + end
-    rows = [check_rows(block, TWO) for block in blocks_of(data, size, longest=64)]
+    rows = [check_rows(block, TWO_DIMENSIONS) for block in blocks_of(data, size, longest=64)]
     ids = [vector_id for part in rows for vector_id in part.ids]
     bad = [one for part in rows for one in part.bad]
     assert ids == (["c"] if b"c" in before else []) + (["b"] if b"b" in end else [])
@@ -229,26 +229,26 @@ def test_a_line_that_is_too_long_is_one_bad_row_and_its_neighbours_are_not_touch
         assert part.end <= after.end
 
 
-def test_a_line_that_is_too_long_is_told_before_it_is_read_to_its_end() -> None:
+def test_line_that_is_too_long_is_reported_before_its_end_is_read() -> None:
     class Endless:
         def __init__(self) -> None:
-            self.given = 0
+            self.bytes_read = 0
 
         def read(self, size: int, /) -> bytes:
-            self.given += size
+            self.bytes_read += size
             return b"x" * size
 
     stream = Endless()
     block = next(read_blocks(stream, Position(), size=1_000, longest=10_000))
     assert block.overlong
     assert len(block.data) == KEPT_LINE_BYTES
-    assert stream.given <= 11_000
+    assert stream.bytes_read <= 11_000
 
 
 @pytest.mark.parametrize("where", ['"metadata":', '"x":'])
 @pytest.mark.parametrize("validation", ["full", "light"])
 @pytest.mark.parametrize("brackets", [("[", "]"), ('{"k":', "}")])
-def test_a_row_nested_a_hundred_thousand_deep_is_a_bad_row(
+def test_row_with_100_000_levels_of_nesting_is_a_bad_row(
     where: str, validation: str, brackets: tuple[str, str]
 ) -> None:
     left, right = brackets
@@ -256,10 +256,10 @@ def test_a_row_nested_a_hundred_thousand_deep_is_a_bad_row(
     check = choose_check(2, LIMITS, validation, "auto")  # type: ignore[arg-type]
     (rows,) = rows_of(b"\n".join([row("b"), deep, row("c"), b""]), 1 << 20, check)
     assert rows.ids == ["b", "c"]
-    assert [(bad.position.line, bad.reason) for bad in rows.bad] == [(2, "not a vector in JSON: nested too deeply")]
+    assert [(bad.position.line, bad.reason) for bad in rows.bad] == [(2, "not a valid JSON vector: nested too deeply")]
 
 
-def test_only_a_newline_ends_a_line() -> None:
+def test_line_ends_only_at_a_newline() -> None:
     data = json.dumps({"id": "\u2028\u2029\u0085\v\f", "values": [1, 2]}, ensure_ascii=False).encode()
     (rows,) = rows_of(data, 10)
     assert rows.position(0).line == 1

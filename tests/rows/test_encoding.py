@@ -1,4 +1,4 @@
-"""One encoder for rows from Python: every NumPy layout, and a decided outcome for every other type."""
+"""The encoder for rows from Python: every NumPy layout, and a defined outcome for every other type."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from airflow_provider_vectorize.rows.float32 import ROUNDED_TWICE
 
 
 class Subclass(np.ndarray):
-    """A subclass, as ``np.matrix`` and ``np.memmap`` are."""
+    """A subclass, like ``np.matrix`` and ``np.memmap``."""
 
 
 GRID = np.arange(6, dtype=np.float32).reshape(2, 3) + np.float32(0.1)
 PLAIN = GRID.tolist()
 
 
-#: Its shortest text is another float32 to who reads it as a double: see `load/float32.py`.
+#: Values whose shortest text is read as another float32: see `rows/float32.py`.
 TWICE = np.array([1, ROUNDED_TWICE, -ROUNDED_TWICE], np.float32)
 
 
@@ -36,27 +36,27 @@ TWICE = np.array([1, ROUNDED_TWICE, -ROUNDED_TWICE], np.float32)
     [TWICE, list(TWICE), TWICE[::-1], TWICE.astype(">f4"), TWICE.astype(np.float64), TWICE.tolist(), [TWICE[1]] * 3],
     ids=["array", "scalars", "reversed", "big-endian", "float64", "floats", "one"],
 )
-def test_encode_row_float32_that_its_shortest_text_does_not_bring_back_arrives(values: Any) -> None:
+def test_encode_row_with_the_float32_that_rounds_twice_keeps_it(values: Any) -> None:
     sent = json.loads(encode_row({"id": "a", "values": values}))["values"]
     assert np.array(sent, np.float64).astype(np.float32).tobytes() == np.array(values, np.float32).tobytes()
 
 
 class Tensor:
-    """As PyTorch's, pandas' and PyArrow's: what it holds comes by ``tolist()``."""
+    """Like those of PyTorch, pandas and PyArrow: ``tolist()`` returns the items."""
 
     def tolist(self) -> Any:
         return [1.5, np.float32(2.5)]
 
 
 class Array:
-    """As JAX's: what it holds comes by NumPy's protocol."""
+    """Like that of JAX: NumPy's protocol returns the items."""
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         return np.array([1.5, 2.5])
 
 
 class Scalar:
-    """As PyArrow's."""
+    """Like that of PyArrow."""
 
     def as_py(self) -> Any:
         return 7
@@ -126,16 +126,16 @@ ENCODED: list[tuple[Any, Any]] = [
 
 @pytest.mark.parametrize(("value", "expected"), ENCODED, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("beside", [1, None, Decimal(1)], ids=["fast", "with null", "slow"])
-def test_a_value_is_encoded_alike_in_values_and_metadata(value: Any, expected: Any, beside: Any) -> None:
+def test_encode_row_encodes_values_and_metadata_alike(value: Any, expected: Any, beside: Any) -> None:
     text = encode_row({"id": "a", "values": value, "metadata": {"deep": [value]}, "beside": beside})
     assert text.count(b"\n") == 1
     row = json.loads(text)
-    for found in (row["values"], row["metadata"]["deep"][0]):
-        assert found == expected or np.array_equal(np.array(found, np.float32), np.array(expected, np.float32))
-        assert type(found) is type(expected)
+    for decoded in (row["values"], row["metadata"]["deep"][0]):
+        assert decoded == expected or np.array_equal(np.array(decoded, np.float32), np.array(expected, np.float32))
+        assert type(decoded) is type(expected)
 
 
-def test_float32_is_written_as_its_shortest_text() -> None:
+def test_encode_row_writes_float32_as_its_shortest_text() -> None:
     for values in (np.float32([0.1]), np.float32([0.1]).astype(">f4"), np.float32([0.1, 9])[:1]):
         assert b'"values":[0.1]' in encode_row({"id": "a", "values": values})
 
@@ -166,7 +166,7 @@ NON_FINITE = [
         (lambda value: {"values": np.array([value, value], object)}, "values[0]"),
     ],
 )
-def test_what_is_not_finite_is_never_stored_as_null(value: Any, wrap: Any, place: str) -> None:
+def test_encode_row_with_a_non_finite_value_never_writes_null(value: Any, wrap: Any, place: str) -> None:
     row = {"id": "a"} | wrap(value)
     with pytest.raises(EncodingError) as caught:
         encode_row(row)
@@ -178,14 +178,14 @@ def test_what_is_not_finite_is_never_stored_as_null(value: Any, wrap: Any, place
 
 
 @pytest.mark.parametrize("dtype", ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8", "M8[ns]", "M8[D]"])
-def test_an_array_that_is_not_finite_is_found(dtype: str) -> None:
+def test_encode_row_with_a_non_finite_array_is_refused(dtype: str) -> None:
     values = np.array(["2026-01-31", "NaT"] if dtype.startswith("M") else [1, np.inf], dtype)
     with pytest.raises(EncodingError, match=r"values\[1\] is "):
         encode_row({"id": "a", "values": values})
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         (b"x", "is of type bytes"),
         (bytearray(b"x"), "is of type bytearray"),
@@ -206,21 +206,21 @@ def test_an_array_that_is_not_finite_is_found(dtype: str) -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_every_other_type_is_refused_with_its_place(value: Any, said: str) -> None:
+def test_encode_row_with_another_type_is_refused_with_its_place(value: Any, message: str) -> None:
     for keep_nan in (True, False):
         with pytest.raises(EncodingError) as caught:
             encode_row({"id": "a", "metadata": {"k": [value]}}, keep_nan=keep_nan)
-        assert f'metadata["k"][0] {said}' in str(caught.value)
+        assert f'metadata["k"][0] {message}' in str(caught.value)
 
 
-def test_a_row_that_contains_itself_is_refused() -> None:
+def test_encode_row_that_contains_itself_is_refused() -> None:
     metadata: dict[str, Any] = {}
     metadata["deep"] = metadata
     with pytest.raises(EncodingError, match="nested too deeply"):
         encode_row({"id": "a", "metadata": metadata})
 
 
-def test_text_is_looked_into_only_for_words_that_are_not_json() -> None:
+def test_non_finite_place_finds_only_words_outside_of_strings() -> None:
     assert non_finite_place(b'{"id": "NaN", "values": [1.0]}') is None
     assert non_finite_place(b'{"id": "NaN", "values": [1.0') is None
     assert non_finite_place(b'{"values": [1, -Infinity]}') == "values[1] is infinite"
@@ -228,7 +228,7 @@ def test_text_is_looked_into_only_for_words_that_are_not_json() -> None:
     assert non_finite_place(b"[" * 100_000 + b"NaN") is None
 
 
-def test_lines_are_joined_in_order_up_to_either_limit() -> None:
+def test_request_bodies_join_lines_in_order_up_to_either_limit() -> None:
     lines = [b"1\n", b"22\n", b"333\n", b"4444444444\n", b"5\n"]
     assert [*request_bodies(lines, 2, 100)] == [(b"1\n22\n", 2), (b"333\n4444444444\n", 2), (b"5\n", 1)]
     assert [*request_bodies(lines, 9, 5)] == [(b"1\n22\n", 2), (b"333\n", 1), (b"4444444444\n", 1), (b"5\n", 1)]

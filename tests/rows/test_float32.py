@@ -1,4 +1,4 @@
-"""Values as float32 text: the server reads a double first and still stores the float32 that was meant."""
+"""Values as float32 text: a server that parses them as doubles still stores the intended float32."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from airflow_provider_vectorize.rows.checks import Float32Check
 from airflow_provider_vectorize.rows.float32 import ROUNDED_TWICE, rounds_twice
 from airflow_provider_vectorize.rows.validation import choose_check
 
-#: All float32 that are finite and not negative, by their bits.
+#: Number of finite float32 that are not negative. Their bits are the integers below it.
 FINITE = 0x7F800000
 
 
-def rounded_twice(bits: np.ndarray) -> np.ndarray:
-    """Those of some float32 that their shortest text does not bring back."""
+def changed_by_shortest_text(bits: np.ndarray) -> np.ndarray:
+    """Return those float32 whose shortest text is read as another float32."""
     values = bits.astype(np.uint32).view(np.float32)
     text = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
     read = np.array(orjson.loads(text), np.float64).astype(np.float32)
@@ -31,16 +31,16 @@ def rounded_twice(bits: np.ndarray) -> np.ndarray:
     return different
 
 
-def test_shortest_text_of_two_million_float32_brings_them_back_but_for_the_known_one() -> None:
-    """Drawn from all. Run with ``range(0, FINITE, 1 << 18)`` this tries each of them; it takes four minutes."""
+def test_shortest_text_of_two_million_float32_keeps_all_but_the_known_one() -> None:
+    """Draw a random sample. With ``range(FINITE >> 18)`` the test tries all of them, which takes four minutes."""
     for start in np.random.default_rng(7).integers(0, FINITE >> 18, 8):
-        assert set(rounded_twice(np.arange(start << 18, (start + 1) << 18))) <= {ROUNDED_TWICE}
+        assert set(changed_by_shortest_text(np.arange(start << 18, (start + 1) << 18))) <= {ROUNDED_TWICE}
 
 
-def test_the_known_one_is_read_as_its_neighbor_because_the_double_is_the_middle_of_the_two() -> None:
+def test_shortest_text_of_the_known_float32_is_read_as_its_neighbor() -> None:
     bits = int(np.array([ROUNDED_TWICE]).view(np.uint32)[0])
     around = np.array([bits, bits + 1], np.uint32)
-    assert list(rounded_twice(around)) == [ROUNDED_TWICE]
+    assert list(changed_by_shortest_text(around)) == [ROUNDED_TWICE]
     value, above = (Fraction(float(one)) for one in around.view(np.float32))
     text = orjson.dumps(around.view(np.float32)[:1], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode()
     assert text == "7.038531e-26"
@@ -49,13 +49,13 @@ def test_the_known_one_is_read_as_its_neighbor_because_the_double_is_the_middle_
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("row", ["alone", "in a block"])
-def test_float32_text_leaves_a_row_with_that_value_as_it_stands(sign: int, row: str) -> None:
+def test_float32_check_leaves_a_row_with_the_known_float32_unchanged(sign: int, row: str) -> None:
     check = Float32Check(2)
     values = [0.12345678901234567, sign * float(ROUNDED_TWICE)]
     text = json.dumps({"id": "a", "values": values}).encode()
     if row == "in a block":
         lines = text + b"\n" + text + b"\n"
-        checked = check.block(lines, [len(text) + 1, 2 * len(text) + 2])
+        checked = check.check_block(lines, [len(text) + 1, 2 * len(text) + 2])
         sent = [text] if checked is None else (checked.body or lines).splitlines()
     else:
         sent = [check(text)[1]]
@@ -97,7 +97,7 @@ OTHERS = st.sampled_from(
 
 @st.composite
 def odd_rows(draw: st.DrawFn) -> bytes:
-    """A row with keys in any order and spelling, perhaps more than once."""
+    """Draw a row with keys in any order and spelling, perhaps more than once."""
     values = st.lists(NUMBERS, min_size=2, max_size=2).map(lambda numbers: "[" + ", ".join(numbers) + "]")
     items = [(draw(KEYS), draw(st.one_of(OTHERS, ARRAYS))) for _ in range(draw(st.integers(0, 3)))]
     items += [('"id"', draw(st.sampled_from(['"a"', '"b"', '"\\u0061"'])))]
@@ -108,14 +108,14 @@ def odd_rows(draw: st.DrawFn) -> bytes:
 
 
 def pairs_of(text: bytes) -> list[tuple[str, Any]]:
-    """The keys and values of a row, also of keys that come twice."""
-    seen: list[list[tuple[str, Any]]] = []
-    json.loads(text, object_pairs_hook=seen.append)
-    return seen[-1]
+    """Return the keys and values of a row, including repeated keys."""
+    objects: list[list[tuple[str, Any]]] = []
+    json.loads(text, object_pairs_hook=objects.append)
+    return objects[-1]
 
 
 def reference(text: bytes) -> Any:
-    """A row as the standard library reads it, its values as the bytes of float32."""
+    """Parse a row with the standard library, and convert its values to bytes of float32."""
     row = json.loads(text)
     if isinstance(row.get("values"), list):
         row["values"] = np.array(row["values"], np.float64).astype(np.float32).tobytes()
@@ -125,22 +125,20 @@ def reference(text: bytes) -> Any:
 @settings(max_examples=1_500, deadline=None)
 @given(st.lists(odd_rows(), min_size=1, max_size=3))
 @pytest.mark.parametrize("float32_text", ["always", "auto"])
-def test_whatever_the_keys_and_numbers_the_row_that_is_sent_means_the_same(
-    float32_text: Any, rows: list[bytes]
-) -> None:
-    """Both a block at once and line by line, against the standard library."""
+def test_float32_check_of_odd_rows_never_changes_their_meaning(float32_text: Any, rows: list[bytes]) -> None:
+    """Compare both the block check and the line check with the standard library."""
     check = choose_check(2, LIMITS, "full", float32_text)
     expected: list[tuple[str | None, Any]] = []
     for text in rows:
         try:
             vector_id, sent = check(text)
-        except Exception:  # noqa: BLE001 - a bad row, whatever is wrong with it
+        except Exception:  # noqa: BLE001 - every error means a bad row
             continue
         assert reference(sent) == reference(text)
         assert vector_id == json.loads(text)["id"]
         expected.append((vector_id, reference(text)))
     data = b"\n".join([*rows, b""])
-    checked = check.block(data, [at for at, byte in enumerate(data, 1) if byte == 10])
+    checked = check.check_block(data, [at for at, byte in enumerate(data, 1) if byte == 10])
     if checked:
         body = data if checked.body is None else checked.body
         ends = [0, *checked.ends]
@@ -150,12 +148,14 @@ def test_whatever_the_keys_and_numbers_the_row_that_is_sent_means_the_same(
 
 @settings(max_examples=1_000, deadline=None)
 @given(st.lists(odd_rows(), min_size=1, max_size=3))
-def test_without_a_check_an_id_is_known_only_if_every_parser_takes_it(rows: list[bytes]) -> None:
+def test_no_check_returns_an_id_only_if_all_parsers_agree(rows: list[bytes]) -> None:
     check = choose_check(2, LIMITS, "off", "auto")
     data = b"\n".join([*rows, b""])
-    checked = check.block(data, [at for at, byte in enumerate(data, 1) if byte == 10])
+    checked = check.check_block(data, [at for at, byte in enumerate(data, 1) if byte == 10])
     assert checked
     for text, vector_id in zip(rows, checked.ids, strict=True):
         assert check(text)[0] == vector_id
         ids = [value for key, value in pairs_of(text) if key == "id"]
-        assert vector_id is None or ids[0] == ids[-1] == vector_id  # no parser takes one between
+        assert (
+            vector_id is None or ids[0] == ids[-1] == vector_id
+        )  # No parser takes an id between the first and the last.

@@ -1,8 +1,8 @@
-"""A server that speaks Google Cloud Storage's JSON API, as far as objects are read and written.
+"""A server with the part of Google Cloud Storage's JSON API that reads and writes objects.
 
-It keeps to what the documentation says of content encodings: an object with ``contentEncoding: gzip`` is sent as it is
-stored, in ranges, to clients that accept gzip. To others it is sent decompressed and whole, whatever the range.
-Its size is that of what is stored.
+It handles content encodings as Google documents them: a client that accepts gzip gets an object with
+``contentEncoding: gzip`` as it is stored, and in ranges. Other clients get it decompressed and complete, and the range
+is ignored. The reported size is that of the stored bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BUCKET = "vectors"
 
 
 @dataclass
-class Stored:
+class Generation:
     """One generation of an object."""
 
     content: bytes
@@ -33,20 +33,26 @@ class Stored:
 
 @dataclass
 class CloudStorage:
-    """Objects, the requests for their content, and accidents."""
+    """The objects of one bucket, the recorded requests for their content, and faults to inject.
+
+    :param versions: Generations of each object, by key, the latest one last.
+    :param media_requests: Key and ``Range`` header of each request for content.
+    :param error_responses: Status and message for each key whose requests fail.
+    :param always_decompress: Send objects with a content encoding decompressed even to clients that accept gzip, as
+        some proxies do.
+    """
 
     url: str = ""
-    versions: dict[str, list[Stored]] = field(default_factory=dict)
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
-    refused: dict[str, tuple[int, str]] = field(default_factory=dict)
-    #: Send objects with a content encoding decompressed, whatever the client accepts, as some proxies do.
+    versions: dict[str, list[Generation]] = field(default_factory=dict)
+    media_requests: list[tuple[str, str | None]] = field(default_factory=list)
+    error_responses: dict[str, tuple[int, str]] = field(default_factory=dict)
     always_decompress: bool = False
     _generations: Iterator[int] = field(default_factory=lambda: count(1_700_000_000_000_001))
 
     def put(self, key: str, content: bytes, encoding: str = "") -> str:
-        """Write an object."""
+        """Write an object and return its URI."""
         generation = next(self._generations)
-        self.versions.setdefault(key, []).append(Stored(content, generation, encoding))
+        self.versions.setdefault(key, []).append(Generation(content, generation, encoding))
         return f"gs://{BUCKET}/{key}"
 
     def get(self, key: str) -> bytes:
@@ -56,32 +62,30 @@ class CloudStorage:
         del self.versions[key]
 
     def reset(self) -> None:
-        """An empty bucket."""
+        """Empty the bucket and remove all faults."""
         self.versions.clear()
-        self.asked.clear()
-        self.refused.clear()
+        self.media_requests.clear()
+        self.error_responses.clear()
         self.always_decompress = False
-
-    # ---------------------------------------------------------------- the API
 
     async def metadata(self, request: web.Request) -> web.Response:
         if request.query.get("alt") == "media":
             return await self.media(request)
-        found = self._find(request)
-        return web.json_response(self._resource(request.match_info["key"], found))
+        stored = self._find(request)
+        return web.json_response(self._resource(request.match_info["key"], stored))
 
     async def media(self, request: web.Request) -> web.Response:
         key = request.match_info["key"]
-        self.asked.append((key, request.headers.get("Range")))
-        found = self._find(request)
-        body, headers, status = found.content, {"ETag": str(found.generation)}, 200
+        self.media_requests.append((key, request.headers.get("Range")))
+        stored = self._find(request)
+        body, headers, status = stored.content, {"ETag": str(stored.generation)}, 200
         accepts = "gzip" in request.headers.get("Accept-Encoding", "")
-        if found.encoding == "gzip" and (self.always_decompress or not accepts):
-            return web.Response(body=gzip.decompress(body), headers=headers)  # and any range is ignored
-        if found.encoding:
-            headers["Content-Encoding"] = found.encoding
-        if asked := request.headers.get("Range"):
-            first, _, last = asked.removeprefix("bytes=").partition("-")
+        if stored.encoding == "gzip" and (self.always_decompress or not accepts):
+            return web.Response(body=gzip.decompress(body), headers=headers)  # The range is ignored.
+        if stored.encoding:
+            headers["Content-Encoding"] = stored.encoding
+        if range_header := request.headers.get("Range"):
+            first, _, last = range_header.removeprefix("bytes=").partition("-")
             if int(first) >= len(body):
                 return web.Response(status=416)
             end = min(int(last) + 1 if last else len(body), len(body))
@@ -91,14 +95,14 @@ class CloudStorage:
 
     async def listing(self, request: web.Request) -> web.Response:
         if request.match_info["bucket"] != BUCKET:
-            raise _problem(404, "The specified bucket does not exist.")
+            raise _error_response(404, "The specified bucket does not exist.")
         prefix, delimiter = request.query.get("prefix", ""), request.query.get("delimiter")
         items, prefixes = [], set()
         for key in sorted(self.versions):
             if not key.startswith(prefix):
                 continue
-            name, found, _ = key[len(prefix) :].partition(delimiter) if delimiter else (key, "", "")
-            if found:
+            name, separator, _ = key[len(prefix) :].partition(delimiter) if delimiter else (key, "", "")
+            if separator:
                 prefixes.add(f"{prefix}{name}{delimiter}")
             else:
                 items.append(self._resource(key, self.versions[key][-1]))
@@ -111,35 +115,35 @@ class CloudStorage:
         self.put(name, content)
         return web.json_response(self._resource(name, self.versions[name][-1]))
 
-    def _find(self, request: web.Request) -> Stored:
+    def _find(self, request: web.Request) -> Generation:
         key = request.match_info["key"]
-        if key in self.refused:
-            raise _problem(*self.refused[key])
-        found = self.versions.get(key) if request.match_info["bucket"] == BUCKET else None
-        if asked := request.query.get("generation"):
-            found = [one for one in found or () if str(one.generation) == asked]
-        if not found:
-            raise _problem(404, f"No such object: {BUCKET}/{key}")
+        if key in self.error_responses:
+            raise _error_response(*self.error_responses[key])
+        generations = self.versions.get(key) if request.match_info["bucket"] == BUCKET else None
+        if number := request.query.get("generation"):
+            generations = [generation for generation in generations or () if str(generation.generation) == number]
+        if not generations:
+            raise _error_response(404, f"No such object: {BUCKET}/{key}")
         expected = request.query.get("ifGenerationMatch")
-        if expected and expected != str(found[-1].generation):
-            raise _problem(412, "At least one of the pre-conditions you specified did not hold.")
-        return found[-1]
+        if expected and expected != str(generations[-1].generation):
+            raise _error_response(412, "At least one of the pre-conditions you specified did not hold.")
+        return generations[-1]
 
     @staticmethod
-    def _resource(key: str, found: Stored) -> dict[str, Any]:
+    def _resource(key: str, stored: Generation) -> dict[str, Any]:
         resource = {
             "kind": "storage#object",
             "name": key,
             "bucket": BUCKET,
-            "size": str(len(found.content)),
-            "generation": str(found.generation),
+            "size": str(len(stored.content)),
+            "generation": str(stored.generation),
             "updated": "2026-11-26T00:00:00Z",
             "timeCreated": "2026-11-26T00:00:00Z",
         }
-        return resource | ({"contentEncoding": found.encoding} if found.encoding else {})
+        return resource | ({"contentEncoding": stored.encoding} if stored.encoding else {})
 
 
-def _problem(status: int, message: str) -> web.HTTPException:
+def _error_response(status: int, message: str) -> web.HTTPException:
     error = web.HTTPException(
         text=json.dumps({"error": {"code": status, "message": message}}), content_type="application/json"
     )
@@ -149,7 +153,7 @@ def _problem(status: int, message: str) -> web.HTTPException:
 
 @contextmanager
 def serve() -> Iterator[CloudStorage]:
-    """One that runs until the block ends."""
+    """Run the server until the block ends."""
     storage = CloudStorage()
     application = web.Application(client_max_size=1 << 30)
     application.add_routes([

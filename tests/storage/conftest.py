@@ -1,4 +1,4 @@
-"""Upstream storage: a real S3 protocol server, and this machine's files."""
+"""Fixtures for upstream storage: servers for S3, Azure and Google Cloud Storage, and local files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Storage is reached through Airflow's connections."""
+    """Mark all tests of this folder: they reach storage through Airflow's connections."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.airflow)
@@ -33,14 +33,14 @@ def object_store_server() -> Iterator[ObjectStore]:
 
 @pytest.fixture
 def s3(object_store_server: ObjectStore, airflow_home: Any, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:  # noqa: F811
-    """An empty bucket behind the Airflow connection ``store``."""
+    """Return a server with an empty bucket, whose Airflow connection is ``store``."""
     object_store_server.reset()
     monkeypatch.setenv("AIRFLOW_CONN_STORE", object_store_server.connection)
     return object_store_server
 
 
-def attach(scheme: str, conn_id: str, fs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give Airflow a file system, as the storage's provider does."""
+def attach_file_system(scheme: str, conn_id: str, fs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Register a file system for a scheme and connection, as the storage's Airflow provider does."""
     from airflow.providers.common.compat.sdk import io
 
     monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"conn_type": "generic"}))
@@ -67,8 +67,15 @@ def google() -> Iterator[Any]:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where objects lie: the same tests hold for each kind of storage."""
+class StorageFolder:
+    """A folder in one kind of storage, for tests that run against each of them.
+
+    :param base: URI or path of the folder.
+    :param conn_id: Airflow connection, or ``None`` for local files.
+    :param put: Writes an object without the provider and returns its URI.
+    :param get: Reads an object without the provider.
+    :param delete: Deletes an object without the provider.
+    """
 
     base: str
     conn_id: str | None
@@ -77,19 +84,19 @@ class Place:
     delete: Callable[[str], object]
 
     def find(self, *names: str) -> list[Any]:
-        """What the provider finds under names below the base."""
+        """Return what the provider finds for names in this folder."""
         from airflow_provider_vectorize import storage
 
-        found = [f"{self.base}/{name}" for name in names]
-        return storage.find(found[0] if len(found) == 1 else found, self.conn_id)
+        uris = [f"{self.base}/{name}" for name in names]
+        return storage.find(uris[0] if len(uris) == 1 else uris, self.conn_id)
 
 
 @pytest.fixture(params=["s3", "file", "plain path"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """S3, and files by URI and by path."""
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> StorageFolder:
+    """Return an empty folder: in S3, and in local files by URI and by path."""
     if request.param == "s3":
         store: ObjectStore = request.getfixturevalue("s3")
-        return Place(
+        return StorageFolder(
             f"s3://{BUCKET}",
             "store",
             store.put,
@@ -104,15 +111,17 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         path.write_bytes(content)
         return path.as_uri()
 
-    return Place(tmp_path.as_uri() if request.param == "file" else str(tmp_path), None, put, *_of_files(tmp_path))
+    return StorageFolder(
+        tmp_path.as_uri() if request.param == "file" else str(tmp_path), None, put, *_read_and_delete(tmp_path)
+    )
 
 
-def _of_files(base: Path) -> tuple[Callable[[str], bytes], Callable[[str], object]]:
+def _read_and_delete(base: Path) -> tuple[Callable[[str], bytes], Callable[[str], object]]:
     return lambda key: (base / key).read_bytes(), lambda key: (base / key).unlink()
 
 
-def packed(text: bytes, name: str) -> bytes:
-    """The text as a file of that name holds it."""
+def compress(text: bytes, name: str) -> bytes:
+    """Compress the text as the suffix of a file name says."""
     if name.endswith(".gz"):
         return gzip.compress(text)
     if name.endswith(".zst"):
@@ -122,7 +131,7 @@ def packed(text: bytes, name: str) -> bytes:
     return text
 
 
-def read(item: Any, offset: int = 0) -> bytes:
-    """All that is there from a byte on."""
-    with item.open(offset) as text:
+def read_text(stored: Any, offset: int = 0) -> bytes:
+    """Return the text of a stored object from an offset to its end."""
+    with stored.open(offset) as text:
         return b"".join(iter(lambda: text.stream.read(1 << 20), b""))

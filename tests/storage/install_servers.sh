@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs servers of others for tests/storage: s3rver (S3) and Azurite (Azure). Does nothing if they are there.
-# Usage: install_servers.sh [DIRECTORY], by default .tools/storage at the root of the project.
+# Installs the third-party servers of tests/storage: s3rver (S3) and Azurite (Azure). Does nothing if they are installed.
+# Usage: install_servers.sh [DIRECTORY]. The default directory is .tools/storage at the root of the project.
 set -eu
 S3RVER=5.0.0
 AZURITE=3.37.0

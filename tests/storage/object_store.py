@@ -1,4 +1,4 @@
-"""A server that speaks S3's protocol (moto's), over a socket, and remembers what it was asked."""
+"""An S3 server (moto) on a socket, which records its requests and injects faults."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request."""
+class RecordedRequest:
+    """One request to the server."""
 
     method: str
     path: str
@@ -26,22 +26,26 @@ class Asked:
 
 @dataclass
 class ObjectStore:
-    """Objects, requests and accidents."""
+    """The server's objects, recorded requests and faults.
+
+    :param url: Base URL of the server.
+    :param requests: All requests since the last :meth:`put` or :meth:`reset`.
+    """
 
     url: str = ""
-    asked: list[Asked] = field(default_factory=list)
-    _refused: dict[str, int] = field(default_factory=dict)
-    _plans: dict[tuple[str, int], Callable[[], Any]] = field(default_factory=dict)
+    requests: list[RecordedRequest] = field(default_factory=list)
+    _error_statuses: dict[str, int] = field(default_factory=dict)
+    _actions: dict[tuple[str, int], Callable[[], Any]] = field(default_factory=dict)
 
     @property
     def connection(self) -> str:
-        """For Airflow."""
+        """Airflow connection, as JSON."""
         extra = {"endpoint_url": self.url, "region_name": "us-east-1"}
         return json.dumps({"conn_type": "aws", "login": KEY, "password": SECRET, "extra": extra})
 
     @property
     def client(self) -> Any:
-        """Boto's own."""
+        """A boto3 client, which goes around the provider."""
         import boto3
 
         return boto3.client(
@@ -53,68 +57,70 @@ class ObjectStore:
         )
 
     def put(self, key: str, content: bytes) -> str:
-        """Write an object, and forget that."""
+        """Write an object, clear the recorded requests, and return the URI of the object."""
         self.client.put_object(Bucket=BUCKET, Key=key, Body=content)
-        self.asked.clear()
+        self.requests.clear()
         return f"s3://{BUCKET}/{key}"
 
     def get(self, key: str) -> bytes:
-        """Read an object."""
+        """Return the content of an object."""
         content: bytes = self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         return content
 
-    def gets(self, key: str) -> list[Asked]:
-        """The reads of an object."""
-        return [one for one in self.asked if one.method == "GET" and one.path == f"/{BUCKET}/{key}"]
+    def get_requests(self, key: str) -> list[RecordedRequest]:
+        """Return the recorded GET requests for an object."""
+        return [request for request in self.requests if request.method == "GET" and request.path == f"/{BUCKET}/{key}"]
 
     def refuse(self, key: str, status: int) -> None:
-        """Answer with an error whenever the object is asked for."""
-        self._refused[f"/{BUCKET}/{key}"] = status
+        """Answer every request for an object with an error status."""
+        self._error_statuses[f"/{BUCKET}/{key}"] = status
 
     def before_get(self, key: str, number: int, action: Callable[[], Any]) -> None:
-        """Let something happen before an object is read for so many times."""
-        self._plans[f"/{BUCKET}/{key}", number] = action
+        """Run an action before the GET request with this number for an object, counted from 1."""
+        self._actions[f"/{BUCKET}/{key}", number] = action
 
     def reset(self) -> None:
-        """An empty bucket."""
-        self._refused.clear()
-        self._plans.clear()
+        """Empty the bucket, remove all faults and clear the recorded requests."""
+        self._error_statuses.clear()
+        self._actions.clear()
         with urllib.request.urlopen(urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")):
             pass
         self.client.create_bucket(Bucket=BUCKET)
-        self.asked.clear()
+        self.requests.clear()
 
-    def wrap(self, application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
-        """The server, with a memory."""
+    def record(self, application: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+        """Return the WSGI application with recording and faults."""
 
-        def application_with_memory(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def recording_application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
-            self.asked.append(Asked(method, path, environ.get("QUERY_STRING", ""), environ.get("HTTP_RANGE")))
+            self.requests.append(
+                RecordedRequest(method, path, environ.get("QUERY_STRING", ""), environ.get("HTTP_RANGE"))
+            )
             if method == "GET":
-                times = sum(one.method == "GET" and one.path == path for one in self.asked)
-                if plan := self._plans.pop((path, times), None):
-                    plan()
-            if path in self._refused:
-                start_response(f"{self._refused[path]} Refused", [("Content-Length", "0")])
+                number = sum(request.method == "GET" and request.path == path for request in self.requests)
+                if action := self._actions.pop((path, number), None):
+                    action()
+            if path in self._error_statuses:
+                start_response(f"{self._error_statuses[path]} Refused", [("Content-Length", "0")])
                 return [b""]
             return application(environ, start_response)
 
-        return application_with_memory
+        return recording_application
 
 
 @contextmanager
 def serve() -> Iterator[ObjectStore]:
-    """One that runs until the block ends."""
+    """Run the server until the block ends."""
     from moto.server import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
-    class Quiet(MotoRequestHandler):
+    class QuietRequestHandler(MotoRequestHandler):
         def log_request(self, *_: Any) -> None:
             pass
 
     store = ObjectStore()
-    application = store.wrap(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Quiet)
+    application = store.record(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=QuietRequestHandler)
     store.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, name="object-store", daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Keys that some part of some client reads as something else than a key."""
+"""Keys that some client or library parses as something other than a key."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ ODD_KEYS = [
     "-dash.ndjson",
     "l" + "o" * 180 + "ng.ndjson",
 ]
-#: Beside the odd ones: what they would be taken for.
-DECOYS = [
+#: Keys that the odd ones would be mistaken for.
+DECOY_KEYS = [
     "part-01",
     "a question1.ndjson",
     "a.ndjson",

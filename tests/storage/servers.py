@@ -1,4 +1,4 @@
-"""Stores by servers that others wrote, in Node: s3rver for S3, Azurite for Azure. And one way to use every store."""
+"""Third-party storage servers that run on Node: s3rver for S3 and Azurite for Azure."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ const S3rver = require(process.argv[1]);
 new S3rver({address: "127.0.0.1", port: Number(process.argv[2]), directory: process.argv[3], silent: true,
   vhostBuckets: false, configureBuckets: [{name: "vectors", configs: []}]}).run();
 """
-#: The account that every Azurite has.
+#: Key of the development account of every Azurite.
 AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
 @dataclass(frozen=True)
-class Shop:
-    """A store with one bucket, for tests that hold for every store.
+class StoreUnderTest:
+    """A store with one bucket, for tests that run against every store.
 
-    :param base: what a key is appended to.
-    :param conn_id: the connection to it.
-    :param put: writes an object, past the provider.
-    :param empty: removes all objects.
-    :param takes: whether the store itself can have such a key.
+    :param base: URI of the bucket, to which a key is appended.
+    :param conn_id: Airflow connection of the store.
+    :param put: Writes an object without the provider.
+    :param empty: Removes all objects.
+    :param accepts_key: Returns whether the store can hold such a key.
     """
 
     base: str
     conn_id: str | None
     put: Callable[[str, bytes], Any]
     empty: Callable[[], Any]
-    takes: Callable[[str], bool]
+    accepts_key: Callable[[str], bool]
 
-    def name(self, key: str) -> str:
+    def uri(self, key: str) -> str:
         return f"{self.base}/{key}"
 
 
 @contextmanager
-def node(*arguments: str, url: str) -> Iterator[None]:
-    """A program of Node that answers at a URL until the block ends."""
+def run_node(*arguments: str, url: str) -> Iterator[None]:
+    """Run a Node program that serves a URL until the block ends."""
     process = subprocess.Popen(
         ["node", *arguments], env=os.environ | {"PATH": PATH}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
@@ -67,12 +67,12 @@ def node(*arguments: str, url: str) -> Iterator[None]:
                 break
             except OSError:
                 if process.poll() is not None:
-                    pytest.fail(f"the server ended: {process.stderr.read().decode() if process.stderr else ''}")
+                    pytest.fail(f"The server exited: {process.stderr.read().decode() if process.stderr else ''}")
                 time.sleep(0.1)
             else:
                 break
         else:
-            pytest.fail(f"nothing answers at {url}")
+            pytest.fail(f"Nothing answers at {url}.")
         yield
     finally:
         process.kill()
@@ -81,14 +81,14 @@ def node(*arguments: str, url: str) -> Iterator[None]:
 
 @contextmanager
 def s3rver() -> Iterator[tuple[str, Any]]:
-    """An S3 server; its connection for Airflow, and boto's client."""
+    """Run s3rver. Yield an Airflow connection to it as JSON, and a boto3 client."""
     import boto3
 
     install(INSTALLER)
     url = f"http://127.0.0.1:{_free_port()}"
     with tempfile.TemporaryDirectory() as folder:
         port = url.rpartition(":")[2]
-        with node("-e", S3RVER, str(MODULES / "@20minutes/s3rver"), port, folder, url=url):
+        with run_node("-e", S3RVER, str(MODULES / "@20minutes/s3rver"), port, folder, url=url):
             client = boto3.client(
                 "s3",
                 endpoint_url=url,
@@ -102,7 +102,7 @@ def s3rver() -> Iterator[tuple[str, Any]]:
 
 @contextmanager
 def azurite() -> Iterator[tuple[Any, Any]]:
-    """An Azure server; its file system of adlfs, and Azure's client of a container."""
+    """Run Azurite. Yield an adlfs file system for it, and Azure's client of a container."""
     adlfs = pytest.importorskip("adlfs")
     from azure.storage.blob import BlobServiceClient
 
@@ -111,16 +111,16 @@ def azurite() -> Iterator[tuple[Any, Any]]:
     address = f"http://127.0.0.1:{port}/devstoreaccount1"
     arguments = ["--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]
     script = str(MODULES / "azurite/dist/src/blob/main.js")
-    with node(script, "--blobHost", "127.0.0.1", "--blobPort", port, *arguments, url=address):
-        text = (
+    with run_node(script, "--blobHost", "127.0.0.1", "--blobPort", port, *arguments, url=address):
+        connection_string = (
             f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={AZURITE_KEY};"
             f"BlobEndpoint={address};"
         )
-        container = BlobServiceClient.from_connection_string(text).create_container(BUCKET)
-        yield adlfs.AzureBlobFileSystem(connection_string=text), container
+        container = BlobServiceClient.from_connection_string(connection_string).create_container(BUCKET)
+        yield adlfs.AzureBlobFileSystem(connection_string=connection_string), container
 
 
 def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

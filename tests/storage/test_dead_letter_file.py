@@ -1,4 +1,4 @@
-"""The file that the provider itself writes: old or new, and always whole."""
+"""Tests of the dead-letter file: readers see the old or the new content, and always all of it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import pytest
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 
-from .conftest import Place
+from .conftest import StorageFolder
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_write_replaces_all_content(place: Place) -> None:
+def test_write_replaces_all_content(folder: StorageFolder) -> None:
     from airflow_provider_vectorize.storage import DeadLetterFile
 
-    file = DeadLetterFile(f"{place.base}/some/folder/bad.ndjson", place.conn_id)
+    file = DeadLetterFile(f"{folder.base}/some/folder/bad.ndjson", folder.conn_id)
     assert file.read() == b""
     for content in (b"long " * 100_000, b"short", b""):
         file.write(io.BytesIO(content))
-        again = DeadLetterFile(f"{place.base}/some/folder/bad.ndjson", place.conn_id)
+        again = DeadLetterFile(f"{folder.base}/some/folder/bad.ndjson", folder.conn_id)
         assert again.read() == content
         assert b"".join(again.pieces(7)) == content[:7]
 
@@ -54,17 +54,17 @@ def test_write_into_a_file_as_folder_raises(airflow_home: object, tmp_path: Path
         DeadLetterFile(str(tmp_path / "file" / "bad.ndjson"), None).write(io.BytesIO(b"x"))
 
 
-def test_write_after_another_writer_raises(place: Place) -> None:
+def test_write_after_another_writer_raises(folder: StorageFolder) -> None:
     from airflow_provider_vectorize.storage import DeadLetterFile
 
-    one, other = (DeadLetterFile(f"{place.base}/bad.ndjson", place.conn_id) for _ in range(2))
-    one.write(io.BytesIO(b"one"))
-    one.write(io.BytesIO(b"one and one"))
-    other.write(io.BytesIO(b"other"))
+    first, second = (DeadLetterFile(f"{folder.base}/bad.ndjson", folder.conn_id) for _ in range(2))
+    first.write(io.BytesIO(b"one"))
+    first.write(io.BytesIO(b"one and one"))
+    second.write(io.BytesIO(b"other"))
     with pytest.raises(
         SourceError, match=r"Another process also writes to .*bad.ndjson: give each load its own dead-letter file"
     ):
-        one.write(io.BytesIO(b"one and one and one"))
+        first.write(io.BytesIO(b"one and one and one"))
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "link to a folder", "pipe", "socket", "folder"])
@@ -79,7 +79,7 @@ def test_read_and_write_not_a_regular_file_raise_and_change_nothing(
         if kind == "pipe":
             os.mkfifo(path)
         elif kind == "socket":
-            monkeypatch.chdir(tmp_path)  # the name of a socket is short
+            monkeypatch.chdir(tmp_path)  # The path of a socket is limited to about 100 bytes.
             stack.enter_context(socket.socket(socket.AF_UNIX)).bind("bad.ndjson")
         elif kind == "folder":
             path.mkdir()
@@ -87,9 +87,9 @@ def test_read_and_write_not_a_regular_file_raise_and_change_nothing(
             path.symlink_to({"link": other, "dangling link": tmp_path / "gone", "link to a folder": tmp_path}[kind])
         before = path.lstat()
         file = DeadLetterFile(str(path), None)
-        said = r"bad\.ndjson is a (link|pipe|socket|folder), but a dead-letter file must"
+        message = r"bad\.ndjson is a (link|pipe|socket|folder), but a dead-letter file must"
         for use in (lambda: file.write(io.BytesIO(b"x")), file.read):
-            with pytest.raises(ConfigError, match=said):
+            with pytest.raises(ConfigError, match=message):
                 use()
     assert path.lstat() == before
     assert other.read_bytes() == b"precious"
@@ -174,6 +174,6 @@ DeadLetterFile(sys.argv[1], None).write(Fatal())
 """
     path = tmp_path / "bad.ndjson"
     path.write_bytes(b"old")
-    found = subprocess.run([sys.executable, "-c", script, str(path)], cwd=ROOT, check=False, capture_output=True)
-    assert found.returncode == -9, found.stderr
+    process = subprocess.run([sys.executable, "-c", script, str(path)], cwd=ROOT, check=False, capture_output=True)
+    assert process.returncode == -9, process.stderr
     assert path.read_bytes() == b"old"

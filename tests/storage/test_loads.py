@@ -1,4 +1,4 @@
-"""Loads from storage, and what they write there: through the hook, into a local Vectorize."""
+"""Tests of loads from storage through the hook into a local Vectorize, and of the dead letters that they write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.conftest import books, row, vectorize  # noqa: F401 - fixtures
-from tests.storage.conftest import Place, packed
+from tests.storage.conftest import StorageFolder, compress
 from tests.storage.object_store import BUCKET, ObjectStore
 from tests.support import NO_WAIT
 
@@ -21,7 +21,7 @@ Load = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def load(books: LocalVectorize) -> Load:  # noqa: F811
-    """The hook's, into the index ``books``."""
+    """Return the load method of a hook, for the index ``books``."""
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
     return lambda source, **options: VectorizeHook(limits=NO_WAIT).load("books", source, **options)
@@ -31,13 +31,19 @@ def ndjson(*numbers: int, **more: Any) -> bytes:
     return b"".join(json.dumps(row(number) | more).encode() + b"\n" for number in numbers)
 
 
-def test_load_plain_and_compressed_objects_loads_each_once(place: Place, books: LocalVectorize, load: Load) -> None:  # noqa: F811
-    place.put("night/a.ndjson", ndjson(*range(10)))
-    place.put("night/b.ndjson.gz", packed(ndjson(*range(10, 20)), ".gz"))
-    place.put("night/deep/er/c.ndjson.zst", packed(ndjson(*range(20, 30)), ".zst"))
-    place.put("night/notes.txt", b"no vectors")
+def test_load_plain_and_compressed_objects_loads_each_once(
+    folder: StorageFolder,
+    books: LocalVectorize,  # noqa: F811
+    load: Load,
+) -> None:
+    folder.put("night/a.ndjson", ndjson(*range(10)))
+    folder.put("night/b.ndjson.gz", compress(ndjson(*range(10, 20)), ".gz"))
+    folder.put("night/deep/er/c.ndjson.zst", compress(ndjson(*range(20, 30)), ".zst"))
+    folder.put("night/notes.txt", b"no vectors")
 
-    receipt = load([f"{place.base}/night/**/*.ndjson*", f"{place.base}/night/a.ndjson"], source_conn_id=place.conn_id)
+    receipt = load(
+        [f"{folder.base}/night/**/*.ndjson*", f"{folder.base}/night/a.ndjson"], source_conn_id=folder.conn_id
+    )
 
     assert receipt["vectors"] == 30
     assert set(books.dump("books")) == {f"book-{number}" for number in range(30)}
@@ -50,7 +56,7 @@ LARGE = {"metadata": {"text": "x" * 9_000}}
 def test_load_object_replaced_during_read_fails(s3: ObjectStore, load: Load, rows: int) -> None:
     from airflow_provider_vectorize.errors import SourceError
 
-    source = s3.put("a.ndjson", ndjson(*range(2_000), **LARGE))  # two blocks and a bit
+    source = s3.put("a.ndjson", ndjson(*range(2_000), **LARGE))  # more than two blocks
     s3.before_get("a.ndjson", 2, lambda: s3.put("a.ndjson", ndjson(*range(5_000, 5_000 + rows), **LARGE)))
 
     with pytest.raises(SourceError, match=r"a\.ndjson changed while it was read"):
@@ -78,77 +84,79 @@ def test_load_file_that_grows_during_read_fails(
 
     path = tmp_path / "a.ndjson"
     path.write_bytes(ndjson(*range(10)))
-    real = storage.StoredObject.current_version
+    get_version = storage.StoredObject.current_version
 
-    def append_and_look(item: Any) -> str:
+    def append_then_get_version(stored: Any) -> str:
         with path.open("ab") as stream:
             stream.write(ndjson(11))
-        return real(item)
+        return get_version(stored)
 
-    monkeypatch.setattr(storage.StoredObject, "current_version", append_and_look)
+    monkeypatch.setattr(storage.StoredObject, "current_version", append_then_get_version)
 
     with pytest.raises(SourceError, match=r"a\.ndjson changed while it was read"):
         load(str(path))
 
 
-def test_load_writes_dead_letters_to_the_source_storage(place: Place, load: Load) -> None:
+def test_load_writes_dead_letters_to_the_source_storage(folder: StorageFolder, load: Load) -> None:
     bad = [b"not json\n", ndjson(3).replace(b"book-3", b"x" * 65), b'{"id": "short", "values": [1.0]}\n']
-    place.put("a.ndjson", ndjson(0, 1) + bad[0] + ndjson(2) + bad[1])
-    place.put("b.ndjson.gz", packed(bad[2] + ndjson(4), ".gz"))
+    folder.put("a.ndjson", ndjson(0, 1) + bad[0] + ndjson(2) + bad[1])
+    folder.put("b.ndjson.gz", compress(bad[2] + ndjson(4), ".gz"))
 
     receipt = load(
-        f"{place.base}/*.ndjson*",
-        source_conn_id=place.conn_id,
+        f"{folder.base}/*.ndjson*",
+        source_conn_id=folder.conn_id,
         on_bad_row="dead_letter",
-        dead_letter_path=f"{place.base}/bad/rows.jsonl",
+        dead_letter_path=f"{folder.base}/bad/rows.jsonl",
     )
 
     assert (receipt["vectors"], receipt["rejected"]) == (4, 3)
-    letters = [json.loads(line) for line in written(place, "bad/rows.jsonl").splitlines()]
-    assert [(letter["object"].rsplit("/", 1)[1], letter["line"]) for letter in letters] == [
+    dead_letters = [json.loads(line) for line in folder.get("bad/rows.jsonl").splitlines()]
+    assert [(dead_letter["object"].rsplit("/", 1)[1], dead_letter["line"]) for dead_letter in dead_letters] == [
         ("a.ndjson", 3),
         ("a.ndjson", 5),
         ("b.ndjson.gz", 1),
     ]
-    assert [letter["row"].rstrip("\n") for letter in letters] == [row.decode().rstrip("\n") for row in bad]
-    assert letters[1]["offset"] == len(ndjson(0, 1) + bad[0] + ndjson(2))
-    assert all(letter["reason"] for letter in letters)
+    assert [dead_letter["row"].rstrip("\n") for dead_letter in dead_letters] == [
+        row.decode().rstrip("\n") for row in bad
+    ]
+    assert dead_letters[1]["offset"] == len(ndjson(0, 1) + bad[0] + ndjson(2))
+    assert all(dead_letter["reason"] for dead_letter in dead_letters)
 
 
-def test_load_never_overwrites_dead_letters_of_another_run(place: Place, load: Load) -> None:
+def test_load_never_overwrites_dead_letters_of_another_run(folder: StorageFolder, load: Load) -> None:
     from airflow_provider_vectorize.errors import ConfigError
 
     options = {
-        "source_conn_id": place.conn_id,
+        "source_conn_id": folder.conn_id,
         "on_bad_row": "dead_letter",
-        "dead_letter_path": f"{place.base}/bad.jsonl",
+        "dead_letter_path": f"{folder.base}/bad.jsonl",
     }
-    source = place.put("a.ndjson", b"not json\n" * 3 + ndjson(0))
+    source = folder.put("a.ndjson", b"not json\n" * 3 + ndjson(0))
     tonight, tomorrow = {"run": "nightly/1/load"}, {"run": "nightly/2/load"}
     receipt = load(source, **options, identity=tonight)
     assert receipt["rejected_by_reason"] == {
         "not a valid JSON vector: JSON is malformed: invalid character (byte …)": 3
     }
     assert receipt["dead_letter_path"].endswith("/bad.jsonl")
-    letters = written(place, "bad.jsonl")
+    dead_letters = folder.get("bad.jsonl")
 
-    said = r"bad\.jsonl holds the dead letters of nightly/1/load, and this load would"
+    message = r"bad\.jsonl holds the dead letters of nightly/1/load, and this load would"
     for another in ({"identity": tomorrow}, {"identity": {"night": "2"}}, {}):
-        with pytest.raises(ConfigError, match=said):
+        with pytest.raises(ConfigError, match=message):
             load(source, **options, **another)
-        assert written(place, "bad.jsonl") == letters
+        assert folder.get("bad.jsonl") == dead_letters
 
-    place.put("a.ndjson", b"not json\n" + ndjson(0))
+    folder.put("a.ndjson", b"not json\n" + ndjson(0))
     load(source, **options, identity=tonight)
-    assert len(written(place, "bad.jsonl").splitlines()) == 1
+    assert len(folder.get("bad.jsonl").splitlines()) == 1
 
-    place.put("a.ndjson", ndjson(0))
+    folder.put("a.ndjson", ndjson(0))
     load(source, **options, identity=tonight)
-    load(source, **options, identity=tomorrow)  # there is nothing to lose in an empty file
-    assert written(place, "bad.jsonl") == b""
+    load(source, **options, identity=tomorrow)  # An empty file holds no dead letters to lose.
+    assert folder.get("bad.jsonl") == b""
 
 
-def linked(path: Path) -> str:
+def through_linked_folder(path: Path) -> str:
     link = path.parent.with_name("link")
     if not link.exists():
         link.symlink_to(path.parent)
@@ -171,7 +179,7 @@ SPELLINGS: dict[str, Callable[[Path], str]] = {
     "two slashes": lambda path: f"{path.parent}//{path.name}",
     "relative": os.path.relpath,
     "bare": lambda path: path.name,
-    "linked folder": linked,
+    "linked folder": through_linked_folder,
     "hard link": hard_link,
 }
 
@@ -190,16 +198,16 @@ def test_load_dead_letter_path_that_is_the_source_raises(
 
     path = tmp_path / "data" / "a.ndjson"
     path.parent.mkdir()
-    # A source that could pass for this run's letters, so that only the comparison of the files protects it.
+    # The source looks like dead letters of this run, so only the comparison of the paths protects it.
     content = b'{"run": "1", "id": "book-1", "values": [%b]}\n' % b",".join([b"0.5"] * 32)
     path.write_bytes(content)
     monkeypatch.chdir(path.parent)
-    for source, letters in ((str(path), SPELLINGS[spelling](path)), (SPELLINGS[spelling](path), str(path))):
+    for source, dead_letter_path in ((str(path), SPELLINGS[spelling](path)), (SPELLINGS[spelling](path), str(path))):
         with pytest.raises(ConfigError, match="is one of the objects to be loaded"):
             load(
                 source + part.format(size=len(content)),
                 on_bad_row="dead_letter",
-                dead_letter_path=letters,
+                dead_letter_path=dead_letter_path,
                 identity={"run": "1"},
             )
     assert path.read_bytes() == content
@@ -207,20 +215,20 @@ def test_load_dead_letter_path_that_is_the_source_raises(
 
 
 @pytest.mark.parametrize("name", ["bad.ndjson", "deep/er/bad.ndjson"])
-def test_load_dead_letter_path_that_matches_the_pattern_raises(place: Place, load: Load, name: str) -> None:
+def test_load_dead_letter_path_that_matches_the_pattern_raises(folder: StorageFolder, load: Load, name: str) -> None:
     from airflow_provider_vectorize.errors import ConfigError
 
-    place.put("a.ndjson", ndjson(0))
+    folder.put("a.ndjson", ndjson(0))
     pattern = "*.ndjson" if "/" not in name else "**/*.ndjson"
-    options = {"source_conn_id": place.conn_id, "on_bad_row": "dead_letter"}
+    options = {"source_conn_id": folder.conn_id, "on_bad_row": "dead_letter"}
     with pytest.raises(ConfigError, match="matches the pattern of the source"):
-        load([f"{place.base}/{pattern}"], dead_letter_path=f"{place.base}/{name}", **options)
-    assert load(f"{place.base}/*.ndjson", dead_letter_path=f"{place.base}/deep/{name}", **options)["vectors"] == 1
+        load([f"{folder.base}/{pattern}"], dead_letter_path=f"{folder.base}/{name}", **options)
+    assert load(f"{folder.base}/*.ndjson", dead_letter_path=f"{folder.base}/deep/{name}", **options)["vectors"] == 1
 
 
-@pytest.mark.parametrize("letters", ["s3://store@", "s3a://store@", "s3://other@", "s3a://other@"])
+@pytest.mark.parametrize("prefix", ["s3://store@", "s3a://store@", "s3://other@", "s3a://other@"])
 def test_load_dead_letter_path_that_is_the_source_by_other_scheme_raises(
-    s3: ObjectStore, load: Load, monkeypatch: pytest.MonkeyPatch, letters: str
+    s3: ObjectStore, load: Load, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
     from airflow_provider_vectorize.errors import ConfigError
 
@@ -231,7 +239,7 @@ def test_load_dead_letter_path_that_is_the_source_by_other_scheme_raises(
         load(
             f"s3://store@{BUCKET}/a.ndjson",
             on_bad_row="dead_letter",
-            dead_letter_path=f"{letters}{BUCKET}/a.ndjson",
+            dead_letter_path=f"{prefix}{BUCKET}/a.ndjson",
             identity={"run": "1"},
         )
     assert s3.client.get_object(Bucket=BUCKET, Key="a.ndjson")["Body"].read() == content
@@ -245,8 +253,3 @@ def test_load_unwritable_dead_letter_file_fails(s3: ObjectStore, load: Load) -> 
 
     with pytest.raises(SourceError, match=r"bad\.jsonl cannot be written"):
         load(source, source_conn_id="store", on_bad_row="dead_letter", dead_letter_path=f"s3://{BUCKET}/bad.jsonl")
-
-
-def written(place: Place, name: str) -> bytes:
-    """What the provider wrote, read past it."""
-    return place.get(name)

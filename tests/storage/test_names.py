@@ -1,4 +1,4 @@
-"""Names are parsed once, and what they cannot mean is said before any request."""
+"""Tests that names are parsed exactly, and that impossible names are refused before any request."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from airflow_provider_vectorize.sources.parts import Part
 from airflow_provider_vectorize.storage.names import Location, parse
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
-ODD = st.text("?#%*[]@:/\\ {}\n\t~.é=&+", min_size=1, max_size=12)
+ODD_KEYS = st.text("?#%*[]@:/\\ {}\n\t~.é=&+", min_size=1, max_size=12)
 
 
-@given(KEYS | ODD, st.none() | st.from_regex(r"[\w#!()\-.:/]{1,8}", fullmatch=True), st.none() | st.just("v?#%1"))
+@given(KEYS | ODD_KEYS, st.none() | st.from_regex(r"[\w#!()\-.:/]{1,8}", fullmatch=True), st.none() | st.just("v?#%1"))
 def test_parse_source_of_location_returns_the_location(key: str, conn_id: str | None, version: str | None) -> None:
     location = Location("s3", conn_id, "bucket", key, version)
     for part, digest in ((None, ""), (Part(3, 9), ""), (Part(0, 9), "0123456789abcdef")):
         text = json.loads(json.dumps(location.source(part, digest)))
-        found = parse(text)
-        assert (found.location, found.part, found.digest) == (location, part, digest if part else "")
-        assert found.exact or (not part and not found.is_pattern and not found.as_part and not found.as_version)
+        parsed = parse(text)
+        assert (parsed.location, parsed.part, parsed.digest) == (location, part, digest if part else "")
+        assert parsed.exact or (not part and not parsed.is_pattern and not parsed.as_part and not parsed.as_version)
 
 
 @given(st.binary(min_size=1, max_size=12).filter(lambda name: b"\0" not in name and b"/" not in name))

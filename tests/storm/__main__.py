@@ -1,6 +1,6 @@
-"""``python -m tests.storm``: STORM_RUNS runs (100) from STORM_SEED (0) on, a line each, and a figure at the end.
+"""Run ``python -m tests.storm``: STORM_RUNS scenarios (default: 100) from seed STORM_SEED (default: 0) on.
 
-Meanwhile loads live with a small budget, in real time.
+It prints one line for each run and a summary. Meanwhile, other loads run with a small budget in real time.
 """
 
 from __future__ import annotations
@@ -11,40 +11,40 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from .budget import WAYS, live_with_it
+from .budget import WORKER_GROUPS, run_workers
 from .outcome import Outcome, summary
-from .plan import plan
-from .storm import sky, weather
+from .scenario import make_scenario
+from .storm import run_scenario, start_local_vectorize
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def main() -> int:
-    # Parts are opened by Airflow's storage, which writes its settings into its home.
+    # Airflow's storage opens the parts, and writes its settings into AIRFLOW_HOME.
     os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="storm-airflow-"))
     runs, first = int(os.environ.get("STORM_RUNS", "100")), int(os.environ.get("STORM_SEED", "0"))
-    begun = time.monotonic()
+    started_at = time.monotonic()
     outcomes: list[Outcome] = []
-    broken: list[int] = []
-    with ThreadPoolExecutor() as pool, sky() as local:
-        budgets = [pool.submit(live_with_it, *way) for way in WAYS]
+    failed_seeds: list[int] = []
+    with ThreadPoolExecutor() as pool, start_local_vectorize() as local:
+        budgets = [pool.submit(run_workers, *group) for group in WORKER_GROUPS]
         for seed in range(first, first + runs):
             try:
-                outcomes.append(weather(local, plan(seed)))
+                outcomes.append(run_scenario(local, make_scenario(seed)))
             except AssertionError as error:
-                broken.append(seed)
-                say(f"seed {seed}: WRONG: {error} ({'; '.join(error.__notes__)})")
+                failed_seeds.append(seed)
+                print_line(f"seed {seed}: WRONG: {error} ({'; '.join(error.__notes__)})")
                 local.restart()
             else:
-                say(outcomes[-1].line())
-        say(summary(outcomes, broken, time.monotonic() - begun))
-        wrong = [error for error in (budget.exception() for budget in budgets) if error]
+                print_line(outcomes[-1].line())
+        print_line(summary(outcomes, failed_seeds, time.monotonic() - started_at))
+        budget_errors = [error for error in (budget.exception() for budget in budgets) if error]
         for budget in budgets:
-            say(f"  {budget.exception() or budget.result()}")
-    return 1 if broken or wrong else 0
+            print_line(f"  {budget.exception() or budget.result()}")
+    return 1 if failed_seeds or budget_errors else 0
 
 
 if __name__ == "__main__":

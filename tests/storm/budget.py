@@ -1,6 +1,6 @@
-"""Loads on a budget of 30 requests in ten seconds, in real time, by processes that do not talk to each other.
+"""Run loads with a budget of 30 requests in ten seconds, in real time, from independent processes.
 
-Not one request may be made during a block, and no process may starve beside the others.
+No request may be sent during a rate-limit block, and no process may starve.
 """
 
 from __future__ import annotations
@@ -15,51 +15,51 @@ from pathlib import Path
 from typing import NamedTuple
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.support import create, make_rows, ndjson, truth
+from tests.support import create_index, expected_dump, make_rows, ndjson
 
 ROOT = Path(__file__).parents[2]
 BUDGET = "30/10"
 
 
 class Worker(NamedTuple):
-    """A process.
+    """A loading process.
 
-    :param writes: that it has to make.
-    :param threads: that make them.
+    :param writes: Number of writes that it sends.
+    :param threads: Number of threads that send them.
     """
 
     writes: int
     threads: int
 
 
-#: One alone; two alike; three that differ.
-WAYS = (
+#: One worker, two equal ones, and three different ones.
+WORKER_GROUPS = (
     (Worker(200, 8),),
     (Worker(100, 4), Worker(100, 4)),
     (Worker(120, 8), Worker(50, 2), Worker(30, 1)),
 )
 
 
-def live_with_it(*workers: Worker) -> str:
-    """Load by these processes at the same time, each into an index of its own, by which its requests are known.
+def run_workers(*workers: Worker) -> str:
+    """Run loads concurrently, each into its own index, so that the requests of each can be identified.
 
-    :return: what was measured, in words.
-    :raises AssertionError: a request was made during a block, or something is lost, or somebody starved.
+    :return: The measurements as text.
+    :raises AssertionError: A request was sent during a block, a vector is lost, or a process starved.
     """
     with LocalVectorize.start(extra_args=["--no-sync"]) as local, tempfile.TemporaryDirectory() as folder:
         rows = [make_rows(worker.writes) for worker in workers]
         for number in range(len(workers)):
-            create(local, _index(number))
+            create_index(local, _index(number))
         local.set_budget(BUDGET)
         local.clear_requests()
-        begun = time.monotonic()
+        started_at = time.monotonic()
         running = [
             subprocess.Popen(
                 [
                     sys.executable,
                     "-m",
                     "tests.storm.loader",
-                    str(_config(local, Path(folder), number, rows[number], worker.threads)),
+                    str(_write_config(local, Path(folder), number, rows[number], worker.threads)),
                 ],
                 cwd=ROOT,
                 stderr=subprocess.DEVNULL,
@@ -67,27 +67,29 @@ def live_with_it(*workers: Worker) -> str:
             for number, worker in enumerate(workers)
         ]
         codes = [process.wait(timeout=600) for process in running]
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started_at
         requests = local.requests()
-        blocked = sum(one.in_block for one in requests)
+        blocked = sum(request.in_block for request in requests)
         assert codes == [0] * len(workers), codes
-        assert blocked == 0, f"{blocked} requests were made during a block"
-        told = []
+        assert blocked == 0, f"{blocked} requests were sent during a block"
+        measurements = []
         for number, worker in enumerate(workers):
             served = [
-                one.started for one in requests if one.operation == "upsert" and f"/{_index(number)}/" in one.path
+                request.started
+                for request in requests
+                if request.operation == "upsert" and f"/{_index(number)}/" in request.path
             ]
             silence = max(after - before for before, after in pairwise(served))
             assert len(served) == worker.writes
-            assert local.dump(_index(number)) == truth(rows[number])
+            assert local.dump(_index(number)) == expected_dump(rows[number])
             assert silence < 2 * int(BUDGET.split("/")[1]), f"worker {number} was silent for {silence:.0f} s"
-            told.append(
+            measurements.append(
                 f"{worker.writes} writes by {worker.threads} threads in {served[-1] - served[0]:.0f} s, "
                 f"never silent for more than {silence:.1f} s"
             )
     return (
         f"budget of {BUDGET.replace('/', ' requests in ')} s: {len(requests)} requests in {seconds:.0f} s, "
-        f"{blocked} during a block; {'; '.join(told)}"
+        f"{blocked} during a block; {'; '.join(measurements)}"
     )
 
 
@@ -95,13 +97,15 @@ def _index(number: int) -> str:
     return f"books-{number}"
 
 
-def _config(local: LocalVectorize, folder: Path, number: int, rows: list[dict[str, object]], threads: int) -> Path:
-    own = folder / str(number)
-    own.mkdir()
-    source = own / "source.ndjson"
+def _write_config(
+    local: LocalVectorize, folder: Path, number: int, rows: list[dict[str, object]], threads: int
+) -> Path:
+    worker_folder = folder / str(number)
+    worker_folder.mkdir()
+    source = worker_folder / "source.ndjson"
     source.write_bytes(ndjson(rows))
     config = {
-        "folder": str(own),
+        "folder": str(worker_folder),
         "account_id": local.account_id,
         "token": local.token,
         "base_url": local.base_url,
@@ -117,6 +121,6 @@ def _config(local: LocalVectorize, folder: Path, number: int, rows: list[dict[st
         "clears": 0,
         "options": {"max_in_flight": threads},
     }
-    path = own / "config.json"
+    path = worker_folder / "config.json"
     path.write_text(json.dumps(config))
     return path

@@ -1,4 +1,4 @@
-"""One attempt of a load, in a process of its own that may be killed. Its only argument is a file of JSON."""
+"""Run one attempt of a load in a process that may be killed. The only argument is the path of its configuration."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.sources import compression as compressed
+from airflow_provider_vectorize.sources import compression
 from airflow_provider_vectorize.sources.source_object import SourceObject
 from tests.support import FileObject, FileStore, FileTarget
 
 log = logging.getLogger("storm")
 
-#: Exit codes: the receipt is there, or the attempt failed and another one is due.
-DONE, FAILED = 0, 3
+#: Exit codes: the load succeeded and its receipt is written, or it failed and has to be retried.
+SUCCEEDED, FAILED = 0, 3
 
 
 def main(config: dict[str, Any]) -> int:
-    compressed.MIN_OPEN_FILE_BYTES = (
-        0  # its files are small, and rows are to be sent from where they stand all the same
-    )
+    # The files of the storm are small, but their rows have to be sent directly from the source file.
+    compression.MIN_OPEN_FILE_BYTES = 0
     folder = Path(config["folder"])
     limits = Limits(vectors_per_request=config["per_request"], late_seconds=config["late_seconds"])
     client = VectorizeClient(
@@ -59,19 +58,19 @@ def main(config: dict[str, Any]) -> int:
                 earlier_attempt=config["attempt"] > 1,
             )
     except VectorizeError:
-        log.exception("the attempt failed")
+        log.exception("The attempt failed.")
         return FAILED
-    beside = folder / "receipt.part"
-    beside.write_text(json.dumps(receipt.to_dict()))
-    beside.replace(folder / "receipt.json")
-    return DONE
+    temporary = folder / "receipt.part"
+    temporary.write_text(json.dumps(receipt.to_dict()))
+    temporary.replace(folder / "receipt.json")
+    return SUCCEEDED
 
 
 def _objects(config: dict[str, Any]) -> Sequence[SourceObject]:
-    """The source: files, or parts of them by the names that a plan gave to them."""
+    """Return the objects of the source: files, or parts of them by the names that a plan uses."""
     if not config["parts"]:
         return [FileObject(Path(path)) for path in config["objects"]]
-    from airflow_provider_vectorize import storage  # imports Airflow, which takes a while
+    from airflow_provider_vectorize import storage  # It imports Airflow, which is slow.
 
     return storage.find(config["objects"])
 

@@ -1,4 +1,4 @@
-"""One run of the storm: a load through faults, kills and crashes, and what has to be true afterwards."""
+"""Run one load through faults, kills and crashes, and verify its guarantees afterwards."""
 
 from __future__ import annotations
 
@@ -6,210 +6,205 @@ import json
 import os
 import random
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.handle import LocalVectorize, RecordedRequest
-from airflow_provider_vectorize.visibility.verdict import Verdict
-from tests.support import DIMENSIONS, FileTarget, Monitor, client_of, ndjson, truth, write
+from tests.support import DIMENSIONS, client_of, ndjson, write_object
 
-from .loader import DONE, FAILED
+from .loader import FAILED, SUCCEEDED
 from .outcome import Outcome
-from .plan import APPLIED, LATE_SECONDS, TIMEOUT, Plan
+from .scenario import LATE_SECONDS, TIMEOUT, Scenario
+from .verification import LARGE_BUDGET, WRITES, Verification, WrongError
 
 ROOT = Path(__file__).parents[2]
-MOST_ATTEMPTS = 30
-PLENTY = "100000/300"
-#: Mutations that one batch of the local Vectorize takes, instead of a thousand.
-FOLDED = 7
-WRITES = ("insert", "upsert")
+MAX_ATTEMPTS = 30
+#: Mutations that the local Vectorize processes in one batch, instead of a thousand.
+MUTATIONS_PER_BATCH = 7
 
 
-class WrongError(AssertionError):
-    """The promise is broken."""
+class StormRun:
+    """One run against a local Vectorize that several runs may share.
 
+    :param local: The local Vectorize.
+    :param scenario: What happens during the run.
+    :param folder: An empty folder for the source, the dead letters, the checkpoint and the log.
+    """
 
-class Storm:
-    """One run against a local Vectorize that several runs may share."""
-
-    def __init__(self, local: LocalVectorize, made: Plan, folder: Path) -> None:
+    def __init__(self, local: LocalVectorize, scenario: Scenario, folder: Path) -> None:
         self._local = local
-        self._plan = made
+        self._scenario = scenario
         self._folder = folder
-        self._records: list[RecordedRequest] = []
-        self._rng = random.Random(f"weather {made.seed}")
-        self._outcome = Outcome(made, rows=sum(map(len, made.texts)))
-        self._moved = False  # whether the objects are others than those that the parts were cut from
+        self._requests: list[RecordedRequest] = []
+        self._rng = random.Random(f"weather {scenario.seed}")
+        self._outcome = Outcome(scenario, rows=sum(map(len, scenario.texts)))
+        self._source_changed = False  #: Whether the objects changed after their parts were named.
 
     def run(self) -> Outcome:
-        """All of it.
+        """Load, and verify the result.
 
-        :raises WrongError: something is lost, or not true.
+        :raises WrongError: A guarantee is broken.
         """
-        begun = time.monotonic()
+        started_at = time.monotonic()
         objects = self._prepare()
-        self._load(self._config(objects))
+        self._load(self._write_config(objects))
         receipt = json.loads((self._folder / "receipt.json").read_text())
-        self._count(Receipt.from_dict(receipt))
-        self._check_letters(objects)
-        self._check_visibility(receipt)
-        self._outcome.seconds = time.monotonic() - begun
+        self._keep_requests()
+        verification = Verification(self._local, self._outcome, self._folder / "bad.ndjson", self._rng)
+        verification.check_counts(Receipt.from_dict(receipt), self._requests)
+        verification.check_dead_letters(objects)
+        verification.check_visibility(receipt)
+        self._outcome.seconds = time.monotonic() - started_at
         return self._outcome
 
-    # ------------------------------------------------------------------ before
+    # ------------------------------------------------------------------ preparation
 
     def _prepare(self) -> list[Path]:
-        local, made = self._local, self._plan
+        """Create the index and its earlier vectors, and write the source."""
+        local, scenario = self._local, self._scenario
         local.reset()
-        local.set_budget(PLENTY)
+        local.set_budget(LARGE_BUDGET)
         with client_of(local) as client:
-            client.create_index(made.index, dimensions=DIMENSIONS, metric="cosine")
-            if made.before:
-                client.upsert(made.index, ndjson(made.before))
+            client.create_index(scenario.index, dimensions=DIMENSIONS, metric="cosine")
+            if scenario.before:
+                client.upsert(scenario.index, ndjson(scenario.before))
         local.process()
-        local.foreign_mutation(made.index)  # last night is long ago: no replica is so far behind
+        local.foreign_mutation(scenario.index)  # The earlier load is long ago: no replica shows its watermark any more.
         local.process()
         local.clear_requests()
-        self._weather()
+        self._set_faults()
         paths = []
-        for number, texts in enumerate(made.texts):
-            path = self._folder / f"{number}.ndjson{made.suffix}"
-            paths.append(write(path, b"".join(text + b"\n" for text in texts)))
+        for number, texts in enumerate(scenario.texts):
+            path = self._folder / f"{number}.ndjson{scenario.suffix}"
+            paths.append(write_object(path, b"".join(text + b"\n" for text in texts)))
         return paths
 
-    def _weather(self) -> None:
-        """Faults, lag and flapping reads; anew after each crash, which forgets them."""
-        local, made = self._local, self._plan
-        local.set_budget(made.budget)
-        local.set_lag(made.lag)
-        if made.held:
+    def _set_faults(self) -> None:
+        """Set faults, lag and flapping reads. A crash of the local Vectorize clears them."""
+        local, scenario = self._local, self._scenario
+        local.set_budget(scenario.budget)
+        local.set_lag(scenario.lag)
+        if scenario.held:
             local.hold()
-        if made.flaps:
-            local.flap(made.index, probability=0.4, seed=made.seed)
-        for rule in made.faults:
+        if scenario.flaps:
+            local.flap(scenario.index, probability=0.4, seed=scenario.seed)
+        for rule in scenario.faults:
             operations = WRITES if rule.get("operation") == "write" else (None,)
             for operation in operations:
                 local.fail(**{**rule, "operation": operation, "times": None})
 
-    def _config(self, objects: list[Path]) -> Path:
-        local, made = self._local, self._plan
+    def _write_config(self, objects: list[Path]) -> Path:
+        """Write the configuration of the loading process."""
+        local, scenario = self._local, self._scenario
         path = self._folder / "config.json"
         config = {
             "folder": str(self._folder),
             "account_id": local.account_id,
             "token": local.token,
             "base_url": local.base_url,
-            "index": made.index,
-            "operation": made.operation,
-            "objects": self._names(objects),
-            "paths": [str(one) for one in objects],
-            "parts": made.parts,
-            "per_request": made.per_request,
+            "index": scenario.index,
+            "operation": scenario.operation,
+            "objects": self._source_names(objects),
+            "paths": [str(source_path) for source_path in objects],
+            "parts": scenario.parts,
+            "per_request": scenario.per_request,
             "retry_seconds": self._rng.choice([2, 20]),
             "timeout": TIMEOUT,
             "late_seconds": LATE_SECONDS,
             "options": {
-                "validation": made.validation,
-                "float32_text": made.float32_text,
-                "max_in_flight": made.in_flight,
+                "validation": scenario.validation,
+                "float32_text": scenario.float32_text,
+                "max_in_flight": scenario.in_flight,
             },
         }
         path.write_text(json.dumps(config))
         return path
 
-    def _names(self, objects: list[Path]) -> list[str]:
-        """The source: files, or the parts that a plan cuts them into, at the beginnings of lines."""
-        if not self._plan.parts:
-            return [str(one) for one in objects]
+    def _source_names(self, objects: list[Path]) -> list[str]:
+        """Return the files, or the parts into which a plan splits them, at the beginnings of lines."""
+        names = [str(path) for path in objects]
+        if not self._scenario.parts:
+            return names
         from airflow_provider_vectorize import storage
         from airflow_provider_vectorize.sources.parts import Part
 
-        self._moved = False
-        names = []
-        for path, found in zip(objects, storage.find([str(one) for one in objects]), strict=True):
-            ends = [at + 1 for at, byte in enumerate(path.read_bytes()) if byte == ord("\n")]
-            cuts = sorted({0, ends[-1], *self._rng.sample(ends, min(2, len(ends)))})
-            names += [found.name_of_part(Part(first, stop)) for first, stop in pairwise(cuts)]
-        return names
+        self._source_changed = False
+        part_names = []
+        for path, stored in zip(objects, storage.find(names), strict=True):
+            ends = [offset + 1 for offset, byte in enumerate(path.read_bytes()) if byte == ord("\n")]
+            boundaries = sorted({0, ends[-1], *self._rng.sample(ends, min(2, len(ends)))})
+            part_names += [stored.name_of_part(Part(start, end)) for start, end in pairwise(boundaries)]
+        return part_names
 
     # ------------------------------------------------------------------ the load
 
     def _load(self, config: Path) -> None:
-        outcome, disasters, changes = self._outcome, list(self._plan.disasters), list(self._plan.changes)
-        again = self._plan.cleared
-        with open(self._folder / "log.txt", "ab") as log:
-            if self._plan.parts and changes:
-                self._change(changes.pop(0), config)  # between the plan and the load
-            while True:
-                outcome.attempts += 1
-                if outcome.attempts > MOST_ATTEMPTS:
-                    raise WrongError(f"no end after {MOST_ATTEMPTS} attempts")
-                self._attempt(config)
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "tests.storm.loader", str(config)], cwd=ROOT, stdout=log, stderr=log
-                )
-                try:
-                    if disasters:
-                        self._strike(process, *disasters.pop(0))
-                    code = process.wait(timeout=120)
-                finally:
-                    process.kill()
-                    process.wait()
-                if code == DONE and self._moved:
-                    raise WrongError("a load of parts succeeded, and its objects were others than the plan's")
-                if code == FAILED and self._moved:  # as it has to; then the source is planned again
-                    given = json.loads(config.read_text())
-                    config.write_text(
-                        json.dumps(given | {"objects": self._names([Path(one) for one in given["paths"]])})
-                    )
-                if code == DONE and not again:
-                    return
-                if code == DONE:
-                    again, changes = False, ["clear"]
-                elif code not in (FAILED, -signal.SIGKILL):
-                    raise WrongError(f"the loading process ended with {code}: see {self._folder / 'log.txt'}")
-                if changes:
-                    self._change(changes.pop(0), config)
+        """Run attempts of the load until one succeeds, with a disaster during each and a change between them."""
+        outcome, disasters, changes = self._outcome, list(self._scenario.disasters), list(self._scenario.changes)
+        clear_after_success = self._scenario.cleared
+        if self._scenario.parts and changes:
+            self._change(changes.pop(0), config)  # Between the plan and the load.
+        while True:
+            outcome.attempts += 1
+            if outcome.attempts > MAX_ATTEMPTS:
+                raise WrongError(f"the load did not succeed within {MAX_ATTEMPTS} attempts")
+            code = self._attempt(config, disasters.pop(0) if disasters else None)
+            if code == SUCCEEDED and self._source_changed:
+                raise WrongError("a load of parts succeeded although its objects changed after the plan")
+            if code == FAILED and self._source_changed:  # This failure is expected, and the source is planned again.
+                _update_config(config, objects=self._source_names(_source_paths(config)))
+            if code == SUCCEEDED and not clear_after_success:
+                return
+            if code == SUCCEEDED:
+                clear_after_success, changes = False, ["clear"]
+            elif code not in (FAILED, -signal.SIGKILL):
+                raise WrongError(f"the loading process ended with {code}: see {self._folder / 'log.txt'}")
+            if changes:
+                self._change(changes.pop(0), config)
 
-    def _attempt(self, config: Path) -> None:
-        """Tell the load which attempt it is."""
-        given = json.loads(config.read_text())
-        config.write_text(json.dumps(given | {"attempt": self._outcome.attempts, "clears": self._outcome.clears}))
+    def _attempt(self, config: Path, disaster: tuple[str, int] | None) -> int:
+        """Run one attempt in a process, and return its exit code."""
+        _update_config(config, attempt=self._outcome.attempts, clears=self._outcome.clears)
+        with open(self._folder / "log.txt", "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.storm.loader", str(config)], cwd=ROOT, stdout=log, stderr=log
+            )
+            try:
+                if disaster:
+                    self._cause_disaster(process, *disaster)
+                return process.wait(timeout=120)
+            finally:
+                process.kill()
+                process.wait()
 
     def _change(self, change: str, config: Path) -> None:
-        """What somebody does between two attempts: the next one starts over, with the same rows."""
+        """Change something between two attempts, so that the next one starts over with the same rows."""
         if change == "clear":
             self._outcome.clears += 1
         elif change == "rewrite":
             self._outcome.rewrites += 1
-            for name in json.loads(config.read_text())["paths"]:
-                path = Path(name)
-                self._moved = self._plan.parts
+            self._source_changed = self._scenario.parts
+            for path in _source_paths(config):
                 os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns + 10**9))
-
         elif change == "move":
             self._outcome.moves += 1
-            self._moved = True
-            for name in json.loads(config.read_text())["paths"]:
-                path = Path(name)
+            self._source_changed = True
+            for path in _source_paths(config):
                 lines = path.read_bytes().splitlines(keepends=True)
                 self._rng.shuffle(lines)
-                beside = path.with_suffix(".new")
-                beside.write_bytes(b"".join(lines))
-                beside.replace(path)
+                temporary = path.with_suffix(".new")
+                temporary.write_bytes(b"".join(lines))
+                temporary.replace(path)
 
-    def _strike(self, process: subprocess.Popen[bytes], disaster: str, after: int) -> None:
-        """Wait for a moment of the load, and let something happen."""
+    def _cause_disaster(self, process: subprocess.Popen[bytes], disaster: str, after: int) -> None:
+        """Wait for a number of writes, and kill the load or crash the local Vectorize."""
         before = len(self._writes())
         while process.poll() is None and len(self._writes()) - before < after:
             time.sleep(0.005)
@@ -220,139 +215,50 @@ class Storm:
             process.kill()
             self._outcome.kills += 1
             return
-        process.send_signal(signal.SIGSTOP)  # so that nothing is written between the look at the records and the crash
-        self._keep_records()
+        process.send_signal(signal.SIGSTOP)  # Nothing is written between reading the requests and the crash.
+        self._keep_requests()
         self._local.kill()
         process.send_signal(signal.SIGCONT)
         time.sleep(self._rng.uniform(0, 0.3))
         self._local.restart()
-        self._weather()
+        self._set_faults()
         self._outcome.crashes += 1
 
     def _writes(self) -> list[RecordedRequest]:
-        return [one for one in self._local.requests() if one.operation in WRITES]
+        return [request for request in self._local.requests() if request.operation in WRITES]
 
-    def _keep_records(self) -> None:
-        self._records += self._local.requests()
-
-    # ------------------------------------------------------------------ afterwards
-
-    def _count(self, receipt: Receipt) -> None:
-        outcome, made = self._outcome, self._plan
-        self._keep_records()
-        outcome.faults = Counter(one.fault for one in self._records if one.fault)
-        if receipt.vectors != len(made.good):
-            raise WrongError(f"{receipt.vectors} vectors are acknowledged, there are {len(made.good)} good rows")
-        if receipt.rejected != len(made.bad):
-            raise WrongError(f"{receipt.rejected} rows are rejected, there are {len(made.bad)} bad ones")
-        applied = [one for one in self._records if one.operation in WRITES and one.mutation_id]
-        ids = {one.mutation_id for one in applied}
-        if not outcome.crashes and not set(receipt.mutation_ids) <= ids:
-            raise WrongError("the receipt names mutations that never were")
-        outcome.bytes_sent = receipt.bytes_sent
-        outcome.bytes_twice = sum(one.body_bytes for one in applied) - receipt.bytes_sent
-        if (
-            outcome.crashes or outcome.clears or outcome.rewrites or outcome.moves
-        ):  # not all of it is on record, or all is sent again
-            outcome.bytes_twice = max(0, outcome.bytes_twice)
-            return
-        again = sum(
-            one.body_bytes
-            for one in applied
-            if one.fault in (*APPLIED, "late") or (one.ended or 0) - one.started > TIMEOUT
-        )
-        largest = max(one.body_bytes for one in applied)
-        # A try that gave up, too, leaves some in flight.
-        outcome.most_twice = again + (outcome.attempts - 1) * made.in_flight * largest
-        if not 0 <= outcome.bytes_twice <= outcome.most_twice:
-            raise WrongError(f"{outcome.bytes_twice} bytes were sent twice, at most {outcome.most_twice} may be")
-
-    def _check_letters(self, objects: list[Path]) -> None:
-        letters = FileTarget(self._folder / "bad.ndjson").letters()
-        found = sorted((letter["object"], letter["line"]) for letter in letters)
-        expected = sorted((objects[number].as_uri(), line) for number, line in self._plan.bad)
-        if found != expected:
-            raise WrongError(f"dead letters {found}, bad rows {expected}")
-        for letter in letters:
-            number = next(n for n, path in enumerate(objects) if path.as_uri() == letter["object"])
-            text = self._plan.texts[number][letter["line"] - 1]
-            offset = sum(len(one) + 1 for one in self._plan.texts[number][: letter["line"] - 1])
-            same = _same(letter["row"].encode(), text, rewritten="refuses" in letter["reason"])
-            if letter["offset"] != offset or not same:
-                raise WrongError(f"a dead letter is not the row it speaks of: {letter}")
-
-    def _check_visibility(self, receipt: dict[str, Any]) -> None:
-        """Look while batches are folded, others write and reads flap: visible has to be true when it is said."""
-        local, made, rng = self._local, self._plan, self._rng
-        expected = truth(made.good, made.operation, truth(made.before))
-        local.clear_faults()
-        local.set_budget(PLENTY)
-        local.shift_clock(100)  # what is carried out late has been by now: nothing may change any more
-        if made.flaps:
-            local.flap(made.index, probability=0.4, seed=made.seed)
-        with closing(Monitor(local, receipt)) as monitor:
-            for step in range(60):
-                if step == 40:
-                    local.release()
-                    local.process()
-                    local.steady()
-                elif rng.random() < 0.3 and step < 40:
-                    local.foreign_mutation(made.index)
-                elif rng.random() < 0.5 and made.held:
-                    local.process(made.index, batches=1)
-                elif not made.held:
-                    time.sleep(0.02)
-                elif step > 40:
-                    local.process()
-                found = monitor.check()
-                if found.failure:
-                    raise WrongError(found.failure)
-                if found.visible:
-                    self._check_index(expected, found)
-                    self._outcome.looks = step + 1
-                    break
-            else:
-                raise WrongError(f"never visible: {found.text}")
-        local.release()
-        local.process()
-        self._check_index(expected, found)
-        self._outcome.proof = found.text
-
-    def _check_index(self, expected: dict[str, str], found: Verdict) -> None:
-        index = self._local.dump(self._plan.index)
-        if index == expected:
-            return
-        lost = sorted(expected.keys() - index.keys())
-        wrong = sorted(one for one in expected.keys() & index.keys() if expected[one] != index[one])
-        more = sorted(index.keys() - expected.keys())
-        raise WrongError(f"lost {lost[:5]}, wrong {wrong[:5]}, too many {more[:5]}; {found.text}")
+    def _keep_requests(self) -> None:
+        """Keep the recorded requests, which a crash of the local Vectorize loses."""
+        self._requests += self._local.requests()
 
 
-def _same(letter: bytes, text: bytes, *, rewritten: bool) -> bool:
-    """Whether a dead letter is the row. One that only Vectorize refused is there as it was sent, in float32 text."""
-    if not rewritten or letter == text:
-        return letter == text
-    one, other = json.loads(letter), json.loads(text)
-    pairs = zip(one.pop("values"), other.pop("values"), strict=True)
-    return one == other and all(struct.pack("<f", a) == struct.pack("<f", b) for a, b in pairs)
+def _source_paths(config: Path) -> list[Path]:
+    return [Path(path) for path in json.loads(config.read_text())["paths"]]
+
+
+def _update_config(config: Path, **values: object) -> None:
+    config.write_text(json.dumps(json.loads(config.read_text()) | values))
 
 
 @contextmanager
-def sky() -> Iterator[LocalVectorize]:
-    """A local Vectorize whose batches are small, so that a load is folded in several."""
+def start_local_vectorize() -> Iterator[LocalVectorize]:
+    """Start a local Vectorize with small batches, so that it processes a load in several of them."""
     with LocalVectorize.start(
-        budget=PLENTY, extra_args=["--no-sync", f"--limit=mutations_per_batch={FOLDED}"]
+        budget=LARGE_BUDGET, extra_args=["--no-sync", f"--limit=mutations_per_batch={MUTATIONS_PER_BATCH}"]
     ) as local:
         yield local
 
 
-def weather(local: LocalVectorize, made: Plan) -> Outcome:
-    """One run; what it leaves is kept only where something is wrong."""
-    folder = Path(tempfile.mkdtemp(prefix=f"storm-{made.seed}-"))
+def run_scenario(local: LocalVectorize, scenario: Scenario) -> Outcome:
+    """Run a scenario. Its files are kept only if a guarantee is broken.
+
+    :raises WrongError: A guarantee is broken.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"storm-{scenario.seed}-"))
     try:
-        outcome = Storm(local, made, folder).run()
+        outcome = StormRun(local, scenario, folder).run()
     except BaseException as error:
-        error.add_note(f"seed {made.seed}; its files are in {folder}")
+        error.add_note(f"seed {scenario.seed}; its files are in {folder}")
         raise
     for path in folder.iterdir():
         path.unlink()

@@ -1,4 +1,4 @@
-"""kill -9 again and again: each attempt goes on where the last one was, and sends at most what was in flight again."""
+"""Test repeated kills: each attempt resumes, and sends at most the batches again that were in flight."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import pytest
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.support import make_rows
 
-from .plan import Plan
-from .storm import Storm, sky
+from .scenario import Scenario
+from .storm import StormRun, start_local_vectorize
 
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalVectorize]:
-    with sky() as started:
-        yield started
+    with start_local_vectorize() as local_vectorize:
+        yield local_vectorize
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("in_flight", [1, 4])
 @pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
-def test_a_load_that_is_killed_again_and_again_ends_with_the_source_in_the_index(
+def test_load_killed_repeatedly_writes_whole_source(
     local: LocalVectorize, tmp_path: Path, suffix: str, in_flight: int
 ) -> None:
     rng = random.Random(f"{suffix} {in_flight}")
@@ -33,10 +33,10 @@ def test_a_load_that_is_killed_again_and_again_ends_with_the_source_in_the_index
     for row in rows[::7]:
         row["id"] = rows[rng.randrange(len(rows))]["id"]
     texts = [json.dumps(row).encode() for row in rows]
-    spoilt = sorted(rng.sample(range(1_200), 3))
-    for place in spoilt:
-        texts[place] = b"spoilt"
-    made = Plan(
+    bad = sorted(rng.sample(range(1_200), 3))
+    for place in bad:
+        texts[place] = b"bad"
+    scenario = Scenario(
         seed=in_flight,
         operation="upsert",
         suffix=suffix,
@@ -51,17 +51,17 @@ def test_a_load_that_is_killed_again_and_again_ends_with_the_source_in_the_index
         faults=[{"fault": "delay", "operation": "write", "probability": 0.5, "seconds": 0.03}],
         disasters=[("kill", rng.randrange(2, 15)) for _ in range(5)],
         texts=[texts[:500], texts[500:]],
-        good=[row for place, row in enumerate(rows) if place not in spoilt],
-        bad=[(int(place >= 500), place % 500 + 1 if place < 500 else place - 499) for place in spoilt],
+        good=[row for place, row in enumerate(rows) if place not in bad],
+        bad=[(int(place >= 500), place % 500 + 1 if place < 500 else place - 499) for place in bad],
         duplicates=True,
     )
 
-    outcome = Storm(local, made, tmp_path).run()
+    outcome = StormRun(local, scenario, tmp_path).run()
 
     assert outcome.kills >= 3
     assert outcome.attempts == outcome.kills + 1
-    largest = max(one.body_bytes for one in local.requests("upsert"))
+    largest = max(request.body_bytes for request in local.requests("upsert"))
     assert outcome.bytes_twice <= outcome.kills * in_flight * largest
     log = (tmp_path / "log.txt").read_text()
-    assert log.count("Going on where the last attempt was, at line ") >= outcome.kills - 1
-    assert "starting over" not in log
+    assert log.count("Resuming from the last checkpoint at line ") >= outcome.kills - 1
+    assert "Starting over" not in log

@@ -1,4 +1,4 @@
-"""A short storm for every run of the tests. ``make storm`` is the long one."""
+"""Run a few storm scenarios with every test run. ``make storm`` runs many."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 from airflow_provider_vectorize.local.handle import LocalVectorize
 
 from .outcome import Outcome
-from .plan import APPLIED, FAULTS, plan
-from .storm import sky, weather
+from .scenario import APPLIED, FAULTS, make_scenario
+from .storm import run_scenario, start_local_vectorize
 
-#: Runs with kills, crashes, all kinds of faults, each operation and each compression among them.
+#: Scenarios that together have kills, crashes, all kinds of faults, each operation and each compression.
 SEEDS = (2, 3, 13, 20, 23, 24, 25, 36)
 
 
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalVectorize]:
-    with sky() as started:
-        yield started
+    with start_local_vectorize() as local_vectorize:
+        yield local_vectorize
 
 
 @pytest.fixture(scope="module")
@@ -29,32 +29,30 @@ def outcomes() -> list[Outcome]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_is_lost_and_nothing_is_wrong_whatever_the_weather(
-    local: LocalVectorize, outcomes: list[Outcome], seed: int
-) -> None:
-    outcomes.append(weather(local, plan(seed)))
+def test_storm_scenario_loses_and_corrupts_no_vector(local: LocalVectorize, outcomes: list[Outcome], seed: int) -> None:
+    outcomes.append(run_scenario(local, make_scenario(seed)))
 
 
 @pytest.mark.slow
-def test_there_was_weather(outcomes: list[Outcome]) -> None:
-    """Or the tests above would prove nothing."""
+def test_storm_scenarios_caused_faults_kills_and_crashes(outcomes: list[Outcome]) -> None:
+    """Without them, the tests above would prove nothing."""
     if len(outcomes) < len(SEEDS):
-        pytest.skip("not all of them ran")
-    assert sum(one.faults.total() for one in outcomes) > 50
-    assert sum(one.kills for one in outcomes) > 2
-    assert sum(one.crashes for one in outcomes) > 1
+        pytest.skip("not all scenarios ran")
+    assert sum(outcome.faults.total() for outcome in outcomes) > 50
+    assert sum(outcome.kills for outcome in outcomes) > 2
+    assert sum(outcome.crashes for outcome in outcomes) > 1
 
 
-def test_every_kind_of_fault_and_disaster_is_met_within_a_hundred_seeds() -> None:
-    plans = [plan(seed) for seed in range(100)]
-    assert {rule["fault"] for made in plans for rule in made.faults} == set(FAULTS)
+def test_storm_hundred_seeds_cover_every_fault_and_disaster() -> None:
+    scenarios = [make_scenario(seed) for seed in range(100)]
+    assert {rule["fault"] for scenario in scenarios for rule in scenario.faults} == set(FAULTS)
     assert set(APPLIED) < set(FAULTS)
-    assert {disaster for made in plans for disaster, _ in made.disasters} == {"kill", "crash"}
-    assert {made.suffix for made in plans} == {"", ".gz", ".zst"}
-    assert {made.operation for made in plans} == {"insert", "upsert"}
-    assert {made.held for made in plans} == {made.flaps for made in plans} == {True, False}
+    assert {disaster for scenario in scenarios for disaster, _ in scenario.disasters} == {"kill", "crash"}
+    assert {scenario.suffix for scenario in scenarios} == {"", ".gz", ".zst"}
+    assert {scenario.operation for scenario in scenarios} == {"insert", "upsert"}
+    assert {scenario.held for scenario in scenarios} == {scenario.flaps for scenario in scenarios} == {True, False}
 
 
-def test_a_seed_always_makes_the_same_run() -> None:
-    assert plan(7) == plan(7)
-    assert plan(7) != plan(8)
+def test_storm_same_seed_makes_same_scenario() -> None:
+    assert make_scenario(7) == make_scenario(7)
+    assert make_scenario(7) != make_scenario(8)

@@ -1,4 +1,4 @@
-"""A real Airflow, a local Vectorize and a real browser, as a new user has them. ``make test-ui`` installs all of it."""
+"""Fixtures with a real Airflow, a local Vectorize and a real browser. ``make test-ui`` installs what they need."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ import orjson
 import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.ui.pages import DEFAULT_CONNECTION, ROOT, ConnectionForm, Connections, Run, Shots, trigger
+from tests.ui.pages import DEFAULT_CONNECTION, ROOT, ConnectionForm, Connections, Run, Screenshots, trigger
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page, Playwright
 
 HERE = Path(__file__).parent
 SCREENSHOTS = ROOT / ".ui"
-CHROMIUM = Path("/usr/bin/chromium")  # Debian's; a browser is never downloaded
+CHROMIUM = Path("/usr/bin/chromium")  # Debian's package. The tests never download a browser.
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 DAG_ID = "nightly_load"
 NIGHT = "2026-01-31"
-#: Three batches, the last of them small.
+#: Enough rows for three batches, of which the last one is small.
 ROWS = 10_500
-#: Seconds from a write to its visibility: so many that the task that waits is deferred.
+#: Seconds from a write to its visibility: long enough that the waiting task is deferred.
 LAG = 6.0
-#: Seconds that the second batch's answer takes: more than between two lines of progress in the log.
-LATE = 12.0
-#: Milliseconds that anything on a page may take to appear.
-PATIENCE = 30_000
+#: Seconds before the response to the second batch: longer than the interval of progress lines in the log.
+RESPONSE_DELAY = 12.0
+#: Maximum number of milliseconds until an element of a page appears.
+TIMEOUT_MS = 30_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All that is in this folder needs a browser, and nothing here may hang."""
+    """Mark all tests of this folder: they need a browser, and a short timeout in case a page hangs."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.ui)
@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """What the page looked like when a test failed."""
+    """Take a screenshot of the page when a test fails."""
     report: Any = yield
     browser: Page | None = getattr(item, "funcargs", {}).get("page")
     if report.failed and browser is not None and not browser.is_closed():
@@ -60,14 +60,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def vectorize() -> Iterator[LocalVectorize]:
-    """A local Vectorize that takes one account and one token, and knows no index yet; at its usual port, if free."""
+    """Run a local Vectorize without indexes that accepts one account and one token, at its usual port if free."""
     with LocalVectorize.start(lag=LAG, port=_demo_module("local_airflow").free_port(8787)) as local:
         yield local
 
 
 @pytest.fixture(scope="session")
 def embeddings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Upstream storage with one night: an object plain, one gzipped."""
+    """Return a folder with the objects of one night: one uncompressed, one gzipped."""
     folder = tmp_path_factory.mktemp("embeddings")
     (folder / NIGHT).mkdir()
     values = np.random.default_rng(1).standard_normal((ROWS, 256), dtype=np.float32)
@@ -83,7 +83,7 @@ def embeddings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory, embeddings: Path) -> Iterator[Any]:
-    """API server, scheduler, triggerer and DAG processor, started as in the demo; it has no connection yet."""
+    """Run the API server, scheduler, triggerer and DAG processor as the demo does, without any connection."""
     demo = _demo_module("local_airflow")
     settings = {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled", "AIRFLOW_VAR_EMBEDDINGS": f"file://{embeddings}"}
     running = demo.LocalAirflow(tmp_path_factory.mktemp("airflow"), ROOT / "example_dags", settings)
@@ -96,7 +96,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, embeddings: Path) -> Itera
 
 
 def _demo_module(name: str) -> ModuleType:
-    """One of the demo's modules; they are scripts beside each other, not a package."""
+    """Import a module of the demo by its path, because the demo consists of scripts and is not a package."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "demo" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -108,9 +108,9 @@ def _demo_module(name: str) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
-    """Playwright, which a process can start only once at a time."""
+    """Run Playwright, of which a process can run only one instance at a time."""
     if not CHROMIUM.exists():
-        pytest.fail(f"There is no {CHROMIUM}; make test-ui installs it.")
+        pytest.fail(f"{CHROMIUM} does not exist. Run make test-ui, which installs it.")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as started:
@@ -119,7 +119,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="session")
 def context(tmp_path_factory: pytest.TempPathFactory, airflow: Any, playwright: Playwright) -> Iterator[BrowserContext]:
-    """A browser with an empty profile."""
+    """Run a browser with an empty profile."""
     browser = playwright.chromium.launch_persistent_context(
         tmp_path_factory.mktemp("browser"),
         executable_path=CHROMIUM,
@@ -128,7 +128,7 @@ def context(tmp_path_factory: pytest.TempPathFactory, airflow: Any, playwright: 
         base_url=airflow.url,
         viewport={"width": 1280, "height": 1000},
     )
-    browser.set_default_timeout(PATIENCE)
+    browser.set_default_timeout(TIMEOUT_MS)
     try:
         yield browser
     finally:
@@ -137,49 +137,51 @@ def context(tmp_path_factory: pytest.TempPathFactory, airflow: Any, playwright: 
 
 @pytest.fixture(scope="session")
 def page(context: BrowserContext) -> Page:
-    """Its one tab."""
+    """Return the only tab of the browser."""
     return context.pages[0]
 
 
 @pytest.fixture(scope="session")
-def shots() -> Shots:
-    """Takes screenshots into a folder that is empty at first."""
+def screenshots() -> Screenshots:
+    """Return a screenshot taker with an empty folder."""
     shutil.rmtree(SCREENSHOTS, ignore_errors=True)
     (SCREENSHOTS / "docs").mkdir(parents=True)
-    return Shots(SCREENSHOTS)
+    return Screenshots(SCREENSHOTS)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def screenshots_of_this_run_only(shots: Shots) -> None:
-    """Also where the first test fails."""
+def without_old_screenshots(screenshots: Screenshots) -> None:
+    """Empty the folder of screenshots before the first test, so that it is empty even if this test fails."""
 
 
 @pytest.fixture(scope="session")
 def connections(page: Page, vectorize: LocalVectorize) -> Connections:
-    """Admin, Connections: with the default connection, filled in by hand in the form and saved."""
-    listed = Connections(page)
-    listed.open()
-    form = listed.add(DEFAULT_CONNECTION, "Cloudflare Vectorize")
+    """Return the connections page, after the default connection was created in the form as a user does."""
+    connections_page = Connections(page)
+    connections_page.open()
+    form = connections_page.add(DEFAULT_CONNECTION, "Cloudflare Vectorize")
     fill(form, vectorize)
     form.save()
-    return listed
+    return connections_page
 
 
 def fill(form: ConnectionForm, vectorize: LocalVectorize) -> None:
-    """What a user types who has read the address, the account and the token of the local Vectorize."""
+    """Fill in the address, account and token of the local Vectorize, as a user does."""
     form.standard_fields()
     form.field("API base URL").fill(vectorize.base_url)
     form.field("API token").fill(vectorize.token)
     if form.field("Port").is_visible():
-        form.field("Port").fill("0")  # as its placeholder asks for
+        form.field("Port").fill("0")  # The placeholder of the field asks for it.
     form.extra_fields()
     form.extra("account_id").fill(vectorize.account_id)
 
 
 @pytest.fixture(scope="session")
-def nightly_run(page: Page, airflow: Any, vectorize: LocalVectorize, connections: Connections, shots: Shots) -> Run:
-    """A run of the nightly load, triggered by the button, that ended well."""
-    vectorize.fail("delay", operation="upsert", after=1, seconds=LATE)
-    run = trigger(page, DAG_ID, {"night": NIGHT}, lambda: shots.take(page, "trigger"))
+def nightly_run(
+    page: Page, airflow: Any, vectorize: LocalVectorize, connections: Connections, screenshots: Screenshots
+) -> Run:
+    """Return a successful run of the nightly load, triggered with the button of the page."""
+    vectorize.fail("delay", operation="upsert", after=1, seconds=RESPONSE_DELAY)
+    run = trigger(page, DAG_ID, {"night": NIGHT}, lambda: screenshots.take(page, "trigger"))
     states = [(task["task_id"], task["state"]) for task in airflow.follow(DAG_ID, run.run_id, 120)]
     return Run(run.page, run.dag_id, run.run_id, tuple(states))

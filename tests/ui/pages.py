@@ -1,4 +1,4 @@
-"""What a user does on Airflow's pages, in words of the pages. Every wait is for something that is to be seen."""
+"""Page objects for what a user does in Airflow's UI. Each of them waits for something visible, never for a time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 DEFAULT_CONNECTION = "vectorize_default"
 ROOT = Path(__file__).parents[2]
-#: What is to be seen on a page, with one text in place of another.
-REPLACE = """([old, other]) => {
+#: JavaScript that replaces one text by another in everything that a page shows.
+REPLACE_TEXT_SCRIPT = """([old, other]) => {
     for (const field of document.querySelectorAll('input')) {
         if (field.value.includes(old)) field.value = field.value.replaceAll(old, other);
     }
@@ -28,8 +28,12 @@ REPLACE = """([old, other]) => {
 
 
 @dataclass
-class Shots:
-    """Screenshots, numbered in the order in which they are taken."""
+class Screenshots:
+    """Takes screenshots and numbers them in the order in which they are taken.
+
+    :param folder: Folder for the screenshots.
+    :param taken: Number of screenshots so far.
+    """
 
     folder: Path
     taken: int = 0
@@ -39,17 +43,19 @@ class Shots:
         page.screenshot(path=self.folder / f"{self.taken:02}-{name}.png", animations="disabled")
 
     def for_docs(self, page: Page, name: str, *, height: int) -> None:
-        """One for the documentation, under the name that it has there: the upper part of the page.
+        """Take a screenshot of the upper part of the page for the documentation, under its file name there.
 
-        The folder of this checkout, which is nobody else's, reads as that of a reader.
+        The path of this checkout is replaced by the one that the documentation uses.
+
+        :param height: Height of the part in pixels.
         """
-        page.evaluate(REPLACE, [str(ROOT), "/home/you/airflow-provider-vectorize"])
+        page.evaluate(REPLACE_TEXT_SCRIPT, [str(ROOT), "/home/you/airflow-provider-vectorize"])
         clip = {"x": 0, "y": 0, "width": 1280, "height": height}
         page.screenshot(path=self.folder / "docs" / f"{name}.png", animations="disabled", clip=clip)  # type: ignore[arg-type]
 
 
 class ConnectionForm:
-    """The dialog in which a connection is added or edited. One of its sections is open at a time."""
+    """The dialog that adds or edits a connection. Only one of its sections is open at a time."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -76,15 +82,15 @@ class ConnectionForm:
         self.dialog.get_by_role("button", name=name, exact=True, expanded=True).wait_for()
 
     def field(self, label: str) -> Locator:
-        """One of Airflow's own fields, by its label."""
+        """Return one of Airflow's own fields, by its label."""
         return self.dialog.get_by_label(label, exact=True)
 
     def extra(self, name: str) -> Locator:
-        """One of the connection type's fields; Airflow does not tie their labels to them."""
+        """Return a field of the connection type, by its name, because Airflow does not link labels to these fields."""
         return self.dialog.locator(f"[name=element_{name}]")
 
     def extra_group(self, name: str) -> Locator:
-        """The same with its label and its help text."""
+        """Return a field of the connection type together with its label and help text."""
         return self.dialog.get_by_role("group").filter(has=self.page.locator(f"[name=element_{name}]")).first
 
     def save(self) -> None:
@@ -97,13 +103,13 @@ class ConnectionForm:
 
 
 class Connections:
-    """Admin, Connections."""
+    """The page "Admin, Connections"."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
 
     def open(self) -> None:
-        """By the menu, as a user does. Where it is open already, what popped up there goes: it lies on buttons."""
+        """Open the page from the menu. If it is already open, reload it, because pop-ups of it may cover buttons."""
         if self.page.url.endswith("/connections"):
             self.page.reload()
         else:
@@ -129,17 +135,20 @@ class Connections:
         return ConnectionForm(self.page)
 
     def test(self, connection_id: str = DEFAULT_CONNECTION) -> str:
-        """Press Test, and read what pops up."""
+        """Click the test icon of a connection, and return the text of the notification."""
         self.open()
         self.row(connection_id).get_by_role("button", name="Test Connection").click()
-        told = self.page.get_by_role("status").filter(has_text=re.compile("^Test Connection"))
-        told.wait_for()
-        return " ".join(told.inner_text().split("\n"))
+        notification = self.page.get_by_role("status").filter(has_text=re.compile("^Test Connection"))
+        notification.wait_for()
+        return " ".join(notification.inner_text().split("\n"))
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a DAG, and the pages of its tasks."""
+    """A run of a DAG, and the pages of its tasks.
+
+    :param states: Pairs of task id and state, in the order in which they were observed.
+    """
 
     page: Page
     dag_id: str
@@ -150,7 +159,7 @@ class Run:
         self.page.goto(f"/dags/{self.dag_id}/runs/{quote(self.run_id)}")
 
     def task(self, task_id: str) -> None:
-        """Click the task in the run's table, and see its log."""
+        """Click a task in the table of the run, which opens its log."""
         self.open()
         self.page.get_by_role("table").get_by_role("link", name=task_id, exact=True).click()
         self.page.get_by_role("heading", name=task_id, exact=True).wait_for()
@@ -158,42 +167,45 @@ class Run:
     def tab(self, name: str) -> None:
         self.page.get_by_role("link", name=name, exact=True).click()
 
-    def log(self, ending: str) -> str:
-        """The task's log, once a line of it has this."""
+    def log(self, expected: str) -> str:
+        """Return the log of the task once one of its lines contains the expected text."""
         lines = self.page.locator("code code")
-        lines.filter(has_text=ending).first.wait_for()
+        lines.filter(has_text=expected).first.wait_for()
         return "\n".join(lines.all_inner_texts())
 
     def xcoms(self, expected: str) -> dict[str, str]:
-        """Key and value as they are to be seen, once the expected key is there."""
+        """Return the keys and values that the page shows, once it shows the expected key."""
         self.tab("Storage")
         self.tab("XCom")
         self.page.get_by_role("cell", name=expected, exact=True).wait_for()
-        # Each value comes by a request of its own.
+        # The page loads each value with its own request.
         self.page.wait_for_function(
             "[...document.querySelectorAll('tbody tr')].every(row => row.cells[2].innerText.trim())"
         )
         rows = self.page.get_by_role("table").get_by_role("row").all()[1:]
         cells = [row.get_by_role("cell").all_inner_texts() for row in rows]
-        return {row[0].strip(): row[2].partition("\n")[0] for row in cells}  # then its button, Copy
+        return {row[0].strip(): row[2].partition("\n")[0] for row in cells}  # The second line is the button Copy.
 
     def rendered_templates(self) -> dict[str, str]:
-        """Field and value, as they are to be seen."""
+        """Return the fields and values that the page shows."""
         self.tab("Rendered Templates")
         self.page.get_by_role("row").first.wait_for()
         cells = [row.get_by_role("cell").all_inner_texts() for row in self.page.get_by_role("row").all()]
-        # The highlighting puts line breaks between the words of a value.
+        # The syntax highlighting puts line breaks between the words of a value.
         return {row[0].strip(): "".join(row[1].split()) for row in cells if len(row) > 1}
 
 
-def trigger(page: Page, dag_id: str, parameters: dict[str, str], see: Callable[[], None]) -> Run:
-    """Press Trigger on the DAG's page, give the parameters, see what the dialog looks like, and press it there."""
+def trigger(page: Page, dag_id: str, parameters: dict[str, str], inspect_dialog: Callable[[], None]) -> Run:
+    """Trigger a run with the buttons of the DAG's page and of its dialog.
+
+    :param inspect_dialog: Called when the dialog is filled in, before its button is clicked.
+    """
     page.goto(f"/dags/{dag_id}")
     page.get_by_role("button", name="Trigger").first.click()
     dialog = page.get_by_role("dialog")
     for name, value in parameters.items():
         dialog.locator(f"[name=element_{name}]").fill(value)
-    see()
+    inspect_dialog()
     dialog.get_by_role("button", name="Trigger", exact=True).click()
     page.wait_for_url(re.compile(r"/runs/"))
     run_id = unquote(page.url.partition("/runs/")[2].split("/")[0].split("?")[0])

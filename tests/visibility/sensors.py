@@ -37,7 +37,7 @@ class Implementation:
         by_index: dict[str, list[Any]] = {}
         for wait in wait_module.waits_for(mutation, index_name):
             by_index.setdefault(wait.index_name, []).append(wait.to_dict())
-        return {name: monitors.request_from(rows, marker, "log") for name, rows in by_index.items()}
+        return {name: monitors.parse_wait_request(rows, marker, "log") for name, rows in by_index.items()}
 
     def checker(self, client: VectorizeClient, index_name: str) -> Checker:
         """Return what checks an index."""

@@ -11,7 +11,7 @@ from unittest.mock import patch
 from airflow_provider_vectorize.errors import TransientApiError
 from airflow_provider_vectorize.load.uploader import Uploader
 from airflow_provider_vectorize.visibility import monitor, rule, waits
-from airflow_provider_vectorize.visibility.rule import Marker, Memory
+from airflow_provider_vectorize.visibility.memory import Marker, Memory
 
 UNKNOWN = "a marker without an answer"
 #: By the name of a line: what is different without it, and the patches that make it so.
@@ -56,35 +56,38 @@ class _Any(str):
 
 @_switch("snapshot", "a marker covers waits that began after it was sent")
 def _snapshot() -> list[Any]:
-    return [_around("_covered_until", lambda original, memory: 10**9 if original(memory) else 0)]
+    return [_around("_last_shown_marker_check", lambda original, memory: 10**9 if original(memory) else 0)]
 
 
 @_switch("created_on", "the incarnation of the index is not compared")
 def _created_on() -> list[Any]:
-    return [patch.object(monitor.IndexMonitor, "_incarnation", lambda self: _Any("any"))]
+    return [patch.object(monitor.IndexMonitor, "_read_incarnation", lambda self: _Any("any"))]
 
 
 @_switch("agreeing_reads", "one read of created_on is enough")
 def _agreeing_reads() -> list[Any]:
-    return [patch.object(monitor, "AGREEING_READS", 1)]
+    return [patch.object(monitor, "CONFIRMING_READS", 1)]
 
 
 @_switch("shown_before", "an id that was shown before the wait began counts without created_on")
 def _shown_before() -> list[Any]:
     def change(original: Any, memory: Memory, created_on: str | None) -> Memory:
         proved = original(
-            replace(memory, waits={wait: replace(state, began=1) for wait, state in memory.waits.items()}), created_on
+            replace(memory, waits={wait: replace(state, first_check=1) for wait, state in memory.waits.items()}),
+            created_on,
         )
-        began = {wait: replace(state, began=memory.waits[wait].began) for wait, state in proved.waits.items()}
-        return replace(proved, waits=began)
+        restored = {
+            wait: replace(state, first_check=memory.waits[wait].first_check) for wait, state in proved.waits.items()
+        }
+        return replace(proved, waits=restored)
 
     return [_around("prove", change)]
 
 
 @_switch("sealed", "every receipt counts as sealed")
 def _sealed() -> list[Any]:
-    original = waits._from_receipt
-    return [patch.object(waits, "_from_receipt", lambda *args: replace(original(*args), sealed=True))]
+    original = waits._wait_from_receipt
+    return [patch.object(waits, "_wait_from_receipt", lambda *args: replace(original(*args), sealed=True))]
 
 
 @_switch("load_seals", "a load whose last batch is refused sends no marker, and counts as sealed")
@@ -112,7 +115,7 @@ def _last_batch_alone() -> list[Any]:
 
 @_switch("unanswered", "a marker without an answer counts once the watermark has changed")
 def _unanswered() -> list[Any]:
-    original = monitor.IndexMonitor._delete_marker
+    original = monitor.IndexMonitor._send_delete_marker
 
     def send(self: Any) -> Marker:
         try:
@@ -125,23 +128,23 @@ def _unanswered() -> list[Any]:
         changed = any(m.mutation_id == UNKNOWN and m.watermark_before != memory.watermark for m in memory.markers)
         return replace(memory, shown={**memory.shown, UNKNOWN: memory.checks}) if changed else memory
 
-    return [patch.object(monitor.IndexMonitor, "_delete_marker", send), _around("with_info", change)]
+    return [patch.object(monitor.IndexMonitor, "_send_delete_marker", send), _around("record_info", change)]
 
 
 @_switch("client_order", "a later write of a client stands for all its earlier ones, acknowledged or not")
 def _client_order() -> list[Any]:
-    original = waits._without_earlier
+    original = waits._drop_covered
 
     def change(found: Any) -> Any:
         return original([(wait, {**plain, "acknowledged": plain["begun"]} if "begun" in plain else plain)
                          for wait, plain in found])  # fmt: skip
 
-    return [patch.object(waits, "_without_earlier", change)]
+    return [patch.object(waits, "_drop_covered", change)]
 
 
 @_switch("agreeing_checks", "one check without the index, or with another one, is enough to fail")
 def _agreeing_checks() -> list[Any]:
-    return [patch.object(rule, "AGREEING_CHECKS", 1)]
+    return [patch.object(rule, "CONFIRMING_CHECKS", 1)]
 
 
 # ---------------------------------------------------------------- what ends a wait, at an acceptable cost
@@ -154,7 +157,7 @@ def _own_id() -> list[Any]:
         result = original(replace(memory, shown={k: v for k, v in memory.shown.items() if k not in own}), *args)
         return replace(result, shown=memory.shown) if isinstance(result, Memory) else result
 
-    return [_around("prove", hide), _around("hopes_on_incarnation", hide)]
+    return [_around("prove", hide), _around("proof_needs_incarnation", hide)]
 
 
 @_switch("seen_once", "a watermark that was seen is forgotten when another one is shown")
@@ -163,12 +166,12 @@ def _seen_once() -> list[Any]:
         memory = original(memory, info)
         return replace(memory, shown={memory.watermark: memory.checks} if memory.watermark else {})
 
-    return [_around("with_info", change)]
+    return [_around("record_info", change)]
 
 
 @_switch("join", "each write of one client is waited for")
 def _join() -> list[Any]:
-    return [patch.object(waits, "_without_earlier", lambda found: list(dict.fromkeys(wait for wait, _ in found)))]
+    return [patch.object(waits, "_drop_covered", lambda found: list(dict.fromkeys(wait for wait, _ in found)))]
 
 
 @_switch("markers_kept", "only the newest marker is remembered")
@@ -177,7 +180,7 @@ def _markers_kept() -> list[Any]:
         memory = original(*args)
         return replace(memory, markers=memory.markers[-1:])
 
-    return [_around("marker_sent", change)]
+    return [_around("record_marker", change)]
 
 
 @_switch("by_the_clock", "markers follow the changes of the watermark")
@@ -186,17 +189,17 @@ def _by_the_clock() -> list[Any]:
         still = memory.markers and memory.markers[-1].watermark_before == memory.watermark
         return not still and original(replace(memory, next_marker_at=0.0), groups, now)
 
-    return [_around("marker_due", change)]
+    return [_around("is_marker_due", change)]
 
 
 @_switch("every_20_s", "a marker is sent at every check")
 def _every_20_s() -> list[Any]:
-    return [patch.object(rule, "MARKER_EVERY_SECONDS", 0.0), patch.object(rule, "MARKER_JITTER_SECONDS", 0.0)]
+    return [patch.object(rule, "MARKER_INTERVAL_SECONDS", 0.0), patch.object(rule, "MARKER_JITTER_SECONDS", 0.0)]
 
 
 @_switch("while_still", "markers are sent however long the watermark stands still")
 def _while_still() -> list[Any]:
-    return [patch.object(rule, "MARKERS_WHILE_STILL", 10**9)]
+    return [patch.object(rule, "MAX_MARKERS_PER_WATERMARK", 10**9)]
 
 
 @_switch("after_120_s", "no marker is due only because time has passed")
@@ -206,16 +209,16 @@ def _after_120_s() -> list[Any]:
 
 @_switch("foreign_hint", "watermarks of other writers do not make a marker due")
 def _foreign_hint() -> list[Any]:
-    return [_around("_with_hint", lambda original, memory, group, state, info: state)]
+    return [_around("_count_foreign", lambda original, memory, group, state, info: state)]
 
 
 @_switch("three_checks", "one watermark of another writer makes a marker due")
 def _three_checks() -> list[Any]:
     def change(original: Any, memory: Memory, group: Any, state: Any, info: Any) -> Any:
         after = original(memory, group, state, info)
-        return replace(after, foreign=after.foreign + 2) if after != state else state
+        return replace(after, foreign_checks=after.foreign_checks + 2) if after != state else state
 
-    return [_around("_with_hint", change)]
+    return [_around("_count_foreign", change)]
 
 
 @_switch("siblings", "watermarks of the same write count as those of another writer")

@@ -14,11 +14,11 @@ from airflow_provider_vectorize.load.deletion import delete
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
+from airflow_provider_vectorize.visibility.monitor import IndexMonitor, WaitRequest
 from airflow_provider_vectorize.visibility.rule import MarkerKind
 from airflow_provider_vectorize.visibility.verdict import Verdict
 from airflow_provider_vectorize.visibility.waits import waits_for
-from tests.support import FileObject, FileTarget, make_rows, ndjson, write
+from tests.support import FileObject, FileTarget, make_rows, ndjson, write_object
 
 from .actors import ActorWorld
 from .fate import Fate, Sent
@@ -41,7 +41,9 @@ class Sensor:
         self._world = world
         client = world.monitor_client()
         self._monitor = IndexMonitor(client, "books")
-        self._request = Request(tuple(waits_for(mutation, "books")), marker, "read_back" if proof != "log" else "log")
+        self._request = WaitRequest(
+            tuple(waits_for(mutation, "books")), marker, "read_back" if proof != "log" else "log"
+        )
 
     def check(self) -> Verdict:
         self.checks += 1
@@ -151,7 +153,7 @@ def test_load_whose_last_batch_is_refused_is_sealed_by_a_marker(tmp_path: Path) 
     with ActorWorld() as world, world.concurrent(uploader):
         world.create_index("books")
         rows = [*make_rows(4), *({"id": f"bad{number}", "values": [1.0]} for number in range(2))]
-        path = write(tmp_path / "rows.ndjson", ndjson(rows))
+        path = write_object(tmp_path / "rows.ndjson", ndjson(rows))
         slow = iter([Fate(answer_travel=5.0)])
         world.choose_fate = lambda sent: next(slow, Fate()) if sent.operation == "upsert" else Fate(travel=1.0)
         options = LoadOptions(

@@ -10,8 +10,9 @@ import pytest
 
 from airflow_provider_vectorize.api.models import IndexInfo
 from airflow_provider_vectorize.visibility import rule
-from airflow_provider_vectorize.visibility.rule import BY_MARKER, BY_WATERMARK, Marker, Memory
-from airflow_provider_vectorize.visibility.verdict import verdict_of
+from airflow_provider_vectorize.visibility.memory import Marker, Memory, WaitGroup
+from airflow_provider_vectorize.visibility.rule import BY_MARKER, BY_WATERMARK
+from airflow_provider_vectorize.visibility.verdict import verdict_for
 from airflow_provider_vectorize.visibility.waits import Wait
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -41,7 +42,7 @@ def info(watermark: str | None, seconds: float = 10) -> IndexInfo:
 class Checks:
     """A process that checks an index for some sensors, every five seconds of a clock of its own."""
 
-    def __init__(self, *groups: rule.Group, created_on: str | None = CREATED) -> None:
+    def __init__(self, *groups: WaitGroup, created_on: str | None = CREATED) -> None:
         self.groups = list(groups)
         self.memory = Memory()
         self.created_on: str | None = created_on
@@ -58,15 +59,15 @@ class Checks:
         created_on = self.created_on if reads == "current" else reads
         self.memory = rule.begin_check(self.memory, self.groups, self.now)
         if rule.needs_incarnation(self.memory):
-            self.memory = rule.with_incarnation(self.memory, created_on)
-        if rule.marker_due(self.memory, self.groups, self.now):
+            self.memory = rule.record_incarnation(self.memory, created_on)
+        if rule.is_marker_due(self.memory, self.groups, self.now):
             self.markers += 1
             marker = Marker(mutation(self.markers + (3 << 96)), self.memory.checks, self.memory.watermark)
-            self.memory = rule.marker_sent(self.memory, marker if answer else None, self.now, 0.5)
-        self.memory = rule.with_info(self.memory, shown)
-        read = created_on if rule.hopes_on_incarnation(self.memory) else None
-        self.memory = rule.prove(rule.with_incarnation(self.memory, read), read)
-        return all(not rule.unproved(self.memory, group) for group in self.groups)
+            self.memory = rule.record_marker(self.memory, marker if answer else None, self.now, 0.5)
+        self.memory = rule.record_info(self.memory, shown)
+        read = created_on if rule.proof_needs_incarnation(self.memory) else None
+        self.memory = rule.prove(rule.record_incarnation(self.memory, read), read)
+        return all(not rule.unproved_waits(self.memory, group) for group in self.groups)
 
     def proofs(self) -> set[str]:
         return {state.proof for state in self.memory.waits.values()}
@@ -111,8 +112,8 @@ def test_marker_does_not_prove_a_wait_that_began_after_it() -> None:
     late = replace(WAIT, mutation_id=mutation(9 << 96))
     checks.groups.append((late,))
     assert not checks.check(info(marker(1)))
-    assert not rule.unproved(checks.memory, (WAIT,))
-    assert rule.unproved(checks.memory, (late,)) == [late]
+    assert not rule.unproved_waits(checks.memory, (WAIT,))
+    assert rule.unproved_waits(checks.memory, (late,)) == [late]
 
 
 def test_marker_without_an_answer_proves_nothing() -> None:
@@ -151,7 +152,7 @@ def test_id_shown_before_the_wait_began_is_proof_only_in_the_same_incarnation(wa
         checks.created_on = created_on
         checks.groups.append((wait,))
         checks.check(info(None))
-        assert (not rule.unproved(checks.memory, (wait,))) == visible
+        assert (not rule.unproved_waits(checks.memory, (wait,))) == visible
 
 
 def test_bare_id_is_bound_to_the_incarnation_at_its_first_check() -> None:
@@ -240,11 +241,11 @@ def test_old_markers_are_kept_until_their_waits_end() -> None:
 
 def test_refused_markers_are_not_sent_again() -> None:
     checks = Checks((WAIT,))
-    checks.memory = replace(checks.memory, markers_refused="no permission")
+    checks.memory = replace(checks.memory, marker_refusal="no permission")
     for number in range(100):
         checks.check(info(mutation(number << 64)))
     assert checks.markers == 0
-    text = verdict_of(checks.memory, (WAIT,), "delete", checks.now, info(FOREIGN)).text
+    text = verdict_for(checks.memory, (WAIT,), "delete", checks.now, info(FOREIGN)).text
     assert "no permission" in text
 
 
@@ -252,7 +253,7 @@ def test_log_explains_other_writers_after_five_markers() -> None:
     checks = Checks((WAIT,))
     for number in range(40):
         checks.check(info(mutation(number << 64)))
-    text = verdict_of(checks.memory, (WAIT,), "delete", checks.now, info(FOREIGN)).text
+    text = verdict_for(checks.memory, (WAIT,), "delete", checks.now, info(FOREIGN)).text
     assert "Other writers keep the index busy" in text
     assert 'marker="vector"' in text
     assert OURS in text

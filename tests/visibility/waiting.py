@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_vectorize.visibility.monitor import IndexMonitor, Request
+from airflow_provider_vectorize.visibility.monitor import IndexMonitor, WaitRequest
 from airflow_provider_vectorize.visibility.rule import MarkerKind
 from airflow_provider_vectorize.visibility.verdict import Verdict
 from airflow_provider_vectorize.visibility.waits import waits_for
@@ -38,13 +38,13 @@ class Waiting:
         self.world = world
         self.client = world.monitor_client()
         self._monitor = IndexMonitor(self.client, "docs")
-        self.requests: dict[str, Request] = {}
+        self.requests: dict[str, WaitRequest] = {}
         self.verdicts: dict[str, Verdict] = {}
         self.checks = 0
 
     def wait(self, name: str, mutation: Any, marker: MarkerKind = "delete") -> None:
         """Begin to wait, as a sensor."""
-        self.requests[name] = Request(tuple(waits_for(mutation, "docs")), marker)
+        self.requests[name] = WaitRequest(tuple(waits_for(mutation, "docs")), marker)
 
     def check(self, times: int = 1) -> None:
         """Check, and forget the sensors that end."""

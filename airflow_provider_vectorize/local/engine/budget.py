@@ -48,7 +48,7 @@ class _Window:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether one request is allowed, and the values of its rate limit headers."""
+    """Whether one request is allowed, and the values of its rate-limit headers."""
 
     allowed: bool
     left: int

@@ -16,8 +16,8 @@ class TooManyMetadataIndexes(DataProblem):
     code = 40004
     guessed = True
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"too many metadata indexes; max is {most}")
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"too many metadata indexes; max is {limit}")
 
 
 class NoMetadataIndex(DataProblem):
@@ -30,54 +30,56 @@ class NoMetadataIndex(DataProblem):
 class WrongQueryDimensions(DataProblem):
     code = 40006
 
-    def __init__(self, expected: int, got: int) -> None:
-        super().__init__(f"invalid query vector, expected {expected} dimensions, and got {got} dimensions")
+    def __init__(self, expected: int, actual: int) -> None:
+        super().__init__(f"invalid query vector, expected {expected} dimensions, and got {actual} dimensions")
 
 
 class TooManyIds(DataProblem):
     code = 40007
 
-    def __init__(self, most: int, got: int, *, with_count: bool) -> None:
-        super().__init__(f"too many ids in payload; max id count is {most}" + (f", got {got}" if with_count else ""))
+    def __init__(self, limit: int, actual: int, *, with_count: bool) -> None:
+        super().__init__(
+            f"too many ids in payload; max id count is {limit}" + (f", got {actual}" if with_count else "")
+        )
 
 
 class IdTooLong(DataProblem):
     code = 40008
 
-    def __init__(self, most: int, got: int) -> None:
-        super().__init__(f"id too long; max is {most} bytes, got {got} bytes")
+    def __init__(self, limit: int, actual: int) -> None:
+        super().__init__(f"id too long; max is {limit} bytes, got {actual} bytes")
 
 
 class NamespaceTooLong(DataProblem):
     code = 40009
     guessed = True
 
-    def __init__(self, most: int, got: int) -> None:
-        super().__init__(f"namespace too long; max is {most} bytes, got {got} bytes")
+    def __init__(self, limit: int, actual: int) -> None:
+        super().__init__(f"namespace too long; max is {limit} bytes, got {actual} bytes")
 
 
 class TooManyVectors(DataProblem):
     code = 40010
     guessed = True
 
-    def __init__(self, most: int, got: int) -> None:
-        super().__init__(f"too many vectors in payload; max count is {most}, got {got}")
+    def __init__(self, limit: int, actual: int) -> None:
+        super().__init__(f"too many vectors in payload; max count is {limit}, got {actual}")
 
 
 class IndexFull(DataProblem):
     code = 40011
     guessed = True
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"index is full; max vector count is {most}")
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"index is full; max vector count is {limit}")
 
 
 class WrongDimensions(DataProblem):
     code = 40012
 
-    def __init__(self, vector_id: str, expected: int, got: int) -> None:
+    def __init__(self, vector_id: str, expected: int, actual: int) -> None:
         super().__init__(
-            f'invalid vector for id="{vector_id}", expected {expected} dimensions, and got {got} dimensions'
+            f'invalid vector for id="{vector_id}", expected {expected} dimensions, and got {actual} dimensions'
         )
 
 
@@ -93,8 +95,8 @@ class TooManyNamespaces(DataProblem):
     code = 40014
     guessed = True
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"too many namespaces; max is {most}")
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"too many namespaces; max is {limit}")
 
 
 class VectorNotFound(DataProblem):
@@ -108,10 +110,10 @@ class VectorNotFound(DataProblem):
 class OversizedMetadata(DataProblem):
     code = 40016
 
-    def __init__(self, vector_id: str, most: int, got: int) -> None:
+    def __init__(self, vector_id: str, limit: int, actual: int) -> None:
         super().__init__(
             f'oversized metadata for vector id="{vector_id}"; the compact JSON representation of the metadata '
-            f"must not exceed {most} bytes, got {got} bytes"
+            f"must not exceed {limit} bytes, got {actual} bytes"
         )
 
 
@@ -153,12 +155,12 @@ class UnparsableLine(DataProblem):
 class TopKTooLarge(DataProblem):
     code = 40025
 
-    def __init__(self, most: int, got: int, *, with_content: bool) -> None:
+    def __init__(self, limit: int, actual: int, *, with_content: bool) -> None:
         super().__init__(
-            f"with returnValues=true or returnMetadata=all, max top K is {most}, but got {got}; "
+            f"with returnValues=true or returnMetadata=all, max top K is {limit}, but got {actual}; "
             "for a top K up to 100, retry with returnValues=false and returnMetadata=indexed"
             if with_content
-            else f"max top K is {most}, but got {got}"
+            else f"max top K is {limit}, but got {actual}"
         )
 
 

@@ -140,7 +140,7 @@ class Engine:
                 raise TooManyMetadataIndexes(self.limits.metadata_indexes)
             mutation = self._log(index, Kind.CREATE_METADATA_INDEX, argument=f"{prop}\n{type_}")
         # A metadata index covers writes after it became visible. With a lag of 0 that includes the next write.
-        self.folding.settle(index)
+        self.folding.fold_before_read(index)
         return mutation
 
     def delete_metadata_index(self, account: str, name: str, prop: str) -> Mutation:
@@ -185,10 +185,10 @@ class Engine:
         vector = request.vector
         if vector is None:
             assert request.vector_id is not None
-            found = state.store.vectors_by_id([request.vector_id], at)
-            if not found:
+            stored = state.store.vectors_by_id([request.vector_id], at)
+            if not stored:
                 raise VectorNotFound(request.vector_id)
-            vector = np.frombuffer(found[0].values, np.float32)
+            vector = np.frombuffer(stored[0].values, np.float32)
         elif len(vector) != index.dimensions:
             raise WrongQueryDimensions(index.dimensions, len(vector))
         conditions = flatten(request.filter) if request.filter else []
@@ -226,7 +226,7 @@ class Engine:
     def _for_reading(self, account: str, name: str, stale: bool) -> tuple[Index, IndexState, int]:
         index = self.catalog.index(account, name)
         state = self.states.get(index)
-        self.folding.settle(index)
+        self.folding.fold_before_read(index)
         at = state.visible_batch
         return index, state, max(at - 1, 0) if stale else at
 
@@ -235,12 +235,12 @@ class Engine:
     def index_info(self, index: Index) -> Info:
         """Return the same as :meth:`info` for a known index."""
         state = self.states.get(index)
-        self.folding.settle(index)
+        self.folding.fold_before_read(index)
         mutation_id, processed_at, vectors = state.store.watermark(state.visible_batch) or (None, None, 0)
         return Info(index.dimensions, vectors, mutation_id, processed_at)
 
     def visible_vectors(self, index: Index) -> Iterator[StoredVector]:
         """Return all visible vectors."""
         state = self.states.get(index)
-        self.folding.settle(index)
+        self.folding.fold_before_read(index)
         return state.store.all_vectors(state.visible_batch)

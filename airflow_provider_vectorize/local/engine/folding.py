@@ -101,7 +101,7 @@ class FoldingJob:
                 folded_batches.append(folded)
         return folded_batches
 
-    def settle(self, index: Index) -> None:
+    def fold_before_read(self, index: Index) -> None:
         """Fold the pending mutations of an index if the lag is 0 and the job is not on hold."""
         if self._lag == 0 and not self._held:
             self.process(index)

@@ -162,8 +162,8 @@ class TooManyIndexes(Problem):
     code = 3004
     guessed = True
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"vectorize.index.limit_exceeded - Max indexes is {most}")
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"vectorize.index.limit_exceeded - Max indexes is {limit}")
 
 
 class IndexDeleted(Problem):

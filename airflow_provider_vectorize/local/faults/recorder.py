@@ -36,7 +36,7 @@ class Recorder:
     def __init__(self) -> None:
         self.requests: deque[RequestRecord] = deque(maxlen=MAX_RECORDS)
 
-    def arrive(self, method: str, path: str, query: str, operation: str, now: float) -> RequestRecord:
-        recorded = RequestRecord(method, path, query, operation, now)
-        self.requests.append(recorded)
-        return recorded
+    def record(self, method: str, path: str, query: str, operation: str, now: float) -> RequestRecord:
+        new_record = RequestRecord(method, path, query, operation, now)
+        self.requests.append(new_record)
+        return new_record

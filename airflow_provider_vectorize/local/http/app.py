@@ -26,7 +26,7 @@ from airflow_provider_vectorize.local.faults.recorder import Recorder
 from airflow_provider_vectorize.local.faults.rules import Faults
 from airflow_provider_vectorize.local.http import fault_effects
 from airflow_provider_vectorize.local.http.auth import Guard, credential
-from airflow_provider_vectorize.local.http.bodies import answer_expect_later
+from airflow_provider_vectorize.local.http.bodies import defer_100_continue
 from airflow_provider_vectorize.local.http.call import Call, ConnectionCut
 from airflow_provider_vectorize.local.http.handlers import Handlers
 from airflow_provider_vectorize.local.http.late_requests import LateRequests
@@ -47,7 +47,7 @@ class Components:
     guard: Guard
     faults: Faults
     recorder: Recorder
-    late: LateRequests
+    late_requests: LateRequests
 
 
 class Api:
@@ -60,7 +60,7 @@ class Api:
     def add_routes(self, app: web.Application) -> None:
         for method, path, operation in ROUTES:
             handler: Handler = getattr(self._handlers, operation)
-            app.router.add_route(method, path, self._route(operation, handler), expect_handler=answer_expect_later)
+            app.router.add_route(method, path, self._route(operation, handler), expect_handler=defer_100_continue)
 
     async def unmatched(self, request: web.Request, error: web.HTTPException) -> web.StreamResponse:
         """Respond to a request for an unknown URL or method."""
@@ -68,17 +68,17 @@ class Api:
         async def refuse(call: Call) -> None:
             raise MethodNotAllowed(request.method) if error.status == 405 else NoRoute(request.path)
 
-        return await self._answer(request, "unknown", refuse)
+        return await self._handle(request, "unknown", refuse)
 
     def _route(self, operation: str, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        async def answer(request: web.Request) -> web.StreamResponse:
-            return await self._answer(request, operation, handler)
+        async def route(request: web.Request) -> web.StreamResponse:
+            return await self._handle(request, operation, handler)
 
-        return answer
+        return route
 
-    async def _answer(self, request: web.Request, operation: str, handler: Handler) -> web.StreamResponse:
+    async def _handle(self, request: web.Request, operation: str, handler: Handler) -> web.StreamResponse:
         components = self._components
-        recorded = components.recorder.arrive(
+        recorded = components.recorder.record(
             request.method, request.path, request.query_string, operation, components.clock.now()
         )
         verdict = components.budget.spend(_credential_of(request))
@@ -134,7 +134,7 @@ class Api:
             raise ConnectionCut  # Without a body the handler never reads one, so the connection is closed here.
         if call.rule is not None and call.rule.fault == "late":
             await call.buffer_body()
-            components.late.add(call, handler, call.rule.options.get("seconds", 60.0))
+            components.late_requests.add(call, handler, call.rule.options.get("seconds", 60.0))
             return fault_effects.immediate_response(call.rule)
         result = await handler(call)
         return _json({"success": True, "result": result, "errors": [], "messages": []}, 200)

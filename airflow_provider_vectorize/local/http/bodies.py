@@ -41,7 +41,7 @@ async def read(request: web.Request, max_bytes: int, on_bytes: Callable[[int], N
     return body
 
 
-async def answer_expect_later(request: web.Request) -> None:
+async def defer_100_continue(request: web.Request) -> None:
     """Replace aiohttp's 100-continue. :func:`read` sends it, so that a body that will be refused is not requested."""
 
 

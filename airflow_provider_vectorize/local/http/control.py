@@ -78,7 +78,7 @@ class Control:
                 "blocks": budget.blocks,
                 "arrived_during_block": budget.arrived_during_block,
             },
-            "late_requests": len(self._components.late),
+            "late_requests": len(self._components.late_requests),
             "indexes": await asyncio.to_thread(self._indexes),
             **self._components.faults.describe(),
         }
@@ -119,7 +119,7 @@ class Control:
     async def reset(self, body: Json) -> Json:
         components = self._components
         components.faults.clear()
-        components.late.clear()
+        components.late_requests.clear()
         components.clock.shift = 0.0
         components.budget.reset()
         await asyncio.to_thread(self._engine.reset)
@@ -161,7 +161,7 @@ class Control:
     async def clock(self, body: Json) -> Json:
         self._components.clock.shift = parse_fields(body, {"shift": CLOCK_SHIFT}, "shift")["shift"]
         self._engine.folding.wake()
-        await self._components.late.carry_out()
+        await self._components.late_requests.carry_out()
         return {}
 
     async def budget(self, body: Json) -> Json:
@@ -198,7 +198,7 @@ class Control:
 
 
 def _json_route(handler: Callable[[Json], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(request: web.Request) -> web.Response:
+    async def route(request: web.Request) -> web.Response:
         try:
             text = await request.read()
             body = checks.json_object(text) if text else {}
@@ -208,7 +208,7 @@ def _json_route(handler: Callable[[Json], Awaitable[Any]]) -> Callable[[web.Requ
         except BadValue as error:
             return _json({"error": str(error)}, 400)
 
-    return answer
+    return route
 
 
 def _json(body: object, status: int = 200) -> web.Response:

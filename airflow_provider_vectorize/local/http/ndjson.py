@@ -97,8 +97,8 @@ def _pack(values: object) -> bytes | None:
 
 def _check(vector: Vector, metadata: Json, dimensions: int, limits: Limits) -> None:
     checks.vector_id(vector.id, limits)
-    if (got := len(vector.values or b"") // 4) != dimensions:
-        raise WrongDimensions(vector.id, dimensions, got)
+    if (actual := len(vector.values or b"") // 4) != dimensions:
+        raise WrongDimensions(vector.id, dimensions, actual)
     if vector.namespace is not None:
         checks.namespace(vector.namespace, limits)
     _check_keys(vector.id, metadata)

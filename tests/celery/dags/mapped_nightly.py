@@ -1,4 +1,4 @@
-"""The nightly load of a large source: planned, shared out among mapped tasks, awaited by one deferred sensor."""
+"""Load a large source every night: split it among mapped tasks, and wait for all of them with one deferred sensor."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ with DAG(
         task_id="load",
         index_name=INDEX,
         max_in_flight=2,
-        limits=Limits(vectors_per_request=500, late_seconds=5),  # several batches a shard, though the source is small
+        limits=Limits(
+            vectors_per_request=500, late_seconds=5
+        ),  # several batches per shard although the source is small
         map_index_template="{{ task.source[0].rpartition('/')[2] }} ({{ task.source | length }})",
     ).expand_kwargs(plan.output)
     wait = VectorizeMutationSensor(task_id="wait", mutation=load.output, deferrable=True, poke_interval=2)

@@ -1,4 +1,4 @@
-"""What goes over the wire, what must not, and what happens to an answer that is none."""
+"""Requests as they are sent, secrets that must not be revealed, and answers that are not valid."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID, LocalVectorize
-from tests.api.conftest import Time, ndjson, vector
+from tests.api.conftest import FakeTime, ndjson, vector
+from tests.api.servers import EMPTY_RESULT, NO_RETRIES, closed_port
 
-Make = Callable[..., VectorizeClient]
-ONCE = RetryPolicy(total=0)
+MakeClient = Callable[..., VectorizeClient]
 SECRET = "cfut_do-not-show-this"
 
 
 class Listener:
-    """Takes one request on a port of its own, keeps its head, and answers with what it was given."""
+    """A server that accepts one request, stores its headers and sends the given answer."""
 
     def __init__(self, answer: bytes) -> None:
         self.head = ""
@@ -51,39 +51,40 @@ class Listener:
         self._server.close()
 
 
-NOTHING = b'{"success": true, "result": [], "errors": [], "messages": []}'
-EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(NOTHING), NOTHING)
+EMPTY_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(EMPTY_RESULT), EMPTY_RESULT)
 
 
-def talking_to(listener: Listener, **fields: str) -> VectorizeClient:
-    return VectorizeClient(Credentials(ACCOUNT_ID, base_url=listener.base_url, **fields), retry=ONCE, timeout=20)
+def client_for_listener(listener: Listener, **fields: str) -> VectorizeClient:
+    return VectorizeClient(Credentials(ACCOUNT_ID, base_url=listener.base_url, **fields), retry=NO_RETRIES, timeout=20)
 
 
-def closed_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
+def closed_port_url() -> str:
+    return f"http://{closed_port()}"
 
 
-# ---------------------------------------------------------------- what is sent
+# ---------------------------------------------------------------- requests
 
 
-def test_a_token_goes_as_bearer_and_the_client_says_who_it_is() -> None:
-    with Listener(EMPTY) as listener, talking_to(listener, secret=SECRET) as client:
+def test_send_token_sets_bearer_and_user_agent() -> None:
+    with Listener(EMPTY_ANSWER) as listener, client_for_listener(listener, secret=SECRET) as client:
         client.list_indexes()
     assert f"Authorization: Bearer {SECRET}\r\n" in listener.head
     assert f"User-Agent: airflow-provider-vectorize/{__version__}\r\n" in listener.head
     assert listener.head.startswith(f"GET /accounts/{ACCOUNT_ID}/vectorize/v2/indexes HTTP/1.1\r\n")
 
 
-def test_a_global_key_goes_with_its_e_mail_and_not_as_bearer() -> None:
-    with Listener(EMPTY) as listener, talking_to(listener, secret=SECRET, email="a@b.example") as client:
+def test_send_global_key_sets_key_and_email_headers() -> None:
+    with (
+        Listener(EMPTY_ANSWER) as listener,
+        client_for_listener(listener, secret=SECRET, email="a@b.example") as client,
+    ):
         client.list_indexes()
     assert "X-Auth-Email: a@b.example\r\n" in listener.head
     assert f"X-Auth-Key: {SECRET}\r\n" in listener.head
     assert "Authorization" not in listener.head
 
 
-def test_a_netrc_does_not_replace_the_token(
+def test_send_ignores_netrc(
     client: VectorizeClient, local_vectorize: LocalVectorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -91,13 +92,13 @@ def test_a_netrc_does_not_replace_the_token(
     monkeypatch.setenv("NETRC", str(netrc))
     url = f"{local_vectorize.base_url}/accounts/{local_vectorize.account_id}/vectorize/v2/indexes"
     bare = requests.get(url, headers={"Authorization": f"Bearer {local_vectorize.token}"}, timeout=60)
-    assert bare.status_code == 400  # so a .netrc does get in the way of a header
+    assert bare.status_code == 400  # This proves that a .netrc file replaces a header.
     assert [index.name for index in client.list_indexes()] == ["books"]
 
 
 @pytest.mark.parametrize("name", ["a/b", "../x", "a?b=c", "a#b", "a%2Fb", "a b", "", ".", "ä", "x" * 65, "books\n"])
-def test_a_name_that_would_lead_elsewhere_is_never_sent(
-    make_client: Make, local_vectorize: LocalVectorize, name: str
+def test_index_name_unsafe_in_url_sends_nothing(
+    make_client: MakeClient, local_vectorize: LocalVectorize, name: str
 ) -> None:
     client = make_client()
     for call in (
@@ -112,9 +113,7 @@ def test_a_name_that_would_lead_elsewhere_is_never_sent(
     assert local_vectorize.requests() == []
 
 
-def test_a_cursor_with_any_characters_is_one_parameter(
-    client: VectorizeClient, local_vectorize: LocalVectorize
-) -> None:
+def test_list_page_quotes_cursor(client: VectorizeClient, local_vectorize: LocalVectorize) -> None:
     local_vectorize.clear_requests()
     with pytest.raises(errors.CursorExpiredError):
         client.list_page("books", cursor="a&count=1#/..?")
@@ -127,9 +126,7 @@ def test_a_cursor_with_any_characters_is_one_parameter(
 
 
 @pytest.mark.parametrize("method", ["read", "write"])
-def test_a_redirect_is_not_followed_so_the_token_goes_nowhere_else(
-    make_client: Make, local_vectorize: LocalVectorize, method: str
-) -> None:
+def test_send_does_not_follow_redirects(make_client: MakeClient, local_vectorize: LocalVectorize, method: str) -> None:
     client = make_client()
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
         elsewhere.setblocking(False)
@@ -142,16 +139,16 @@ def test_a_redirect_is_not_followed_so_the_token_goes_nowhere_else(
     assert len(local_vectorize.requests()) == 1
 
 
-# ---------------------------------------------------------------- answers that are none
+# ---------------------------------------------------------------- invalid answers
 
 
-def test_an_answer_without_end_is_cut_off(
-    local_vectorize: LocalVectorize, make_client: Make, monkeypatch: pytest.MonkeyPatch
+def test_send_too_large_answer_raises(
+    local_vectorize: LocalVectorize, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 100_000)
     local_vectorize.fail("answer", status=200, text="x" * 200_000, times=None)
     with pytest.raises(errors.MalformedAnswerError, match="is not from Vectorize") as caught:
-        make_client(retry=ONCE).list_indexes()
+        make_client(retry=NO_RETRIES).list_indexes()
     assert caught.value.method == "GET"
 
 
@@ -159,8 +156,8 @@ def test_an_answer_without_end_is_cut_off(
     "result",
     ['{"a": 1}', '[{"name": "x"}]', '[{"name": "x", "config": {"dimensions": "many", "metric": "cosine"}}]', "7"],
 )
-def test_a_result_of_an_unknown_shape_is_no_answer(
-    make_client: Make, local_vectorize: LocalVectorize, result: str
+def test_list_indexes_result_in_unknown_format_raises(
+    make_client: MakeClient, local_vectorize: LocalVectorize, result: str
 ) -> None:
     local_vectorize.fail("answer", status=200, text=f'{{"success": true, "result": {result}}}')
     with pytest.raises(errors.MalformedAnswerError, match="has an unknown format") as caught:
@@ -168,38 +165,38 @@ def test_a_result_of_an_unknown_shape_is_no_answer(
     assert caught.value.path.endswith("/vectorize/v2/indexes")
 
 
-def test_where_nobody_listens_there_is_no_answer_and_the_address_is_told(make_client: Make) -> None:
-    address = closed_port()
+def test_send_refused_connection_names_the_address(make_client: MakeClient) -> None:
+    address = closed_port_url()
     with pytest.raises(errors.NoAnswerError) as caught:
-        make_client(retry=ONCE, base_url=address).list_indexes()
+        make_client(retry=NO_RETRIES, base_url=address).list_indexes()
     assert address.removeprefix("http://") in str(caught.value)
     assert "connection refused" in str(caught.value)
     assert caught.value.status is None
 
 
-def test_a_server_that_says_nothing_is_not_waited_for_for_ever(make_client: Make) -> None:
+def test_send_silent_server_times_out(make_client: MakeClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        client = make_client(retry=ONCE, base_url=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.2)
+        client = make_client(retry=NO_RETRIES, base_url=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.2)
         with pytest.raises(errors.NoAnswerError, match="no data arrived for"):
             client.list_indexes()
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".example", "x..example", "*.example"])
-def test_an_address_that_can_be_none_is_not_tried_again(make_client: Make, time: Time, host: str) -> None:
+def test_send_invalid_host_raises_without_retry(make_client: MakeClient, fake_time: FakeTime, host: str) -> None:
     client = make_client(base_url=f"http://{host}")
     with pytest.raises(errors.ConfigError, match="cannot be sent"):
         client.list_indexes()
-    assert time.waits == []
+    assert fake_time.waits == []
 
 
-# ---------------------------------------------------------------- the secret
+# ---------------------------------------------------------------- secrets
 
 
-def test_no_error_no_log_and_no_pickle_ever_shows_the_token(
-    make_client: Make, local_vectorize: LocalVectorize, caplog: pytest.LogCaptureFixture
+def test_errors_logs_and_pickles_hide_the_token(
+    make_client: MakeClient, local_vectorize: LocalVectorize, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = make_client(secret=SECRET, retry=RetryPolicy(total=3))
-    plans: list[tuple[str, dict[str, object]]] = [
+    faults: list[tuple[str, dict[str, object]]] = [
         ("none", {}),
         ("http_500", {}),
         ("gateway_504_html", {}),
@@ -209,31 +206,31 @@ def test_no_error_no_log_and_no_pickle_ever_shows_the_token(
         ("answer", {"status": 200, "text": "x"}),
         ("rate_limit", {}),
     ]
-    said = []
+    texts = []
     with caplog.at_level(logging.DEBUG):
-        for fault, options in plans:
+        for fault, options in faults:
             local_vectorize.clear_faults()
             if fault != "none":
                 local_vectorize.fail(fault, times=None, **options)
             try:
                 client.upsert("books", ndjson(vector("a", 1)))
             except errors.ApiError as error:
-                said += [str(error), repr(error), repr(error.facts), repr(pickle.dumps(error))]
-                said += traceback.format_exception(error)
-        for address in (closed_port(), "http://" + "a" * 64 + ".example"):
+                texts += [str(error), repr(error), repr(error.facts), repr(pickle.dumps(error))]
+                texts += traceback.format_exception(error)
+        for address in (closed_port_url(), "http://" + "a" * 64 + ".example"):
             try:
-                make_client(secret=SECRET, retry=ONCE, base_url=address).list_indexes()
+                make_client(secret=SECRET, retry=NO_RETRIES, base_url=address).list_indexes()
             except errors.VectorizeError as error:
-                said += [str(error), *traceback.format_exception(error)]
-    assert len(said) > 30
-    for text in (*said, caplog.text, repr(client.credentials), repr(client)):
+                texts += [str(error), *traceback.format_exception(error)]
+    assert len(texts) > 30
+    for text in (*texts, caplog.text, repr(client.credentials), repr(client)):
         assert SECRET not in text
 
 
 # ---------------------------------------------------------------- stopping
 
 
-def test_a_stop_ends_a_wait_for_a_retry(make_client: Make, local_vectorize: LocalVectorize) -> None:
+def test_stop_ends_wait_for_retry(make_client: MakeClient, local_vectorize: LocalVectorize) -> None:
     local_vectorize.fail("http_500", times=None)
     client = make_client()
     client.stop()

@@ -1,4 +1,4 @@
-"""Loads and deletions whose requests are carried out late: the order of what they write holds, also for who is next."""
+"""Test loads and deletions with late requests: their writes keep their order, also for the task that follows."""
 
 from __future__ import annotations
 
@@ -19,57 +19,65 @@ from airflow_provider_vectorize.load.hook_writes import write_vectors
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.sources.lines import Text
-from tests.api.conftest import Time
-from tests.support import IMPATIENT, FileObject, MemoryStore, Row, client_of, make_rows, ndjson, truth
+from tests.api.conftest import FakeTime
+from tests.support import IMPATIENT, FileObject, MemoryStore, Row, client_of, expected_dump, make_rows, ndjson
 
-from .conftest import Books
+from .conftest import BooksIndex
 
-FENCE = 120.0
-ONCE = RetryPolicy(total=0)
-WAITS = "Waiting 120 s before writing"
+LATE_SECONDS = 120.0
+NO_RETRY = RetryPolicy(total=0)
+WAIT_MESSAGE = "Waiting 120 s before writing"
 
 
 @pytest.fixture
-def time(books: Books) -> Time:
-    return Time(books.local)
+def time(books: BooksIndex) -> FakeTime:
+    return FakeTime(books.local)
 
 
 def load(
-    books: Books, time: Time, source: Any, *, late_seconds: float = FENCE, retry: Any = IMPATIENT, **more: Any
+    books: BooksIndex,
+    time: FakeTime,
+    source: Any,
+    *,
+    late_seconds: float = LATE_SECONDS,
+    retry: Any = IMPATIENT,
+    **more: Any,
 ) -> Any:
     client = {"clock": time.clock, "limits": Limits(late_seconds=late_seconds), "retry": retry}
     return books.load(source, client=client, max_in_flight=more.pop("max_in_flight", 1), **more)
 
 
-def much_later(books: Books, time: Time) -> None:
+def process_late_requests(books: BooksIndex, time: FakeTime) -> None:
     books.local.shift_clock(time.now + 1_000)
 
 
 @pytest.mark.parametrize("validation", ["full", "off"])
-@pytest.mark.parametrize("late_seconds", [FENCE, 0])
-def test_the_last_row_of_an_id_wins_though_the_first_one_is_late(
-    books: Books, time: Time, validation: str, late_seconds: float
+@pytest.mark.parametrize("late_seconds", [LATE_SECONDS, 0])
+def test_load_late_request_does_not_overwrite_last_row_of_id(
+    books: BooksIndex, time: FakeTime, validation: str, late_seconds: float
 ) -> None:
     rows = make_rows(40)
     rows[25]["id"] = rows[3]["id"]
     books.local.fail("late", operation="upsert", seconds=60)
     load(books, time, rows, late_seconds=late_seconds, validation=validation)
-    much_later(books, time)
-    assert (books.dump() == truth(rows)) == (late_seconds > 0)
+    process_late_requests(books, time)
+    assert (books.dump() == expected_dump(rows)) == (late_seconds > 0)
 
 
-def test_batches_that_share_no_id_go_on_while_one_waits(books: Books, time: Time) -> None:
+def test_load_late_request_does_not_delay_batches_with_other_ids(books: BooksIndex, time: FakeTime) -> None:
     books.local.fail("late", operation="upsert", seconds=60)
     load(books, time, make_rows(200))
-    writes = books.writes()
+    writes = books.write_requests()
     assert len(writes) == 21
-    assert writes[-1].started - writes[0].started < FENCE  # by the clock that waits have shifted
-    assert time.now >= FENCE  # it waited at its end
+    assert writes[-1].started - writes[0].started < LATE_SECONDS  # By the clock that the waits advance.
+    assert time.now >= LATE_SECONDS  # The load waited at its end.
 
 
-@pytest.mark.parametrize("late_seconds", [FENCE, 0])
+@pytest.mark.parametrize("late_seconds", [LATE_SECONDS, 0])
 @pytest.mark.parametrize("first", ["delete", "load"])
-def test_the_next_task_is_safe_from_late_requests(books: Books, time: Time, first: str, late_seconds: float) -> None:
+def test_next_task_is_not_affected_by_late_requests(
+    books: BooksIndex, time: FakeTime, first: str, late_seconds: float
+) -> None:
     rows = make_rows(10)
     books.load(rows)
 
@@ -83,28 +91,28 @@ def test_the_next_task_is_safe_from_late_requests(books: Books, time: Time, firs
     books.local.fail("late", operation="delete_by_ids" if first == "delete" else "upsert", seconds=60)
     for task in (remove, write) if first == "delete" else (write, remove):
         task()
-    much_later(books, time)
-    expected = truth(rows) if first == "delete" else {}
+    process_late_requests(books, time)
+    expected = expected_dump(rows) if first == "delete" else {}
     assert (books.dump() == expected) == (late_seconds > 0)
 
 
-def test_vectors_in_memory_are_written_in_order_though_a_request_is_late(books: Books, time: Time) -> None:
+def test_write_vectors_late_request_keeps_order(books: BooksIndex, time: FakeTime) -> None:
     rows = make_rows(2)
     rows[1]["id"] = rows[0]["id"]
-    limits = Limits(vectors_per_request=1, late_seconds=FENCE)
+    limits = Limits(vectors_per_request=1, late_seconds=LATE_SECONDS)
     books.local.fail("late", operation="upsert", seconds=60, times=2, after=0)
     with client_of(books.local, clock=time.clock, limits=limits) as client:
         write_vectors(client, "upsert", books.name, rows)
-    much_later(books, time)
-    assert books.dump() == truth(rows)
+    process_late_requests(books, time)
+    assert books.dump() == expected_dump(rows)
 
 
 class Killed(BaseException):
-    """What ends a process without a word."""
+    """An error that stands for a killed process."""
 
 
-class DiesAfter(MemoryStore):
-    """A store in whose process something happens after so many checkpoints."""
+class KillingStore(MemoryStore):
+    """A store that kills the load after a number of checkpoints."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -116,29 +124,29 @@ class DiesAfter(MemoryStore):
             raise Killed
 
 
-def kill_a_load(books: Books, time: Time, source: FileObject, rows: list[Row]) -> MemoryStore:
-    """Load two batches, and leave the third one on its way when the process dies."""
-    store = DiesAfter(2)
+def kill_a_load(books: BooksIndex, time: FakeTime, source: FileObject, rows: list[Row]) -> MemoryStore:
+    """Kill a load after two batches, while the request of the third one can still be carried out."""
+    store = KillingStore(2)
     with pytest.raises(Killed):
         load(books, time, source, store=store, identity={"number of clears": "0"})
     books.local.fail("late", operation="upsert", seconds=60)
-    with client_of(books.local, retry=ONCE) as client, pytest.raises(NoAnswerError):
+    with client_of(books.local, retry=NO_RETRY) as client, pytest.raises(NoAnswerError):
         client.upsert(books.name, ndjson(rows[20:30]))
-    after = MemoryStore()
-    after.value = store.value
-    return after
+    next_store = MemoryStore()
+    next_store.value = store.value
+    return next_store
 
 
 @pytest.mark.parametrize("durable", [True, False])
-@pytest.mark.parametrize("late_seconds", [FENCE, 0])
-def test_a_retry_waits_for_what_a_killed_attempt_left(
-    books: Books, time: Time, caplog: pytest.LogCaptureFixture, durable: bool, late_seconds: float
+@pytest.mark.parametrize("late_seconds", [LATE_SECONDS, 0])
+def test_load_retry_of_killed_attempt_waits(
+    books: BooksIndex, time: FakeTime, caplog: pytest.LogCaptureFixture, durable: bool, late_seconds: float
 ) -> None:
     rows = make_rows(60)
     rows[55]["id"] = rows[25]["id"]
-    source = books.file(rows)
+    source = books.write_source(rows)
     store = kill_a_load(books, time, source, rows)
-    kept: dict[str, Any] = {"store": store} if durable else {}
+    checkpoints: dict[str, Any] = {"store": store} if durable else {}
     receipt = load(
         books,
         time,
@@ -146,97 +154,97 @@ def test_a_retry_waits_for_what_a_killed_attempt_left(
         late_seconds=late_seconds,
         identity={"number of clears": "0"},
         earlier_attempt=True,
-        **kept,
+        **checkpoints,
     )
-    much_later(books, time)
+    process_late_requests(books, time)
     assert receipt.vectors == 60
-    assert (books.dump() == truth(rows)) == (late_seconds > 0)
-    assert caplog.text.count(WAITS) == (1 if late_seconds else 0)
+    assert (books.dump() == expected_dump(rows)) == (late_seconds > 0)
+    assert caplog.text.count(WAIT_MESSAGE) == (1 if late_seconds else 0)
 
 
-def test_the_first_attempt_does_not_wait_and_saves_one_checkpoint_more_than_batches(books: Books, time: Time) -> None:
+def test_load_first_attempt_does_not_wait(books: BooksIndex, time: FakeTime) -> None:
     store = MemoryStore()
     load(books, time, make_rows(100), store=store, identity={"number of clears": "0"})
     assert time.now == 0
-    assert [one["settled"] for one in store.saved] == [False] * 10 + [True]
+    assert [checkpoint["settled"] for checkpoint in store.saved] == [False] * 10 + [True]
 
 
 @pytest.mark.parametrize("clears", ["0", "1"])
-def test_after_a_finished_load_a_clear_or_a_repetition_does_not_wait(books: Books, time: Time, clears: str) -> None:
-    store, source = MemoryStore(), books.file(make_rows(100))
+def test_load_after_finished_load_does_not_wait(books: BooksIndex, time: FakeTime, clears: str) -> None:
+    store, source = MemoryStore(), books.write_source(make_rows(100))
     load(books, time, source, store=store, identity={"number of clears": "0"})
     load(books, time, source, store=store, identity={"number of clears": clears}, earlier_attempt=True)
     assert time.now == 0
 
 
-def test_after_a_failure_that_saw_every_answer_a_retry_does_not_wait(books: Books, time: Time) -> None:
-    store, source = MemoryStore(), books.file(make_rows(100))
+def test_load_retry_of_settled_failure_does_not_wait(books: BooksIndex, time: FakeTime) -> None:
+    store, source = MemoryStore(), books.write_source(make_rows(100))
     books.local.fail("answer", operation="upsert", after=3, status=403, code=10000)
     with pytest.raises(AuthError):
         load(books, time, source, store=store, identity={"number of clears": "0"})
     load(books, time, source, store=store, identity={"number of clears": "0"}, earlier_attempt=True)
     assert time.now == 0
-    assert books.dump() == truth(make_rows(100))
+    assert books.dump() == expected_dump(make_rows(100))
 
 
-def test_a_failure_before_the_first_batch_leaves_nothing_to_wait_for_or_to_resume(
-    books: Books, time: Time, caplog: pytest.LogCaptureFixture
+def test_load_failure_before_first_batch_leaves_nothing_to_resume(
+    books: BooksIndex, time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store, source = MemoryStore(), books.file(make_rows(100))
+    store, source = MemoryStore(), books.write_source(make_rows(100))
     books.local.fail("answer", operation="upsert", status=403, code=10000)
     with pytest.raises(AuthError):
         load(books, time, source, store=store, identity={"number of clears": "0"})
     with caplog.at_level(logging.INFO):
         load(books, time, source, store=store, identity={"number of clears": "0"}, earlier_attempt=True)
     assert time.now == 0
-    assert "Going on" not in caplog.text
+    assert "Resuming" not in caplog.text
 
 
-def test_an_attempt_that_dies_after_a_settled_one_is_waited_for(books: Books, time: Time) -> None:
-    """What the last but one attempt said of itself does not speak for the last one."""
+def test_load_retry_of_attempt_killed_after_settled_one_waits(books: BooksIndex, time: FakeTime) -> None:
+    """The checkpoint of an earlier attempt does not say that the last attempt is settled."""
     rows = make_rows(100)
-    store, source = MemoryStore(), books.file(rows)
+    store, source = MemoryStore(), books.write_source(rows)
     books.local.fail("answer", operation="upsert", after=3, status=403, code=10000)
     with pytest.raises(AuthError):
         load(books, time, source, store=store, identity={"number of clears": "0"})
-    dies = DiesAfter(1)
-    dies.value = store.value
+    killing_store = KillingStore(1)
+    killing_store.value = store.value
     with pytest.raises(Killed):
-        load(books, time, source, store=dies, identity={"number of clears": "0"}, earlier_attempt=True)
-    assert len(books.writes()) == 4  # it died before its first request
-    store.value = dies.value
+        load(books, time, source, store=killing_store, identity={"number of clears": "0"}, earlier_attempt=True)
+    assert len(books.write_requests()) == 4  # The attempt was killed before its first request.
+    store.value = killing_store.value
     load(books, time, source, store=store, identity={"number of clears": "0"}, earlier_attempt=True)
-    assert time.now >= FENCE
-    assert books.dump() == truth(rows)
+    assert time.now >= LATE_SECONDS
+    assert books.dump() == expected_dump(rows)
 
 
-@pytest.mark.parametrize("reads", ["checkpoint of another version", "nothing"])
-def test_a_retry_that_knows_nothing_of_the_last_attempt_waits(books: Books, time: Time, reads: str) -> None:
+@pytest.mark.parametrize("stored", ["checkpoint of another version", "nothing"])
+def test_load_retry_without_usable_checkpoint_waits(books: BooksIndex, time: FakeTime, stored: str) -> None:
     store = MemoryStore()
-    if reads != "nothing":
+    if stored != "nothing":
         store.value = {"version": 1, "settled": "yes"}
     load(books, time, make_rows(10), store=store, identity={"number of clears": "0"}, earlier_attempt=True)
-    assert time.now >= FENCE
+    assert time.now >= LATE_SECONDS
 
 
-def test_a_load_that_fails_waits_at_its_end_so_that_its_retry_need_not(
-    books: Books, time: Time, caplog: pytest.LogCaptureFixture
+def test_load_failure_waits_at_its_end_instead_of_retry(
+    books: BooksIndex, time: FakeTime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store, source = MemoryStore(), books.file(make_rows(100))
+    store, source = MemoryStore(), books.write_source(make_rows(100))
     books.local.fail("http_500", operation="upsert", after=3)
     with pytest.raises(ServerError):
-        load(books, time, source, store=store, identity={"number of clears": "0"}, retry=ONCE)
-    assert time.now == pytest.approx(FENCE, abs=1)
+        load(books, time, source, store=store, identity={"number of clears": "0"}, retry=NO_RETRY)
+    assert time.now == pytest.approx(LATE_SECONDS, abs=1)
     assert "s before finishing: a request got no answer" in caplog.text
     load(books, time, source, store=store, identity={"number of clears": "0"}, earlier_attempt=True)
-    assert time.now == pytest.approx(FENCE, abs=1)
+    assert time.now == pytest.approx(LATE_SECONDS, abs=1)
 
 
 @pytest.mark.parametrize("where", ["before the first write", "at the end", "at the end of a failure"])
-def test_a_load_that_waits_can_be_stopped(books: Books, where: str) -> None:
+def test_load_waiting_for_late_requests_can_be_stopped(books: BooksIndex, where: str) -> None:
     waiting: list[float] = []
     rows, options = make_rows(10), LoadOptions(limits=Limits(vectors_per_request=10))
-    retry = ONCE if "failure" in where else IMPATIENT
+    retry = NO_RETRY if "failure" in where else IMPATIENT
 
     def wait(event: threading.Event, seconds: float) -> bool:
         if seconds > 100:
@@ -255,17 +263,17 @@ def test_a_load_that_waits_can_be_stopped(books: Books, where: str) -> None:
                 client,
                 "upsert",
                 client.get_index(books.name),
-                [books.file(rows)],
+                [books.write_source(rows)],
                 options,
                 store,
                 {"number of clears": "0"},
                 earlier_attempt=where.startswith("before"),
             )
-    assert waiting == [FENCE]
+    assert waiting == [LATE_SECONDS]
     assert not (store.value or {}).get("settled")
 
 
-def test_a_deletion_that_waits_can_be_stopped(books: Books) -> None:
+def test_deletion_waiting_for_late_requests_can_be_stopped(books: BooksIndex) -> None:
     def wait(event: threading.Event, seconds: float) -> bool:
         if seconds > 100:
             client.stop()
@@ -273,16 +281,16 @@ def test_a_deletion_that_waits_can_be_stopped(books: Books) -> None:
 
     books.local.fail("http_500", operation="delete_by_ids")
     clock = Clock(now=lambda: 0.0, wait=wait)
-    stopped = pytest.raises(VectorizeError, match=r"The deletion was stopped\. 1 ids were acknowledged")
+    stopped = pytest.raises(VectorizeError, match=r"The deletion was stopped\. Acknowledged before: 1 ID in 1 request")
     with client_of(books.local, clock=clock, limits=Limits()) as client, stopped:
         delete(client, books.name, ["a"])
 
 
-def test_the_source_is_read_while_the_first_write_waits(books: Books) -> None:
-    """Enough batches for all senders wait in files when the wait begins to count."""
-    read, source = threading.Event(), books.file(make_rows(30))
+def test_load_reads_source_while_first_write_waits(books: BooksIndex) -> None:
+    """When the wait starts, batches for all senders are already in temporary files."""
+    read, source = threading.Event(), books.write_source(make_rows(30))
 
-    class Watched(FileObject):
+    class WatchedObject(FileObject):
         @contextmanager
         def open(self, offset: int) -> Iterator[Text]:
             with super().open(offset) as text:
@@ -297,7 +305,7 @@ def test_the_source_is_read_while_the_first_write_waits(books: Books) -> None:
         now[0] += seconds
         return event.is_set()
 
-    watched = Watched(books.folder / "source.ndjson")
+    watched = WatchedObject(books.folder / "source.ndjson")
     client = {"clock": Clock(now=lambda: now[0], wait=wait), "limits": Limits()}
     assert watched.uri == source.uri
     receipt = books.load(watched, client=client, max_in_flight=4, earlier_attempt=True)

@@ -1,4 +1,4 @@
-"""What one run of the storm is made of: everything that a seed decides."""
+"""Generate the scenario of one storm run: everything that its seed decides."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 from tests.support import Row, make_rows
 
-#: Seconds after which the loading process takes a request for lost.
+#: Seconds without a response after which the loading process abandons a request.
 TIMEOUT = 1.0
-#: Seconds for which the load takes a request that was given up to be carried out still.
+#: Seconds for which the load assumes that an abandoned request can still be carried out.
 LATE_SECONDS = 1.5
-#: What is applied though the client hears nothing good of it, so that it is sent again.
+#: Faults after which a write is carried out although the client sees a failure and retries it.
 APPLIED = ("cut_after_body", "cut_during_answer", "not_json", "no_mutation_id")
 FAULTS = (
     "rate_limit",
@@ -34,19 +34,21 @@ FAULTS = (
 
 
 @dataclass
-class Plan:
-    """One run.
+class Scenario:
+    """The scenario of one run.
 
-    :param faults: rules for the local Vectorize.
-    :param disasters: ``kill`` the load or ``crash`` the local Vectorize, one an attempt, after so many writes.
-    :param texts: the lines of each object, good and bad.
-    :param good: the good rows, in order.
-    :param bad: object and line of each bad one.
-    :param before: what the index holds already.
-    :param changes: what happens between two attempts: the task is cleared, or the source is written anew.
-    :param cleared: whether the task is cleared once more when it has succeeded.
-    :param parts: whether the source is given as parts of its objects, as a plan of shards does, and the objects are
-        sorted anew between the plan and the load. Then no row is bad and no id comes twice, so that order is no matter.
+    :param faults: Fault rules for the local Vectorize.
+    :param disasters: ``kill`` the load or ``crash`` the local Vectorize, one for each attempt, and after how many
+        writes.
+    :param texts: The lines of each object, good and bad.
+    :param good: The good rows, in order.
+    :param bad: The object and the line of each bad row.
+    :param before: The vectors that are in the index before the load.
+    :param changes: What happens between two attempts: the task is cleared, or the source is written again.
+    :param cleared: Whether the task is cleared once more after it has succeeded.
+    :param parts: Whether the source consists of parts of its objects, as a plan of shards names them, and the lines of
+        the objects are shuffled between the plan and the load. No row is bad and no ID occurs twice then, so that the
+        order makes no difference.
     """
 
     seed: int
@@ -76,12 +78,12 @@ class Plan:
         return f"storm-{self.seed}"
 
 
-def plan(seed: int) -> Plan:
-    """The run of a seed."""
+def make_scenario(seed: int) -> Scenario:
+    """Return the scenario of a seed. The same seed always makes the same scenario."""
     rng = random.Random(seed)
     duplicates = rng.random() < 0.4
     validation = rng.choice(["full", "full", "light", "off"])
-    made = Plan(
+    scenario = Scenario(
         seed=seed,
         operation=rng.choice(["upsert", "upsert", "insert"]),
         suffix=rng.choice(["", "", ".gz", ".zst"]),
@@ -100,26 +102,26 @@ def plan(seed: int) -> Plan:
         ],
         duplicates=duplicates,
     )
-    _fill(made, rng)
-    made.changes = [rng.choice(["", "", "clear", "rewrite"]) for _ in made.disasters]
-    made.cleared = rng.random() < 0.2
-    _cut(made)
-    return made
+    _add_rows(scenario, rng)
+    scenario.changes = [rng.choice(["", "", "clear", "rewrite"]) for _ in scenario.disasters]
+    scenario.cleared = rng.random() < 0.2
+    _choose_parts(scenario)
+    return scenario
 
 
-def _cut(made: Plan) -> None:
-    """Decide whether the source is given as parts. By luck of its own, so that all else of a seed stays as it is."""
-    rng = random.Random(f"parts {made.seed}")
-    made.parts = made.suffix == "" and not made.bad and not made.duplicates and rng.random() < 0.7
-    if made.parts:
-        # Lines of one length: after sorting, lines still begin where parts do, and only their version tells.
-        width = max(len(text) for texts in made.texts for text in texts)
-        made.texts = [[text.ljust(width) for text in texts] for texts in made.texts]
-        made.changes = ["move" if rng.random() < 0.5 else change for change in ["", *made.changes]]
+def _choose_parts(scenario: Scenario) -> None:
+    """Decide whether the source consists of parts. Its own random numbers leave the rest of the scenario unchanged."""
+    rng = random.Random(f"parts {scenario.seed}")
+    scenario.parts = scenario.suffix == "" and not scenario.bad and not scenario.duplicates and rng.random() < 0.7
+    if scenario.parts:
+        # Lines have equal lengths, so that parts still begin at lines after shuffling, and only the version differs.
+        width = max(len(text) for texts in scenario.texts for text in texts)
+        scenario.texts = [[text.ljust(width) for text in texts] for texts in scenario.texts]
+        scenario.changes = ["move" if rng.random() < 0.5 else change for change in ["", *scenario.changes]]
 
 
 def _faults(rng: random.Random) -> Iterator[dict[str, Any]]:
-    """Some kinds, or all; together they leave every other request alone at least."""
+    """Yield rules for some or all kinds of faults, which together affect at most half of the requests."""
     kinds = rng.sample(FAULTS, rng.choice([0, 1, 2, 3, 5, 8, len(FAULTS)]))
     for fault in kinds:
         probability = min(rng.choice([0.02, 0.08, 0.2]), 0.5 / len(kinds))
@@ -138,43 +140,43 @@ def _faults(rng: random.Random) -> Iterator[dict[str, Any]]:
         yield rule
 
 
-def _fill(made: Plan, rng: random.Random) -> None:
+def _add_rows(scenario: Scenario, rng: random.Random) -> None:
     count = rng.choice([30, 150, 400, 800])
-    rows = make_rows(count, seed=made.seed)
+    rows = make_rows(count, seed=scenario.seed)
     for row in rows:
         if rng.random() < 0.2:
             row["namespace"] = rng.choice(["a", "ä" * 10])
         if rng.random() < 0.3:
             row["metadata"] = {"n": rng.random(), "of": [{"k": "ü\u2028"}], "none": {}}
-        if made.duplicates and rng.random() < 0.3:
+        if scenario.duplicates and rng.random() < 0.3:
             row["id"] = f"v{rng.randrange(count)}"
-    nights = rng.random()
-    if nights < 0.4:  # last night's vectors, of which this load changes some
-        made.before = [dict(row) for row in rows if rng.random() < 0.5]
-        changed = made.before[::2]
-    elif nights < 0.6:  # the same ones, but for a few at the beginning
-        made.before = [dict(row) for row in rows]
-        changed = made.before[:5]
+    earlier_load = rng.random()
+    if earlier_load < 0.4:  # An earlier load wrote these vectors, and this one changes some of them.
+        scenario.before = [dict(row) for row in rows if rng.random() < 0.5]
+        changed = scenario.before[::2]
+    elif earlier_load < 0.6:  # An earlier load wrote the same vectors, except for a few at the beginning.
+        scenario.before = [dict(row) for row in rows]
+        changed = scenario.before[:5]
     else:
         changed = []
     for row in changed:
         row["values"] = make_rows(1, seed=rng.randrange(10**6))[0]["values"]
     texts = [json.dumps(row).encode() for row in rows]
     bad = set(rng.sample(range(count), rng.choice([0, 0, 1, 4])))
-    made.good = [row for place, row in enumerate(rows) if place not in bad]
+    scenario.good = [row for place, row in enumerate(rows) if place not in bad]
     for place in bad:
-        texts[place] = _spoil(rows[place], rng)
+        texts[place] = _make_bad(rows[place], rng)
     edges = sorted({0, count, *(rng.randrange(count) for _ in range(rng.choice([0, 1, 4])))})
     for number, (first, stop) in enumerate(pairwise(edges)):
-        made.texts.append(texts[first:stop])
-        made.bad += [(number, place - first + 1) for place in sorted(bad) if first <= place < stop]
+        scenario.texts.append(texts[first:stop])
+        scenario.bad += [(number, place - first + 1) for place in sorted(bad) if first <= place < stop]
 
 
-def _spoil(row: Row, rng: random.Random) -> bytes:
+def _make_bad(row: Row, rng: random.Random) -> bytes:
     return rng.choice([
         b"not json",
         json.dumps(row).encode()[:-5],
         json.dumps(row | {"values": row["values"][1:]}).encode(),
-        json.dumps(row | {"metadata": {"a": {"$b": 1}}}).encode(),  # passes the checks, and Vectorize refuses it
-        json.dumps(row | {"id": ""}).encode(),  # the same
+        json.dumps(row | {"metadata": {"a": {"$b": 1}}}).encode(),  # Passes the checks, but Vectorize refuses it.
+        json.dumps(row | {"id": ""}).encode(),  # Passes the checks, but Vectorize refuses it.
     ])

@@ -1,4 +1,4 @@
-"""Rows of a function as a file."""
+"""Rows that a function yields, in a temporary file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.rows.function_rows import is_function_rows, write_rows_file
 
 
-def test_rows_are_written_one_a_line_and_the_file_goes_with_the_block() -> None:
+def test_write_rows_file_writes_one_row_per_line_and_deletes_the_file() -> None:
     rows = [{"id": "ä", "values": np.float32([0.1, -2])}, {"id": "b", "values": [1], "metadata": {"n": 1}}]
     with write_rows_file(rows, "embed") as path:
         text = Path(path).read_text()
@@ -26,7 +26,7 @@ def test_rows_are_written_one_a_line_and_the_file_goes_with_the_block() -> None:
     assert not Path(path).exists()
 
 
-def test_no_row_is_kept_when_the_next_one_is_made() -> None:
+def test_write_rows_file_keeps_no_row_in_memory() -> None:
     alive: list[int] = []
 
     class Row(dict[str, Any]):
@@ -44,23 +44,23 @@ def test_no_row_is_kept_when_the_next_one_is_made() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "message"),
     [
-        (None, "gave NoneType"),
-        ({"id": "a"}, "gave dict"),
-        ("text", "gave str"),
-        ([{"id": "a"}, ["b"]], r"Row 2 that `embed\(\)` yielded is of the type list"),
+        (None, "returned an object of type NoneType"),
+        ({"id": "a"}, "returned an object of type dict"),
+        ("text", "returned an object of type str"),
+        ([{"id": "a"}, ["b"]], r"Row 2 that `embed\(\)` yielded is of type list"),
         (
             [{"id": "a", "values": {1}}],
-            r"Row 1 that `embed\(\)` yielded cannot be written as JSON: values is of the type set",
+            r"Row 1 that `embed\(\)` yielded cannot be written as JSON: values is of type set",
         ),
     ],
 )
-def test_what_are_no_rows_is_told(rows: Any, said: str) -> None:
-    with pytest.raises(ConfigError, match=said), write_rows_file(rows, "embed"):
-        pytest.fail("there is nothing to load")
+def test_write_rows_file_with_invalid_rows_is_refused(rows: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message), write_rows_file(rows, "embed"):
+        pytest.fail("the context must not be entered")
 
 
-def test_only_its_own_files_are_told_apart(tmp_path: Path) -> None:
+def test_is_function_rows_recognizes_only_temporary_files(tmp_path: Path) -> None:
     assert not is_function_rows(f"file://{tmp_path}/vectorize-rows-a.ndjson")
     assert not is_function_rows("s3://bucket/vectorize-rows-a.ndjson")
