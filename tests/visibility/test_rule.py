@@ -52,9 +52,9 @@ class Checks:
     def check(self, shown: IndexInfo | None, *, answer: bool = True, reads: str | None = "current") -> bool:
         """Check once. Return whether all sensors succeed.
 
-        :param shown: the state of the index. ``None`` if it does not exist.
-        :param answer: whether a marker that is due is acknowledged.
-        :param reads: the result of reading ``created_on``. Default: the value of the index.
+        :param shown: The state of the index. ``None`` if it does not exist.
+        :param answer: Whether a marker that is due is acknowledged.
+        :param reads: The result of reading ``created_on``. Default: the value of the index.
         """
         self.now += 5
         created_on = self.created_on if reads == "current" else reads
