@@ -1,9 +1,10 @@
-"""One way of loading a file, as a process of its own: prints seconds and memory as JSON.
+"""Load a file in one of several ways, and print the duration and memory as JSON.
 
     python benchmarks/contestants.py NAME FILE PORT --one-row FILE [--options JSON]
 
-Each way is gone once with a file of one row first, so that whatever is imported on first use is there. The clock runs
-from the first look at the file to the last answer. Memory is the process's peak over what it had after that one row.
+The process first loads a file of one row, which imports everything that is imported on first use. The measured time is
+from opening the file to the last response. The measured memory is the peak above what the process used after the one
+row.
 """
 
 from __future__ import annotations
@@ -35,24 +36,24 @@ def url(port: int) -> str:
 
 
 def plain_socket(file: str, port: int, **_: Any) -> Callable[[], None]:
-    """The yardstick: the whole file in one request, 1 MB at a time."""
+    """Send the whole file in one request, 1 MB at a time: the reference for all other ways."""
 
     def run() -> None:
-        with socket.create_connection(("127.0.0.1", port)) as sock, Path(file).open("rb", buffering=0) as stream:
+        with socket.create_connection(("127.0.0.1", port)) as connection, Path(file).open("rb", buffering=0) as stream:
             size = os.fstat(stream.fileno()).st_size
-            sock.sendall(f"POST /upsert HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
+            connection.sendall(f"POST /upsert HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())
             buffer = bytearray(1 << 20)
             view = memoryview(buffer)
-            while n := stream.readinto(buffer):
-                sock.sendall(view[:n])
-            if b"200 OK" not in sock.recv(65_536):
-                raise SystemExit("the sink did not answer")
+            while count := stream.readinto(buffer):
+                connection.sendall(view[:count])
+            if b"200 OK" not in connection.recv(65_536):
+                raise SystemExit("The sink did not respond.")
 
     return run
 
 
 def ours(file: str, port: int, **options: Any) -> Callable[[], None]:
-    """The operator's ``execute``."""
+    """Call ``execute`` of the provider's operator."""
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="bench-airflow-")
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
     connection = {"conn_type": "vectorize", "host": base(port), "password": TOKEN, "extra": {"account_id": ACCOUNT}}
@@ -68,7 +69,7 @@ def ours(file: str, port: int, **options: Any) -> Callable[[], None]:
 
 
 def docs_whole(file: str, port: int, **_: Any) -> Callable[[], None]:
-    """The example of Cloudflare's documentation: the file as one form."""
+    """Send the file as one form, as the example in Cloudflare's documentation does."""
     import requests  # noqa: PLC0415
 
     def run() -> None:
@@ -81,18 +82,19 @@ def docs_whole(file: str, port: int, **_: Any) -> Callable[[], None]:
 
 
 def docs_batches(file: str, port: int, *, size: int = 5_000, **_: Any) -> Callable[[], None]:
-    """The same, so many rows at a time, as the limits ask for."""
+    """Send the file as forms of ``size`` rows each, as the limits of Vectorize require."""
     import requests  # noqa: PLC0415
 
     def run() -> None:
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        for body in bodies(file, size):
+        for body in split_bodies(file, size):
             requests.post(url(port), headers=headers, files={"vectors": body}, timeout=600).raise_for_status()
 
     return run
 
 
-def bodies(file: str, size: int) -> Any:
+def split_bodies(file: str, size: int) -> Any:
+    """Yield the file in bodies of ``size`` rows."""
     lines: list[bytes] = []
     with Path(file).open("rb") as stream:
         for line in stream:
@@ -105,13 +107,13 @@ def bodies(file: str, size: int) -> Any:
 
 
 def sdk(file: str, port: int, *, size: int = 5_000, **_: Any) -> Callable[[], None]:
-    """Cloudflare's Python SDK, so many rows a call; it neither checks nor splits."""
+    """Call Cloudflare's Python SDK with ``size`` rows per call. The SDK neither checks nor splits the rows."""
     from cloudflare import Cloudflare  # noqa: PLC0415
 
     client = Cloudflare(api_token=TOKEN, base_url=base(port))
 
     def run() -> None:
-        for body in bodies(file, size):
+        for body in split_bodies(file, size):
             client.vectorize.indexes.upsert(
                 "bench", account_id=ACCOUNT, body=body, extra_headers={"Content-Type": "application/x-ndjson"}
             )
@@ -119,14 +121,14 @@ def sdk(file: str, port: int, *, size: int = 5_000, **_: Any) -> Callable[[], No
     return run
 
 
-def first_written(file: str, port: int, **_: Any) -> Callable[[], None]:
-    """The operator that everybody writes first: read, parse, cut, dump, post."""
+def naive_operator(file: str, port: int, **_: Any) -> Callable[[], None]:
+    """Read and parse all of the file, split the rows, write them as JSON and send them: a naive operator."""
     import requests  # noqa: PLC0415
 
     def run() -> None:
         rows = [json.loads(line) for line in Path(file).read_text().splitlines()]
-        for at in range(0, len(rows), 1_000):
-            body = "\n".join(json.dumps(row) for row in rows[at : at + 1_000])
+        for first in range(0, len(rows), 1_000):
+            body = "\n".join(json.dumps(row) for row in rows[first : first + 1_000])
             headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/x-ndjson"}
             requests.post(url(port), data=body.encode(), headers=headers, timeout=600).raise_for_status()
 
@@ -134,7 +136,7 @@ def first_written(file: str, port: int, **_: Any) -> Callable[[], None]:
 
 
 def wrangler(file: str, port: int, *, command: str, **_: Any) -> Callable[[], None]:
-    """Cloudflare's command line, start-up included; it stops after 100,000 vectors."""
+    """Run Cloudflare's command line, including its start-up. It stops after 100,000 vectors."""
     environment = os.environ | {
         "CLOUDFLARE_API_BASE_URL": base(port),
         "CLOUDFLARE_API_TOKEN": TOKEN,
@@ -150,13 +152,19 @@ def wrangler(file: str, port: int, *, command: str, **_: Any) -> Callable[[], No
     return run
 
 
-CONTESTANTS = {f.__name__: f for f in (plain_socket, ours, docs_whole, docs_batches, sdk, first_written, wrangler)}
+CONTESTANTS = {
+    function.__name__: function
+    for function in (plain_socket, ours, docs_whole, docs_batches, sdk, naive_operator, wrangler)
+}
 
 
-def memory(what: str) -> int:
-    """KB of this process, from the kernel: getrusage's peak would be the parent's, which it survives."""
+def memory_kb(field: str) -> int:
+    """Return a memory figure of this process from the kernel.
+
+    The peak of getrusage cannot be used, because a new process inherits it from its parent.
+    """
     return next(
-        int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what)
+        int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)
     )
 
 
@@ -169,20 +177,20 @@ def main() -> None:
     parser.add_argument("--options", type=json.loads, default={})
     args = parser.parse_args()
     contestant = CONTESTANTS[args.name]
-    if args.name != "wrangler":  # it would start anew anyway
+    if args.name != "wrangler":  # Each run of wrangler is a new process.
         contestant(args.one_row, args.port, **args.options)()
         with urllib.request.urlopen(f"http://127.0.0.1:{args.port}/reset"):
             pass
     run = contestant(args.file, args.port, **args.options)
-    before = memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
-    begun, busy = time.perf_counter(), time.process_time()
+    before = memory_kb("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # Reset the peak, which includes the imports.
+    started, started_cpu = time.perf_counter(), time.process_time()
     run()
-    seconds, cpu = time.perf_counter() - begun, time.process_time() - busy
-    # wrangler is a child, and has no imports of ours to subtract.
-    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    over = child if args.name == "wrangler" else memory("VmHWM") - before
-    figures = {"seconds": seconds, "over_mb": over / 1024, "peak_mb": (before + over) / 1024, "cpu": cpu}
+    seconds, cpu = time.perf_counter() - started, time.process_time() - started_cpu
+    # wrangler runs in a child process, whose peak includes nothing of this process.
+    child_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    over_kb = child_kb if args.name == "wrangler" else memory_kb("VmHWM") - before
+    figures = {"seconds": seconds, "over_mb": over_kb / 1024, "peak_mb": (before + over_kb) / 1024, "cpu": cpu}
     sys.stdout.write(json.dumps(figures) + "\n")
 
 

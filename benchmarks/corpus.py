@@ -1,4 +1,4 @@
-"""Seeded files of vectors as ``json.dumps`` writes them: float64 text."""
+"""Create seeded files of vectors, as ``json.dumps`` writes them (float64 text). Existing files are reused."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 
 def ndjson(folder: Path, dimensions: int, megabytes: int, *, float32: bool = False) -> Path:
-    """A file of about so many MB; made once.
+    """Create a file of at least this size, and a file with its first row.
 
-    The numbers are random, a thousand rows of them, which then repeat under new ids: making all of them would take
-    longer than all measurements, and nothing measured looks further back than a row.
+    A thousand rows are random and then repeat under new ids. Generating all of them would take longer than all
+    measurements, and no contestant compares a row with earlier ones.
 
-    :param float32: write the shortest text of the float32 instead of the float64.
+    :param float32: Write the shortest text of float32 values instead of float64 values.
     """
     path = folder / f"d{dimensions}-{megabytes}mb{'-f32' if float32 else ''}.ndjson"
     if path.exists():
@@ -22,14 +22,14 @@ def ndjson(folder: Path, dimensions: int, megabytes: int, *, float32: bool = Fal
     rng = random.Random(dimensions)  # noqa: S311 - vectors, not secrets
     folder.mkdir(parents=True, exist_ok=True)
     tails = [_tail(rng, dimensions, float32) for _ in range(1_000)]
-    part = path.with_suffix(".part")
+    temporary = path.with_suffix(".part")
     written = number = 0
-    with part.open("wb") as stream:
+    with temporary.open("wb") as stream:
         while written < megabytes * 1_000_000:
             line = b'{"id": "vector-%09d", "values": %b}\n' % (number, tails[number % len(tails)])
             number += 1
             written += stream.write(line)
-    part.rename(path)
+    temporary.rename(path)
     first_lines(path, 1)
     return path
 
@@ -47,21 +47,21 @@ def _tail(rng: random.Random, dimensions: int, float32: bool) -> bytes:
 
 
 def gzipped(path: Path) -> Path:
-    """The same, compressed as ``gzip -6`` does; made once."""
+    """Compress a file as ``gzip -6`` does."""
     target = path.with_name(path.name + ".gz")
     if not target.exists():
-        part = target.with_suffix(".part")
-        with path.open("rb") as stream, gzip.open(part, "wb", compresslevel=6) as out:
+        temporary = target.with_suffix(".part")
+        with path.open("rb") as stream, gzip.open(temporary, "wb", compresslevel=6) as out:
             while piece := stream.read(1 << 20):
                 out.write(piece)
-        part.rename(target)
+        temporary.rename(target)
         first = target.with_name(f"one-row-{target.name}")
         first.write_bytes(gzip.compress(first_lines(path, 1).read_bytes()))
     return target
 
 
 def first_lines(path: Path, lines: int) -> Path:
-    """The first so many rows, in a file of their own; made once."""
+    """Copy the first rows of a file into another file."""
     target = path.with_name(f"{'one-row' if lines == 1 else f'{lines}-rows'}-{path.name}")
     if not target.exists():
         with path.open("rb") as stream, target.open("wb") as out:
@@ -70,16 +70,16 @@ def first_lines(path: Path, lines: int) -> Path:
     return target
 
 
-def parts(path: Path, count: int) -> Path:
-    """A folder with the same rows in so many files, and one with one row; made once."""
+def split(path: Path, count: int) -> Path:
+    """Split a file into several files in a folder, and add a file with one row."""
     folder = path.with_name(f"{path.stem}-in-{count}")
     if not folder.exists():
         lines = path.read_bytes().splitlines(keepends=True)
-        making = folder.with_suffix(".part")
-        making.mkdir()
+        temporary = folder.with_suffix(".part")
+        temporary.mkdir()
         for number in range(count):
-            some = lines[number * len(lines) // count : (number + 1) * len(lines) // count]
-            (making / f"{number:04}.ndjson").write_bytes(b"".join(some))
-        (making / "one-row").write_bytes(lines[0])
-        making.rename(folder)
+            file_lines = lines[number * len(lines) // count : (number + 1) * len(lines) // count]
+            (temporary / f"{number:04}.ndjson").write_bytes(b"".join(file_lines))
+        (temporary / "one-row").write_bytes(lines[0])
+        temporary.rename(folder)
     return folder

@@ -1,4 +1,4 @@
-"""How fast the local Vectorize is, over HTTP: ``make bench-local``."""
+"""Measure the speed of the local Vectorize over HTTP: ``make bench-local``."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 VECTORS, DIMENSIONS, BATCH = 100_000, 768, 5_000
 
 
-def timed(label: str, runs: int, action: Callable[[int], object]) -> None:
+def measure(label: str, runs: int, action: Callable[[int], object]) -> None:
     seconds = []
     for number in range(runs):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         action(number)
-        seconds.append(time.perf_counter() - begun)
+        seconds.append(time.perf_counter() - started)
     print(  # noqa: T201
-        f"{label:56} {statistics.median(seconds) * 1e3:8.1f} ms (least {min(seconds) * 1e3:.1f}, "
-        f"most {max(seconds) * 1e3:.1f}; {runs} runs)"
+        f"{label:56} {statistics.median(seconds) * 1e3:8.1f} ms (min {min(seconds) * 1e3:.1f}, "
+        f"max {max(seconds) * 1e3:.1f}; {runs} runs)"
     )
 
 
@@ -42,28 +42,32 @@ def main() -> None:
             return b"".join(orjson.dumps({"id": f"v{n}", "values": row}, option=option) for n, row in rows)
 
         bodies = [body(number) for number in range(VECTORS // BATCH)]
-        timed(
+        measure(
             f"upsert of {BATCH:,} x {DIMENSIONS}, acknowledged",
             len(bodies),
-            lambda n: client.upsert("bench", bodies[n]),
+            lambda number: client.upsert("bench", bodies[number]),
         )
         local.release()
-        timed(f"folding {VECTORS:,}", 1, lambda _: local.process("bench"))
+        measure(f"folding {VECTORS:,}", 1, lambda _: local.process("bench"))
         queries = rng.normal(size=(21, DIMENSIONS)).tolist()
-        timed("first query, which reads the index into memory", 1, lambda _: client.query("bench", vector=queries[20]))
-        timed(
+        measure(
+            "first query, which loads the index into memory", 1, lambda _: client.query("bench", vector=queries[20])
+        )
+        measure(
             f"query over {VECTORS:,} x {DIMENSIONS}, exact, topK 10",
             20,
-            lambda n: client.query("bench", vector=queries[n], top_k=10),
+            lambda number: client.query("bench", vector=queries[number], top_k=10),
         )
-        timed(
-            "the same with values and metadata, topK 50",
+        measure(
+            "query with values and metadata, topK 50",
             20,
-            lambda n: client.query("bench", vector=queries[n], top_k=50, return_values=True, return_metadata="all"),
+            lambda number: client.query(
+                "bench", vector=queries[number], top_k=50, return_values=True, return_metadata="all"
+            ),
         )
         exact = values @ np.array(queries[0], np.float32) / np.linalg.norm(values, axis=1)
-        found = [match.id for match in client.query("bench", vector=queries[0], top_k=10).matches]
-        assert found == [f"v{n}" for n in np.argsort(-exact)[:10]], "the ranking is not exact"
+        ranking = [match.id for match in client.query("bench", vector=queries[0], top_k=10).matches]
+        assert ranking == [f"v{n}" for n in np.argsort(-exact)[:10]], "The ranking is not exact."
 
 
 if __name__ == "__main__":

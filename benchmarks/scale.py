@@ -1,4 +1,4 @@
-"""What a load of any size costs, on paper: Cloudflare's limits and arithmetic, no measurement."""
+"""Calculate what a load of any size costs from Cloudflare's limits, without measurements: ``make scale``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import orjson
 
 from airflow_provider_vectorize.api.limits import LIMITS, MUTATIONS_FOLDED, VECTORS_FOLDED, Limits
 
-#: Requests of an account in a window of so many seconds.
+#: Requests that an account has in a window, and seconds of a window.
 QUOTA, WINDOW = 1_200, 300.0
-#: The share of them that a connection leaves to others, by default.
+#: Share of these requests that a connection leaves to others by default.
 RESERVE = 0.2
 MB, HOUR = 1e6, 3_600.0
 VECTORS, DIMENSIONS = 20_000_000, 1_536
@@ -22,47 +22,47 @@ BANDWIDTHS = (10, 30, 100, 300, 1_000)
 
 @dataclass(frozen=True)
 class Cost:
-    """What it takes to send so many vectors.
+    """What it takes to send a number of vectors.
 
-    :param a_vector: bytes of a line.
-    :param a_request: vectors in a request.
-    :param requests: inserts or upserts.
-    :param sent: bytes of their bodies.
-    :param jobs: batches of the job that makes them visible, at the least.
+    :param bytes_per_vector: Bytes of a line.
+    :param vectors_per_request: Vectors in a request.
+    :param requests: Number of insert or upsert requests.
+    :param bytes_sent: Bytes of all request bodies.
+    :param jobs: Minimum number of processing jobs that make the vectors visible.
     """
 
-    a_vector: float
-    a_request: int
+    bytes_per_vector: float
+    vectors_per_request: int
     requests: int
-    sent: float
+    bytes_sent: float
     jobs: int
 
     def budget_seconds(self, reserve: float = RESERVE) -> float:
-        """For which the account's budget spreads the requests, at the least."""
+        """Return the minimum number of seconds over which the request budget spreads the requests."""
         return self.requests / (QUOTA * (1 - reserve)) * WINDOW
 
     def seconds(self, bandwidth: float) -> float:
-        """At so many MB a second, whoever shares them."""
-        return max(self.sent / (bandwidth * MB), self.budget_seconds())
+        """Return the duration at a bandwidth in MB/s, shared by all workers."""
+        return max(self.bytes_sent / (bandwidth * MB), self.budget_seconds())
 
     def turning_point(self) -> float:
-        """MB a second from which on the budget binds, and more bandwidth is of no use."""
-        return self.sent / self.budget_seconds() / MB
+        """Return the bandwidth in MB/s above which the request budget is the limit."""
+        return self.bytes_sent / self.budget_seconds() / MB
 
 
-def cost(vectors: int, a_vector: float, limits: Limits = LIMITS) -> Cost:
-    """Of a load in the largest requests.
+def cost(vectors: int, bytes_per_vector: float, limits: Limits = LIMITS) -> Cost:
+    """Return the cost of a load with requests as large as possible.
 
-    :param a_vector: bytes of a line, with its newline.
+    :param bytes_per_vector: Bytes of a line, with its newline.
     """
-    a_request = min(limits.vectors_per_request, int(limits.bytes_per_request // a_vector))
-    requests = math.ceil(vectors / a_request)
+    vectors_per_request = min(limits.vectors_per_request, int(limits.bytes_per_request // bytes_per_vector))
+    requests = math.ceil(vectors / vectors_per_request)
     jobs = max(math.ceil(vectors / VECTORS_FOLDED), math.ceil(requests / MUTATIONS_FOLDED))
-    return Cost(a_vector, a_request, requests, vectors * a_vector, jobs)
+    return Cost(bytes_per_vector, vectors_per_request, requests, vectors * bytes_per_vector, jobs)
 
 
 def line_bytes(dimensions: int, *, float32: bool) -> float:
-    """Bytes of a line as they come: unit vectors, a short id, no metadata."""
+    """Return the mean bytes of a line with a unit vector, a short id and no metadata."""
     rng = np.random.default_rng(dimensions)
     rows = rng.normal(size=(50, dimensions))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
@@ -74,42 +74,49 @@ def line_bytes(dimensions: int, *, float32: bool) -> float:
 
 
 def tables() -> list[str]:
-    """What docs/scale.md shows: the load in numbers, and how long it takes."""
-    wide, narrow = (cost(VECTORS, line_bytes(DIMENSIONS, float32=float32)) for float32 in (False, True))
+    """Return the tables of docs/scale.md: the figures of the load, and how long it takes."""
+    float64, float32_text = (cost(VECTORS, line_bytes(DIMENSIONS, float32=float32)) for float32 in (False, True))
     both = [
-        ("bytes a vector", f"{wide.a_vector / 1e3:.1f} KB", f"{narrow.a_vector / 1e3:.1f} KB"),
-        ("vectors a request", f"{wide.a_request:,}", f"{narrow.a_request:,}"),
-        ("requests", f"{wide.requests:,}", f"{narrow.requests:,}"),
-        ("bytes in all", f"{wide.sent / 1e9:,.0f} GB", f"{narrow.sent / 1e9:,.0f} GB"),
-        ("processing jobs, at least", f"{wide.jobs:,}", f"{narrow.jobs:,}"),
+        (
+            "bytes per vector",
+            f"{float64.bytes_per_vector / 1e3:.1f} KB",
+            f"{float32_text.bytes_per_vector / 1e3:.1f} KB",
+        ),
+        ("vectors per request", f"{float64.vectors_per_request:,}", f"{float32_text.vectors_per_request:,}"),
+        ("requests", f"{float64.requests:,}", f"{float32_text.requests:,}"),
+        ("total bytes", f"{float64.bytes_sent / 1e9:,.0f} GB", f"{float32_text.bytes_sent / 1e9:,.0f} GB"),
+        ("processing jobs, minimum", f"{float64.jobs:,}", f"{float32_text.jobs:,}"),
         *(
             (
-                f"minutes of the budget, with {reserve:.0%} left to others",
-                f"{wide.budget_seconds(reserve) / 60:.0f}",
-                f"{narrow.budget_seconds(reserve) / 60:.0f}",
+                f"minutes of request budget, with {reserve:.0%} left to others",
+                f"{float64.budget_seconds(reserve) / 60:.0f}",
+                f"{float32_text.budget_seconds(reserve) / 60:.0f}",
             )
             for reserve in (RESERVE, 0.0)
         ),
         (
-            "the budget binds from, with 20% left to others",
-            f"{wide.turning_point():.0f} MB/s",
-            f"{narrow.turning_point():.0f} MB/s",
+            "bandwidth above which the budget is the limit, with 20% left to others",
+            f"{float64.turning_point():.0f} MB/s",
+            f"{float32_text.turning_point():.0f} MB/s",
         ),
     ]
-    hours = [(f"{each:,} MB/s", *(_hours(one, each) for one in (wide, narrow))) for each in BANDWIDTHS]
+    hours = [
+        (f"{bandwidth:,} MB/s", *(_hours(load, bandwidth) for load in (float64, float32_text)))
+        for bandwidth in BANDWIDTHS
+    ]
     return [
         _table((f"{VECTORS / 1e6:.0f} M vectors of {DIMENSIONS:,} dimensions", "float64 text", "float32 text"), both),
-        _table(("bandwidth, all workers together", "float64 text", "float32 text"), hours),
+        _table(("bandwidth of all workers", "float64 text", "float32 text"), hours),
     ]
 
 
-def _hours(one: Cost, bandwidth: float) -> str:
-    seconds = one.seconds(bandwidth)
-    return f"{seconds / HOUR:.1f} h" + (" (the budget binds)" if bandwidth > one.turning_point() else "")
+def _hours(load: Cost, bandwidth: float) -> str:
+    seconds = load.seconds(bandwidth)
+    return f"{seconds / HOUR:.1f} h" + (" (limited by the budget)" if bandwidth > load.turning_point() else "")
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, str, str]]) -> str:
-    lines = [head, ("---", "--:", "--:"), *rows]
+def _table(header: tuple[str, ...], rows: list[tuple[str, str, str]]) -> str:
+    lines = [header, ("---", "--:", "--:"), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -115,7 +115,7 @@ class LocalVectorize(ServerProcess):
     # Visibility of writes
 
     def set_lag(self, seconds: float) -> None:
-        """Set the time from the acknowledgement of a write to its visibility."""
+        """Set the seconds from the acknowledgement of a write to its visibility."""
         self.control("POST", "lag", seconds=seconds)
 
     def hold(self) -> None:
@@ -148,7 +148,10 @@ class LocalVectorize(ServerProcess):
         return list(self.control("POST", "foreign", index=index_name, times=times)["mutation_ids"])
 
     def shift_clock(self, seconds: float) -> None:
-        """Set how far the clock of the server is ahead, so that cursors, rate limits and lag expire without waiting."""
+        """Set how many seconds the clock of the server is ahead of this machine.
+
+        Cursors, rate-limit blocks and lag expire without waiting. A second call replaces the first.
+        """
         self.control("POST", "clock", shift=seconds)
 
     # Faults

@@ -51,22 +51,22 @@ class VectorizeMutationSensor(IndexTask, BaseSensorOperator):
     ``soft_fail`` skips the task after a timeout only. A wrong token, a missing index or a wrong argument still fails
     the task.
 
-    :param mutation: what to wait for: the return value of a load, a deletion, a metadata index operator or a write
+    :param mutation: What to wait for: the return value of a load, a deletion, a metadata index operator or a write
         method of the hook; a mutation id together with ``index_name``; a list of these, such as the output of mapped
         loads; or an operator, which stands for its output. (templated)
-    :param index_name: name of the index, required for bare mutation ids. A bare id is assumed to have been written to
+    :param index_name: Name of the index, required for bare mutation ids. A bare id is assumed to have been written to
         the index as the sensor finds it. (templated)
-    :param marker: kind of marker that the sensor may send. ``delete`` (default): a deletion of an id that does not
+    :param marker: Kind of marker that the sensor may send. ``delete`` (default): a deletion of an id that does not
         exist. ``vector``: a vector with an id ``airflow-marker-…`` in the namespace ``airflow-marker``, which is
         deleted as soon as it has been read back. It is faster if others write ten times a second or more. ``none``: no
         markers, so the wait may last as long as others write.
     :param proof: ``log`` (default): wait for proof. ``read_back``: also accept as evidence that sample vectors of the
         receipt read back as they were sent, three times in a row. Evidence can be wrong, because an earlier write may
         have sent the same vectors. The sensor never falls back from proof to evidence on its own.
-    :param deferrable: wait in the triggerer without occupying a worker slot. Default: the setting
+    :param deferrable: Wait in the triggerer without occupying a worker slot. Default: the setting
         ``[operators] default_deferrable`` of the deployment.
-    :param poke_interval: seconds between two checks, of one request each. Default: 5.
-    :param vectorize_conn_id: connection to Vectorize. (templated)
+    :param poke_interval: Seconds between two checks, of one request each. Default: 5.
+    :param vectorize_conn_id: Connection to Vectorize. (templated)
     :raises AirflowSensorTimeout: The mutations were not visible within ``timeout`` seconds. The message says what was
         missing.
     :raises AirflowTaskTimeout: The mutations were not visible within ``execution_timeout``, which includes the time
@@ -151,7 +151,7 @@ class VectorizeMutationSensor(IndexTask, BaseSensorOperator):
         """Wait in the triggerer if the sensor is deferrable, otherwise in this process.
 
         :raises AirflowSensorTimeout: The mutations were not visible within ``timeout`` seconds.
-        :raises AirflowFailException: The mutations can never become visible; or the connection, the credentials or an
+        :raises AirflowFailException: The mutations can never become visible, or the connection, the credentials or an
             argument is wrong.
         """
         has_link = self.do_xcom_push and "ti" in context
@@ -178,7 +178,7 @@ class VectorizeMutationSensor(IndexTask, BaseSensorOperator):
     def poke(self, context: Context) -> bool:
         """Check once whether all mutations are visible.
 
-        :raises AirflowFailException: The mutations can never become visible; or the connection, the credentials or an
+        :raises AirflowFailException: The mutations can never become visible, or the connection, the credentials or an
             argument is wrong.
         """
         try:

@@ -23,11 +23,11 @@ class VectorizeMutationTrigger(BaseTrigger):
     another triggerer. It then starts without what it has already observed, so it may need more time.
 
     :param waits: :meth:`~airflow_provider_vectorize.visibility.waits.Wait.to_dict` of each mutation.
-    :param vectorize_conn_id: connection to Vectorize.
-    :param poke_interval: maximum number of seconds between two checks. A poll uses the shortest interval of its
+    :param vectorize_conn_id: Connection to Vectorize.
+    :param poke_interval: Maximum number of seconds between two checks. A poll uses the shortest interval of its
         waiters. Default: 5.
-    :param deadline: time (epoch seconds) at which the wait ends without success. Default: no deadline.
-    :param marker: kind of marker that may be sent: ``delete`` (default), ``vector`` or ``none``.
+    :param deadline: Time (epoch seconds) at which the wait ends without success. Default: no deadline.
+    :param marker: Kind of marker that may be sent: ``delete`` (default), ``vector`` or ``none``.
     :param proof: ``log`` (default), or ``read_back`` to also accept sample vectors as evidence.
     """
 

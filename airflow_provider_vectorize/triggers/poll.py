@@ -33,10 +33,10 @@ WAKE_BATCH_SIZE, WAKE_PAUSE_SECONDS = 20, 0.005
 class Waiter:
     """One trigger's subscription to the polls of its indexes. Use it as an async context manager.
 
-    :param conn_id: connection to Vectorize.
+    :param conn_id: Connection to Vectorize.
     :param waits: :meth:`~airflow_provider_vectorize.visibility.waits.Wait.to_dict` of each mutation.
-    :param interval: maximum number of seconds between two checks. A poll uses the shortest interval of its waiters.
-    :param marker: kind of marker that this trigger allows: ``delete``, ``vector`` or ``none``.
+    :param interval: Maximum number of seconds between two checks. A poll uses the shortest interval of its waiters.
+    :param marker: Kind of marker that this trigger allows: ``delete``, ``vector`` or ``none``.
     :param proof: ``log`` or ``read_back``.
     """
 
@@ -142,9 +142,9 @@ class Waiter:
 class Poll:
     """Checks one index over one connection for all triggers that wait for it in one event loop.
 
-    :param polls: running polls of the event loop by connection and index. The poll removes itself when it ends.
-    :param conn_id: connection to Vectorize.
-    :param index_name: name of the index.
+    :param polls: Running polls of the event loop by connection and index. The poll removes itself when it ends.
+    :param conn_id: Connection to Vectorize.
+    :param index_name: Name of the index.
     """
 
     def __init__(self, polls: dict[tuple[str, str], Poll], conn_id: str, index_name: str) -> None:

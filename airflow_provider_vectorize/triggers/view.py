@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 class View:
     """The result of a check for one waiting trigger: a verdict, or the error that ends its wait.
 
-    :param visible: whether all mutations of the trigger in this index are visible.
-    :param failure: why they can never become visible. Empty if they still can.
-    :param text: what the index shows, for the log.
-    :param missing: ids of the mutations that are not proved yet.
-    :param answered: whether Vectorize answered the check.
-    :param error: the error that ended the wait.
-    :param traceback: original traceback of the error.
+    :param visible: Whether all mutations of the trigger in this index are visible.
+    :param failure: Why they can never become visible. Empty if they still can.
+    :param text: What the index shows, for the log.
+    :param missing: Ids of the mutations that are not proved yet.
+    :param answered: Whether Vectorize answered the check.
+    :param error: The error that ended the wait.
+    :param traceback: Original traceback of the error.
     """
 
     visible: bool = False

@@ -15,11 +15,11 @@ WaitGroup = tuple[Wait, ...]
 class Marker:
     """An acknowledged write without effect, sent after the mutations of all waits that had begun by then.
 
-    :param mutation_id: mutation id of the marker.
-    :param check_number: number of the check that sent the marker. The marker covers every wait that began in this
+    :param mutation_id: Mutation id of the marker.
+    :param check_number: Number of the check that sent the marker. The marker covers every wait that began in this
         check or earlier.
-    :param watermark_before: watermark of the index when the marker was sent.
-    :param vector_id: id of the marker's vector. ``None`` if the marker is a deletion or its vector is deleted.
+    :param watermark_before: Watermark of the index when the marker was sent.
+    :param vector_id: Id of the marker's vector. ``None`` if the marker is a deletion or its vector is deleted.
     """
 
     mutation_id: str
@@ -32,12 +32,12 @@ class Marker:
 class WaitState:
     """What the checks so far have shown about one wait.
 
-    :param first_check: number of the check in which the wait began.
-    :param covered_from: number of the first check whose markers count as proof. ``None`` while the incarnation of the
+    :param first_check: Number of the check in which the wait began.
+    :param covered_from: Number of the first check whose markers count as proof. ``None`` while the incarnation of the
         index that the wait belongs to is unknown.
-    :param created_on: creation time that identifies this incarnation.
-    :param recreated_checks: number of consecutive checks that found another incarnation.
-    :param proof: why the mutation is visible. Empty until this is proved.
+    :param created_on: Creation time that identifies this incarnation.
+    :param recreated_checks: Number of consecutive checks that found another incarnation.
+    :param proof: Why the mutation is visible. Empty until this is proved.
     """
 
     first_check: int
@@ -51,8 +51,8 @@ class WaitState:
 class GroupState:
     """What the checks so far have shown about the waits of one sensor.
 
-    :param started_at: clock time in seconds at which the sensor's first check began.
-    :param foreign_checks: number of checks that showed another writer's watermark after the acknowledgement.
+    :param started_at: Clock time in seconds at which the sensor's first check began.
+    :param foreign_checks: Number of checks that showed another writer's watermark after the acknowledgement.
     """
 
     started_at: float
@@ -65,18 +65,18 @@ class Memory:
 
     The memory is lost when the process ends. This makes the wait longer but never makes a proof unsound.
 
-    :param checks: number of the latest check, counted from 1.
-    :param shown: ids of mutations that the index has shown, each with the number of the latest check that showed it.
-    :param watermark: latest watermark.
-    :param watermark_changes: number of checks that found another watermark than the check before.
-    :param markers: markers that may still prove a wait.
-    :param markers_sent: number of markers sent, including those whose answer was lost.
-    :param next_marker_at: clock time in seconds before which no marker is sent.
-    :param marker_refusal: why Vectorize refuses markers. Empty if it does not.
-    :param missing_checks: number of consecutive checks that did not find the index.
-    :param incarnation: latest ``created_on``, with the number of the first check since which it has not changed.
-    :param waits: state of each wait.
-    :param groups: state of the waits of each sensor.
+    :param checks: Number of the latest check, counted from 1.
+    :param shown: Ids of mutations that the index has shown, each with the number of the latest check that showed it.
+    :param watermark: Latest watermark.
+    :param watermark_changes: Number of checks that found another watermark than the check before.
+    :param markers: Markers that may still prove a wait.
+    :param markers_sent: Number of markers sent, including those whose answer was lost.
+    :param next_marker_at: Clock time in seconds before which no marker is sent.
+    :param marker_refusal: Why Vectorize refuses markers. Empty if it does not.
+    :param missing_checks: Number of consecutive checks that did not find the index.
+    :param incarnation: Latest ``created_on``, with the number of the first check since which it has not changed.
+    :param waits: State of each wait.
+    :param groups: State of the waits of each sensor.
     """
 
     checks: int = 0

@@ -37,8 +37,8 @@ CONFIRMING_READS = 3
 class WaitRequest:
     """What one sensor asks of the monitor of one index.
 
-    :param waits: mutations of this index that the sensor waits for.
-    :param marker: kind of marker that the sensor allows.
+    :param waits: Mutations of this index that the sensor waits for.
+    :param marker: Kind of marker that the sensor allows.
     :param proof: ``log``: wait for proof. ``read_back``: also accept sample vectors that read back as they were sent.
     """
 
@@ -54,8 +54,8 @@ def parse_wait_request(waits: Sequence[Mapping[str, Any]], marker: str, proof: s
     """
     if marker not in get_args(MarkerKind) or proof not in get_args(Proof):
         raise ConfigError(
-            f"This version of the provider does not know marker={marker!r} with proof={proof!r}. Install the same "
-            "version for the workers and the triggerer."
+            f"This version of the provider does not know marker={marker!r} with proof={proof!r}. Run the same "
+            "version on the workers and the triggerer."
         )
     return WaitRequest(tuple(Wait.from_dict(wait) for wait in waits), cast(MarkerKind, marker), cast(Proof, proof))
 
@@ -63,8 +63,8 @@ def parse_wait_request(waits: Sequence[Mapping[str, Any]], marker: str, proof: s
 class IndexMonitor:
     """Checks one index for all sensors of a process that wait for it. Not thread-safe.
 
-    :param client: client of the account. It should send each request only once, because the next check is the retry.
-    :param index_name: name of the index.
+    :param client: Client of the account. It should send each request only once, because the next check is the retry.
+    :param index_name: Name of the index.
     """
 
     def __init__(self, client: VectorizeClient, index_name: str) -> None:
@@ -77,8 +77,8 @@ class IndexMonitor:
     def check(self, requests: Mapping[SensorKey, WaitRequest]) -> tuple[dict[SensorKey, Verdict], float]:
         """Check the index once for any number of sensors.
 
-        :param requests: what each sensor asks for.
-        :return: the verdict for each sensor, and the number of seconds to wait before the next check because requests
+        :param requests: What each sensor asks for.
+        :return: The verdict for each sensor, and the number of seconds to wait before the next check because requests
             are limited.
         :raises TerminalApiError: The credentials or the request are wrong.
         """

@@ -88,7 +88,7 @@ def needs_incarnation(memory: Memory) -> bool:
 def record_incarnation(memory: Memory, created_on: str | None) -> Memory:
     """Record the current incarnation of the index, and bind waits for bare ids to it.
 
-    :param created_on: the value that several reads returned. ``None`` if they differed or were not made.
+    :param created_on: The value that several reads returned. ``None`` if they differed or were not made.
     """
     if created_on is None:
         return memory
@@ -136,7 +136,7 @@ def record_marker(memory: Memory, marker: Marker | None, now: float, jitter: flo
     """Record that a marker was sent.
 
     :param marker: ``None`` if its answer was lost. Its place in the log is then unknown, so it cannot prove anything.
-    :param jitter: random number from 0 to 1.
+    :param jitter: Random number from 0 to 1.
     """
     return replace(
         memory,
@@ -230,7 +230,7 @@ def _last_shown_marker_check(memory: Memory) -> int:
 def prove(memory: Memory, created_on: str | None) -> Memory:
     """Record the proofs that follow from this check.
 
-    :param created_on: the incarnation, read after the state of the index. ``None`` if it was not read or several reads
+    :param created_on: The incarnation, read after the state of the index. ``None`` if it was not read or several reads
         differed.
     """
     waits = dict(memory.waits)

@@ -65,7 +65,7 @@ def delete_unneeded(client: VectorizeClient, index_name: str, memory: Memory, vi
 
     A failure is only logged: :func:`delete_leftovers` deletes such vectors later.
 
-    :param visible: ids of the marker vectors that were found visible.
+    :param visible: Ids of the marker vectors that were found visible.
     """
     oldest = min((state.first_check for state in memory.waits.values() if not state.proof), default=None)
     without_vector = {

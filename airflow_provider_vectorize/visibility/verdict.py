@@ -22,13 +22,13 @@ _MAX_LISTED = 3
 class Verdict:
     """The meaning of the checks so far for one sensor and one index.
 
-    :param visible: whether all mutations of the sensor are proved to be visible.
-    :param failure: why they can never become visible. Empty if they still can.
-    :param text: what the index shows, what is missing and which option would help, for the log.
-    :param missing: ids of the mutations that are not proved yet.
-    :param answered: whether Vectorize answered the check.
-    :param needs_marker: whether the watermark alone is unlikely to prove the missing mutations.
-    :param unconfirmed: whether the check showed something that further checks must confirm before it counts.
+    :param visible: Whether all mutations of the sensor are proved to be visible.
+    :param failure: Why they can never become visible. Empty if they still can.
+    :param text: What the index shows, what is missing and which option would help, for the log.
+    :param missing: Ids of the mutations that are not proved yet.
+    :param answered: Whether Vectorize answered the check.
+    :param needs_marker: Whether the watermark alone is unlikely to prove the missing mutations.
+    :param unconfirmed: Whether the check showed something that further checks must confirm before it counts.
     """
 
     visible: bool = False
@@ -45,8 +45,8 @@ def verdict_for(
 ) -> Verdict:
     """Return the meaning of the checks so far for one sensor.
 
-    :param marker_kind: the markers that the sensor allows.
-    :param info: the state of the index in the latest check. ``None`` if the index was not found.
+    :param marker_kind: The markers that the sensor allows.
+    :param info: The state of the index in the latest check. ``None`` if the index was not found.
     """
     failure = rule.permanent_failure(memory, group)
     if failure:

@@ -25,16 +25,16 @@ _HINT = (
 class Wait:
     """One mutation that a sensor waits for. If ``sealed``, it stands for all mutations of its load, deletion or list.
 
-    :param index_name: name of the index that the mutation was written to.
-    :param mutation_id: id of the mutation.
-    :param created_on: creation time (ISO 8601) of the incarnation of the index, read before the write. ``None`` for a
+    :param index_name: Name of the index that the mutation was written to.
+    :param mutation_id: Id of the mutation.
+    :param created_on: Creation time (ISO 8601) of the incarnation of the index, read before the write. ``None`` for a
         bare id, which is assumed to belong to the incarnation that the sensor finds.
-    :param accepted_at: server time of the acknowledgement, if known. A hint, never part of a proof.
-    :param sealed: whether the mutation was sent after all others that it stands for had been acknowledged.
-    :param own: first characters of the ids of all mutations of the same write, separated by spaces.
-    :param operation: what was written, for messages and for ``proof="read_back"``.
-    :param vectors: number of vectors written or deleted, for messages. ``None`` if unknown.
-    :param samples: vectors to read back with ``proof="read_back"``.
+    :param accepted_at: Server time of the acknowledgement, if known. A hint, never part of a proof.
+    :param sealed: Whether the mutation was sent after all others that it stands for had been acknowledged.
+    :param own: First characters of the ids of all mutations of the same write, separated by spaces.
+    :param operation: What was written, for messages and for ``proof="read_back"``.
+    :param vectors: Number of vectors written or deleted, for messages. ``None`` if unknown.
+    :param samples: Vectors to read back with ``proof="read_back"``.
     """
 
     index_name: str
@@ -78,10 +78,10 @@ class Wait:
 def waits_for(mutation: Any, index_name: str | None) -> list[Wait]:
     """Return the waits that a sensor's ``mutation`` argument describes.
 
-    :param mutation: a receipt, the return value of a write method of the hook, a mutation id, or a list of these, which
+    :param mutation: A receipt, the return value of a write method of the hook, a mutation id, or a list of these, which
         may be nested.
-    :param index_name: name of the index. Required for bare ids, and compared with receipts.
-    :return: one wait for each write. Empty if nothing was written, for example by a deletion without ids.
+    :param index_name: Name of the index. Required for bare ids, and compared with receipts.
+    :return: One wait for each write. Empty if nothing was written, for example by a deletion without ids.
     :raises ConfigError: The argument is something else, a receipt of another index, or an id without an index.
     """
     return _drop_covered(list(_waits_with_source(mutation, index_name)))

@@ -1,4 +1,4 @@
-"""One task a shard, and one sensor for all of them."""
+"""Load each shard with its own mapped task, and wait for all of them with one sensor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 
 @task
 def sources(dag_run: Any = None) -> list[str]:
-    """The shards of this run."""
+    """Return the shards of this run."""
     return list(dag_run.conf["sources"])
 
 

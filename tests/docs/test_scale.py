@@ -19,7 +19,7 @@ def test_scale_page_quotes_the_calculated_tables() -> None:
 def test_cost_requests_are_bounded_by_vectors_and_bytes() -> None:
     assert cost(12_000, 1_000).requests == 3
     assert cost(12_000, 50_000).requests == 6
-    assert cost(12_000, 50_000).a_request == 2_000
+    assert cost(12_000, 50_000).vectors_per_request == 2_000
 
 
 def test_cost_jobs_are_bounded_by_vectors_and_requests() -> None:

@@ -1,8 +1,8 @@
-"""A world in which several tasks run at once on virtual time: each in a thread of its own, one of them at a time.
+"""A world in which several tasks run concurrently on virtual time: each in its own thread, one thread at a time.
 
-A task hands over only when it waits: for an answer, a retry, a queue or another thread. So its code is the real code,
-and a run with the same seed is the same run. :meth:`ActorWorld.concurrent` gives the threads and queues of a module
-to the world, which lets the several requests of a load overlap.
+A task hands over control only when it waits for an answer, a retry, a queue or another thread. The tasks can therefore
+run the real code, and runs with the same seed are identical. :meth:`ActorWorld.concurrent` replaces the threads and
+queues of a module by those of the world, so that the concurrent requests of a load overlap in virtual time.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from typing import Any
 
 from .world import World
 
-FOR_EVER = 1e12
+FOREVER = 1e12
 Condition = Callable[[], bool]
 
 
 class WorldClosed(BaseException):
-    """Ends the tasks that still run when their world is closed."""
+    """Ends the tasks that are still running when their world is closed."""
 
 
 class Actor:
     """One thread of a task.
 
-    :param until: What it waits for besides the time, or ``None``.
-    :param turns: How often it was given the turn, so that an alarm of an earlier wait does not wake it.
+    :param world: The world that schedules the thread.
+    :param target: The code that the thread runs.
     """
 
     def __init__(self, world: ActorWorld, target: Callable[[], object]) -> None:
         self._world = world
         self._target = target
-        self.until: Condition | None = None
-        self.turns = 0
+        self.until: Condition | None = None  #: condition that it waits for in addition to the time
+        self.turns = 0  #: number of turns so far, so that a timeout of an earlier wait cannot wake it
         self.alive = True
         self.error: BaseException | None = None
         self.turn = threading.Semaphore(0)
@@ -49,7 +49,7 @@ class Actor:
             self._target()
         except WorldClosed:
             pass
-        except BaseException as error:  # noqa: BLE001 - raised again where the time passes
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that advances the time
             self.error = error
         self.alive = False
         self._world.hand_over()
@@ -67,7 +67,7 @@ class ActorWorld(World):
         self._closed = False
 
     def start(self, target: Callable[[], object], after: float = 0.0) -> Actor:
-        """Let a task begin in so many seconds."""
+        """Start a task after this many seconds. Return its thread."""
         actor = Actor(self, target)
         self._actors.append(actor)
         self.schedule(after, lambda: self._begin(actor))
@@ -90,11 +90,11 @@ class ActorWorld(World):
                 raise actor.error
 
     def hand_over(self) -> None:
-        """Let others run, from the thread of an actor."""
+        """Let other actors run. Called from the thread of an actor."""
         self._handed_over.release()
 
     def advance(self, seconds: float, until: Condition | None = None) -> None:  # type: ignore[override]
-        """Let time pass: for the caller's task, while others run, or for all of them where no task calls."""
+        """Advance the time: for the calling task while others run, or for all tasks if the caller is not a task."""
         if self._closed:
             raise WorldClosed
         if self._current is None:
@@ -104,7 +104,7 @@ class ActorWorld(World):
 
     def _park(self, actor: Actor, seconds: float, until: Condition | None) -> None:
         turns, actor.until = actor.turns, until
-        if seconds < FOR_EVER:
+        if seconds < FOREVER:
             self.schedule(seconds, lambda: self._give_turn(actor) if actor.turns == turns and actor.alive else None)
         self.hand_over()
         actor.turn.acquire()
@@ -125,6 +125,7 @@ class ActorWorld(World):
                 return
 
     def close(self) -> None:
+        """End all tasks and close the world."""
         self._closed = True
         for _ in range(100):
             running = [actor for actor in self._actors if actor.thread.is_alive()]
@@ -136,20 +137,20 @@ class ActorWorld(World):
 
     @contextmanager
     def concurrent(self, *modules: ModuleType) -> Iterator[None]:
-        """Let the threads and queues of modules be those of this world."""
+        """Replace the threads and queues of modules by those of this world."""
         saved = [(module, module.threading, module.queue) for module in modules]  # type: ignore[attr-defined]
         for module in modules:
             module.threading = SimpleNamespace(  # type: ignore[attr-defined]
                 Thread=lambda **options: _Thread(self, **options),
                 Semaphore=lambda value: _Semaphore(self, value),
-                Event=threading.Event,  # is only set and asked
+                Event=threading.Event,  # is only set and read, never waited for
             )
-            module.queue = SimpleNamespace(SimpleQueue=_QueueOf(self), Empty=Empty)  # type: ignore[attr-defined]
+            module.queue = SimpleNamespace(SimpleQueue=_QueueFactory(self), Empty=Empty)  # type: ignore[attr-defined]
         try:
             yield
         finally:
-            for module, its_threading, its_queue in saved:
-                module.threading, module.queue = its_threading, its_queue  # type: ignore[attr-defined]
+            for module, original_threading, original_queue in saved:
+                module.threading, module.queue = original_threading, original_queue  # type: ignore[attr-defined]
 
 
 class _Thread:
@@ -160,7 +161,7 @@ class _Thread:
     def start(self) -> None:
         self._actor = self._world.start(self._target)
 
-    def join(self, timeout: float = FOR_EVER) -> None:
+    def join(self, timeout: float = FOREVER) -> None:
         self._world.advance(timeout, lambda: not self._actor.alive)
 
 
@@ -170,20 +171,20 @@ class _Semaphore:
         self._value = value
 
     def acquire(self) -> None:
-        self._world.advance(FOR_EVER, lambda: self._value > 0)
+        self._world.advance(FOREVER, lambda: self._value > 0)
         self._value -= 1
 
     def release(self) -> None:
         self._value += 1
 
 
-class _QueueOf:
-    """Makes queues of a world. Subscripts are for annotations."""
+class _QueueFactory:
+    """Creates queues of a world. Subscripts are ignored, as in annotations."""
 
     def __init__(self, world: ActorWorld) -> None:
         self._world = world
 
-    def __getitem__(self, _: object) -> _QueueOf:
+    def __getitem__(self, _: object) -> _QueueFactory:
         return self
 
     def __call__(self) -> _Queue:
@@ -198,7 +199,7 @@ class _Queue:
     def put(self, item: Any) -> None:
         self._items.append(item)
 
-    def get(self, timeout: float = FOR_EVER) -> Any:
+    def get(self, timeout: float = FOREVER) -> Any:
         self._world.advance(timeout, lambda: bool(self._items))
         if not self._items:
             raise Empty

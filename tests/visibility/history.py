@@ -1,4 +1,4 @@
-"""An engine of the local Vectorize that remembers every state of every index, also of deleted ones."""
+"""An engine of the local Vectorize that keeps every state of every index, including deleted indexes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from airflow_provider_vectorize.local.engine.records import (
     Vector,
 )
 
-#: Keeps deleted vectors readable for ever.
-FOR_EVER = 10**9
+#: Seconds that exceed the length of any test. Deleted vectors stay readable for this time.
+FOREVER = 10**9
 
 
 class VirtualClock(Clock):
-    """Tells the time of the world, shifted by the skew of one machine."""
+    """A clock that returns the time of the world plus the skew of one machine."""
 
     def __init__(self, world_time: Callable[[], float], skew: float = 0.0) -> None:
         super().__init__()
@@ -41,11 +41,11 @@ class VirtualClock(Clock):
 
 @dataclass
 class Incarnation:
-    """An index from its creation to its deletion, as the authoritative state has it.
+    """The authoritative state of an index from its creation to its deletion.
 
-    :param index: As the catalog has it.
+    :param index: The index as in the catalog.
     :param log: Every acknowledged mutation, in log order.
-    :param applied: How many of them, from the first, are applied.
+    :param applied: Number of mutations in the log that are applied, counted from the first.
     :param deleted: Whether the index was deleted.
     """
 
@@ -57,7 +57,7 @@ class Incarnation:
 
 @dataclass(frozen=True)
 class _State:
-    """What a name stands for from a moment on: a batch of an incarnation, or nothing once it was deleted."""
+    """What an index name refers to since a given time: a batch of an incarnation, or no index after a deletion."""
 
     since: float
     index: Index | None
@@ -65,28 +65,28 @@ class _State:
 
 
 class HistoryEngine(Engine):
-    """Answers reads from the state of ``lag`` seconds ago. Folds only when :meth:`fold` is called."""
+    """Answers reads from the state ``lag`` seconds ago. Processes mutations only when :meth:`fold` is called."""
 
     def __init__(self, data: Path, limits: Limits, clock: VirtualClock) -> None:
-        super().__init__(data, limits=limits, lag=FOR_EVER, clock=clock, sync=False)
+        super().__init__(data, limits=limits, lag=FOREVER, clock=clock, sync=False)
         self.lag = 0.0
         self.incarnations: dict[str, list[Incarnation]] = defaultdict(list)
         self._world_time = clock.world_time
         self._states_of: dict[str, list[_State]] = defaultdict(list)
 
-    # What changes an index
+    # Changes of an index
 
     def create_index(self, account: str, new: NewIndex) -> Index:
         index = super().create_index(account, new)
         self.incarnations[index.name].append(Incarnation(index))
-        self._remember(index.name, index, 0)
+        self._record_state(index.name, index, 0)
         return index
 
     def delete_index(self, account: str, name: str) -> None:
-        # The state stays open, since a replica may still answer from it.
+        # The state stays readable, because a replica may still answer from it.
         self.catalog.delete_index(self.catalog.index(account, name))
         self.incarnations[name][-1].deleted = True
-        self._remember(name, None, 0)
+        self._record_state(name, None, 0)
 
     def _log(self, index: Index, kind: Kind, vectors: Sequence[Vector] = (), argument: str = "") -> Mutation:
         mutation = super()._log(index, kind, vectors, argument)
@@ -94,7 +94,11 @@ class HistoryEngine(Engine):
         return mutation
 
     def fold(self, name: str, mutations: int | None) -> FoldedBatch | None:
-        """Run one job: apply the oldest pending mutations of the newest incarnation, at most so many."""
+        """Run one job: apply the oldest pending mutations of the newest incarnation.
+
+        :param mutations: Maximum number of mutations to apply. ``None`` applies all.
+        :return: The applied batch. ``None`` if nothing is pending or the index does not exist.
+        """
         newest = self.incarnations[name][-1] if self.incarnations[name] else None
         if newest is None or newest.deleted:
             return None
@@ -102,13 +106,13 @@ class HistoryEngine(Engine):
         if not folded:
             return None
         newest.applied += len(folded[0].mutation_ids)
-        self._remember(name, newest.index, folded[0].batch)
+        self._record_state(name, newest.index, folded[0].batch)
         return folded[0]
 
-    def _remember(self, name: str, index: Index | None, batch: int) -> None:
+    def _record_state(self, name: str, index: Index | None, batch: int) -> None:
         self._states_of[name].append(_State(self._world_time(), index, batch))
 
-    # What a replica sees
+    # Reads from a replica
 
     def _state(self, name: str) -> _State:
         states = self._states_of[name]
@@ -126,13 +130,13 @@ class HistoryEngine(Engine):
         return index
 
     def list_indexes(self, account: str) -> list[Index]:
-        found = []
+        indexes = []
         for name in list(self._states_of):
             try:
-                found.append(self.get_index(account, name))
+                indexes.append(self.get_index(account, name))
             except (IndexNotFound, IndexDeleted):
                 continue
-        return found
+        return indexes
 
     def query(self, account: str, name: str, request: QueryRequest, *, stale: bool = False) -> list[Match]:
         return super().query(account, name, request, stale=self.lag > 0)

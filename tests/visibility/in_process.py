@@ -1,4 +1,4 @@
-"""The HTTP server of the local Vectorize without a socket: bytes of a request in, bytes of its answer out."""
+"""The HTTP server of the local Vectorize without a socket: it takes request bytes and returns answer bytes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any, cast
 
 from aiohttp import web
 from requests import PreparedRequest, Response
-from requests.adapters import HTTPAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import HTTPHeaderDict
 from urllib3 import HTTPResponse as RawResponse
 
 
 class _InlineExecutor(ThreadPoolExecutor):
-    """Runs what ``asyncio.to_thread`` is given at once, in the caller's thread."""
+    """Runs the functions passed to ``asyncio.to_thread`` at once in the caller's thread."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - the future hands it on
+        except Exception as error:  # noqa: BLE001 - the future raises it again
             future.set_exception(error)
         return future
 
@@ -61,7 +61,7 @@ class _MemoryTransport(asyncio.Transport):
 
 
 class InProcessServer:
-    """Passes requests through a real aiohttp application, one at a time, in the thread of the caller."""
+    """Passes requests through a real aiohttp application, one at a time, in the caller's thread."""
 
     def __init__(self, app: web.Application) -> None:
         self._loop = asyncio.new_event_loop()
@@ -74,7 +74,10 @@ class InProcessServer:
         self._loop.close()
 
     def answer(self, request: bytes) -> bytes:
-        """Return the whole answer to a whole request that says ``Connection: close``."""
+        """Return the complete answer to a complete request.
+
+        :param request: Bytes of the request, with the header ``Connection: close``.
+        """
         assert self._runner.server is not None
         transport = _MemoryTransport(self._loop.create_future())
         protocol = self._runner.server()
@@ -90,27 +93,50 @@ class InProcessServer:
 
 
 def request_bytes(request: PreparedRequest, host: str) -> bytes:
-    """Return a request as it goes over the wire; a body that can only be read once is read here."""
+    """Return the bytes of a request as sent over the network. A streamed body is consumed."""
     body = request.body or b""
     if isinstance(body, str):
         body = body.encode()
     elif not isinstance(body, bytes):
-        body = b"".join(bytes(piece) for piece in cast("Any", body))
+        body = b"".join(bytes(block) for block in cast("Any", body))
     headers = {**request.headers, "Host": host, "Connection": "close", "Content-Length": str(len(body))}
-    lines = [f"{request.method} {request.path_url} HTTP/1.1", *(f"{name}: {text}" for name, text in headers.items())]
+    lines = [f"{request.method} {request.path_url} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
 def parse_answer(answer: bytes) -> tuple[int, HTTPHeaderDict, bytes]:
-    """Return status, headers and body of an answer of the server, which always states its length."""
+    """Return status, headers and body of an answer, which always has a ``Content-Length`` header."""
     head, _, body = answer.partition(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
+    status_line, *lines = head.decode("latin-1").split("\r\n")
     headers = HTTPHeaderDict(line.split(": ", 1) for line in lines)
     assert len(body) == int(headers["Content-Length"])
-    return int(first.split()[1]), headers, body
+    return int(status_line.split()[1]), headers, body
 
 
 def response_of(request: PreparedRequest, status: int, headers: HTTPHeaderDict, body: bytes) -> Response:
-    """Return what ``requests`` makes of an answer."""
+    """Return the response object that ``requests`` creates for an answer."""
     raw = RawResponse(BytesIO(body), headers, status, preload_content=False)
     return HTTPAdapter().build_response(request, raw)
+
+
+class CallbackAdapter(BaseAdapter):
+    """Sends the requests of a session to a function instead of the network."""
+
+    def __init__(self, exchange: Callable[[PreparedRequest, float], Response]) -> None:
+        super().__init__()
+        self._exchange = exchange
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Response:
+        read = timeout[1] if isinstance(timeout, tuple) else timeout
+        return self._exchange(request, 60.0 if read is None else float(read))
+
+    def close(self) -> None:
+        pass

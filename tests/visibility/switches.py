@@ -1,4 +1,4 @@
-"""Lines of the visibility rule that can be switched off, to show that the model test or the test of cost fails then."""
+"""Switches for lines of the visibility rule, to show that the model test or the cost test fails without them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from airflow_provider_vectorize.load.uploader import Uploader
 from airflow_provider_vectorize.visibility import monitor, rule, waits
 from airflow_provider_vectorize.visibility.memory import Marker, Memory
 
-UNKNOWN = "a marker without an answer"
-#: By the name of a line: what is different without it, and the patches that make it so.
+UNANSWERED_MARKER = "a marker without an answer"
+#: By name of the line: the behavior without it, and a function that returns the patches for it.
 SWITCHES: dict[str, tuple[str, Callable[[], list[Any]]]] = {}
 
 
@@ -28,21 +28,21 @@ def _switch(name: str, text: str) -> Callable[[Callable[[], list[Any]]], Callabl
 
 @contextmanager
 def without(name: str | None) -> Iterator[None]:
-    """Switch one line of the rule off."""
+    """Switch off one line of the rule. ``None`` changes nothing."""
     with ExitStack() as stack:
-        for one in SWITCHES[name][1]() if name else ():
-            stack.enter_context(one)
+        for patcher in SWITCHES[name][1]() if name else ():
+            stack.enter_context(patcher)
         yield
 
 
 def _around(name: str, change: Callable[..., Any]) -> Any:
-    """Replace a function of the rule by one that is given the original as its first argument."""
+    """Replace a function of the rule by one that receives the original as its first argument."""
     original = getattr(rule, name)
     return patch.object(rule, name, lambda *args, **kwargs: change(original, *args, **kwargs))
 
 
-class _Any(str):
-    """Equals every time of creation."""
+class _AnyCreationTime(str):
+    """Equals every creation time."""
 
     __slots__ = ()
     __hash__ = str.__hash__
@@ -51,7 +51,7 @@ class _Any(str):
         return True
 
 
-# ---------------------------------------------------------------- what makes a proof sound
+# ---------------------------------------------------------------- lines that make a proof sound
 
 
 @_switch("snapshot", "a marker covers waits that began after it was sent")
@@ -61,7 +61,7 @@ def _snapshot() -> list[Any]:
 
 @_switch("created_on", "the incarnation of the index is not compared")
 def _created_on() -> list[Any]:
-    return [patch.object(monitor.IndexMonitor, "_read_incarnation", lambda self: _Any("any"))]
+    return [patch.object(monitor.IndexMonitor, "_read_incarnation", lambda self: _AnyCreationTime("any"))]
 
 
 @_switch("agreeing_reads", "one read of created_on is enough")
@@ -69,7 +69,7 @@ def _agreeing_reads() -> list[Any]:
     return [patch.object(monitor, "CONFIRMING_READS", 1)]
 
 
-@_switch("shown_before", "an id that was shown before the wait began counts without created_on")
+@_switch("shown_before", "an id that was shown before the wait began is proof without created_on")
 def _shown_before() -> list[Any]:
     def change(original: Any, memory: Memory, created_on: str | None) -> Memory:
         proved = original(
@@ -104,29 +104,32 @@ def _last_batch_alone() -> list[Any]:
     original = Uploader._may_start
 
     def may_start(self: Any, batch: Any, in_flight: Any) -> Any:
-        was, batch.last = batch.last, False
+        is_last, batch.last = batch.last, False
         try:
             return original(self, batch, in_flight)
         finally:
-            batch.last = was
+            batch.last = is_last
 
     return [patch.object(Uploader, "_may_start", may_start)]
 
 
 @_switch("unanswered", "a marker without an answer counts once the watermark has changed")
 def _unanswered() -> list[Any]:
-    original = monitor.IndexMonitor._send_delete_marker
+    send_delete_marker = monitor.IndexMonitor._send_delete_marker
 
     def send(self: Any) -> Marker:
         try:
-            return original(self)
+            return send_delete_marker(self)
         except TransientApiError:
-            return Marker(UNKNOWN, self._memory.checks, self._memory.watermark)
+            return Marker(UNANSWERED_MARKER, self._memory.checks, self._memory.watermark)
 
-    def change(with_info: Any, memory: Memory, info: Any) -> Memory:
-        memory = with_info(memory, info)
-        changed = any(m.mutation_id == UNKNOWN and m.watermark_before != memory.watermark for m in memory.markers)
-        return replace(memory, shown={**memory.shown, UNKNOWN: memory.checks}) if changed else memory
+    def change(original: Any, memory: Memory, info: Any) -> Memory:
+        memory = original(memory, info)
+        changed = any(
+            marker.mutation_id == UNANSWERED_MARKER and marker.watermark_before != memory.watermark
+            for marker in memory.markers
+        )
+        return replace(memory, shown={**memory.shown, UNANSWERED_MARKER: memory.checks}) if changed else memory
 
     return [patch.object(monitor.IndexMonitor, "_send_delete_marker", send), _around("record_info", change)]
 
@@ -142,25 +145,26 @@ def _client_order() -> list[Any]:
     return [patch.object(waits, "_drop_covered", change)]
 
 
-@_switch("agreeing_checks", "one check without the index, or with another one, is enough to fail")
+@_switch("agreeing_checks", "one check that finds no index or another incarnation is enough to fail")
 def _agreeing_checks() -> list[Any]:
     return [patch.object(rule, "CONFIRMING_CHECKS", 1)]
 
 
-# ---------------------------------------------------------------- what ends a wait, at an acceptable cost
+# ---------------------------------------------------------------- lines that end a wait at an acceptable cost
 
 
 @_switch("own_id", "the mutation's own id as the watermark is no proof")
 def _own_id() -> list[Any]:
     def hide(original: Any, memory: Memory, *args: Any) -> Any:
-        own = {wait.mutation_id for wait in memory.waits}
-        result = original(replace(memory, shown={k: v for k, v in memory.shown.items() if k not in own}), *args)
+        own_ids = {wait.mutation_id for wait in memory.waits}
+        shown = {mutation_id: check for mutation_id, check in memory.shown.items() if mutation_id not in own_ids}
+        result = original(replace(memory, shown=shown), *args)
         return replace(result, shown=memory.shown) if isinstance(result, Memory) else result
 
     return [_around("prove", hide), _around("proof_needs_incarnation", hide)]
 
 
-@_switch("seen_once", "a watermark that was seen is forgotten when another one is shown")
+@_switch("seen_once", "a watermark is forgotten when the index shows another one")
 def _seen_once() -> list[Any]:
     def change(original: Any, memory: Memory, info: Any) -> Memory:
         memory = original(memory, info)
@@ -186,8 +190,8 @@ def _markers_kept() -> list[Any]:
 @_switch("by_the_clock", "markers follow the changes of the watermark")
 def _by_the_clock() -> list[Any]:
     def change(original: Any, memory: Memory, groups: Any, now: float) -> bool:
-        still = memory.markers and memory.markers[-1].watermark_before == memory.watermark
-        return not still and original(replace(memory, next_marker_at=0.0), groups, now)
+        unchanged = memory.markers and memory.markers[-1].watermark_before == memory.watermark
+        return not unchanged and original(replace(memory, next_marker_at=0.0), groups, now)
 
     return [_around("is_marker_due", change)]
 
@@ -197,12 +201,12 @@ def _every_20_s() -> list[Any]:
     return [patch.object(rule, "MARKER_INTERVAL_SECONDS", 0.0), patch.object(rule, "MARKER_JITTER_SECONDS", 0.0)]
 
 
-@_switch("while_still", "markers are sent however long the watermark stands still")
+@_switch("while_still", "the number of markers is not limited while the watermark does not change")
 def _while_still() -> list[Any]:
     return [patch.object(rule, "MAX_MARKERS_PER_WATERMARK", 10**9)]
 
 
-@_switch("after_120_s", "no marker is due only because time has passed")
+@_switch("after_120_s", "the time that has passed makes no marker due")
 def _after_120_s() -> list[Any]:
     return [patch.object(rule, "MARKER_AFTER_SECONDS", float("inf"))]
 
@@ -221,12 +225,12 @@ def _three_checks() -> list[Any]:
     return [_around("_count_foreign", change)]
 
 
-@_switch("siblings", "watermarks of the same write count as those of another writer")
+@_switch("siblings", "watermarks of the same write count as foreign")
 def _siblings() -> list[Any]:
     return [patch.object(waits.Wait, "owns", lambda self, mutation_id: mutation_id == self.mutation_id)]
 
 
-@_switch("set_hint", "a set of receipts of which one is shown makes no marker due")
+@_switch("set_hint", "one shown receipt of several makes no marker due")
 def _set_hint() -> list[Any]:
     return [
         _around("needs_marker", lambda original, memory, group, now: original(replace(memory, shown={}), group, now))

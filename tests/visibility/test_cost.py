@@ -1,4 +1,4 @@
-"""What waiting costs in requests and checks, and that each line of the rule that saves some is needed."""
+"""Tests of the cost of waiting in requests and checks, with each line of the rule that reduces it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from .cost import CASES, run_busy, run_case
 from .switches import without
 
-#: Lines that cost or save requests, with a case that shows it.
-SHOWN_BY = {
+#: By line of the rule: a case whose cost is too high without it.
+CASE_BY_LINE = {
     "own_id": "single writer",
     "siblings": "single writer",
     "join": "pages of the hook",
@@ -27,19 +27,19 @@ SHOWN_BY = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_cost_of_case_is_as_allowed(name: str) -> None:
-    cost, exceeded = run_case(name)
-    assert not exceeded, cost
+def test_cost_of_each_case_is_within_its_limits(name: str) -> None:
+    cost, excess = run_case(name)
+    assert not excess, (excess, cost)
 
 
-@pytest.mark.parametrize("line", SHOWN_BY)
-def test_cost_without_line_of_the_rule_is_higher(line: str) -> None:
+@pytest.mark.parametrize("line", CASE_BY_LINE)
+def test_cost_without_a_line_of_the_rule_exceeds_the_limits(line: str) -> None:
     with without(line):
-        assert run_case(SHOWN_BY[line])[1]
+        assert run_case(CASE_BY_LINE[line])[1]
 
 
-def test_thousand_deferred_sensors_on_a_busy_index_share_markers_and_checks() -> None:
-    ((cost, markers),) = run_busy(1_000, runs=1)
-    assert all(later - earlier >= 20 for earlier, later in pairwise(markers))
+def test_cost_of_a_thousand_deferred_sensors_on_a_busy_index_is_shared() -> None:
+    ((cost, marker_times),) = run_busy(1_000, runs=1)
+    assert all(later - earlier >= 20 for earlier, later in pairwise(marker_times))
     assert cost.checks < 700
-    assert cost.other <= 9, "created_on is read for all sensors together"
+    assert cost.other <= 9, "created_on must be read for all sensors together"

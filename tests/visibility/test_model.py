@@ -1,4 +1,4 @@
-"""The model test in its short form: no false green, no hang and no error in random worlds."""
+"""The model test in a short form: random worlds without false greens, hangs and errors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ def test_model_random_worlds_have_no_false_green_and_no_hang() -> None:
     assert figures.count("failed: rightly") > 5
 
 
-def test_model_two_runs_of_a_seed_are_the_same() -> None:
+def test_model_two_runs_with_the_same_seed_are_identical() -> None:
     first, second = run_all([5]), run_all([5])
     assert first == second

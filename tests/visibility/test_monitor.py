@@ -1,4 +1,4 @@
-"""The monitor's requests, where replicas disagree. Each case was found by the model test."""
+"""Tests of the monitor with replicas that return different states. The model test found each of these cases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from airflow_provider_vectorize.visibility.waits import waits_for
 from tests.support import FileObject, FileTarget, make_rows, ndjson, write_object
 
 from .actors import ActorWorld
-from .fate import Fate, Sent
+from .fate import Fate, SentRequest
 from .world import World
 
 
@@ -48,13 +48,11 @@ class Sensor:
     def check(self) -> Verdict:
         self.checks += 1
         self._world.advance(5)
-        return self._monitor.check({0: self._request})[0][0]
+        return self._monitor.check({"sensor": self._request})[0]["sensor"]
 
 
 @pytest.mark.parametrize("operation", ["get_by_ids", "query"])
-def test_monitor_replica_without_the_index_answers_a_read_of_vectors_keeps_waiting(
-    world: World, operation: str
-) -> None:
+def test_monitor_read_from_a_replica_without_the_index_continues_the_wait(world: World, operation: str) -> None:
     mutation = world.client().upsert("books", ndjson(make_rows(1)))
     sensor = Sensor(world, mutation, "vector")
     world.foreign_mutation("books")
@@ -71,7 +69,7 @@ def test_monitor_replica_without_the_index_answers_a_read_of_vectors_keeps_waiti
     assert sensor.check().visible
 
 
-def test_monitor_replica_without_the_index_is_no_evidence_for_a_deletion(world: World) -> None:
+def test_monitor_replica_without_the_index_is_no_evidence_of_a_deletion(world: World) -> None:
     client = world.client()
     client.upsert("books", ndjson(make_rows(1)))
     world.fold("books")
@@ -93,7 +91,7 @@ def recreate(world: World) -> None:
 
 
 def test_monitor_index_recreated_between_two_writes_of_a_client_fails(world: World) -> None:
-    """The later write stands for the earlier one only in one incarnation of the index."""
+    """The later write stands for the earlier one only within one incarnation of the index."""
     client = world.client()
     first = client.upsert("books", ndjson(make_rows(1)))
     recreate(world)
@@ -120,21 +118,21 @@ def test_monitor_index_recreated_between_two_pages_of_a_deletion_fails(world: Wo
 
 
 def test_monitor_one_read_of_the_earlier_incarnation_proves_nothing(world: World) -> None:
-    """A marker that the new incarnation shows, and a replica that still answers from the old one."""
+    """The new incarnation shows a marker while a replica still answers from the old one."""
     client = world.client()
     mutation = client.upsert("books", ndjson(make_rows(1)))
     sensor = Sensor(world, mutation)
     world.foreign_mutation("books")
     world.fold("books")
     sensor.check()
-    recreated = world.now
+    recreated_at = world.now
     world.delete_index("books")
     world.create_index("books")
     count = iter(range(1_000))
 
-    def one_of_three_lags(sent: Sent) -> Fate:
-        stale = sent.operation == "get_index" and next(count) % 3 == 0
-        return Fate(lag=world.now - recreated + 1) if stale else Fate()
+    def one_of_three_lags(sent: SentRequest) -> Fate:
+        is_stale = sent.operation == "get_index" and next(count) % 3 == 0
+        return Fate(lag=world.now - recreated_at + 1) if is_stale else Fate()
 
     world.choose_fate = one_of_three_lags
     for _ in range(60):
@@ -148,17 +146,17 @@ def test_monitor_one_read_of_the_earlier_incarnation_proves_nothing(world: World
     assert "deleted and created again" in verdicts[-1].failure
 
 
-def test_load_whose_last_batch_is_refused_is_sealed_by_a_marker(tmp_path: Path) -> None:
-    """The batch that is acknowledged last is the first one in the log, and does not stand for the other."""
+def test_monitor_load_with_a_refused_last_batch_is_sealed_by_a_marker(tmp_path: Path) -> None:
+    """The batch that is acknowledged last comes first in the log, so it does not stand for the other batch."""
     with ActorWorld() as world, world.concurrent(uploader):
         world.create_index("books")
         rows = [*make_rows(4), *({"id": f"bad{number}", "values": [1.0]} for number in range(2))]
         path = write_object(tmp_path / "rows.ndjson", ndjson(rows))
-        slow = iter([Fate(answer_travel=5.0)])
-        world.choose_fate = lambda sent: next(slow, Fate()) if sent.operation == "upsert" else Fate(travel=1.0)
+        slow_answers = iter([Fate(answer_travel=5.0)])
+        world.choose_fate = lambda sent: next(slow_answers, Fate()) if sent.operation == "upsert" else Fate(travel=1.0)
         options = LoadOptions(
             validation="off",
-            dead_letters=DeadLetters(FileTarget(tmp_path / "letters.ndjson")),
+            dead_letters=DeadLetters(FileTarget(tmp_path / "dead_letters.ndjson")),
             max_in_flight=2,
             limits=Limits(vectors_per_request=2),
         )

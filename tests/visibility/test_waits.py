@@ -1,4 +1,4 @@
-"""What a sensor's ``mutation`` may be, and how writes of one client are joined."""
+"""Tests of the sensor's ``mutation`` argument, and of the writes of one client that stand for each other."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def receipt(**more: Any) -> dict[str, Any]:
     }
 
 
-def written(begun: int, acknowledged: int, writer: str = "one", **more: Any) -> dict[str, Any]:
-    """What a write of the hook returns."""
+def hook_write(begun: int, acknowledged: int, writer: str = "one", **more: Any) -> dict[str, Any]:
+    """Return the result of a write method of the hook."""
     return {
         "operation": "delete",
         "index_name": "books",
@@ -42,60 +42,60 @@ def written(begun: int, acknowledged: int, writer: str = "one", **more: Any) -> 
     }
 
 
-def test_wait_survives_the_row_of_a_trigger() -> None:
+def test_wait_restored_from_the_row_of_a_trigger_is_unchanged() -> None:
     (wait,) = waits_for(receipt(), None)
     assert Wait.from_dict(json.loads(json.dumps(wait.to_dict()))) == wait
 
 
-def test_row_of_a_trigger_stays_small_for_a_thousand_mutations() -> None:
+def test_wait_for_a_thousand_mutations_serializes_to_less_than_10_kb() -> None:
     (wait,) = waits_for(receipt(mutation_ids=[str(uuid4()) for _ in range(1_000)]), None)
     assert len(json.dumps(wait.to_dict())) < 10_000
     assert wait.owns(wait.mutation_id)
     assert not wait.owns(str(uuid4()))
 
 
-def test_time_without_a_zone_is_utc() -> None:
+def test_waits_for_time_without_a_zone_is_utc() -> None:
     (wait,) = waits_for(receipt(accepted_at="2026-11-26T12:00:00"), None)
     assert wait.accepted_at is not None
     assert wait.accepted_at.utcoffset() is not None
 
 
-def test_last_of_consecutive_writes_of_one_client_stands_for_all() -> None:
-    writes = [written(1, 2), written(3, 4), written(5, 6)]
+def test_waits_for_consecutive_writes_of_one_client_returns_the_last() -> None:
+    writes = [hook_write(1, 2), hook_write(3, 4), hook_write(5, 6)]
     (wait,) = waits_for(writes, None)
     assert wait.mutation_id == writes[-1]["mutation_id"]
-    assert all(wait.owns(one["mutation_id"]) for one in writes)
+    assert all(wait.owns(write["mutation_id"]) for write in writes)
 
 
-def test_concurrent_writes_of_one_client_are_all_waited_for() -> None:
-    writes = [written(1, 2), written(3, 5), written(4, 6)]
-    assert {wait.mutation_id for wait in waits_for(writes, None)} == {one["mutation_id"] for one in writes[1:]}
+def test_waits_for_concurrent_writes_of_one_client_returns_both() -> None:
+    writes = [hook_write(1, 2), hook_write(3, 5), hook_write(4, 6)]
+    assert {wait.mutation_id for wait in waits_for(writes, None)} == {write["mutation_id"] for write in writes[1:]}
 
 
 @pytest.mark.parametrize(
     "other", [{"writer": "two"}, {"index_name": "films"}, {"created_on": "2026-11-02T00:00:00+00:00"}, {"writer": ""}]
 )
-def test_writes_of_others_do_not_stand_for_each_other(other: dict[str, Any]) -> None:
-    assert len(waits_for([written(1, 2), written(3, 4, **other)], None)) == 2
+def test_waits_for_writes_of_different_writers_returns_all(other: dict[str, Any]) -> None:
+    assert len(waits_for([hook_write(1, 2), hook_write(3, 4, **other)], None)) == 2
 
 
-def test_receipts_of_mapped_tasks_may_be_nested_and_some_empty() -> None:
-    found = waits_for([[receipt()], (receipt(), receipt(mutation_id=None)), []], None)
-    assert len(found) == 2
+def test_waits_for_nested_and_empty_receipts_returns_one_wait_each() -> None:
+    waits = waits_for([[receipt()], (receipt(), receipt(mutation_id=None)), []], None)
+    assert len(waits) == 2
 
 
-def test_same_receipt_twice_is_one_wait() -> None:
-    one = receipt()
-    assert len(waits_for([one, dict(one)], None)) == 1
+def test_waits_for_the_same_receipt_twice_returns_one_wait() -> None:
+    load = receipt()
+    assert len(waits_for([load, dict(load)], None)) == 1
 
 
-def test_index_name_beside_a_receipt_of_that_index_is_fine() -> None:
+def test_waits_for_receipt_of_another_index_raises_config_error() -> None:
     assert waits_for(receipt(), "books")
     with pytest.raises(ConfigError, match="never shows in another"):
         waits_for([receipt(), receipt()], "films")
 
 
-def test_receipt_of_an_earlier_version_has_no_created_on_and_may_be_unsealed() -> None:
+def test_waits_for_receipt_of_an_earlier_version_is_unsealed() -> None:
     old = {key: value for key, value in receipt(sealed=False).items() if key != "created_on"}
     (wait,) = waits_for(old, None)
     assert (wait.created_on, wait.sealed) == (None, False)

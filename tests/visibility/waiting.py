@@ -1,4 +1,4 @@
-"""A monitor and its sensors in a world whose jobs a test ends, and what they cost."""
+"""Scenarios in which sensors share a monitor, in a world whose jobs the test ends, and their cost."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ CHECK_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Cost:
-    """What one case took.
+    """The cost of one case.
 
-    :param checks: Checks until all sensors were green, after the moment that the case names.
-    :param markers: Markers that were sent.
-    :param other: Requests of the monitor besides markers and one for each check.
+    :param checks: Number of checks until all sensors succeeded, counted from the moment that the case defines.
+    :param markers: Number of markers sent.
+    :param other: Number of the monitor's requests, without markers and one request per check.
     """
 
     checks: int
@@ -31,8 +31,8 @@ class Cost:
     other: int
 
 
-class Waiting:
-    """A monitor, and the sensors that share it, in one world."""
+class SensorScenario:
+    """One monitor and the sensors that share it."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -42,12 +42,12 @@ class Waiting:
         self.verdicts: dict[str, Verdict] = {}
         self.checks = 0
 
-    def wait(self, name: str, mutation: Any, marker: MarkerKind = "delete") -> None:
-        """Begin to wait, as a sensor."""
+    def add_sensor(self, name: str, mutation: Any, marker: MarkerKind = "delete") -> None:
+        """Add a sensor that waits for a mutation."""
         self.requests[name] = WaitRequest(tuple(waits_for(mutation, "docs")), marker)
 
     def check(self, times: int = 1) -> None:
-        """Check, and forget the sensors that end."""
+        """Check this many times, and remove the sensors that end."""
         for _ in range(times):
             self.checks += 1
             self.world.advance(CHECK_SECONDS)
@@ -56,8 +56,8 @@ class Waiting:
                 if verdict.visible or verdict.failure:
                     del self.requests[name]
 
-    def until_green(self, limit: int = 100) -> int:
-        """Check until all sensors are green. Returns how many checks that took, at most ``limit``."""
+    def check_until_green(self, limit: int = 100) -> int:
+        """Check until all sensors have succeeded. Return the number of checks, at most ``limit``."""
         for count in range(limit):
             if not self.requests:
                 return count
@@ -65,18 +65,18 @@ class Waiting:
         return limit
 
     @property
-    def markers(self) -> list[float]:
-        """When each marker was sent."""
-        return [one.begun_at for one in self.world.sent if one.client == "monitor" and one.write]
+    def marker_times(self) -> list[float]:
+        """Time at which each marker was sent."""
+        return [request.sent_at for request in self.world.sent if request.client == "monitor" and request.write]
 
     def cost(self, checks: int) -> Cost:
-        """Return what was spent so far."""
-        sent = [one for one in self.world.sent if one.client == "monitor"]
-        return Cost(checks, len(self.markers), len(sent) - len(self.markers) - self.checks)
+        """Return the cost so far, with the given number of checks."""
+        requests = [request for request in self.world.sent if request.client == "monitor"]
+        return Cost(checks, len(self.marker_times), len(requests) - len(self.marker_times) - self.checks)
 
 
 def receipt(ids: Sequence[str], world: World) -> dict[str, Any]:
-    """A receipt of a load with these mutations."""
+    """Return the receipt of a load with these mutations."""
     return {
         "index_name": "docs",
         "operation": "upsert",
@@ -88,8 +88,10 @@ def receipt(ids: Sequence[str], world: World) -> dict[str, Any]:
     }
 
 
-def write(world: World, writer: str, batches: int) -> dict[str, Any]:
-    """Load some batches, and return the receipt."""
+def load(world: World, writer: str, batches: int) -> dict[str, Any]:
+    """Load this many batches. Return the receipt."""
     client = world.client(writer)
-    found = [client.upsert("docs", ndjson(make_rows(1, first=number))) for number in range(batches)]
-    return receipt([one.mutation_id for one in found], world) | {"accepted_at": found[-1]["accepted_at"]}
+    mutations = [client.upsert("docs", ndjson(make_rows(1, first=number))) for number in range(batches)]
+    return receipt([mutation.mutation_id for mutation in mutations], world) | {
+        "accepted_at": mutations[-1]["accepted_at"]
+    }

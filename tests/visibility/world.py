@@ -1,17 +1,19 @@
-"""A local Vectorize in this process, on virtual time: deterministic, and without sockets, threads or sleeping.
+"""A local Vectorize in this process on virtual time: deterministic, and without sockets, threads or sleeping.
 
-A test decides what happens to each request, when jobs fold how much, and what a replica shows::
+A test decides what happens to each request, when a job ends and how many mutations it applies, and what a replica
+shows::
 
     with World() as world:
         world.create_index("books")
         client = world.client("loader")
         world.choose_fate = lambda sent: Fate(carried_out=(150.0,), answer="timeout") if sent.write else Fate()
         ...
-        world.schedule(5, lambda: world.fold("books", 2))  # a job ends in 5 s, with the two oldest pending mutations
+        world.schedule(5, lambda: world.fold("books", 2))  # in 5 s, a job applies the two oldest mutations
         world.advance(5)
         assert world.is_applied(mutation_id)
 
-Waiting for an answer, for a retry or with :meth:`World.advance` runs the scheduled actions.
+Scheduled actions run whenever virtual time passes: in :meth:`World.advance`, or while a client waits for an answer or a
+retry.
 """
 
 from __future__ import annotations
@@ -33,7 +35,6 @@ from typing import Any
 import orjson
 import requests
 from requests import PreparedRequest, Response
-from requests.adapters import BaseAdapter
 from urllib3 import HTTPHeaderDict
 
 from airflow_provider_vectorize.api.client import VectorizeClient
@@ -57,40 +58,40 @@ from airflow_provider_vectorize.local.http.late_requests import LateRequests
 from airflow_provider_vectorize.local.routes import ROUTES
 from airflow_provider_vectorize.local.serve import application
 
-from .fate import ANSWER_LOST, LOST, Fate, Sent
-from .history import FOR_EVER, HistoryEngine, Incarnation, VirtualClock
-from .in_process import InProcessServer, parse_answer, request_bytes, response_of
+from .fate import ANSWER_LOST, LOST, Fate, SentRequest
+from .history import FOREVER, HistoryEngine, Incarnation, VirtualClock
+from .in_process import CallbackAdapter, InProcessServer, parse_answer, request_bytes, response_of
 
-__all__ = ["ANSWER_LOST", "LOST", "START", "Fate", "Sent", "World"]
+__all__ = ["ANSWER_LOST", "LOST", "START", "Fate", "SentRequest", "World"]
 
 HOST = "127.0.0.1:8787"
 READ_ONLY_TOKEN = "read-only-token"
-START = float(int(time.time()))  # clients compare the server's clock with their own
+START = float(int(time.time()))  # the current time, because clients compare the server's clock with their own
 _OPERATIONS = [
     (method, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path)), operation) for method, path, operation in ROUTES
 ]
 
 
 class World:
-    """The service, its clients and the time.
+    """The service, its clients and the virtual time.
 
     :param watermark_skew: Seconds by which the clock behind ``processedUpToDatetime`` and ``created_on`` is wrong.
-    :param budget: Requests per window, as ``"1200/300"``. Default: more than any test sends.
+    :param budget: Requests and seconds of a window, such as ``"1200/300"``. Default: more than any test sends.
     :param limits: Limits of the local Vectorize to override, by name.
     """
 
     def __init__(
         self, *, watermark_skew: float = 0.0, budget: str = "1000000000/300", limits: Mapping[str, int] | None = None
     ) -> None:
-        self.now = START  #: virtual time, in seconds since 1970
-        self.choose_fate: Callable[[Sent], Fate] = lambda sent: Fate()
-        self.sent: list[Sent] = []  #: every request so far, in the order of sending
+        self.now = START  #: virtual time in epoch seconds
+        self.choose_fate: Callable[[SentRequest], Fate] = lambda sent: Fate()
+        self.sent: list[SentRequest] = []  #: all requests so far, in the order of sending
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
         self._lock = threading.RLock()
         memory = Path("/dev/shm")
         self._directory = tempfile.TemporaryDirectory(prefix="world-", dir=memory if memory.is_dir() else None)
-        all_limits = replace(Limits(), **{"cursor_seconds": FOR_EVER, **(limits or {})})
+        all_limits = replace(Limits(), **{"cursor_seconds": FOREVER, **(limits or {})})
         clock = VirtualClock(lambda: self.now, watermark_skew)
         self._engine = HistoryEngine(Path(self._directory.name), all_limits, clock)
         budget_ = Budget(Allowance.parse(budget), VirtualClock(lambda: self.now))
@@ -99,6 +100,7 @@ class World:
         self._server = InProcessServer(application(self._components, lambda: f"http://{HOST}/client/v4"))
 
     def close(self) -> None:
+        """Release the server and its files."""
         self._server.close()
         self._engine.close()
         self._directory.cleanup()
@@ -112,11 +114,11 @@ class World:
     # Time
 
     def schedule(self, after: float, action: Callable[[], object]) -> None:
-        """Let something happen in so many seconds. It may send requests and schedule more."""
+        """Run an action after this many seconds. It may send requests and schedule further actions."""
         heapq.heappush(self._events, (self.now + after, next(self._numbers), action))
 
     def advance(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
-        """Let time pass, with all that is scheduled in it, or less if a condition becomes true meanwhile."""
+        """Advance the time and run the actions that are due, or stop early once a condition is true."""
         with self._lock:
             end = self.now + seconds
             while not until() and self._events and self._events[0][0] <= end:
@@ -131,12 +133,12 @@ class World:
     def client(
         self, name: str = "client", *, read_only: bool = False, clock_skew: float = 0.0, **options: Any
     ) -> VectorizeClient:
-        """Return a client whose requests go through this world and whose waits are virtual.
+        """Return a client whose requests go through this world and whose waits pass virtual time.
 
-        :param name: For :attr:`Sent.client`.
-        :param read_only: Its token has no permission to write.
+        :param name: Name that :attr:`SentRequest.client` records.
+        :param read_only: Whether its token lacks write permission.
         :param clock_skew: Seconds by which its own clock is wrong.
-        :param options: Passed to the client: ``retry``, ``timeout``, …
+        :param options: Further options of the client: ``retry``, ``timeout``, …
         """
         token = READ_ONLY_TOKEN if read_only else TOKEN
         client = VectorizeClient(
@@ -147,7 +149,7 @@ class World:
         return client
 
     def client_clock(self, skew: float = 0.0) -> ClientClock:
-        """Return the clock of a client: waiting lets virtual time pass."""
+        """Return the clock of a client. Its waits advance the virtual time."""
 
         def wait(event: threading.Event, seconds: float) -> bool:
             self.advance(seconds, event.is_set)
@@ -156,12 +158,12 @@ class World:
         return ClientClock(now=lambda: self.now + skew, wait=wait)
 
     def mount(self, session: requests.Session, name: str) -> None:
-        """Let the requests of a session go through this world."""
-        session.trust_env = False  # looking for proxies would take half of the time of a request
-        session.mount("http://", _Adapter(partial(self._exchange, name)))
+        """Route the requests of a session through this world."""
+        session.trust_env = False  # the search for proxy settings would take half of the time of a request
+        session.mount("http://", CallbackAdapter(partial(self._exchange, name)))
 
     def monitor_client(self, name: str = "monitor", **options: Any) -> VectorizeClient:
-        """Return a client as monitors use it: each request is tried once, and waits for none that was given up."""
+        """Return a client as monitors use it: each request is sent once, and never waits for abandoned requests."""
         limits = ClientLimits(late_seconds=0)
         return self.client(name, retry=RetryPolicy(total=0), reserve=0, limits=limits, **options)
 
@@ -171,7 +173,7 @@ class World:
         with self._lock:
             message = request_bytes(request, HOST)
             operation, index = _operation(request)
-            sent = Sent(client, operation, index, self.now)
+            sent = SentRequest(client, operation, index, self.now)
             self.sent.append(sent)
             sent.fate = fate = self.choose_fate(sent)
             self.advance(fate.travel)
@@ -187,21 +189,21 @@ class World:
             self.advance(fate.answer_travel)
             if fate.answer == "cut":
                 raise requests.ConnectionError("the connection was cut")
-            status, headers, body = answer if fate.answer == "real" else self._instead(fate.answer)
+            status, headers, body = answer if fate.answer == "real" else self._replacement_answer(fate.answer)
             return response_of(request, status, headers, body)
 
-    def _carry_out(self, sent: Sent, message: bytes) -> tuple[int, HTTPHeaderDict, bytes]:
+    def _carry_out(self, sent: SentRequest, message: bytes) -> tuple[int, HTTPHeaderDict, bytes]:
         self._engine.lag = 0.0 if sent.write else sent.fate.lag
         try:
             status, headers, body = parse_answer(self._server.answer(message))
         finally:
             self._engine.lag = 0.0
-        made = self._components.recorder.requests.pop().mutation_id
-        sent.mutation_ids += [made] if made else []
+        mutation_id = self._components.recorder.requests.pop().mutation_id
+        sent.mutation_ids += [mutation_id] if mutation_id else []
         self._set_date(headers, sent.fate.date_skew)
         return status, headers, body
 
-    def _instead(self, answer: int | Problem) -> tuple[int, HTTPHeaderDict, bytes]:
+    def _replacement_answer(self, answer: int | Problem) -> tuple[int, HTTPHeaderDict, bytes]:
         headers = HTTPHeaderDict({"Content-Type": "text/html"})
         self._set_date(headers, 0.0)
         if isinstance(answer, int):
@@ -214,33 +216,35 @@ class World:
         if skew is not None:
             headers["Date"] = email.utils.formatdate(self.now + skew, usegmt=True)
 
-    # What happens to indexes without a request of a client
+    # Changes of indexes without a request of a client
 
     def create_index(self, name: str, dimensions: int = 32, metric: str = "cosine") -> None:
-        """Create an index, or create it anew after :meth:`delete_index`."""
-        self.advance(0.001)  # no two incarnations of an index are created at the same moment
+        """Create an index, or re-create it after :meth:`delete_index`."""
+        self.advance(0.001)  # two incarnations of an index must not have the same creation time
         self._engine.create_index(ACCOUNT_ID, NewIndex(name, "", dimensions, metric))
 
     def delete_index(self, name: str) -> None:
-        """Delete an index with all that is pending for it."""
+        """Delete an index with its pending mutations."""
         self._engine.delete_index(ACCOUNT_ID, name)
 
     def foreign_mutation(self, name: str) -> str:
-        """Let another writer write something that changes no vector. Return its mutation id."""
+        """Write as another writer, without changing a vector. Return the mutation id."""
         return self._engine.foreign_mutation(ACCOUNT_ID, name).id
 
     def fold(self, name: str, mutations: int | None = None) -> tuple[str, ...]:
-        """Let a job end now that applies the oldest pending mutations, at most so many, as one batch.
+        """End a job now that applies the oldest pending mutations as one batch.
 
-        :return: Their ids; only the last one becomes the watermark. Empty if nothing is pending or the index is gone.
+        :param mutations: Maximum number of mutations to apply. ``None`` applies all.
+        :return: Ids of the applied mutations, of which only the last becomes the watermark. Empty if nothing is pending
+            or the index does not exist.
         """
         folded = self._engine.fold(name, mutations)
         return folded.mutation_ids if folded else ()
 
-    # The authoritative state
+    # Authoritative state
 
     def incarnations(self, name: str) -> list[Incarnation]:
-        """Return every incarnation of an index, the newest last."""
+        """Return all incarnations of an index, the newest last."""
         return self._engine.incarnations[name]
 
     def exists(self, name: str) -> bool:
@@ -248,7 +252,7 @@ class World:
         return bool(self.incarnations(name)) and not self.incarnations(name)[-1].deleted
 
     def created_on(self, name: str) -> datetime:
-        """Return the creation time of the newest incarnation, as clients read it."""
+        """Return the creation time of the newest incarnation with the precision that clients read."""
         return datetime.fromisoformat(microseconds(self.incarnations(name)[-1].index.created_on))
 
     def log(self, name: str) -> list[str]:
@@ -264,34 +268,13 @@ class World:
         return self.log(name)[self.incarnations(name)[-1].applied :]
 
     def is_applied(self, mutation_id: str) -> bool:
-        """Return whether a mutation is applied in an index that still exists."""
+        """Return whether a mutation is applied in an existing index."""
         return any(mutation_id in self.applied(name) for name in self._engine.incarnations if self.exists(name))
 
     def vectors(self, name: str) -> dict[str, str]:
-        """Return the digest of each applied vector, by id; see :meth:`LocalVectorize.digest`."""
+        """Return the digest of each applied vector by id, see :meth:`LocalVectorize.digest`."""
         index = self._engine.catalog.index(ACCOUNT_ID, name)
         return {vector.id: digest(vector) for vector in self._engine.visible_vectors(index)}
-
-
-class _Adapter(BaseAdapter):
-    def __init__(self, exchange: Callable[[PreparedRequest, float], Response]) -> None:
-        super().__init__()
-        self._exchange = exchange
-
-    def send(
-        self,
-        request: PreparedRequest,
-        stream: bool = False,
-        timeout: Any = None,
-        verify: Any = True,
-        cert: Any = None,
-        proxies: Any = None,
-    ) -> Response:
-        read = timeout[1] if isinstance(timeout, tuple) else timeout
-        return self._exchange(request, 60.0 if read is None else float(read))
-
-    def close(self) -> None:
-        pass
 
 
 def _operation(request: PreparedRequest) -> tuple[str, str]:

@@ -126,7 +126,10 @@ class FoldingJob:
         self._fold(index, unless_held=True)
 
     def _next_due(self) -> tuple[Index | None, float | None]:
-        """Return the index that is due, or the seconds until one is due. Both are None if nothing is pending."""
+        """Return the index that is due and the seconds until the next one is due.
+
+        Both are None if nothing is pending or the job is on hold.
+        """
         if self._held:
             return None, None
         oldest = self._catalog.oldest_pending()
