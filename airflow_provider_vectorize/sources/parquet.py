@@ -69,6 +69,17 @@ class ParquetReader:
         for number in range(metadata.num_row_groups):
             self.row_group_starts.append(self.row_group_starts[-1] + metadata.row_group(number).num_rows)
 
+    def row_groups_in(self, start: int, end: int) -> RowGroupRange:
+        """Return the row groups that start in a range of bytes. Adjacent ranges share none and leave none out.
+
+        :param start: First byte of the range.
+        :param end: Byte after the last one.
+        """
+        metadata = self._file.metadata
+        starts = [_first_byte(metadata.row_group(number)) for number in range(metadata.num_row_groups)]
+        inside = [number for number, at in enumerate(starts) if start <= at < end]
+        return RowGroupRange(inside[0], inside[-1] + 1) if inside else RowGroupRange(0, 0)
+
     def read(self, columns: list[str], start: int = 0, groups: RowGroupRange | None = None) -> Iterator[DecodedRows]:
         """Yield rows from a row on.
 
@@ -98,6 +109,11 @@ class ParquetReader:
     def _next(self, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
         with readable(self._uri):
             return next(batches, None)
+
+
+def _first_byte(group: pq.RowGroupMetaData) -> int:
+    column = group.column(0)
+    return min(column.data_page_offset, column.dictionary_page_offset or column.data_page_offset)
 
 
 @contextmanager

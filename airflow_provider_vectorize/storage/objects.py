@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.quantities import counted
@@ -19,6 +20,7 @@ from airflow_provider_vectorize.storage.data_objects import describe_skipped, sp
 from airflow_provider_vectorize.storage.errors import raise_storage_errors, store_failure
 from airflow_provider_vectorize.storage.globs import expand_pattern
 from airflow_provider_vectorize.storage.names import Location, Name, parse
+from airflow_provider_vectorize.storage.random_access import RandomAccessFile
 from airflow_provider_vectorize.storage.store import Entry, FetchedRange, Store
 from airflow_provider_vectorize.storage.streams import ObjectStream
 
@@ -115,6 +117,25 @@ class StoredObject:
             pieces.append(piece)
             start += len(piece)
         return b"".join(pieces)
+
+    @contextmanager
+    def open_file(self) -> Iterator[IO[bytes]]:
+        """Open the stored bytes of the complete object for random access.
+
+        :raises SourceError: As :meth:`open`, or the store does not report the object's size.
+        """
+        with raise_source_errors(self.uri), raise_storage_errors(self.uri):
+            if self.location.is_local:
+                with open(self.key, "rb") as file:
+                    yield file
+            elif self._entry.size is None or self.encoding:
+                raise SourceError(
+                    f"{self.uri} cannot be read at any byte: its store reports no size, or it is stored with a content "
+                    "encoding. Store it without one.",
+                    uri=self.uri,
+                )
+            else:
+                yield io.BufferedReader(RandomAccessFile(self.read, self._entry.size))
 
     @property
     def _digest(self) -> str:
