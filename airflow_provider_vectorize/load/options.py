@@ -16,9 +16,9 @@ from airflow_provider_vectorize.parameters import (
     one_of,
     whole_number,
 )
+from airflow_provider_vectorize.rows.validation import FLOAT32_TEXT, VALIDATION, Float32Text, Validation
 from airflow_provider_vectorize.sources.fields import DEFAULT_FIELDS, Fields, parse_fields
 from airflow_provider_vectorize.sources.formats import FORMAT, FormatSetting
-from airflow_provider_vectorize.rows.validation import FLOAT32_TEXT, VALIDATION, Float32Text, Validation
 
 OnBadRow = Literal["fail", "dead_letter"]
 

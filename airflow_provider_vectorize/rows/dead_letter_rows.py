@@ -33,9 +33,9 @@ class _DeadLetter(msgspec.Struct):
 
     object: str
     line: int
-    offset: int
     reason: str
     row: Any
+    offset: int = 0  #: Dead letters of Parquet rows have a row group instead.
     id: Any = None
     values: Any = None
 

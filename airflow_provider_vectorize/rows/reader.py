@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from airflow_provider_vectorize.errors import SourceError
-from airflow_provider_vectorize.rows.block_rows import Rows, without
+from airflow_provider_vectorize.rows.block_rows import Rows, unprocessed_rows
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.sources.lines import Position
+from airflow_provider_vectorize.sources.source_file import changed_message
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
 log = logging.getLogger(__name__)
@@ -57,12 +58,9 @@ def read_rows(objects: Sequence[SourceObject], reader: RowReader, processed: Pro
         is_empty = position == Position(number)
         for rows in reader.read(source_object, position):
             is_empty = is_empty and not rows.ends and not rows.bad
-            yield without(rows, processed) if has_gaps else rows
+            yield unprocessed_rows(rows, processed) if has_gaps else rows
             del rows  # A long line must not stay in memory while the next one is read.
         if source_object.current_version() != source_object.version:
-            raise SourceError(
-                f"{source_object.uri} changed while it was read. Load it again when it is no longer being written.",
-                uri=source_object.uri,
-            )
+            raise SourceError(changed_message(source_object.uri), uri=source_object.uri)
         if is_empty:
             log.warning("Skipped an object without rows: %s", source_object.uri)

@@ -154,9 +154,9 @@ def find(source: str | Sequence[str], conn_id: str | None = None) -> list[Stored
     """Return the objects that a source names, each once: in the order of the list, and matches of a pattern by key.
 
     :param source: A URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a pattern, a folder that ends in
-        ``/``, or a list of them. An object of exactly this key takes precedence. Only if it does not exist, a name that ends in
-        ``#bytes=START-END`` is a part of an uncompressed object (END is exclusive), a name that ends in a version is
-        this version, and ``*``, ``?`` and ``[...]`` make a pattern. Of a pattern or folder, only data objects are
+        ``/``, or a list of them. An object of exactly this key takes precedence. Only if it does not exist, a name
+        that ends in ``#bytes=START-END`` is a part of an uncompressed object (END is exclusive), a name that ends in
+        a version is this version, and ``*``, ``?`` and ``[...]`` make a pattern. Of a pattern or folder, only data objects are
         returned: hidden ones (names that start with ``_`` or ``.``), ``.crc`` files and empty ones are skipped.
     :param conn_id: Storage connection. A connection in the name (``s3://conn@bucket/key``) takes precedence.
     :raises SourceError: An object does not exist, nothing matches a pattern, or a part belongs to another version.
@@ -274,8 +274,8 @@ def _missing_object_error(store: Store, location: Location, entry: Entry | None)
     if (entry and entry.is_folder) or _has_objects_below(store, location):
         uri = location.uri.rstrip("/")
         return SourceError(
-            f"{location.uri} is a folder: name the objects in it, for instance with {uri}/*.ndjson, or add / at the end "
-            "to load all of its data objects.",
+            f"{location.uri} is a folder: name the objects in it, for instance with {uri}/*.ndjson, or add / at the "
+            "end to load all of its data objects.",
             uri=location.uri,
         )
     spaces = " Its name begins or ends with a space or a line break." if location.key != location.key.strip() else ""

@@ -24,7 +24,10 @@ OTHER = [
 
 
 def test_split_data_objects_skips_hidden_objects_checksums_and_empty_ones() -> None:
-    entries = [Entry(key, 1) for key in [*DATA, *OTHER]] + [Entry("night/empty.ndjson", 0), Entry("night/unknown", None)]
+    entries = [Entry(key, 1) for key in [*DATA, *OTHER]] + [
+        Entry("night/empty.ndjson", 0),
+        Entry("night/unknown", None),
+    ]
     data, skipped = split_data_objects(entries, "night/")
     assert [entry.key for entry in data] == [*DATA, "night/unknown"]
     assert [entry.key for entry in skipped] == [*OTHER, "night/empty.ndjson"]
