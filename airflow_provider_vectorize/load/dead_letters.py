@@ -46,9 +46,10 @@ class DeadLetters:
     """Collect rejected rows in a temporary file, and copy it to the dead-letter file.
 
     Each line has these keys: ``run`` (the run of the task that wrote it, if there is one), ``object``, ``line`` (from
-    1; of a part, counted from where the part begins; the number of the row in a Parquet object), ``offset`` (in bytes of
-    the decompressed object, also for a part; Parquet has ``row_group`` instead), ``reason`` and ``row`` (its text; bytes that are not UTF-8 become ``\\udcXX``, so that nothing is lost). A
-    row that Vectorize itself refused is written as it was sent, possibly with its values as float32 text.
+    1; of a part, counted from where the part begins; of Parquet, the number of the row), ``offset`` (in bytes of the
+    decompressed object, also for a part; Parquet has ``row_group`` instead), ``reason`` and ``row`` (its text; bytes
+    that are not UTF-8 become ``\\udcXX``, so that nothing is lost). A row that Vectorize itself refused is written as
+    it was sent, possibly with its values as float32 text.
 
     Dead letters of another run are never overwritten. A load refuses to start if it cannot tell which run wrote the
     file.

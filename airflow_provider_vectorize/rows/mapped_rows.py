@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from airflow_provider_vectorize.rows.checks import Checked, RowProblem
+from airflow_provider_vectorize.rows.checks import CheckedBlock, RowProblem
 from airflow_provider_vectorize.rows.validation import Check
 from airflow_provider_vectorize.sources.fields import FieldPath, Fields, path_text
 
@@ -36,7 +36,7 @@ class MappedCheck:
         """
         return self._check(_encode(vector_of(_decode(text), self._fields)))
 
-    def block(self, data: bytes, ends: list[int]) -> Checked | None:
+    def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Return ``None``: mapped rows are checked line by line."""
         return None
 

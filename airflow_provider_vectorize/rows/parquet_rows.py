@@ -20,7 +20,7 @@ from airflow_provider_vectorize.rows.checks import FullCheck, Row, RowProblem
 from airflow_provider_vectorize.rows.encoding import EncodingError, encode_row
 from airflow_provider_vectorize.rows.float32 import rounds_twice
 from airflow_provider_vectorize.rows.parquet_columns import VectorColumns, take
-from airflow_provider_vectorize.sources.lines import Mark
+from airflow_provider_vectorize.sources.lines import Position
 from airflow_provider_vectorize.sources.parquet import DecodedRows
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ class ParquetRows:
                     problems[row] = str(error)
         texts = _join(ids, _number_texts(values, self._float32_text), tails)
         bad = [
-            BadRow(Mark(number, first + row + 1, group), _row_text(ids[row], lists[row], metadata[row]), problems[row])
+            BadRow(
+                Position(number, first + row + 1, group), _row_text(ids[row], lists[row], metadata[row]), problems[row]
+            )
             for row in sorted(problems)
         ]
         return Rows(
@@ -81,7 +83,7 @@ class ParquetRows:
             base=group,
             offsets=[0] * len(tails),
             bad=bad,
-            end=Mark(number, first + len(batch) + 1, group),
+            end=Position(number, first + len(batch) + 1, group),
         )
 
     def _tail(self, vector_id: str | None, namespace: str | None, metadata: Any) -> bytes:
@@ -130,7 +132,7 @@ def _matrix(lists: pa.Array, dimensions: int) -> tuple[np.ndarray, dict[int, str
     for row in np.flatnonzero(lengths != dimensions).tolist():
         valid = lists[row].is_valid
         count = len(lists[row]) if valid else 0
-        problems[row] = f"{count} values, the index has {dimensions} dimensions" if valid else "the values are null"
+        problems[row] = f"{count} values, but the index has {dimensions} dimensions" if valid else "the values are null"
     flat = (lists if len(fitting) == len(lists) else lists.take(pa.array(fitting))).flatten()
     numbers = flat.to_numpy(zero_copy_only=False)
     if numbers.dtype not in (np.float32, np.float64):

@@ -113,7 +113,7 @@ class ParquetReader:
 
 def _first_byte(group: pq.RowGroupMetaData) -> int:
     column = group.column(0)
-    return min(column.data_page_offset, column.dictionary_page_offset or column.data_page_offset)
+    return int(min(column.data_page_offset, column.dictionary_page_offset or column.data_page_offset))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
-from airflow_provider_vectorize.quantities import counted
+from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.sources import parts
 from airflow_provider_vectorize.sources.compression import is_compressed, open_text, raise_source_errors
 from airflow_provider_vectorize.sources.lines import Text
@@ -156,8 +156,9 @@ def find(source: str | Sequence[str], conn_id: str | None = None) -> list[Stored
     :param source: A URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a pattern, a folder that ends in
         ``/``, or a list of them. An object of exactly this key takes precedence. Only if it does not exist, a name
         that ends in ``#bytes=START-END`` is a part of an uncompressed object (END is exclusive), a name that ends in
-        a version is this version, and ``*``, ``?`` and ``[...]`` make a pattern. Of a pattern or folder, only data objects are
-        returned: hidden ones (names that start with ``_`` or ``.``), ``.crc`` files and empty ones are skipped.
+        a version is this version, and ``*``, ``?`` and ``[...]`` make a pattern. Of a pattern or folder, only data
+        objects are returned: hidden ones (names that start with ``_`` or ``.``), ``.crc`` files and empty ones are
+        skipped.
     :param conn_id: Storage connection. A connection in the name (``s3://conn@bucket/key``) takes precedence.
     :raises SourceError: An object does not exist, nothing matches a pattern, or a part belongs to another version.
     :raises ConfigError: The connection does not exist, or no installed provider can open such a URI.
@@ -256,13 +257,13 @@ def _data_objects(store: Store, location: Location, entries: list[Entry]) -> Ite
         reason = "they are hidden, checksums or empty"
         if not data:
             raise SourceError(
-                f"No data object matches {location.uri}: {counted(len(skipped), 'object')} match, but {reason} "
+                f"No data object matches {location.uri}: {pluralize(len(skipped), 'object')} match, but {reason} "
                 f"({describe_skipped(skipped)}).",
                 uri=location.uri,
             )
         log.info(
             "Skipped %s that match %s: %s (%s).",
-            counted(len(skipped), "object"), location.uri, reason, describe_skipped(skipped),
+            pluralize(len(skipped), "object"), location.uri, reason, describe_skipped(skipped),
         )  # fmt: skip
     for entry in sorted(data, key=lambda entry: entry.key):
         matched = Location(location.scheme, location.conn_id, location.bucket, entry.key)

@@ -78,7 +78,7 @@ def test_mapped_row_becomes_a_vector(row: Any, fields: dict[str, Any], vector: A
             {"metadata": ["title"]},
             "no field title, which fields maps to the metadata key",
         ),
-        ({"id": "a", "values": [1, 2, 3]}, {}, "3 values, the index has 2 dimensions"),
+        ({"id": "a", "values": [1, 2, 3]}, {}, "3 values, but the index has 2 dimensions"),
         ("text", {}, "no field id"),
     ],
 )

@@ -46,7 +46,7 @@ def vectors(parts: list[Rows]) -> list[dict[str, Any]]:
 
 
 def problems(parts: list[Rows]) -> list[tuple[int, int, str]]:
-    return [(bad.mark.line, bad.mark.offset, bad.reason) for rows in parts for bad in rows.bad]
+    return [(bad.position.line, bad.position.offset, bad.reason) for rows in parts for bad in rows.bad]
 
 
 def table(rows: int = 3, **columns: Any) -> pa.Table:
@@ -159,8 +159,8 @@ def values_of(*rows: Any) -> pa.Array:
         ({"id": pa.array([None], pa.string())}, "the id is null"),
         ({"id": pa.array(["x" * 65])}, "the id has 65 bytes, at most 64 are allowed"),
         ({"values": values_of(None)}, "the values are null"),
-        ({"values": values_of([])}, "0 values, the index has 2 dimensions"),
-        ({"values": values_of([1.0])}, "1 values, the index has 2 dimensions"),
+        ({"values": values_of([])}, "0 values, but the index has 2 dimensions"),
+        ({"values": values_of([1.0])}, "1 values, but the index has 2 dimensions"),
         ({"values": values_of([1.0, None])}, "values[1] is null"),
         ({"values": values_of([math.nan, 1.0])}, "values[0] is NaN"),
         ({"values": values_of([1.0, -math.inf])}, "values[1] is infinite"),
