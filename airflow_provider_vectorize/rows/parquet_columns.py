@@ -132,8 +132,8 @@ def _check_types(columns: VectorColumns, uri: str) -> None:
             )
 
     texts = (types.is_string, types.is_large_string, types.is_string_view)
-    check("id", columns.id, (*texts, types.is_integer), "text or whole numbers")
-    check("values", columns.values, (_is_list_of_numbers,), "lists of numbers")
+    check("id", columns.id, (*texts, types.is_integer, types.is_null), "text or whole numbers")
+    check("values", columns.values, (_is_list_of_numbers, types.is_null), "lists of numbers")
     check("namespace", columns.namespace, (*texts, types.is_null), "text")
     if not isinstance(columns.metadata, Mapping):
         objects = (*texts, types.is_struct, types.is_map, types.is_null)

@@ -68,12 +68,10 @@ class ParquetRows:
                 except (RowProblem, EncodingError) as error:
                     problems[row] = str(error)
         texts = _join(ids, _number_texts(values, self._float32_text), tails)
-        bad = [
-            BadRow(
-                Position(number, first + row + 1, group), _row_text(ids[row], lists[row], metadata[row]), problems[row]
-            )
-            for row in sorted(problems)
-        ]
+        bad = []
+        for row, reason in sorted(problems.items()):
+            text = _row_text(ids[row], lists[row], namespaces[row] if namespaces else None, metadata[row])
+            bad.append(BadRow(Position(number, first + row + 1, group), text, reason))
         return Rows(
             object=number,
             body=b"".join(texts),
@@ -126,6 +124,8 @@ def _matrix(lists: pa.Array, dimensions: int) -> tuple[np.ndarray, dict[int, str
     import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
     import pyarrow.compute as pc  # noqa: PLC0415 - as above
 
+    if pa.types.is_null(lists.type):
+        return np.zeros((len(lists), dimensions)), dict.fromkeys(range(len(lists)), "the values are null")
     lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     fitting = np.flatnonzero(lengths == dimensions)  # a null has no length
     problems: dict[int, str] = {}
@@ -217,9 +217,10 @@ def _encode_metadata(value: Any) -> bytes:
     return encode_row({key: item for key, item in value.items() if item is not None}).rstrip(b"\n")
 
 
-def _row_text(vector_id: str | None, values: pa.Scalar, metadata: Any) -> bytes:
+def _row_text(vector_id: str | None, values: pa.Scalar, namespace: str | None, metadata: Any) -> bytes:
     """Return a bad row as a row of ndjson, for the dead-letter file."""
-    row = {"id": vector_id, "values": values.as_py(), "metadata": metadata}
+    row = {"id": vector_id, "values": values.as_py()}
+    row |= {key: value for key, value in (("namespace", namespace), ("metadata", metadata)) if value is not None}
     try:
         return encode_row(row, keep_nan=True).rstrip(b"\n")
     except EncodingError:
