@@ -34,11 +34,20 @@ class MappedCheck:
         :raises msgspec.DecodeError: The line is not JSON.
         :raises RowProblem: A field is missing, or Vectorize would refuse the row.
         """
-        return self._check(_encode(vector_of(_decode(text), self._fields)))
+        return self._check(map_row(text, self._fields))
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Return ``None``: mapped rows are checked line by line."""
         return None
+
+
+def map_row(text: bytes, fields: Fields) -> bytes:
+    """Return a line as a row in the format of Vectorize.
+
+    :raises msgspec.DecodeError: The line is not JSON.
+    :raises RowProblem: A field is missing. The text names its path.
+    """
+    return _encode(vector_of(_decode(text), fields))
 
 
 def vector_of(row: Any, fields: Fields) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, Protocol, get_args
 
-from airflow_provider_vectorize.errors import ConfigError
+from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.parameters import one_of
 from airflow_provider_vectorize.sources.parquet import MAGIC
 
@@ -50,6 +50,21 @@ def detect_format(objects: Iterable[NamedObject], setting: FormatSetting = "auto
                 "with two tasks, or set format if the names mislead."
             )
     return next(iter(first))
+
+
+def refuse_parquet(head: bytes, uri: str) -> None:
+    """Raise if an object that is read as ndjson is Parquet.
+
+    :param head: First bytes of the object.
+    :raises SourceError: They are those of a Parquet object, and no line of JSON begins with them.
+    """
+    if head.startswith(MAGIC):
+        raise SourceError(
+            f"{uri} is Parquet, but it is read as ndjson because of its name or of format: set format='parquet', or "
+            "rename it to end in .parquet.",
+            uri=uri,
+            permanent=True,
+        )
 
 
 def _format_of(item: NamedObject) -> Format:

@@ -20,7 +20,7 @@ from airflow_provider_vectorize.storage.data_objects import describe_skipped, sp
 from airflow_provider_vectorize.storage.errors import raise_storage_errors, store_failure
 from airflow_provider_vectorize.storage.globs import expand_pattern
 from airflow_provider_vectorize.storage.names import Location, Name, parse
-from airflow_provider_vectorize.storage.random_access import RandomAccessFile
+from airflow_provider_vectorize.storage.random_access import BLOCK_BYTES, RandomAccessFile
 from airflow_provider_vectorize.storage.store import Entry, FetchedRange, Store
 from airflow_provider_vectorize.storage.streams import ObjectStream
 
@@ -119,9 +119,10 @@ class StoredObject:
         return b"".join(pieces)
 
     @contextmanager
-    def open_file(self) -> Iterator[IO[bytes]]:
+    def open_file(self, block_bytes: int = BLOCK_BYTES) -> Iterator[IO[bytes]]:
         """Open the stored bytes of the complete object for random access.
 
+        :param block_bytes: Bytes of one request to an object store.
         :raises SourceError: As :meth:`open`, or the store does not report the object's size.
         """
         with raise_source_errors(self.uri), raise_storage_errors(self.uri):
@@ -135,7 +136,7 @@ class StoredObject:
                     uri=self.uri,
                 )
             else:
-                yield io.BufferedReader(RandomAccessFile(self.read, self._entry.size))
+                yield io.BufferedReader(RandomAccessFile(self.read, self._entry.size, block_bytes))
 
     @property
     def _digest(self) -> str:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-#: Bytes of one request, and number of blocks that are kept. Several columns are read in turns, each in order.
+#: Bytes of one request by default, and number of blocks that are kept. Columns are read in turns, each in order.
 BLOCK_BYTES = 4 << 20
 KEPT_BLOCKS = 6
 
@@ -17,11 +17,13 @@ class RandomAccessFile(io.RawIOBase):
 
     :param read: Returns the bytes from a start to an end, which is exclusive.
     :param size: Size of the object in bytes.
+    :param block_bytes: Bytes of one request.
     """
 
-    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+    def __init__(self, read: Callable[[int, int], bytes], size: int, block_bytes: int = BLOCK_BYTES) -> None:
         self._read = read
         self._size = size
+        self._block_bytes = block_bytes
         self._position = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
 
@@ -42,7 +44,7 @@ class RandomAccessFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self._position >= self._size:
             return 0
-        number, start = divmod(self._position, BLOCK_BYTES)
+        number, start = divmod(self._position, self._block_bytes)
         piece = memoryview(self._block(number))[start : start + len(buffer)]
         buffer[: len(piece)] = piece
         self._position += len(piece)
@@ -53,6 +55,7 @@ class RandomAccessFile(io.RawIOBase):
         if block is None:
             if len(self._blocks) == KEPT_BLOCKS:
                 self._blocks.popitem(last=False)
-            block = self._read(number * BLOCK_BYTES, min((number + 1) * BLOCK_BYTES, self._size))
+            start = number * self._block_bytes
+            block = self._read(start, min(start + self._block_bytes, self._size))
         self._blocks[number] = block
         return block
