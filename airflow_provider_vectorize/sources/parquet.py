@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: The first and the last bytes of every Parquet object.
 MAGIC = b"PAR1"
 #: Magic of objects whose footer is encrypted.
-_ENCRYPTED_MAGIC = b"PARE"
+ENCRYPTED_MAGIC = b"PARE"
 #: Rows that are decoded at a time: 256 rows of 1,536 dimensions are 1.5 MB of float32.
 BATCH_ROWS = 256
 #: Bytes of one read of a column's pages.
