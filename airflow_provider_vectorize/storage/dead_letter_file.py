@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, cast
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.sources.compression import error_reason
 from airflow_provider_vectorize.storage.connections import open_store
-from airflow_provider_vectorize.storage.data_objects import split_data_objects
 from airflow_provider_vectorize.storage.errors import raise_storage_errors
 from airflow_provider_vectorize.storage.globs import compile_pattern
-from airflow_provider_vectorize.storage.names import Location, Name, parse
+from airflow_provider_vectorize.storage.names import Location, parse
 from airflow_provider_vectorize.storage.objects import StoredObject
 from airflow_provider_vectorize.storage.replace_file import regular_file, replace_file, same_file
-from airflow_provider_vectorize.storage.store import Entry, ObjectStore
+from airflow_provider_vectorize.storage.store import ObjectStore
 from airflow_provider_vectorize.storage.streams import ObjectStream, UnclosableFile
 
 #: Bytes read at a time.
@@ -44,24 +43,6 @@ class DeadLetterFile:
         """
         return any(self._is_at(stored.location) for stored in objects)
 
-    def is_matched_by(self, source: str | Sequence[str], conn_id: str | None) -> bool:
-        """Return whether a pattern of a source matches the file, once it exists.
-
-        :param source: Names and patterns.
-        :param conn_id: Storage connection of the source.
-        """
-        return any(self._matches(name.location) for name in _parse_names(source, conn_id) if name.is_pattern)
-
-    def is_data_in_folder_of(self, source: str | Sequence[str], conn_id: str | None) -> bool:
-        """Return whether a source names a folder of which the file is a data object, once it exists.
-
-        :param source: Names, patterns and folders, which end in ``/``.
-        :param conn_id: Storage connection of the source.
-        """
-        names = _parse_names(source, conn_id)
-        folders = [name.location for name in names if name.location.key.endswith("/") and not name.is_pattern]
-        return any(map(self._is_data_in, folders))
-
     def check_outside_source(
         self, objects: Iterable[StoredObject], source: str | Sequence[str], conn_id: str | None
     ) -> None:
@@ -70,21 +51,23 @@ class DeadLetterFile:
         :param objects: Objects of the source.
         :param source: Names and patterns.
         :param conn_id: Storage connection of the source.
-        :raises ConfigError: The file is one of the objects, matches a pattern of the source, or is in its folder.
+        :raises ConfigError: The file is one of the objects, matches a pattern of the source, or is in one of its
+            folders.
         """
         if self.is_one_of(objects):
             raise ConfigError(
                 f"The dead-letter file {self.uri} is one of the objects to be loaded: choose another path for it."
             )
-        if self.is_matched_by(source, conn_id):
+        names = [parse(name, conn_id) for name in ([source] if isinstance(source, str) else source)]
+        if any(self._is_in(name.location) for name in names if name.is_folder):
+            raise ConfigError(
+                f"The dead-letter file {self.uri} is in a folder of the source, so the next load would read it as part "
+                "of the source: write it to another folder."
+            )
+        if any(self._matches(name.location) for name in names if name.is_pattern):
             raise ConfigError(
                 f"The dead-letter file {self.uri} matches the pattern of the source, so the next load would read it as "
                 "part of the source: write it to another folder."
-            )
-        if self.is_data_in_folder_of(source, conn_id):
-            raise ConfigError(
-                f"The dead-letter file {self.uri} is in the folder of the source, so the next load would read it as "
-                "part of the source: write it to another folder, or begin its name with an underscore."
             )
 
     def pieces(self, size: int | None = None) -> Iterator[bytes]:
@@ -141,25 +124,21 @@ class DeadLetterFile:
             return entry.version if entry else "gone"
 
     def _matches(self, pattern: Location) -> bool:
-        real_path: Callable[[str], str] = os.path.realpath if self._local_path else str
-        expression = compile_pattern(real_path(pattern.key).split("/"))
-        return _bucket(pattern) == _bucket(self.location) and bool(expression.fullmatch(real_path(self.location.key)))
+        expression = compile_pattern(self._real_path(pattern.key).split("/"))
+        is_match = bool(expression.fullmatch(self._real_path(self.location.key)))
+        return is_match and _bucket(pattern) == _bucket(self.location)
 
-    def _is_data_in(self, folder: Location) -> bool:
-        key, prefix = self.location.key, folder.key
-        if self._local_path:
-            key, prefix = os.path.realpath(key), f"{os.path.realpath(prefix).rstrip('/')}/"
-        in_folder = _bucket(folder) == _bucket(self.location) and key.startswith(prefix)
-        return in_folder and bool(split_data_objects([Entry(key)], prefix)[0])
+    def _is_in(self, folder: Location) -> bool:
+        path = self._real_path(folder.key).rstrip("/") + "/"
+        return _bucket(folder) == _bucket(self.location) and self._real_path(self.location.key).startswith(path)
+
+    def _real_path(self, key: str) -> str:
+        return os.path.realpath(key) if self._local_path else key
 
     def _is_at(self, other: Location) -> bool:
         if self._local_path and other.is_local:
             return same_file(self._local_path, other.key)
         return _bucket(other) == _bucket(self.location) and other.key == self.location.key
-
-
-def _parse_names(source: str | Sequence[str], conn_id: str | None) -> list[Name]:
-    return [parse(name, conn_id) for name in ([source] if isinstance(source, str) else source)]
 
 
 def _bucket(location: Location) -> tuple[str, str]:

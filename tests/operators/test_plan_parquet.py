@@ -235,9 +235,9 @@ def test_dead_letter_file_in_the_folder_of_the_source_is_refused(books: Vectoriz
     write_parquet(folder / "a.parquet", float32_rows(4), [4])
     how: dict[str, Any] = {"on_bad_row": "dead_letter"}
     for inside in (folder / "bad.ndjson", folder / "deep" / "bad.ndjson"):
-        with pytest.raises(ConfigError, match="is in the folder of the source"):
+        with pytest.raises(ConfigError, match="is in a folder of the source"):
             books.load("books", f"{folder}/", dead_letter_path=str(inside), **how)
-    for outside in (tmp_path / "bad.ndjson", folder / "_bad.ndjson", tmp_path / "night2.ndjson"):
+    for outside in (tmp_path / "bad.ndjson", tmp_path / "night2.ndjson"):
         assert books.load("books", f"{folder}/", dead_letter_path=str(outside), **how)["vectors"] == 4
     assert [stored.key for stored in storage.find(f"{folder}/")] == [str(folder / "a.parquet")]
 
