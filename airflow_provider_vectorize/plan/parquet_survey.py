@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from typing import IO, Any
 
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.errors import SourceError
@@ -20,6 +21,8 @@ MAX_FOOTERS = 64
 #: Maximum number of row groups of which rows are decoded, and number of rows of all of them together.
 ROW_GROUPS = 8
 ROWS = 128
+#: Bytes after which no further row group is decoded. Some writers make pages of 100 MB, and a page is read whole.
+MAX_BYTES = 64 << 20
 
 
 def survey_parquet(objects: Sequence[SurveyedObject], fields: Fields, dimensions: int, limits: Limits) -> Survey:
@@ -42,16 +45,7 @@ def survey_parquet(objects: Sequence[SurveyedObject], fields: Fields, dimensions
         raise SourceError(
             f"The source is empty: the footers of {names} count no rows. Nothing was planned.", uri=objects[0].uri
         )
-    row_groups = _spread_row_groups(footers)
-    rows_per_group = -(-ROWS // sum(map(len, row_groups.values())))
-    rows: list[bytes] = []
-    for number, groups in row_groups.items():
-        surveyed = objects[number]
-        with surveyed.open_file(READ_BYTES) as file:
-            reader = ParquetReader(file, surveyed.uri)
-            to_rows = ParquetRows(find_columns(reader.schema, fields, surveyed.uri), dimensions, limits)
-            for group in groups:
-                rows += _first_rows(reader, group, to_rows, rows_per_group)
+    rows = _decode_rows(objects, _spread_row_groups(footers), fields, dimensions, limits)
     return Survey(
         rows=tuple(rows),
         row_bytes=sum(map(len, rows)) / len(rows),
@@ -84,6 +78,50 @@ def _spread_row_groups(footers: Mapping[int, Footer]) -> dict[int, list[int]]:
         if group not in found:
             found.append(group)
     return row_groups
+
+
+def _decode_rows(
+    objects: Sequence[SurveyedObject],
+    row_groups: Mapping[int, Sequence[int]],
+    fields: Fields,
+    dimensions: int,
+    limits: Limits,
+) -> list[bytes]:
+    """Return the first rows of row groups, until :data:`MAX_BYTES` are read."""
+    rows_per_group = -(-ROWS // sum(map(len, row_groups.values())))
+    rows: list[bytes] = []
+    bytes_read = 0
+    for number, groups in row_groups.items():
+        surveyed = objects[number]
+        with surveyed.open_file(READ_BYTES) as file:
+            counted = _CountedFile(file)
+            reader = ParquetReader(counted, surveyed.uri)
+            to_rows = ParquetRows(find_columns(reader.schema, fields, surveyed.uri), dimensions, limits)
+            for group in groups:
+                if rows and bytes_read + counted.bytes_read > MAX_BYTES:
+                    return rows
+                rows += _first_rows(reader, group, to_rows, rows_per_group)
+        bytes_read += counted.bytes_read
+    return rows
+
+
+class _CountedFile:
+    """A file that counts the bytes that are read.
+
+    :param file: The file.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.bytes_read = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self.bytes_read += len(data)
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
 
 
 def _first_rows(reader: ParquetReader, group: int, to_rows: ParquetRows, count: int) -> list[bytes]:

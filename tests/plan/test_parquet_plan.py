@@ -142,6 +142,17 @@ def test_survey_of_parquet_has_ids_from_all_over_the_source() -> None:
     assert any(number >= 1_000 for number in numbers)
 
 
+def test_survey_of_parquet_with_large_pages_reads_fewer_row_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make_parquet([100] * 10)
+    everywhere = len(surveyed([source]).rows)
+    monkeypatch.setattr(parquet_survey, "MAX_BYTES", len(source.content) // 3)
+    fewer = surveyed([source])
+    assert everywhere // 8 <= len(fewer.rows) < everywhere
+    assert sum(fewer.row_counts) == 1_000
+    monkeypatch.setattr(parquet_survey, "MAX_BYTES", 0)
+    assert len(surveyed([source]).rows) == everywhere // 8, "one row group is read in every case"
+
+
 def test_survey_of_mapped_parquet_reads_the_named_columns() -> None:
     fields = parse_fields("fields", {"id": "key", "metadata": ["title"]})
     source = make_parquet([20], key=[f"k{n}" for n in range(20)], title=["T" * 100] * 20)
