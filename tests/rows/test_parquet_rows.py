@@ -226,7 +226,7 @@ def test_object_that_is_no_whole_parquet_file_says_so_in_one_sentence(data: byte
         ({"vec": pa.array([[1.0]])}, {"values": "embedding"}, r"has no column embedding \(its columns are id, values"),
         ({"values": pa.array(["x"])}, None, "values of s3.* cannot be the values: it is string, not lists of numbers"),
         ({"values": pa.array([[["x"]]])}, None, "cannot be the values"),
-        ({"id": pa.array([1.5])}, None, "cannot be the id: it is double, not text or whole numbers"),
+        ({"id": pa.array([1.5])}, None, "cannot be the id: it is double, not text, whole numbers or UUIDs"),
         ({"namespace": pa.array([3])}, None, "cannot be the namespace"),
         ({"metadata": pa.array([3])}, None, "cannot be the metadata: it is int64, not a struct, a map or JSON text"),
         ({"a": pa.array([{"b": 1}])}, {"id": "a.c"}, r"column a of s3.* has no field c \(of a.c\)"),
