@@ -10,10 +10,22 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.sources.parquet import readable
 from tests.rows.test_parquet_rows import problems, read, stored, table, vectors
 
 NANOSECONDS = 1_500_000_000_123_456_789
 TIME = "2017-07-14T02:40:00.123456"
+
+
+def test_error_of_an_older_pyarrow_says_what_to_update() -> None:
+    with (
+        pytest.raises(
+            SourceError, match=r"as Parquet: it has a null in a column of fixed-size lists, .*: update it\.$"
+        ),
+        readable("s3://bucket/a.parquet"),
+    ):
+        raise pa.ArrowInvalid("Expected all lists to be of size=2 but index 1 had size=0")
 
 
 def column(kind: pa.DataType, *values: Any) -> pa.Array:
