@@ -100,7 +100,7 @@ def _find_dotted(row: Any, path: FieldPath, depth: int, what: str) -> Any:
             return value
     missing = path_text(path[: depth + 1])
     whole = "" if depth + 1 == len(path) else f" (of {path_text(path)})"
-    raise RowProblem(f"the row has no field {missing}{whole}, which fields maps to the {what}")
+    raise RowProblem(f"the row has no field {missing}{whole}, which `fields` maps to the {what}")
 
 
 def _inside(value: Any, name: str) -> Any:

@@ -124,7 +124,11 @@ def load_row(heading: str, folder: Path, change: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("heading", "change", "reason"),
     [
-        ("BigQuery", lambda row: row.pop("tenant"), "the row has no field tenant, which fields maps to the namespace"),
+        (
+            "BigQuery",
+            lambda row: row.pop("tenant"),
+            "the row has no field tenant, which `fields` maps to the namespace",
+        ),
         ("BigQuery", lambda row: row.update(embedding=[]), f"0 values, but the index has {DIMENSIONS} dimensions"),
         (
             "OpenAI Batch API",

@@ -76,13 +76,6 @@ def test_values_of_each_list_type_become_the_same_vector(kind: pa.DataType) -> N
     assert vectors(parts) == [{"id": "a", "values": [0.5, 1.0]}, {"id": "b", "values": [-2.0, 0.25]}]
 
 
-@pytest.mark.parametrize("kind", [pa.int8(), pa.int64(), pa.uint16()], ids=str)
-def test_values_of_whole_numbers_become_numbers(kind: pa.DataType) -> None:
-    assert vectors(read(stored(table(1, values=pa.array([[1, 2]], pa.list_(kind)))))) == [
-        {"id": "v0", "values": [1, 2]}
-    ]
-
-
 @pytest.mark.parametrize(
     ("ids", "expected"),
     [

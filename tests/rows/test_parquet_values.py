@@ -135,3 +135,10 @@ def test_list_without_the_element_makes_the_row_bad() -> None:
     parts = read(stored(data), {"values": "data.0"})
     assert vectors(parts) == [{"id": "v0", "values": [0.5, 1.0]}]
     assert problems(parts) == [(2, 0, "the values are null"), (3, 0, "the values are null")]
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.int64(), pa.uint16()], ids=str)
+def test_values_of_whole_numbers_become_numbers(kind: pa.DataType) -> None:
+    assert vectors(read(stored(table(1, values=pa.array([[1, 2]], pa.list_(kind)))))) == [
+        {"id": "v0", "values": [1, 2]}
+    ]
