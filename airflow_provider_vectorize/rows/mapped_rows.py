@@ -11,7 +11,7 @@ import orjson
 
 from airflow_provider_vectorize.rows.checks import CheckedBlock, RowProblem
 from airflow_provider_vectorize.rows.validation import Check
-from airflow_provider_vectorize.sources.fields import FieldPath, Fields, path_text
+from airflow_provider_vectorize.sources.fields import VECTOR_FIELDS, FieldPath, Fields, path_text
 
 _MISSING = object()
 _decode = msgspec.json.Decoder().decode
@@ -35,6 +35,20 @@ class MappedCheck:
         :raises RowProblem: A field is missing, or Vectorize would refuse the row.
         """
         return self._check(map_row(text, self._fields))
+
+    def check_dead_letter(self, text: bytes) -> tuple[str | None, bytes]:
+        """Check the row in a dead letter, which has the fields of the source or those of a vector.
+
+        It has those of a vector if Vectorize refused the row, or if the row came from Parquet.
+        """
+        row = _decode(text)
+        try:
+            vector = vector_of(row, self._fields)
+        except RowProblem:
+            if isinstance(row, dict) and {"id", "values"} <= row.keys() <= set(VECTOR_FIELDS):
+                return self._check(text)
+            raise
+        return self._check(_encode(vector))
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Return ``None``: mapped rows are checked line by line."""
@@ -77,10 +91,25 @@ def _find(row: Any, path: FieldPath, what: str) -> Any:
     for depth, name in enumerate(path):
         value = _inside(value, name)
         if value is _MISSING:
-            missing = path_text(path[: depth + 1])
-            whole = "" if depth + 1 == len(path) else f" (of {path_text(path)})"
-            raise RowProblem(f"the row has no field {missing}{whole}, which fields maps to the {what}")
+            return _find_dotted(row, path, depth, what)
     return value
+
+
+def _find_dotted(row: Any, path: FieldPath, depth: int, what: str) -> Any:
+    """Return a field whose own name has dots, or a field inside it.
+
+    :param depth: Number of the first name of the path that was not found.
+    :raises RowProblem: There is none.
+    """
+    for length in range(len(path), 1, -1):
+        value = _inside(row, path_text(path[:length]))
+        for name in path[length:]:
+            value = _inside(value, name)
+        if value is not _MISSING:
+            return value
+    missing = path_text(path[: depth + 1])
+    whole = "" if depth + 1 == len(path) else f" (of {path_text(path)})"
+    raise RowProblem(f"the row has no field {missing}{whole}, which `fields` maps to the {what}")
 
 
 def _inside(value: Any, name: str) -> Any:

@@ -6,7 +6,7 @@ The values are checked as one array and never become Python numbers. Most of the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from airflow_provider_vectorize.rows.checks import FullCheck, Row, RowProblem
 from airflow_provider_vectorize.rows.encoding import EncodingError, encode_row
 from airflow_provider_vectorize.rows.float32 import rounds_twice
 from airflow_provider_vectorize.rows.parquet_columns import VectorColumns, take
+from airflow_provider_vectorize.rows.parquet_values import UnreadableValue, python_values, text_values
 from airflow_provider_vectorize.sources.lines import Position
 from airflow_provider_vectorize.sources.parquet import DecodedRows
 
@@ -55,8 +56,8 @@ class ParquetRows:
         :param number: Number of the object in the source.
         """
         batch, group, first = decoded
-        ids = _texts(take(batch, self._found.id))
-        namespaces = _texts(take(batch, self._found.namespace)) if self._found.namespace else None
+        ids = text_values(take(batch, self._found.id))
+        namespaces = text_values(take(batch, self._found.namespace)) if self._found.namespace else None
         metadata = self._metadata(batch)
         lists = take(batch, self._found.values)
         values, problems = _matrix(lists, self._dimensions)
@@ -76,7 +77,7 @@ class ParquetRows:
             object=number,
             body=b"".join(texts),
             ends=list(accumulate(map(len, texts))),
-            ids=[ids[row] for row in tails],
+            ids=[str(ids[row]) for row in tails],
             lines=[first + row + 1 for row in tails],
             base=group,
             offsets=[0] * len(tails),
@@ -84,10 +85,12 @@ class ParquetRows:
             end=Position(number, first + len(batch) + 1, group),
         )
 
-    def _tail(self, vector_id: str | None, namespace: str | None, metadata: Any) -> bytes:
+    def _tail(self, vector_id: Any, namespace: Any, metadata: Any) -> bytes:
         """Check everything but the values, and return what follows them in the row."""
         if vector_id is None:
             raise RowProblem("the id is null")
+        _require_readable("id", vector_id)
+        _require_readable("namespace", namespace)
         raw = _encode_metadata(metadata)
         self._check(Row(vector_id, [], namespace, msgspec.Raw(raw) if raw else _NULL), self._dimensions)
         spaced = b"" if namespace is None else b',"namespace":' + orjson.dumps(namespace)
@@ -99,21 +102,21 @@ class ParquetRows:
         if source is None:
             return [None] * len(batch)
         if not isinstance(source, Mapping):
-            return _objects(take(batch, source))
-        columns = {key: _objects(take(batch, column)) for key, column in source.items()}
+            return python_values(take(batch, source))
+        columns = {key: python_values(take(batch, column)) for key, column in source.items()}
         return [{key: column[row] for key, column in columns.items()} for row in range(len(batch))]
 
 
-def _join(ids: list[str | None], numbers: list[bytes], tails: Mapping[int, bytes]) -> list[bytes]:
+def _require_readable(name: str, value: Any) -> None:
+    if isinstance(value, UnreadableValue):
+        raise RowProblem(f"the {name} cannot be read: {value.reason}")
+
+
+def _join(ids: Sequence[Any], numbers: list[bytes], tails: Mapping[int, bytes]) -> list[bytes]:
     return [
         b'{"id":%b,"values":%b%b' % (orjson.dumps(ids[row]), numbers[row], tail)  # numbers are there for good rows
         for row, tail in tails.items()
     ]
-
-
-def _texts(array: pa.Array) -> list[str | None]:
-    """Return text as it is and whole numbers as decimal text."""
-    return [value if value is None or isinstance(value, str) else str(value) for value in array.to_pylist()]
 
 
 def _matrix(lists: pa.Array, dimensions: int) -> tuple[np.ndarray, dict[int, str]]:
@@ -174,30 +177,6 @@ def _number_texts(values: np.ndarray, float32_text: bool) -> list[bytes]:
     return [text[start : end + 1] for start, end in zip(starts, ends, strict=False)]
 
 
-def _objects(array: pa.Array) -> list[Any]:
-    """Return values of any type as Python values. Of times in nanoseconds, the microseconds are kept."""
-    kind = _in_microseconds(array.type)
-    plain = array if kind == array.type else array.cast(kind, safe=False)
-    found: list[Any] = plain.to_pylist(maps_as_pydicts="lossy")
-    return found
-
-
-def _in_microseconds(kind: pa.DataType) -> pa.DataType:
-    """Return a type with microseconds in place of nanoseconds, which Python's times do not have."""
-    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
-
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", kind.tz) if kind.unit == "ns" else kind
-    if pa.types.is_time64(kind):
-        return pa.time64("us")
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_in_microseconds(field.type)) for field in kind])
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
-        return make(kind.value_field.with_type(_in_microseconds(kind.value_type)))
-    return kind
-
-
 def _encode_metadata(value: Any) -> bytes:
     """Return metadata as JSON, without fields that are null; nothing where there is none.
 
@@ -206,6 +185,7 @@ def _encode_metadata(value: Any) -> bytes:
     """
     if value is None:
         return b""
+    _require_readable("metadata", value)
     if isinstance(value, str):
         try:
             value = orjson.loads(value)
@@ -214,14 +194,24 @@ def _encode_metadata(value: Any) -> bytes:
         if not isinstance(value, dict):
             raise RowProblem("the metadata is no JSON object")
         return orjson.dumps(value)
+    for key, item in value.items():
+        _require_readable(f"metadata key {key}", item)
     return encode_row({key: item for key, item in value.items() if item is not None}).rstrip(b"\n")
 
 
-def _row_text(vector_id: str | None, values: pa.Scalar, namespace: str | None, metadata: Any) -> bytes:
+def _row_text(vector_id: Any, values: pa.Scalar, namespace: Any, metadata: Any) -> bytes:
     """Return a bad row as a row of ndjson, for the dead-letter file."""
     row = {"id": vector_id, "values": values.as_py()}
     row |= {key: value for key, value in (("namespace", namespace), ("metadata", metadata)) if value is not None}
     try:
         return encode_row(row, keep_nan=True).rstrip(b"\n")
     except EncodingError:
-        return json.dumps(row, default=repr).encode()
+        return json.dumps(row, default=_json_or_refused).encode()
+
+
+def _json_or_refused(value: Any) -> Any:
+    """Return a value as JSON. One that JSON does not have becomes an object that Vectorize refuses, not wrong text."""
+    try:
+        return json.loads(encode_row({"value": value}))["value"]
+    except EncodingError:
+        return {"$unreadable": repr(value)}

@@ -159,6 +159,8 @@ def _reason(text: str) -> str:
         return "it is too short to be a Parquet file"
     if "ncrypt" in first:
         return "it is encrypted, which is not supported"
+    if "Expected all lists to be of size" in first:
+        return "it has a null in a column of fixed-size lists, which pyarrow can read from version 26 on: update it"
     return f"it is damaged ({first})"
 
 
