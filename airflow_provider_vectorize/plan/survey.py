@@ -16,7 +16,7 @@ from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.plan.footers import Footer
 from airflow_provider_vectorize.rows.checks import RowProblem
 from airflow_provider_vectorize.rows.dead_letter_rows import row_in_dead_letter
-from airflow_provider_vectorize.rows.mapped_rows import map_row
+from airflow_provider_vectorize.rows.mapped_rows import map_dead_letter, map_row
 from airflow_provider_vectorize.sources.compression import (
     decompressed_beginning,
     is_compressed,
@@ -175,7 +175,8 @@ def _map_rows(rows: Sequence[bytes], fields: Fields, uri: str) -> tuple[tuple[by
     for row in rows:
         try:
             letter = row_in_dead_letter(row)
-            mapped_rows.append(map_row(letter.text if letter else row, fields) + b"\n")
+            mapped = map_dead_letter(letter.text, fields) if letter else map_row(row, fields)
+            mapped_rows.append(mapped + b"\n")
             bytes_read += len(row) + 1
         except (RowProblem, ValueError, RecursionError) as error:
             problem = problem or str(error)

@@ -221,10 +221,11 @@ def test_plan_of_mapped_ndjson_estimates_what_is_sent(books: BooksIndex) -> None
 def test_survey_of_mapped_ndjson_skips_rows_that_lack_a_field_and_reads_dead_letters() -> None:
     row = mapped_text(1).decode()
     letter = {"object": "s3://b/b", "line": 1, "offset": 0, "reason": "bad", "row": row.replace('"key": 0', '"key": 7')}
-    text = b'{"key": "a"}\nno json\n' + row.encode() + ndjson([letter])
+    refused = letter | {"row": json.dumps({"id": "refused", "values": [1.0]})}
+    text = b'{"key": "a"}\nno json\n' + row.encode() + ndjson([letter, refused])
     found = survey([make_object("s3://b/a.ndjson", text)], MAPPED)  # type: ignore[list-item]
-    assert found.ids(10) == ["0", "7"]
-    assert len(found.rows) == 4
+    assert found.ids(10) == ["0", "7", "refused"]
+    assert len(found.rows) == 5
 
 
 def test_survey_of_mapped_ndjson_that_fits_no_row_fails() -> None:
