@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import random
-import re
 from pathlib import Path
 
 
@@ -58,8 +57,10 @@ def mapped(path: Path) -> Path:
         temporary = target.with_suffix(".part")
         with path.open("rb") as stream, temporary.open("wb") as out:
             for line in stream:
-                head, values, metadata = re.fullmatch(rb'(.*), "values": (.*), "metadata": \{(.*)\}\}\n', line).groups()  # type: ignore[union-attr]
-                out.write(b'%b, "doc": {"embedding": %b}, %b}\n' % (head.replace(b'"id"', b'"key"'), values, metadata))
+                head, rest = line.split(b', "values": ')
+                values, metadata = rest.split(b', "metadata": {')
+                key = head.replace(b'"id"', b'"key"')
+                out.write(b'%b, "doc": {"embedding": %b}, %b' % (key, values, metadata.replace(b"}}", b"}")))
         temporary.rename(target)
         first_lines(target, 1)
     return target

@@ -5,6 +5,7 @@ The values are checked as one array and never become Python numbers. Most of the
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from itertools import accumulate
@@ -244,6 +245,9 @@ def _encode_metadata(value: Any) -> bytes:
 def _row_text(vector_id: str | None, values: pa.Scalar, namespace: str | None, metadata: Any) -> bytes:
     """Return a bad row as a row of ndjson, for the dead-letter file."""
     row = {"id": vector_id, "values": values.as_py()}
+    if isinstance(metadata, str):
+        with contextlib.suppress(orjson.JSONDecodeError):  # Text that is not JSON is kept as text.
+            metadata = orjson.loads(metadata)
     row |= {key: value for key, value in (("namespace", namespace), ("metadata", metadata)) if value is not None}
     try:
         return encode_row(row, keep_nan=True).rstrip(b"\n")

@@ -186,8 +186,9 @@ def test_bad_row_is_named_with_its_row_group_and_reason(columns: dict[str, Any],
     assert [vector["id"] for vector in vectors(parts)] == ["first", "first"]
 
 
-def test_bad_row_is_kept_as_a_row_of_ndjson() -> None:
-    parts = read(stored(table(1, values=values_of([1.0]), metadata=pa.array([{"a": 1}]))))
+@pytest.mark.parametrize("metadata", [pa.array([{"a": 1}]), pa.array(['{"a": 1}'])])
+def test_bad_row_is_kept_as_a_row_of_ndjson(metadata: pa.Array) -> None:
+    parts = read(stored(table(1, values=values_of([1.0]), metadata=metadata)))
     assert [json.loads(bad.text) for rows in parts for bad in rows.bad] == [
         {"id": "v0", "values": [1.0], "metadata": {"a": 1}}
     ]
