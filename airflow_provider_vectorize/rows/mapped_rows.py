@@ -70,7 +70,7 @@ def _find(row: Any, path: FieldPath, what: str) -> Any:
         if value is _MISSING:
             missing = path_text(path[: depth + 1])
             whole = "" if depth + 1 == len(path) else f" (of {path_text(path)})"
-            raise RowProblem(f"the row has no field {missing}{whole}, which fields maps to the {what}")
+            raise RowProblem(f"the row has no field {missing}{whole}, which `fields` maps to the {what}")
     return value
 
 

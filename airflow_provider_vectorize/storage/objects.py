@@ -197,7 +197,7 @@ def _resolve(store: Store, name: Name) -> Iterator[StoredObject]:
         yield from _resolve(store, part)
     elif version := name.as_version:
         yield _versioned_object(store, name, version)
-    elif location.key.endswith("/") and not name.part and not name.is_pattern:
+    elif name.is_folder:
         yield from _objects_in_folder(store, location)
     elif name.part or not name.is_pattern:
         raise _missing_object_error(store, location, entry)

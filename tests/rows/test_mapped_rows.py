@@ -62,11 +62,11 @@ def test_mapped_row_becomes_a_vector(row: Any, fields: dict[str, Any], vector: A
 @pytest.mark.parametrize(
     ("row", "fields", "reason"),
     [
-        ({"values": [1, 2]}, {"id": "custom_id"}, "no field custom_id, which fields maps to the id"),
+        ({"values": [1, 2]}, {"id": "custom_id"}, "no field custom_id, which `fields` maps to the id"),
         (
             {"id": "a", "response": {"body": {}}},
             {"values": "response.body.data.0.embedding"},
-            r"no field response.body.data \(of response.body.data.0.embedding\), which fields maps to the values",
+            r"no field response.body.data \(of response.body.data.0.embedding\), which `fields` maps to the values",
         ),
         (
             {"id": "a", "data": []},
@@ -76,7 +76,7 @@ def test_mapped_row_becomes_a_vector(row: Any, fields: dict[str, Any], vector: A
         (
             {"id": "a", "values": [1, 2]},
             {"metadata": ["title"]},
-            "no field title, which fields maps to the metadata key",
+            "no field title, which `fields` maps to the metadata key",
         ),
         ({"id": "a", "values": [1, 2, 3]}, {}, "3 values, but the index has 2 dimensions"),
         ("text", {}, "no field id"),
