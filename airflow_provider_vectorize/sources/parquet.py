@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MAGIC = b"PAR1"
 #: Magic of objects whose footer is encrypted.
 _ENCRYPTED_MAGIC = b"PARE"
-#: Rows that are decoded at a time: 256 rows of 1,536 dimensions are 1.5 MB of float32.
+#: Default number of rows that are decoded at a time.
 BATCH_ROWS = 256
 #: Bytes of one read of a column's pages.
 _BUFFER_BYTES = 1 << 20
@@ -44,6 +44,14 @@ class DecodedRows(NamedTuple):
     batch: pa.RecordBatch
     row_group: int
     first: int
+
+    def split(self, rows: int) -> Iterator[DecodedRows]:
+        """Yield the rows in pieces, without a copy.
+
+        :param rows: Maximum number of rows of a piece.
+        """
+        for start in range(0, len(self.batch), rows):
+            yield DecodedRows(self.batch.slice(start, rows), self.row_group, self.first + start)
 
 
 class ParquetReader:
@@ -80,7 +88,13 @@ class ParquetReader:
         inside = [number for number, at in enumerate(starts) if start <= at < end]
         return RowGroupRange(inside[0], inside[-1] + 1) if inside else RowGroupRange(0, 0)
 
-    def read(self, columns: list[str], start: int = 0, groups: RowGroupRange | None = None) -> Iterator[DecodedRows]:
+    def read(
+        self,
+        columns: list[str],
+        start: int = 0,
+        groups: RowGroupRange | None = None,
+        batch_rows: int = BATCH_ROWS,
+    ) -> Iterator[DecodedRows]:
         """Yield rows from a row on.
 
         A row group is decoded from its beginning, because its pages can only be decoded in order.
@@ -88,6 +102,7 @@ class ParquetReader:
         :param columns: Names of the top-level columns to decode.
         :param start: Number of the first row in the object, from 0.
         :param groups: The row groups to read. Default: all.
+        :param batch_rows: Maximum number of rows to decode at a time.
         :raises SourceError: The object is damaged.
         """
         first, end = groups or (0, len(self.row_group_starts) - 1)
@@ -96,7 +111,7 @@ class ParquetReader:
             if stop <= start:
                 continue
             with readable(self._uri):
-                batches = self._file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
+                batches = self._file.iter_batches(batch_rows, row_groups=[group], columns=columns)
             while batch := self._next(batches):
                 skipped = min(max(start - at, 0), len(batch))
                 if skipped < len(batch):

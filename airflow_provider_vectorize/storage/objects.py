@@ -128,10 +128,12 @@ class StoredObject:
             if self.location.is_local:
                 with open(self.key, "rb") as file:
                     yield file
-            elif self._entry.size is None or self.encoding:
+            elif self._entry.size is None:
+                raise SourceError(f"{self.uri} cannot be read at any byte: its store reports no size.", uri=self.uri)
+            elif is_compressed("", self.encoding) or self.encoding in _UNSUPPORTED_ENCODINGS:
                 raise SourceError(
-                    f"{self.uri} cannot be read at any byte: its store reports no size, or it is stored with a content "
-                    "encoding. Store it without one.",
+                    f"{self.uri} cannot be read at any byte: it is stored with the content encoding {self.encoding}. "
+                    "Store it without one.",
                     uri=self.uri,
                 )
             else:
