@@ -17,6 +17,14 @@ from airflow_provider_vectorize.sources.parts import PartName
 from airflow_provider_vectorize.sources.read_ahead import iterate_ahead
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
+#: Bytes of text that rows become at a time. More would take longer, because the operating system has to clear the
+#: memory of large texts each time.
+_TEXT_BYTES = 512 << 10
+#: Usual bytes of a value as text, with its comma.
+_VALUE_BYTES = 12
+#: Rows of several texts are decoded at a time, but not so many that large metadata takes much memory.
+_DECODED_TEXTS, _DECODED_ROWS = 4, 1_024
+
 
 class _RowRange(NamedTuple):
     """The rows of an object or part.
@@ -46,6 +54,7 @@ class ParquetRowReader:
         self._limits = limits
         self._float32_text = float32_text
         self._row_ranges: dict[str, _RowRange] = {}
+        self._text_rows = min(max(1, _TEXT_BYTES // (_VALUE_BYTES * dimensions)), _DECODED_ROWS)
 
     def read(self, source_object: SourceObject, position: Position) -> Iterator[Rows]:
         """Yield the rows of an object from a position on.
@@ -58,9 +67,11 @@ class ParquetRowReader:
             columns = find_columns(reader.schema, self._fields, uri)
             rows = ParquetRows(columns, self._dimensions, self._limits, float32_text=self._float32_text)
             groups = self._row_groups(reader, source_object)
-            with iterate_ahead(reader.read(rows.columns, position.line - 1, groups)) as decoded_rows:
+            batch_rows = min(_DECODED_TEXTS * self._text_rows, _DECODED_ROWS)
+            with iterate_ahead(reader.read(rows.columns, position.line - 1, groups, batch_rows)) as decoded_rows:
                 for decoded in decoded_rows:
-                    yield rows.check(decoded, position.object)
+                    for piece in decoded.split(self._text_rows):
+                        yield rows.check(piece, position.object)
 
     def place(self, uri: str, position: Position) -> str:
         """Name a row at the beginning of a sentence."""

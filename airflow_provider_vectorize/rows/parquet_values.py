@@ -32,13 +32,27 @@ def python_values(array: pa.Array) -> list[Any]:
 
     A value that Python cannot hold becomes an :class:`UnreadableValue`.
     """
+    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
+
     kind = _in_microseconds(array.type)
     plain = array if kind == array.type else array.cast(kind, safe=False)
+    names = [field.name for field in plain.type] if pa.types.is_struct(plain.type) else []
+    if names and len(set(names)) == len(names):
+        return _struct_values(plain, names)
     try:
         found: list[Any] = plain.to_pylist(maps_as_pydicts="lossy")
     except _CONVERSION_ERRORS:
         return [_python_value(value) for value in plain]
     return found
+
+
+def _struct_values(structs: pa.Array, names: list[str]) -> list[Any]:
+    """Return a dict for each struct. A field at a time is several times faster than a struct at a time."""
+    fields = [python_values(field) for field in structs.flatten()]
+    found = [dict(zip(names, items, strict=True)) for items in zip(*fields, strict=True)]
+    if not structs.null_count:
+        return found
+    return [value if valid else None for value, valid in zip(found, structs.is_valid().to_pylist(), strict=True)]
 
 
 def text_values(array: pa.Array) -> list[str | UnreadableValue | None]:

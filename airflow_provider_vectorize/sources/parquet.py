@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAGIC = b"PAR1"
 #: Magic of objects whose footer is encrypted.
 ENCRYPTED_MAGIC = b"PARE"
-#: Rows that are decoded at a time: 256 rows of 1,536 dimensions are 1.5 MB of float32.
+#: Default number of rows that are decoded at a time.
 BATCH_ROWS = 256
 #: Bytes of one read of a column's pages.
 _BUFFER_BYTES = 1 << 20
@@ -46,6 +46,14 @@ class DecodedRows(NamedTuple):
     batch: pa.RecordBatch
     row_group: int
     first: int
+
+    def split(self, rows: int) -> Iterator[DecodedRows]:
+        """Yield the rows in pieces, without a copy.
+
+        :param rows: Maximum number of rows of a piece.
+        """
+        for start in range(0, len(self.batch), rows):
+            yield DecodedRows(self.batch.slice(start, rows), self.row_group, self.first + start)
 
 
 class ParquetReader:
@@ -103,7 +111,7 @@ class ParquetReader:
         :param columns: Names of the top-level columns to decode.
         :param start: Number of the first row in the object, from 0.
         :param groups: The row groups to read. Default: all.
-        :param batch_rows: Maximum number of rows that are decoded at a time.
+        :param batch_rows: Maximum number of rows to decode at a time.
         :raises SourceError: The object is damaged.
         """
         first, end = (0, len(self.row_group_starts) - 1) if groups is None else groups

@@ -159,7 +159,7 @@ def values_of(*rows: Any) -> pa.Array:
         ({"values": values_of([1.0, -math.inf])}, "values[1] is infinite"),
         ({"values": values_of([1.0, 1e39])}, "a value is beyond the range of float32"),
         ({"namespace": pa.array(["n" * 65])}, "the namespace has 65 bytes"),
-        ({"metadata": pa.array(["[1]"])}, "the metadata is no JSON object"),
+        ({"metadata": pa.array(["[1]"])}, "the metadata is not a JSON object"),
         ({"metadata": pa.array([{"a": b"x"}])}, "a is of type bytes, which JSON does not support"),
         ({"metadata": pa.array([{"a": math.nan}])}, "a is NaN"),
         ({"metadata": pa.array([{"a": "x" * 11_000}])}, "the metadata has 11008 bytes of compact JSON"),
@@ -179,8 +179,9 @@ def test_bad_row_is_named_with_its_row_group_and_reason(columns: dict[str, Any],
     assert [vector["id"] for vector in vectors(parts)] == ["first", "first"]
 
 
-def test_bad_row_is_kept_as_a_row_of_ndjson() -> None:
-    parts = read(stored(table(1, values=values_of([1.0]), metadata=pa.array([{"a": 1}]))))
+@pytest.mark.parametrize("metadata", [pa.array([{"a": 1}]), pa.array(['{"a": 1}'])])
+def test_bad_row_is_kept_as_a_row_of_ndjson(metadata: pa.Array) -> None:
+    parts = read(stored(table(1, values=values_of([1.0]), metadata=metadata)))
     assert [json.loads(bad.text) for rows in parts for bad in rows.bad] == [
         {"id": "v0", "values": [1.0], "metadata": {"a": 1}}
     ]
