@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.api.pacing import Clock
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.options import LoadOptions
@@ -56,6 +59,20 @@ class MemoryFolder:
         return state
 
 
+class JumpingClock:
+    """A clock whose waits end at once and advance its time."""
+
+    def __init__(self) -> None:
+        self._skipped = 0.0
+
+    def now(self) -> float:
+        return time.monotonic() + self._skipped
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        self._skipped += seconds
+        return event.is_set()
+
+
 class SyncedIndex:
     """An index, and helpers that sync into it and inspect it.
 
@@ -94,10 +111,12 @@ class SyncedIndex:
     ) -> SyncRun:
         """Return a run of the sync that did not start yet."""
         limits = limits or Limits(vectors_per_request=10, ids_per_delete=5, late_seconds=0)
+        clock = JumpingClock()
+        jumping = {"limits": limits, "clock": Clock(clock.now, clock.wait)}
         letters = DeadLetters(self.target, "this run") if dead_letters else None
         return SyncRun(
-            lambda: client_of(self.local, limits=limits),
-            lambda: IndexMonitor(client_of(self.local, limits=limits), self.name),
+            lambda: client_of(self.local, **jumping),
+            lambda: IndexMonitor(client_of(self.local, **jumping), self.name),
             self.name,
             self.objects() if objects is None else objects,
             folder or self.folder,
@@ -114,6 +133,14 @@ class SyncedIndex:
         names = ("added", "changed", "unchanged", "vanished", "deleted", "withheld", "unknown", "duplicates")
         result = self.sync(**options)
         return {name: result[name] for name in names if result[name]}
+
+    def client(self) -> VectorizeClient:
+        """Return a client of another writer."""
+        return client_of(self.local)
+
+    @staticmethod
+    def ndjson(rows: Iterable[Row]) -> bytes:
+        return ndjson(rows)
 
     def dump(self) -> dict[str, str]:
         """Return the digest of each vector in the index, by ID."""
