@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from airflow_provider_vectorize.api.client import VectorizeClient
-from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.errors import IndexNotFoundError, SourceError
 from airflow_provider_vectorize.plan.survey import survey
 from airflow_provider_vectorize.rows.block_rows import check_rows
 from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher, is_comparable
@@ -91,7 +91,10 @@ def different_ids(client: VectorizeClient, index_name: str, expected: Mapping[st
     for read in range(READS):
         if read:
             client.clock.wait(never, READ_SECONDS)
-        vectors = {vector.id: vector for vector in client.get_by_ids(index_name, sorted(different))}
+        try:
+            vectors = {vector.id: vector for vector in client.get_by_ids(index_name, sorted(different))}
+        except IndexNotFoundError:  # A replica may not know the index yet.
+            vectors = {}
         different = {
             vector_id
             for vector_id in different

@@ -11,7 +11,7 @@ from airflow_provider_vectorize.errors import SyncError, SyncTakenOverError
 from airflow_provider_vectorize.sync.base import Base
 from airflow_provider_vectorize.sync.comparison import Comparison
 from airflow_provider_vectorize.sync.deletes import vanished
-from airflow_provider_vectorize.sync.folder import CURRENT, Owner, StateFolder, write_json
+from airflow_provider_vectorize.sync.folder import CURRENT, Owner, Probe, StateFolder, write_json
 from airflow_provider_vectorize.sync.log import record_name
 from airflow_provider_vectorize.sync.plans import remove_old_plans
 from airflow_provider_vectorize.sync.result import SyncResult
@@ -63,12 +63,16 @@ def check_incarnation(found: str, expected: str, index_name: str) -> None:
         )
 
 
-def write_current(folder: StateFolder, owner: Owner, state: State, base: Generation | None) -> None:
+def write_current(
+    folder: StateFolder, owner: Owner, state: State, base: Generation | None, probe: Probe = lambda event: None
+) -> None:
     """Make a generation the current one.
 
+    :param probe: Called before the checks, because nothing may come between them and the write.
     :raises SyncTakenOverError: Another run has claimed the folder, or committed a generation.
     """
     write_json(folder, f"{GENERATIONS}{state.generation}.json", state.to_dict())
+    probe(f"before write {CURRENT}")
     owner.check()
     check_generation(folder, base)
     write_json(folder, CURRENT, state.to_dict())

@@ -87,7 +87,8 @@ class ProbedFolder:
 
     def write(self, name: str, content: IO[bytes]) -> None:
         """Create or replace an object atomically."""
-        self._probe(f"before write {name}")
+        if name != CURRENT:  # The commit calls the probe itself, before its last checks.
+            self._probe(f"before write {name}")
         self._folder.write(name, content)
         self._probe(f"after write {name}")
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.bad_row_policy import BadRowPolicy
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointWriter
 from airflow_provider_vectorize.load.ledger import Ledger
@@ -106,6 +107,8 @@ class SyncRun:
         :raises SourceError: The state or the source cannot be read.
         :raises VectorizeError: A request failed.
         """
+        if not self._objects:
+            raise SourceError("The source names no objects, so nothing was sent or deleted.")
         with tempfile.TemporaryDirectory(prefix="vectorize-sync-") as name, self._client() as client:
             self._temporary = Path(name)
             index = client.get_index(self._index_name)
@@ -123,8 +126,8 @@ class SyncRun:
         return client
 
     def _check_before_write(self) -> None:
-        self._owner.check()
         self._probe("before send")
+        self._owner.check()
 
     def _run_from(self, client: VectorizeClient, base: Base) -> SyncResult:
         options, folder = self._options, self._folder
@@ -273,7 +276,7 @@ class SyncRun:
             return result
         found = created_on(client.get_index(base.index.name))
         commit.check_incarnation(found, base.identity.created_on, base.index.name)
-        commit.write_current(self._folder, self._owner, state, base.generation)
+        commit.write_current(self._folder, self._owner, state, base.generation, self._probe)
         commit.clean_up(self._folder, state, base.state, records)
         return replace(result, generation=state.generation.number)
 

@@ -1,0 +1,121 @@
+"""Compare the authoritative state of an index with the state of a sync and with its source."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import orjson
+
+from airflow_provider_vectorize.local.engine.records import StoredVector
+from airflow_provider_vectorize.local.handle import ACCOUNT_ID
+from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher
+from airflow_provider_vectorize.sync.columns import read_columns
+from airflow_provider_vectorize.sync.state import State, is_absorbed, read_state
+from tests.visibility.world import World
+
+from .sources import Truth
+from .support import MemoryFolder
+
+Vectors = dict[str, tuple[int, int]]
+
+
+class Inspection:
+    """Looks at an index of a world, and at the state folder of a sync.
+
+    :param foreign: The content of the vectors of other writers.
+    """
+
+    def __init__(self, world: World, index: str, folder: MemoryFolder, hasher: RowHasher) -> None:
+        self._world = world
+        self._index = index
+        self._folder = folder
+        self._hasher = hasher
+        self.foreign: dict[str, int] = {}
+
+    def vectors(self) -> Vectors:
+        """Return content and hash of each vector by ID, after all that was acknowledged is applied."""
+        while self._world.pending(self._index):
+            self._world.fold(self._index)
+        engine = self._world._engine
+        index = engine.catalog.index(ACCOUNT_ID, self._index)
+        return {vector.id: self._describe(vector) for vector in engine.visible_vectors(index)}
+
+    def _describe(self, vector: StoredVector) -> tuple[int, int]:
+        metadata = orjson.loads(vector.metadata or b"{}")
+        return metadata["c"], self._hasher.hash(vector.values or b"", vector.namespace, metadata)
+
+    @property
+    def created_on(self) -> str:
+        return self._world.created_on(self._index).isoformat()
+
+    def state(self) -> State | None:
+        return read_state(self._folder)
+
+    def is_baseline(self) -> bool:
+        state = self.state()
+        return state is None or state.created_on != self.created_on
+
+    def known(self) -> dict[str, int]:
+        """Return the hash of each ID in the committed state."""
+        state = self.state()
+        if state is None:
+            return {}
+        return {
+            vector_id: content
+            for batch in read_columns(self._folder, state.columns)
+            for vector_id, content in zip(
+                batch.column("id").to_pylist(), batch.column("hash").to_pylist(), strict=True
+            )
+        }
+
+    def logged(self) -> set[str]:
+        """Return all IDs in records that no generation has absorbed."""
+        state, ids = self.state(), set[str]()
+        for name in self._folder.list("log/"):
+            record = orjson.loads(gzip.decompress(self._folder.content[name]))
+            if not is_absorbed(state.absorbed if state else {}, record["run"], record["number"]):
+                ids.update(record["ids"])
+        return ids
+
+    def violations(
+        self, truth: Truth, *, green: bool, committed: bool, deletes: bool, before: Vectors | None
+    ) -> list[tuple[str, Any]]:
+        """Return how the index differs from what a run promises.
+
+        :param truth: What the source should lead to.
+        :param green: Whether the run succeeded.
+        :param committed: Whether it committed.
+        :param deletes: Whether a green run deletes what left the source.
+        :param before: The vectors before the run, if nothing else changed them.
+        """
+        vectors, known = self.vectors(), self.known()
+        found: list[tuple[str, Any]] = []
+        ours = set(vectors) - set(self.foreign)
+        if not self.is_baseline() or self.state() is None:
+            uncovered = ours - set(known) - self.logged()
+            if uncovered:
+                found.append(("not covered", sorted(uncovered)))
+        for name, content in self.foreign.items():
+            if vectors.get(name, (None,))[0] != content:
+                found.append(("foreign vector touched", name))
+        if before is not None:
+            lost = [name for name in before if name in truth.present and name not in vectors]
+            if lost:
+                found.append(("wrong delete", lost))
+        if committed and not self.is_baseline():
+            ahead = [
+                name
+                for name, content in known.items()
+                if content != UNKNOWN and (name not in vectors or vectors[name][1] != content)
+            ]
+            if ahead:
+                found.append(("state ahead", ahead))
+        if green:
+            stale = [name for name, content in truth.good.items() if vectors.get(name, (None,))[0] != content]
+            if stale:
+                found.append(("stale", stale))
+            left = ours - truth.present
+            if deletes and left:
+                found.append(("left over", sorted(left)))
+        return found
