@@ -11,13 +11,15 @@ from airflow_provider_vectorize.local.engine.records import StoredVector
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID
 from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher
 from airflow_provider_vectorize.sync.columns import read_columns
+from airflow_provider_vectorize.sync.plans import deletions_name, read_ids
 from airflow_provider_vectorize.sync.state import State, is_absorbed, read_state
 from tests.visibility.world import World
 
 from .sources import Truth
 from .support import MemoryFolder
 
-Vectors = dict[str, tuple[int, int]]
+#: Content, parameter and hash of each vector by ID.
+Vectors = dict[str, tuple[int, int, int]]
 
 
 class Inspection:
@@ -34,16 +36,16 @@ class Inspection:
         self.foreign: dict[str, int] = {}
 
     def vectors(self) -> Vectors:
-        """Return content and hash of each vector by ID, after all that was acknowledged is applied."""
+        """Return content, parameter and hash of each vector by ID, after all that was acknowledged is applied."""
         while self._world.pending(self._index):
             self._world.fold(self._index)
         engine = self._world._engine
         index = engine.catalog.index(ACCOUNT_ID, self._index)
         return {vector.id: self._describe(vector) for vector in engine.visible_vectors(index)}
 
-    def _describe(self, vector: StoredVector) -> tuple[int, int]:
+    def _describe(self, vector: StoredVector) -> tuple[int, int, int]:
         metadata = orjson.loads(vector.metadata or b"{}")
-        return metadata["c"], self._hasher.hash(vector.values or b"", vector.namespace, metadata)
+        return metadata["c"], metadata["p"], self._hasher.hash(vector.values or b"", vector.namespace, metadata)
 
     @property
     def created_on(self) -> str:
@@ -64,9 +66,7 @@ class Inspection:
         return {
             vector_id: content
             for batch in read_columns(self._folder, state.columns)
-            for vector_id, content in zip(
-                batch.column("id").to_pylist(), batch.column("hash").to_pylist(), strict=True
-            )
+            for vector_id, content in zip(batch.column("id").to_pylist(), batch.column("hash").to_pylist(), strict=True)
         }
 
     def logged(self) -> set[str]:
@@ -78,12 +78,20 @@ class Inspection:
                 ids.update(record["ids"])
         return ids
 
+    def approved(self, plan: str | None) -> set[str]:
+        """Return the IDs that a plan deletes, if it is not spent."""
+        name, state = deletions_name(plan or ""), self.state()
+        if plan is None or name not in self._folder.content or (state and plan in state.spent):
+            return set()
+        return set(read_ids(self._folder, name))
+
     def violations(
-        self, truth: Truth, *, green: bool, committed: bool, deletes: bool, before: Vectors | None
+        self, truth: Truth, parameter: int, *, green: bool, committed: bool, deletes: bool, before: Vectors | None
     ) -> list[tuple[str, Any]]:
         """Return how the index differs from what a run promises.
 
         :param truth: What the source should lead to.
+        :param parameter: The parameter that shapes rows.
         :param green: Whether the run succeeded.
         :param committed: Whether it committed.
         :param deletes: Whether a green run deletes what left the source.
@@ -107,12 +115,12 @@ class Inspection:
             ahead = [
                 name
                 for name, content in known.items()
-                if content != UNKNOWN and (name not in vectors or vectors[name][1] != content)
+                if content != UNKNOWN and (name not in vectors or vectors[name][2] != content)
             ]
             if ahead:
                 found.append(("state ahead", ahead))
         if green:
-            stale = [name for name, content in truth.good.items() if vectors.get(name, (None,))[0] != content]
+            stale = [name for name, content in truth.good.items() if vectors.get(name, ())[:2] != (content, parameter)]
             if stale:
                 found.append(("stale", stale))
             left = ours - truth.present

@@ -19,12 +19,12 @@ from unittest.mock import patch
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.errors import SourceError, SyncError
 from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher
+from airflow_provider_vectorize.rows.hashing import RowHasher
 from airflow_provider_vectorize.sync import decisions
 from airflow_provider_vectorize.sync.options import SyncOptions
 from airflow_provider_vectorize.sync.run import SyncRun
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor
-from tests.support import DIMENSIONS, FileTarget
+from tests.support import DIMENSIONS
 from tests.visibility.world import Fate, SentRequest, World
 
 from .actors import Actor, Killed
@@ -68,6 +68,7 @@ class History:
         self.source: dict[str, list[ModelRow]] = {}
         self.earlier_sources: list[dict[str, list[ModelRow]]] = []
         self.faults: dict[str, Fault] = {}
+        self.parameter = 0
         self.troubled = True
         self.recreated = False
         self.plan: str | None = None
@@ -147,14 +148,16 @@ class History:
                 rows.insert(number, ModelRow("bad" if rng.random() < 0.7 else "unreadable", row.id))
 
     def objects(self) -> list[MemoryObject]:
-        return [MemoryObject(name, self.source[name], self.faults.get(name)) for name in sorted(self.source)]
+        return [
+            MemoryObject(name, self.source[name], self.faults.get(name), self.parameter) for name in sorted(self.source)
+        ]
 
     # ---------------------------------------------------------------- runs
 
     def start(self, **options: Any) -> Actor:
         self.runs += 1
         number = self.runs
-        options = {"delete_vanished": True, "max_deletes": BRAKE, **options}
+        options = {"delete_vanished": True, "max_deletes": BRAKE, "parameters": {"p": self.parameter}, **options}
 
         def make(probe: Any) -> Any:
             run = SyncRun(
@@ -215,6 +218,8 @@ class History:
         self.faults = {rng.choice(sorted(self.source)): rng.choice(["truncated", "gone"])} if self._has_fault() else {}
         if rng.random() < 0.05:
             self.recreate()
+        if rng.random() < 0.06:
+            self.parameter += 1
         if rng.random() < 0.3:
             self.write_foreign()
         for attempt in range(ATTEMPTS):
@@ -237,21 +242,34 @@ class History:
         before = self.inspection.vectors() if not self.frozen else None
         self.recreated = False
         baseline = self.inspection.is_baseline()
+        known = set(self.inspection.known()) | self.inspection.logged()
+        approved = self.inspection.approved(options["approve"])
         actor = self.start(**options)
         outcome = self.drive(actor, kill)
         self.check(outcome, actor, before, deletes=options["delete_vanished"] and not baseline)
+        self._check_brake(actor, len(known), approved)
         return outcome
 
     def check(self, outcome: str, actor: Actor, before: Any, *, deletes: bool, where: Any = "") -> None:
         """Compare the index with what a run promises."""
         truth = truth_of(self.source)
         found = self.inspection.violations(
-            truth, green=outcome == "green", committed=outcome in ("green", "held", "unfinished"), deletes=deletes,
+            truth,
+            self.parameter,
+            green=outcome == "green",
+            committed=outcome in ("green", "held", "unfinished"),
+            deletes=deletes,
             before=None if self.recreated else before,
-        )  # fmt: skip
+        )
         if isinstance(actor.error, SyncError) and "not what the state says" in str(actor.error) and not self.recreated:
             found.append(("false audit", str(actor.error)))
         self.violations += [(kind, (self.runs, outcome, what, where)) for kind, what in found]
+
+    def _check_brake(self, actor: Actor, known: int, approved: set[str]) -> None:
+        """Check that a run deleted no more than the brake allows besides what was approved."""
+        plain = actor.result.to_dict() if actor.result else getattr(actor.error, "result", None)
+        if plain and plain["deleted"] - len(approved) > max(1, BRAKE * known):
+            self.violations.append(("brake", (self.runs, plain["deleted"], known, sorted(approved))))
 
     def finish(self) -> None:
         """Let the source rest, and check that the sync converges."""
@@ -266,7 +284,11 @@ class History:
             sent = len(self.world.sent)
             outcome = self.drive(actor, 0, disturbed=False)
             self.check(outcome, actor, None, deletes=False, where="end")
-        self._check_end(outcome, truth, sum(request.write and request.client.startswith("run") for request in self.world.sent[sent:]))
+        self._check_end(
+            outcome,
+            truth,
+            sum(request.write and request.client.startswith("run") for request in self.world.sent[sent:]),
+        )
 
     def _check_end(self, outcome: str, truth: Truth, writes: int) -> None:
         if outcome != "green" and truth.good:

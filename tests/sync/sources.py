@@ -22,11 +22,12 @@ class ModelRow(NamedTuple):
     id: str
     content: int = 0
 
-    def line(self) -> bytes:
+    def line(self, parameter: int = 0) -> bytes:
+        """Return the row as it is read with a parameter that shapes rows."""
         if self.kind == "unreadable":
             return f'{{"id": "{self.id}", "values": [1, '.encode()
         values = [1.0] if self.kind == "bad" else [float(self.content + 1)] * DIMENSIONS
-        return json.dumps({"id": self.id, "values": values, "metadata": {"c": self.content}}).encode()
+        return json.dumps({"id": self.id, "values": values, "metadata": {"c": self.content, "p": parameter}}).encode()
 
 
 #: The rows of each object by its name.
@@ -40,16 +41,18 @@ class MemoryObject:
     :param name: Name of the object.
     :param rows: Its rows.
     :param fault: What goes wrong when it is read.
+    :param parameter: A parameter that shapes rows. It does not change the version of the object.
     """
 
     encoding = ""
 
-    def __init__(self, name: str, rows: Sequence[ModelRow], fault: Fault | None = None) -> None:
+    def __init__(self, name: str, rows: Sequence[ModelRow], fault: Fault | None = None, parameter: int = 0) -> None:
         self.uri = self.key = self.identity = f"memory://{name}"
-        self._content = b"".join(row.line() + b"\n" for row in rows)
+        self._content = b"".join(row.line(parameter) + b"\n" for row in rows)
+        stored = b"".join(row.line() for row in rows)
         self._fault = fault
         self.size = len(self._content)
-        self.version = f"{self.size}:{hashlib.sha256(self._content).hexdigest()[:16]}"
+        self.version = f"{self.size}:{hashlib.sha256(stored).hexdigest()[:16]}"
 
     def current_version(self) -> str:
         return self.version
