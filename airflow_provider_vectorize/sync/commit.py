@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -44,8 +44,8 @@ def check_generation(folder: StateFolder, base: Generation | None) -> None:
     if found != base:
         raise SyncTakenOverError(
             f"Another run has committed generation {found} to {folder.uri} since this run started on generation "
-            f"{base}. This run commits nothing. Its log is kept, and the next run sends again what it cannot trust. Set "
-            "max_active_runs=1.",
+            f"{base}. This run commits nothing. Its log is kept, and the next run sends again what it cannot trust. "
+            "Set max_active_runs=1.",
             run=found.run if found else "",
         )
 
@@ -64,15 +64,23 @@ def check_incarnation(found: str, expected: str, index_name: str) -> None:
 
 
 def write_current(
-    folder: StateFolder, owner: Owner, state: State, base: Generation | None, probe: Probe = lambda event: None
+    folder: StateFolder,
+    owner: Owner,
+    state: State,
+    base: Generation | None,
+    read_created_on: Callable[[], str],
+    probe: Probe = lambda event: None,
 ) -> None:
     """Make a generation the current one.
 
+    :param read_created_on: Reads the creation time of the index.
     :param probe: Called before the checks, because nothing may come between them and the write.
     :raises SyncTakenOverError: Another run has claimed the folder, or committed a generation.
+    :raises SyncError: The index was created again during the run.
     """
     write_json(folder, f"{GENERATIONS}{state.generation}.json", state.to_dict())
     probe(f"before write {CURRENT}")
+    check_incarnation(read_created_on(), state.created_on, state.index_name)
     owner.check()
     check_generation(folder, base)
     write_json(folder, CURRENT, state.to_dict())

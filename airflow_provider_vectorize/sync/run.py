@@ -274,9 +274,14 @@ class SyncRun:
         elif not records and commit.says_the_same(state, base.state):
             log.info("Nothing has changed, so generation %d stays the current one.", result.generation)
             return result
-        found = created_on(client.get_index(base.index.name))
-        commit.check_incarnation(found, base.identity.created_on, base.index.name)
-        commit.write_current(self._folder, self._owner, state, base.generation, self._probe)
+        commit.write_current(
+            self._folder,
+            self._owner,
+            state,
+            base.generation,
+            lambda: created_on(client.get_index(base.index.name)),
+            self._probe,
+        )
         commit.clean_up(self._folder, state, base.state, records)
         return replace(result, generation=state.generation.number)
 

@@ -176,7 +176,7 @@ class History:
 
     def drive(self, actor: Actor, kill: float, *, disturbed: bool = True) -> str:
         """Run an actor to its end, or kill or freeze it on the way. Return what happened."""
-        rng = self.rng
+        rng, committed = self.rng, False
         while not actor.done:
             if rng.random() < kill:
                 if rng.random() < 0.25:
@@ -184,7 +184,8 @@ class History:
                     return "frozen"
                 actor.kill()
                 return "killed"
-            if disturbed and rng.random() < 0.003 and not actor.event.endswith("current.json"):
+            committed = committed or actor.event == "after write current.json"
+            if disturbed and not committed and rng.random() < 0.003:
                 self.recreate()
             for other in list(self.frozen):
                 if rng.random() < 0.4:
