@@ -141,7 +141,8 @@ class History:
             number = rng.randrange(len(rows))
             row = rows.pop(number)
             if chance < 0.45:
-                rows.insert(number, ModelRow("good", row.id, rng.randrange(3)))
+                name = row.id if row.id.startswith("v") else f"v{rng.randrange(6)}"  # No good row has a foreign ID.
+                rows.insert(number, ModelRow("good", name, rng.randrange(3)))
             elif 0.6 <= chance < 0.72:
                 self.source.setdefault(rng.choice("abc"), []).append(row)
             elif chance >= 0.72:
