@@ -25,8 +25,9 @@ def vanished(table: IdTable, skipped: np.ndarray) -> Condition:
     """Return the condition that an ID has left the source: no row had it, and its object was not skipped."""
 
     def condition(chunk: slice) -> np.ndarray:
-        absent: np.ndarray = table.flags[chunk] & (SEEN | DELETED) == 0
-        return absent & ~skipped[table.objects[chunk]]
+        has_left: np.ndarray = table.flags[chunk] & (SEEN | DELETED) == 0
+        has_left &= ~skipped[table.objects[chunk]]
+        return has_left
 
     return condition
 
@@ -36,9 +37,10 @@ def to_delete(table: IdTable, skipped: np.ndarray, decision: Deletions) -> Condi
     has_left = vanished(table, skipped)
 
     def condition(chunk: slice) -> np.ndarray:
-        approved = table.flags[chunk] & APPROVED != 0
-        deleted: np.ndarray = (approved & decision.delete_approved) | (~approved & decision.delete_others)
-        return has_left(chunk) & deleted
+        is_approved = table.flags[chunk] & APPROVED != 0
+        is_released = np.where(is_approved, decision.delete_approved, decision.delete_others)
+        deleted: np.ndarray = has_left(chunk) & is_released
+        return deleted
 
     return condition
 

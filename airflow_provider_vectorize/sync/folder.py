@@ -152,7 +152,7 @@ class Owner:
 
         :param details: Who the run is, for the person who reads the file.
         """
-        write_json(self._folder, OWNER, {"run": self._run, **details})
+        write_json(self._folder, OWNER, {"run": self._run, "details": details})
         self._claimed = True
 
     def check(self) -> None:

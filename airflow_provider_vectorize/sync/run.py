@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.models import Index
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.bad_row_policy import BadRowPolicy
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointWriter
@@ -95,6 +96,7 @@ class SyncRun:
         self.run_id = run_id or new_run_id()
         self._owner = Owner(self._folder, self.run_id)
         self._hasher = RowHasher(options.changed_by)
+        self.index: Index | None = None  #: The index, after it was read.
         self._audit = AuditOutcome()
         self._plan_kind = ""
         self._to_delete = 0
@@ -111,7 +113,7 @@ class SyncRun:
             raise SourceError("The source names no objects, so nothing was sent or deleted.")
         with tempfile.TemporaryDirectory(prefix="vectorize-sync-") as name, self._client() as client:
             self._temporary = Path(name)
-            index = client.get_index(self._index_name)
+            self.index = index = client.get_index(self._index_name)
             identity = identify(client, index, self._options)
             check_folder(client, self._folder, identity)
             if not self._options.dry_run:
