@@ -30,6 +30,8 @@ DEPTH = 64
 EXACT_FLOAT = 2**53
 
 _NO_OTHERS = (None, None)
+_PLAIN_TYPES = frozenset({str, bool, int})
+_dumps, _SORT_KEYS = orjson.dumps, orjson.OPT_SORT_KEYS
 
 
 class _HashedRow(msgspec.Struct):
@@ -84,6 +86,9 @@ class RowHasher:
                 return self._digest(canonical_json(["key", value])) or 1
         if not namespace and not metadata:
             return self._digest(float32_values) or 1
+        if type(metadata) is dict and _PLAIN_TYPES.issuperset(map(type, metadata.values())):
+            with suppress(TypeError):  # Flat metadata of most rows, which needs no normalization.
+                return self._digest(float32_values + _dumps([namespace or "", metadata], None, _SORT_KEYS)) or 1
         return self._digest(float32_values + canonical_json([namespace or "", metadata or {}])) or 1
 
     def hash_block(self, values: np.ndarray, others: Sequence[tuple[Any, Any]]) -> list[int]:
@@ -127,7 +132,7 @@ def canonical_json(value: Any) -> bytes:
     with suppress(RecursionError):  # If it is nested too deeply, the value stays as it is written.
         value = _normalize(value, DEPTH)
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        return _dumps(value, None, _SORT_KEYS)
     except TypeError:  # A number beyond 64 bits, or nested deeper than orjson allows.
         return json.dumps(value, sort_keys=True).encode()
 
