@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gzip
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from airflow_provider_vectorize.local.engine.records import StoredVector
+from airflow_provider_vectorize.local.engine.records import Index, Kind, Mutation, Vector
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID
 from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher
 from airflow_provider_vectorize.sync.columns import read_columns
@@ -34,16 +36,26 @@ class Inspection:
         self._folder = folder
         self._hasher = hasher
         self.foreign: dict[str, int] = {}
+        self._vectors: defaultdict[int, Vectors] = defaultdict(dict)
+        self._log = world._engine._log
+        world._engine._log = self._note  # type: ignore[method-assign]
+
+    def _note(self, index: Index, kind: Kind, vectors: Sequence[Vector] = (), argument: str = "") -> Mutation:
+        """Note what an acknowledged mutation does to the index once it is applied."""
+        mutation = self._log(index, kind, vectors, argument)
+        for vector in vectors:
+            if kind is Kind.DELETE:
+                self._vectors[index.key].pop(vector.id, None)
+            else:
+                self._vectors[index.key][vector.id] = self._describe(vector)
+        return mutation
 
     def vectors(self) -> Vectors:
-        """Return content, parameter and hash of each vector by ID, after all that was acknowledged is applied."""
-        while self._world.pending(self._index):
-            self._world.fold(self._index)
-        engine = self._world._engine
-        index = engine.catalog.index(ACCOUNT_ID, self._index)
-        return {vector.id: self._describe(vector) for vector in engine.visible_vectors(index)}
+        """Return content, parameter and hash of each vector by ID, as if all that was acknowledged were applied."""
+        index = self._world._engine.catalog.index(ACCOUNT_ID, self._index)
+        return dict(self._vectors[index.key])
 
-    def _describe(self, vector: StoredVector) -> tuple[int, int, int]:
+    def _describe(self, vector: Vector) -> tuple[int, int, int]:
         metadata = orjson.loads(vector.metadata or b"{}")
         return metadata["c"], metadata["p"], self._hasher.hash(vector.values or b"", vector.namespace, metadata)
 

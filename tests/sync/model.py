@@ -341,9 +341,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without", choices=sorted(SWITCHES))
     parser.add_argument("--each", action="store_true")
+    parser.add_argument("--from", dest="start", default="", help="with --each: the first rule")
     arguments = parser.parse_args()
     logging.disable(logging.CRITICAL)
-    for name in sorted(SWITCHES) if arguments.each else [arguments.without]:
+    names = [name for name in sorted(SWITCHES) if name >= arguments.start]
+    for name in names if arguments.each else [arguments.without]:
         with ExitStack() as stack:
             stack.enter_context(without(name))
             counts, examples = campaign(arguments.runs, arguments.seed, stop=arguments.each)

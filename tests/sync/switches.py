@@ -17,6 +17,7 @@ from airflow_provider_vectorize.sync import audit, base, commit, decisions, fold
 from airflow_provider_vectorize.sync import replay as replay_module
 from airflow_provider_vectorize.sync.comparison import Comparison, Findings
 from airflow_provider_vectorize.sync.log import Log
+from airflow_provider_vectorize.sync.state import read_state
 from airflow_provider_vectorize.sync.table import NO_OBJECT, SEEN, IdTable, id_key
 
 #: By name of the rule: the behavior without it, and a function that returns the patches for it.
@@ -230,12 +231,16 @@ def _acknowledged_after() -> list[Any]:
     return [patch.object(upload.RecordedDelivery, "deliver", deliver)]
 
 
-@_switch("absorbed", "a log that a generation has absorbed counts again")
-def _absorbed() -> list[Any]:
-    return [
-        patch.object(log, "is_absorbed", lambda *args: False),
-        patch.object(base, "is_trusted", lambda *args: True),
-    ]
+@_switch("other_generations", "the log of a run on another generation is ignored")
+def _other_generations() -> list[Any]:
+    def read(to: Any, absorbed: Any) -> log.PendingLog:
+        pending, state = log.read_pending(to, absorbed), read_state(to)
+        current = state.generation if state else None
+        kept = {run: [record for record in records if record.generation == current]
+                for run, records in pending.records.items()}  # fmt: skip
+        return log.PendingLog({run: records for run, records in kept.items() if records}, pending.leftovers)
+
+    return [patch.object(base, "read_pending", read)]
 
 
 # ---------------------------------------------------------------- runs and incarnations
