@@ -30,6 +30,7 @@ DEPTH = 64
 EXACT_FLOAT = 2**53
 
 _NO_OTHERS = (None, None)
+_NOTHING = b'["",{}]'
 _PLAIN_TYPES = frozenset({str, bool, int})
 _dumps, _SORT_KEYS = orjson.dumps, orjson.OPT_SORT_KEYS
 
@@ -89,7 +90,8 @@ class RowHasher:
         if type(metadata) is dict and _PLAIN_TYPES.issuperset(map(type, metadata.values())):
             with suppress(TypeError):  # Flat metadata of most rows, which needs no normalization.
                 return self._digest(float32_values + _dumps([namespace or "", metadata], None, _SORT_KEYS)) or 1
-        return self._digest(float32_values + canonical_json([namespace or "", metadata or {}])) or 1
+        others = canonical_json([namespace or "", metadata or {}])
+        return self._digest(float32_values if others == _NOTHING else float32_values + others) or 1
 
     def hash_block(self, values: np.ndarray, others: Sequence[tuple[Any, Any]]) -> list[int]:
         """Return the hashes of the rows of a block.

@@ -19,7 +19,7 @@ from airflow_provider_vectorize.sync.options import SyncOptions
 from airflow_provider_vectorize.sync.run import SyncRun
 from airflow_provider_vectorize.sync.state import State, read_state
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor
-from tests.support import FileObject, FileTarget, Row, client_of, ndjson, write_object
+from tests.support import FileObject, FileTarget, Row, client_of, create_index, ndjson, write_object
 
 
 class MemoryFolder:
@@ -133,6 +133,12 @@ class SyncedIndex:
         names = ("added", "changed", "unchanged", "vanished", "deleted", "withheld", "unknown", "duplicates")
         result = self.sync(**options)
         return {name: result[name] for name in names if result[name]}
+
+    def create(self) -> None:
+        """Create the index."""
+        create_index(self.local, self.name)
+        self.local.set_budget("100000/300")
+        self.local.clear_requests()
 
     def client(self) -> VectorizeClient:
         """Return a client of another writer."""
