@@ -27,7 +27,7 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     """
     index_name = uri.path.strip("/")
     if not uri.netloc or not index_name or "/" in index_name:
-        raise ValueError("The URI of an index has to have the form vectorize://<account id>/<index name>.")
+        raise ValueError("The URI of an index must have the form vectorize://<account id>/<index name>.")
     return uri._replace(netloc=uri.netloc.lower(), path=f"/{index_name}")
 
 

@@ -74,7 +74,8 @@ def refuse_stringified_value(name: str, value: str) -> None:
     stripped = value.strip()
     if stripped == "None":
         raise ConfigError(
-            f"{name} is the text 'None', which a template makes of a missing value. Check what the template refers to."
+            f"{name} is the text 'None', which is how a template renders a missing value. Check what the template "
+            "refers to."
         )
     if stripped.startswith(_LAZY_SEQUENCES) or _is_stringified_container(stripped):
         raise ConfigError(

@@ -1,7 +1,7 @@
-"""What a load in shards costs in requests and in rows of Airflow's database, counted: ``make scale``.
+"""Count the requests and the rows of Airflow's database that a load in shards costs: ``make scale``.
 
-Small shards of few dimensions, against a local Vectorize, on a real Airflow by ``dag.test()``: requests and rows do not
-depend on the bytes. The second table is of waiting tasks.
+The shards run with ``dag.test()`` on a real Airflow against a local Vectorize. They are small and have few dimensions,
+because requests and database rows do not depend on the number of bytes. A second table covers waiting tasks.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from typing import Any
 from airflow_provider_vectorize.local.handle import LocalVectorize
 
 SHARDS = (4, 16, 64)
-WAITING = (1, 10, 100)
+WAITING_SENSORS = (1, 10, 100)
 ROWS, DIMENSIONS = 20, 32
-#: Tables of Airflow's database that grow with what a DAG does.
+#: Tables of Airflow's database that grow with every run.
 TABLES = ("task_instance", "xcom", "task_state_store", "rendered_task_instance_fields")
 
 
 @dataclass(frozen=True)
-class Counted:
-    """What one run left.
+class RunCounts:
+    """What one run added.
 
-    :param requests: by operation.
-    :param rows: by table of the database.
-    :param xcom_bytes: what all XComs hold.
-    :param trigger_bytes: the row of the sensor's trigger while it waits.
+    :param shards: Number of shards.
+    :param requests: Number of requests by operation.
+    :param rows: Number of rows by database table.
+    :param xcom_bytes: Bytes of all XCom values.
+    :param trigger_bytes: Bytes of the row of the sensor's trigger while it waits.
     """
 
     shards: int
@@ -45,27 +46,27 @@ class Counted:
 
 
 def main() -> int:
-    """Print both tables."""
-    table = os.fdopen(os.dup(1), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Airflow's own lines
+    """Print both tables, and return the exit status."""
+    output = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Discard what Airflow itself prints.
     from airflow.utils.db import initdb
 
     initdb()
     with LocalVectorize.start() as local:
         os.environ.update(local.airflow_env())
-        found = list(simulate(local, SHARDS))
-    print(_shards_table(found), file=table, flush=True)
-    from benchmarks.waits import HEAD, run, vectorize
+        counts = list(simulate(local, SHARDS))
+    print(_shards_table(counts), file=output, flush=True)
+    from benchmarks.waits import TABLE_HEADER, run_case, vectorize
 
-    print(f"\n{HEAD}", file=table, flush=True)
-    for sensors in WAITING:
+    print(f"\n{TABLE_HEADER}", file=output, flush=True)
+    for sensors in WAITING_SENSORS:
         with vectorize() as local:
-            print(run(local, sensors, known=True, interval=0.5, held=10), file=table, flush=True)
+            print(run_case(local, sensors, single_writer=True, interval=0.5, held=10), file=output, flush=True)
     return 0
 
 
-def simulate(local: LocalVectorize, shards: Sequence[int]) -> Iterator[Counted]:
-    """A run for each number of shards, in the same Airflow."""
+def simulate(local: LocalVectorize, shards: Sequence[int]) -> Iterator[RunCounts]:
+    """Run a load for each number of shards, in the same Airflow, and yield its counts."""
     from airflow.dag_processing.dagbag import DagBag
 
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
@@ -90,9 +91,9 @@ def simulate(local: LocalVectorize, shards: Sequence[int]) -> Iterator[Counted]:
             )
         ]
         waits = [wait.to_dict() for wait in waits_for(receipts, None)]
-        yield Counted(
+        yield RunCounts(
             count,
-            Counter(one.operation for one in local.requests()),
+            Counter(request.operation for request in local.requests()),
             {name: _count(home, name) - before[name] for name in TABLES},
             int(_query(home, "select sum(length(value)) from xcom where run_id = ?", run.run_id)[0][0]),
             len(json.dumps(VectorizeMutationTrigger(waits, "vectorize_default").serialize())),
@@ -100,18 +101,21 @@ def simulate(local: LocalVectorize, shards: Sequence[int]) -> Iterator[Counted]:
 
 
 def _write(path: Path, first: int) -> str:
-    rows = ({"id": f"v{n}", "values": [n + 1.0, *[0.5] * (DIMENSIONS - 1)]} for n in range(first, first + ROWS))
+    rows = (
+        {"id": f"v{number}", "values": [number + 1.0, *[0.5] * (DIMENSIONS - 1)]}
+        for number in range(first, first + ROWS)
+    )
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
 
 
-def _shards_table(found: Sequence[Counted]) -> str:
-    operations = sorted({operation for one in found for operation in one.requests})
-    lines = [("", *(f"{one.shards} shards" for one in found)), ("---", *("--:" for _ in found))]
-    lines += [(f"requests: `{name}`", *(f"{one.requests[name]:,}" for one in found)) for name in operations]
-    lines += [(f"rows: `{name}`", *(f"{one.rows[name]:,}" for one in found)) for name in TABLES]
-    lines += [("KB in `xcom`", *(f"{one.xcom_bytes / 1e3:.0f}" for one in found))]
-    lines += [("KB in the sensor's row of `trigger`", *(f"{one.trigger_bytes / 1e3:.0f}" for one in found))]
+def _shards_table(runs: Sequence[RunCounts]) -> str:
+    operations = sorted({operation for run in runs for operation in run.requests})
+    lines = [("", *(f"{run.shards} shards" for run in runs)), ("---", *("--:" for _ in runs))]
+    lines += [(f"requests: `{name}`", *(f"{run.requests[name]:,}" for run in runs)) for name in operations]
+    lines += [(f"rows: `{name}`", *(f"{run.rows[name]:,}" for run in runs)) for name in TABLES]
+    lines += [("KB in `xcom`", *(f"{run.xcom_bytes / 1e3:.0f}" for run in runs))]
+    lines += [("KB in the sensor's row of `trigger`", *(f"{run.trigger_bytes / 1e3:.0f}" for run in runs))]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -1,9 +1,8 @@
-"""A server that takes requests as Vectorize does and throws the bodies away, as fast as the kernel can.
+"""A server that accepts the requests of Vectorize and discards their bodies as fast as the kernel can.
 
-What is measured against it must not be the server, so it does the least that works: one thread a connection, headers
-parsed by hand, and bodies dropped inside the kernel (``MSG_TRUNC`` on Linux), which copies nothing. It counts writes
-and their bytes, and asks nothing of the body. ``--latency`` is waited before each answer to a write; ``--rate`` limits
-each connection.
+The server must not limit a measurement, so it does as little as possible: it uses one thread per connection, parses the
+headers itself, and discards bodies in the kernel without a copy (``MSG_TRUNC`` on Linux). It counts writes and their
+bytes, and checks nothing. ``--latency`` delays each response to a write, and ``--rate`` limits each connection.
 """
 
 from __future__ import annotations
@@ -17,15 +16,17 @@ import time
 import uuid
 from email.utils import formatdate
 
-BUFFER = 1 << 20
+BUFFER_BYTES = 1 << 20
+#: Bytes received at a time if the rate is limited.
+LIMITED_BUFFER_BYTES = 262_144
 
 
 class Sink:
-    """Listens on a free port of the loopback interface; each connection has a thread.
+    """Listens on a free port of the loopback interface, with one thread per connection.
 
-    :param dimensions: of the index that it claims to have.
-    :param latency: seconds before the answer to a write.
-    :param rate: MB a second for each connection, 0 for no limit.
+    :param dimensions: Dimensions of the index in responses.
+    :param latency: Seconds before the response to a write.
+    :param rate: Maximum MB/s of each connection, 0 for no limit.
     """
 
     def __init__(self, dimensions: int, latency: float, rate: float) -> None:
@@ -35,7 +36,7 @@ class Sink:
         self.lock = threading.Lock()
         self.counts = {"requests": 0, "bytes": 0, "largest": 0}
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        # Set before accept, so that each connection has it: with the default, the sender waits for the reader.
+        # Accepted connections inherit this size. With the default, the sender waits for the receiver.
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
 
     @property
@@ -45,11 +46,11 @@ class Sink:
     def serve(self) -> None:
         while True:
             connection, _ = self.listener.accept()
-            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+            threading.Thread(target=self.serve_connection, args=(connection,), daemon=True).start()
 
-    def talk(self, connection: socket.socket) -> None:
+    def serve_connection(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        buffer, ahead = bytearray(BUFFER), b""
+        buffer, ahead = bytearray(BUFFER_BYTES), b""
         try:
             while True:
                 while b"\r\n\r\n" not in ahead:
@@ -59,51 +60,54 @@ class Sink:
                     ahead += piece
                 head, ahead = ahead.split(b"\r\n\r\n", 1)
                 line, *fields = head.decode("latin-1").split("\r\n")
-                headers = {k.lower(): v.strip() for k, _, v in (field.partition(":") for field in fields)}
+                headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
                 if headers.get("expect", "").lower() == "100-continue":
                     connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                 if headers.get("transfer-encoding", "").lower() == "chunked":
-                    size, ahead = self.chunked(connection, ahead)
+                    size, ahead = self.discard_chunks(connection, ahead)
                 else:
                     size = int(headers.get("content-length", "0"))
-                    ahead = self.drop(connection, ahead, size, buffer)
-                connection.sendall(self.answer(line, size))
+                    ahead = self.discard(connection, ahead, size, buffer)
+                connection.sendall(self.respond(line, size))
         except (ConnectionError, TimeoutError):
             return
         finally:
             connection.close()
 
-    def drop(self, connection: socket.socket, ahead: bytes, size: int, buffer: bytearray) -> bytes:
+    def discard(self, connection: socket.socket, ahead: bytes, size: int, buffer: bytearray) -> bytes:
+        """Discard a body of a known size, and return the bytes received after it."""
         left = size - len(ahead)
         if left < 0:
             return ahead[size:]
-        begun, got = time.monotonic(), 0
+        started, received = time.monotonic(), 0
         flags = getattr(socket, "MSG_TRUNC", 0) if sys.platform == "linux" else 0
         while left:
-            n = connection.recv_into(buffer, min(left, 262_144 if self.rate else BUFFER), flags)
-            if not n:
+            count = connection.recv_into(buffer, min(left, LIMITED_BUFFER_BYTES if self.rate else BUFFER_BYTES), flags)
+            if not count:
                 raise ConnectionResetError
-            left -= n
-            got += n
-            if self.rate and (early := got / self.rate - (time.monotonic() - begun)) > 0:
+            left -= count
+            received += count
+            if self.rate and (early := received / self.rate - (time.monotonic() - started)) > 0:
                 time.sleep(early)
         return b""
 
-    def chunked(self, connection: socket.socket, ahead: bytes) -> tuple[int, bytes]:
+    def discard_chunks(self, connection: socket.socket, ahead: bytes) -> tuple[int, bytes]:
+        """Discard a chunked body, and return its size and the bytes received after it."""
         total = 0
         while True:
             while b"\r\n" not in ahead:
-                ahead += connection.recv(BUFFER)
+                ahead += connection.recv(BUFFER_BYTES)
             text, ahead = ahead.split(b"\r\n", 1)
             size = int(text.split(b";")[0], 16)
             while len(ahead) < size + 2:
-                ahead += connection.recv(BUFFER)
+                ahead += connection.recv(BUFFER_BYTES)
             ahead = ahead[size + 2 :]
             total += size
             if not size:
                 return total, ahead
 
-    def answer(self, line: str, size: int) -> bytes:
+    def respond(self, line: str, size: int) -> bytes:
+        """Return the response to a request, and count it if it is a write."""
         method, path = line.split(" ")[:2]
         path = path.split("?")[0]
         result: object
@@ -143,7 +147,7 @@ def main() -> None:
     sink = Sink(args.dimensions, args.latency, args.rate)
     sys.stdout.write(f"{sink.port}\n")
     sys.stdout.flush()
-    # It ends when whoever started it closes its standard input, however that one ended.
+    # The server exits when its standard input closes, which also happens if the parent process is killed.
     threading.Thread(target=sink.serve, daemon=True).start()
     sys.stdin.read()
 

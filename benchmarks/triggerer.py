@@ -1,8 +1,8 @@
-"""1,000 deferred sensors in Airflow's own triggerer, which is ended in the middle: ``make bench-triggerer``.
+"""Measure 1,000 deferred sensors in Airflow's own triggerer, with a restart: ``make bench-triggerer``.
 
-The rows that 1,000 mapped sensors leave when they defer are written at once, since a scheduler would take long to get
-so far; then the real ``airflow triggerer`` runs on them, is ended, and another goes on. At the end no task may be
-deferred any more.
+The database rows of 1,000 deferred mapped sensors are written directly, because a scheduler would need long to create
+them. Then a real ``airflow triggerer`` runs them until it is stopped, and another one continues. At the end, no task
+may be deferred anymore.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from benchmarks.waits import BUDGET, load
+from benchmarks.waits import BUDGET, load_for_sensors
 
 INTERVAL = 5.0
 DAG = """
@@ -38,10 +38,10 @@ with DAG(dag_id="waiting", schedule=None):
 
 
 def main() -> int:
-    """Run it, and say what was seen."""
-    parser = argparse.ArgumentParser(description="Deferred sensors in a real triggerer.")
+    """Run the measurement, print the results, and return the exit status."""
+    parser = argparse.ArgumentParser(description="Measure deferred sensors in a real triggerer.")
     parser.add_argument("--sensors", type=int, default=1_000)
-    parser.add_argument("--airflow", action="store_true", help="Airflow's own triggers instead, to compare")
+    parser.add_argument("--airflow", action="store_true", help="measure Airflow's own triggers instead, for comparison")
     options = parser.parse_args()
     home = Path(os.environ["AIRFLOW_HOME"])
     if options.airflow:
@@ -52,76 +52,80 @@ def main() -> int:
 
 
 def measure_airflow(home: Path, count: int) -> None:
-    """The same number of Airflow's own triggers that wait for a time: what the machinery takes by itself."""
+    """Measure triggers of Airflow that wait for a time, to show what the triggerer itself costs."""
     from airflow.providers.standard.triggers.temporal import DateTimeTrigger
     from airflow.sdk import timezone
 
     moment = timezone.utcnow() + timedelta(seconds=45)
-    defer(home, [DateTimeTrigger(moment) for _ in range(count)])
-    say(f"{count:,} of Airflow's own triggers that wait for one time")
+    create_deferred_tasks(home, [DateTimeTrigger(moment) for _ in range(count)])
+    report(f"{count:,} of Airflow's own triggers that wait for the same time")
     with triggerer(home / "airflow.log"):
-        until(lambda: timezone.utcnow() > moment, "the time")
-        say_released(home, time.monotonic())
-    say_blocked(home / "airflow.log")
+        wait_until(lambda: timezone.utcnow() > moment, "the time of the triggers")
+        report_released(home, time.monotonic())
+    report_blocked(home / "airflow.log")
 
 
 def measure_sensors(home: Path, count: int) -> None:
-    """Deferred sensors, a restart, and their release."""
+    """Measure deferred sensors, with a restart of the triggerer, until their release."""
     from airflow_provider_vectorize.triggers.mutation import VectorizeMutationTrigger
 
     with LocalVectorize.start(budget="1000000/300") as local:
         os.environ.update(local.airflow_env())
         local.hold()
         deadline = time.time() + 3_600
-        waits = load(local, count)
-        defer(home, [VectorizeMutationTrigger([wait], "vectorize_default", INTERVAL, deadline) for wait in waits])
-        say(f"{count:,} sensors on one index; an interval is {INTERVAL:.0f} s")
+        waits = load_for_sensors(local, count)
+        create_deferred_tasks(
+            home, [VectorizeMutationTrigger([wait], "vectorize_default", INTERVAL, deadline) for wait in waits]
+        )
+        report(f"{count:,} sensors on one index, with an interval of {INTERVAL:.0f} s")
         local.set_budget(BUDGET)
         for name in ("first", "second"):
             local.clear_requests()
             with triggerer(home / f"{name}.log"):
-                until(lambda: local.requests("info"), "a first look")
+                wait_until(lambda: local.requests("info"), "the first check")
                 time.sleep(2 * INTERVAL)
-                begun = len(blocked(home / f"{name}.log"))
+                warnings_before = len(blocked_seconds(home / f"{name}.log"))
                 time.sleep(4 * INTERVAL)
-                waiting = len(blocked(home / f"{name}.log")) - begun
-                say(f"  the {name} triggerer: {told(local.requests('info'))}; {deferred(home):,} are deferred")
-                say(f"  complaints of a blocked event loop in the last {4 * INTERVAL:.0f} s: {waiting}")
+                warnings = len(blocked_seconds(home / f"{name}.log")) - warnings_before
+                checks = describe_checks(local.requests("info"))
+                report(f"  the {name} triggerer: {checks}, {deferred_tasks(home):,} tasks are deferred")
+                report(f"  warnings of a blocked event loop in the last {4 * INTERVAL:.0f} s: {warnings}")
                 if name == "second":
-                    asked = len(local.requests())
+                    requests_before = len(local.requests())
                     visible_at = time.monotonic()
                     local.process()
-                    say_released(home, visible_at)
-                    say(f"  requests from then on: {dict(Counter(one.operation for one in local.requests()[asked:]))}")
-            say_blocked(home / f"{name}.log")
+                    report_released(home, visible_at)
+                    later_requests = local.requests()[requests_before:]
+                    report(f"  requests since then: {dict(Counter(request.operation for request in later_requests))}")
+            report_blocked(home / f"{name}.log")
 
 
-def say(text: str) -> None:
-    """Where Airflow's own lines do not go."""
+def report(text: str) -> None:
+    """Print to standard error, because Airflow prints to standard output."""
     print(text, file=sys.stderr, flush=True)
 
 
-def say_released(home: Path, since: float) -> None:
-    """When no task is deferred any more."""
-    until(lambda: deferred(home) == 0, "the last release", 240)
+def report_released(home: Path, since: float) -> None:
+    """Wait until no task is deferred anymore, and report how long this took."""
+    wait_until(lambda: deferred_tasks(home) == 0, "the release of the last task", 240)
     states = dict(query(home, "select state, count(*) from task_instance group by state"))
-    say(f"  the last task left the deferred state after {time.monotonic() - since:.0f} s; states: {states}")
+    report(f"  the last task left the deferred state after {time.monotonic() - since:.0f} s; states: {states}")
 
 
-def say_blocked(log: Path) -> None:
-    """What the triggerer complained of."""
-    seconds = blocked(log)
-    worst = f", the longest of {max(seconds):.1f} s" if seconds else ""
-    say(f"  complaints from its start to its end: {len(seconds)}{worst}")
+def report_blocked(log: Path) -> None:
+    """Report the warnings of the triggerer about a blocked event loop."""
+    seconds = blocked_seconds(log)
+    worst = f", the longest block {max(seconds):.1f} s" if seconds else ""
+    report(f"  warnings from its start to its end: {len(seconds)}{worst}")
 
 
-def blocked(log: Path) -> list[float]:
-    """Seconds for which the event loop was blocked, by the triggerer's own complaints: those over 0.2 s."""
-    return [float(one) for one in re.findall(r"blocked for ([\d.]+) seconds", log.read_text())]
+def blocked_seconds(log: Path) -> list[float]:
+    """Return how long the event loop was blocked, from the triggerer's warnings, which start at 0.2 s."""
+    return [float(seconds) for seconds in re.findall(r"blocked for ([\d.]+) seconds", log.read_text())]
 
 
-def defer(home: Path, triggers: list[Any]) -> None:
-    """A run of so many mapped sensors, each as it is when it has deferred."""
+def create_deferred_tasks(home: Path, triggers: list[Any]) -> None:
+    """Create a run with one deferred mapped sensor per trigger."""
     (home / "dags").mkdir(parents=True)
     (home / "dags" / "waiting.py").write_text(DAG.format(count=len(triggers)))
     from airflow.utils.db import initdb
@@ -168,7 +172,7 @@ def defer(home: Path, triggers: list[Any]) -> None:
 
 @contextmanager
 def triggerer(log: Path) -> Iterator[None]:
-    """A triggerer; ended as an orchestrator ends it."""
+    """Run a triggerer until the block ends. Stop it with SIGTERM, as an orchestrator does."""
     with open(log, "w") as out:
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("airflow")), "triggerer", "--skip-serve-logs"],
@@ -187,29 +191,33 @@ def triggerer(log: Path) -> Iterator[None]:
             process.wait()
 
 
-def until(condition: Any, what: str, seconds: float = 120) -> None:
-    """Return when it is so."""
+def wait_until(condition: Any, event: str, seconds: float = 120) -> None:
+    """Wait until a condition is true.
+
+    :param event: What is waited for, for the message.
+    :raises SystemExit: The condition is still false after this time.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise SystemExit(f"{what} did not come in {seconds:.0f} s")
+            raise SystemExit(f"Waited {seconds:.0f} s in vain for {event}.")
         time.sleep(0.2)
 
 
-def told(looks: list[Any]) -> str:
-    """How many looks there were, and how near to each other."""
-    apart = [two.started - one.started for one, two in pairwise(looks)]
-    nearest = f", never nearer than {min(apart):.1f} s to each other" if apart else ""
-    return f"{len(looks)} `info` requests in {looks[-1].started - looks[0].started:.0f} s{nearest}"
+def describe_checks(requests: list[Any]) -> str:
+    """Return how many requests there were, and the shortest time between two of them."""
+    pauses = [later.started - earlier.started for earlier, later in pairwise(requests)]
+    shortest = f", at least {min(pauses):.1f} s apart" if pauses else ""
+    return f"{len(requests)} `info` requests in {requests[-1].started - requests[0].started:.0f} s{shortest}"
 
 
-def deferred(home: Path) -> int:
-    """Tasks that wait."""
+def deferred_tasks(home: Path) -> int:
+    """Return the number of deferred tasks."""
     return int(query(home, "select count(*) from task_instance where state = 'deferred'")[0][0])
 
 
 def query(home: Path, sql: str) -> list[tuple[Any, ...]]:
-    """Ask the metadata database."""
+    """Return the result of a query of Airflow's metadata database."""
     connection = sqlite3.connect(home / "airflow.db", timeout=30)
     try:
         return connection.execute(sql).fetchall()

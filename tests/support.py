@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import zstandard
@@ -46,6 +46,14 @@ class FileObject:
         except FileNotFoundError:
             return "gone"
         return f"{status.st_size}:{status.st_mtime_ns}"
+
+    @contextmanager
+    def open_file(self) -> Iterator[IO[bytes]]:
+        with open(self._path, "rb") as file:
+            yield file
+
+    def read(self, start: int, end: int) -> bytes:
+        return self._path.read_bytes()[start:end]
 
     @contextmanager
     def open(self, offset: int) -> Iterator[Text]:

@@ -132,7 +132,7 @@ def _extra_fields(connection: Any, origin: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         kind = "null" if value is None else type(value).__name__
         raise ConfigError(
-            f'The extra fields of {origin} have to be a JSON object such as {{"account_id": "…"}}, not {kind}.'
+            f'The extra fields of {origin} must be a JSON object such as {{"account_id": "…"}}, not {kind}.'
         )
     connection.extra_dejson  # noqa: B018 - reading it makes Airflow mask the secrets in the extra fields
     return value
@@ -205,7 +205,7 @@ def _number(
     except (TypeError, ValueError, OverflowError):
         number = -1.0
     if isinstance(value, bool) or not least <= number <= most:
-        raise ConfigError(f"The extra field {name!r} of {origin} has to be a number from {least:,g} to {most:,g}.")
+        raise ConfigError(f"The extra field {name!r} of {origin} must be a number from {least:,g} to {most:,g}.")
     return number
 
 
@@ -218,6 +218,6 @@ def _verify(value: Any, origin: str) -> bool | str:
     if not isinstance(value, str) or not Path(text).exists():
         missing = f" The file {text!r} does not exist." if isinstance(value, str) else ""
         raise ConfigError(
-            f"The extra field 'verify' of {origin} has to be true, false, or the path of a CA bundle.{missing}"
+            f"The extra field 'verify' of {origin} must be true, false, or the path of a CA bundle.{missing}"
         )
     return text

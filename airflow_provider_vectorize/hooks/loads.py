@@ -26,6 +26,7 @@ from airflow_provider_vectorize.plan.survey import survey
 from airflow_provider_vectorize.quantities import format_size, pluralize
 from airflow_provider_vectorize.rows import function_rows
 from airflow_provider_vectorize.rows.validation import Float32Text, Validation, check_settings
+from airflow_provider_vectorize.sources.formats import FormatSetting
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
 
@@ -60,19 +61,23 @@ class Loads(Endpoints):
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,
         max_in_flight: int = 4,
+        format: FormatSetting = "auto",
+        fields: Mapping[str, Any] | None = None,
         checkpoints: CheckpointStore | None = None,
         identity: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Stream ndjson from storage into an index, in constant memory.
+        """Stream ndjson or Parquet from storage into an index, in constant memory.
 
         Returns when Vectorize has acknowledged every good row and every bad row is accounted for. Acknowledged rows
         are not visible yet. Pass the receipt to a ``VectorizeMutationSensor`` to wait for them. Loading the same
         source again is safe, because insert and upsert are idempotent by ID.
 
         :param index_name: Name of an existing index.
-        :param source: A URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them.
-            Objects whose names end in ``.gz`` or ``.zst`` are decompressed. Each line holds one JSON object with
-            ``id``, ``values`` and, optionally, ``namespace`` and ``metadata``.
+        :param source: A URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, a folder that ends in
+            ``/``, or a list of them. Of globs and folders, hidden objects (names that start with ``_`` or ``.``),
+            ``.crc`` files and empty objects are skipped. Objects of ndjson whose names end in
+            ``.gz`` or ``.zst`` are decompressed. Each line or row has the fields ``id``, ``values`` and, optionally,
+            ``namespace`` and ``metadata``.
         :param operation: ``upsert`` overwrites existing vectors, ``insert`` silently keeps them.
         :param source_conn_id: Connection of the storage, unless the source names one.
         :param validation: ``full`` parses and checks every row. ``light`` only counts the values. ``off`` sends rows
@@ -91,6 +96,14 @@ class Loads(Endpoints):
         :param max_bad_rows: The load fails once more than this many rows are rejected. Default: 1,000.
         :param max_in_flight: Maximum number of concurrent requests. Rows that share an ID are still written in order.
             Default: 4.
+        :param format: ``ndjson`` or ``parquet``. ``auto`` decides by the names of the objects or, where a name has no
+            known suffix, by the first bytes. Parquet requires the extra ``parquet``. Default: ``auto``.
+        :param fields: Which fields of the source become the fields of a vector, if they are not called ``id``,
+            ``values``, ``namespace`` and ``metadata``: a dict such as ``{"id": "custom_id", "values":
+            "response.body.data.0.embedding", "namespace": "tenant", "metadata": ["title", "url"]}``. Paths have dots,
+            and a number selects an element of an array. The metadata is the path of an object, a list of paths, or
+            a dict of metadata keys and paths. Without ``namespace`` or ``metadata``, vectors have none. A row that
+            lacks one of the fields is a bad row.
         :param checkpoints: Checkpoint store. Without one, a retry starts over.
         :param identity: Names and values that identify this load in addition to its parameters. If one of them
             changes, a retry starts over. With an identity, the checkpoint of a finished load is kept, and the same
@@ -116,6 +129,8 @@ class Loads(Endpoints):
             on_bad_row=on_bad_row,
             max_bad_rows=max_bad_rows,
             max_in_flight=max_in_flight,
+            format=format,
+            fields=fields,
             limits=self.limits,
         )
         check_settings(settings["validation"], settings["float32_text"])

@@ -19,6 +19,7 @@ from airflow_provider_vectorize.load.options import LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
 from airflow_provider_vectorize.rows import function_rows
 from airflow_provider_vectorize.rows.validation import Float32Text
+from airflow_provider_vectorize.sources.formats import FormatSetting
 from airflow_provider_vectorize.sync.options import SYNC_CHECKS, SyncOptions
 from airflow_provider_vectorize.sync.result import SyncResult
 from airflow_provider_vectorize.sync.run import SyncRun
@@ -49,6 +50,8 @@ class Syncs(Loads):
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,
         max_in_flight: int = 4,
+        format: FormatSetting = "auto",
+        fields: Mapping[str, Any] | None = None,
         identity: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Send the rows of a source that changed since the last sync, and delete the vectors that left it.
@@ -82,6 +85,8 @@ class Syncs(Loads):
         :param dead_letter_path: As for :meth:`load`.
         :param max_bad_rows: As for :meth:`load`.
         :param max_in_flight: As for :meth:`load`.
+        :param format: As for :meth:`load`.
+        :param fields: As for :meth:`load`.
         :param identity: Names and values that identify the run, for the dead-letter file and ``owner.json``.
         :return: The receipt of a load, and ``added``, ``changed``, ``unchanged``, ``vanished``, ``deleted``,
             ``withheld``, ``unknown``, ``duplicates``, ``foreign``, ``objects_skipped``, ``rows_read``, ``generation``
@@ -111,6 +116,8 @@ class Syncs(Loads):
             on_bad_row=on_bad_row,
             max_bad_rows=max_bad_rows,
             max_in_flight=max_in_flight,
+            format=format,
+            fields=fields,
             limits=self.limits,
         )
         if (settings.pop("on_bad_row") == "dead_letter") != bool(dead_letter_path):
@@ -121,7 +128,15 @@ class Syncs(Loads):
         if dead_letter_file:
             dead_letter_file.check_outside_source(stored_objects, source, conn_id)
         dead_letters = DeadLetters(dead_letter_file, run_name(identity)) if dead_letter_file else None
-        load_names = ("float32_text", "unparsable_behavior", "max_bad_rows", "max_in_flight", "limits")
+        load_names = (
+            "float32_text",
+            "unparsable_behavior",
+            "max_bad_rows",
+            "max_in_flight",
+            "limits",
+            "format",
+            "fields",
+        )
         load = LoadOptions(**{name: settings.pop(name) for name in load_names}, dead_letters=dead_letters)
         connection = self.connection()
         self._sync_clients = []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from airflow_provider_vectorize.errors import BadRowError
+from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.rows.block_rows import BadRow
 from airflow_provider_vectorize.sources.parts import object_offset
-from airflow_provider_vectorize.sources.places import row_place
 
 
 class BadRowPolicy:
@@ -18,13 +18,13 @@ class BadRowPolicy:
     The reader and all senders of a load share one policy.
 
     :param options: The options of the load.
-    :param uris: The URIs of the source's objects.
+    :param source: The source, for the names of rows.
     :param rejected: Number of rows that earlier attempts rejected.
     """
 
-    def __init__(self, options: LoadOptions, uris: Sequence[str], rejected: int) -> None:
+    def __init__(self, options: LoadOptions, source: LoadSource, rejected: int) -> None:
         self._options = options
-        self._uris = uris
+        self._source = source
         self._rejected = rejected
         self._lock = threading.Lock()
 
@@ -60,9 +60,9 @@ class BadRowPolicy:
 
     def _error(self, row: BadRow, advice: str) -> BadRowError:
         position = row.position
-        uri = self._uris[position.object]
+        uri = self._source.uris[position.object]
         return BadRowError(
-            f"{row_place(uri, position.line, position.offset)} cannot be loaded: {row.reason}. {advice}",
+            f"{self._source.place(position)} cannot be loaded: {row.reason}. {advice}",
             uri=uri,
             line=position.line,
             offset=object_offset(uri, position.offset),

@@ -7,13 +7,12 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any, Protocol
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.load.bodies import open_temporary_file, temporary_file_errors
 from airflow_provider_vectorize.rows.block_rows import BadRow
-from airflow_provider_vectorize.sources.parts import object_offset
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +46,10 @@ class DeadLetters:
     """Collect rejected rows in a temporary file, and copy it to the dead-letter file.
 
     Each line has these keys: ``run`` (the run of the task that wrote it, if there is one), ``object``, ``line`` (from
-    1; of a part, counted from where the part begins), ``offset`` (in bytes of the decompressed object, also for a
-    part), ``reason`` and ``row`` (its text; bytes that are not UTF-8 become ``\\udcXX``, so that nothing is lost). A
-    row that Vectorize itself refused is written as it was sent, possibly with its values as float32 text.
+    1; of a part, counted from where the part begins; of Parquet, the number of the row), ``offset`` (in bytes of the
+    decompressed object, also for a part; Parquet has ``row_group`` instead), ``reason`` and ``row`` (its text; bytes
+    that are not UTF-8 become ``\\udcXX``, so that nothing is lost). A row that Vectorize itself refused is written as
+    it was sent, possibly with its values as float32 text.
 
     Dead letters of another run are never overwritten. A load refuses to start if it cannot tell which run wrote the
     file.
@@ -111,12 +111,12 @@ class DeadLetters:
         self._write(())
         return True
 
-    def add(self, rows: Iterable[tuple[str, BadRow]]) -> None:
-        """Append rows, each with the URI of its object. When this returns, the rows are in the dead-letter file.
+    def add(self, rows: Iterable[tuple[Mapping[str, Any], BadRow]]) -> None:
+        """Append rows, each with the keys that say where it is from. When this returns, they are in the file.
 
         :raises SourceError: The file cannot be written. None of the rows counts as written then.
         """
-        self._write(chunk for uri, row in rows for chunk in _format_chunks(uri, row, self._run))
+        self._write(chunk for place, row in rows for chunk in _format_chunks(place, row, self._run))
 
     def _write(self, chunks: Iterable[bytes]) -> None:
         size = self.size
@@ -168,20 +168,18 @@ class DeadLetters:
         self._file.close()
 
 
-def format_dead_letter(uri: str, row: BadRow, run: str = "") -> bytes:
+def format_dead_letter(place: Mapping[str, Any], row: BadRow, run: str = "") -> bytes:
     """Return a row as one line of the dead-letter file."""
-    return b"".join(_format_chunks(uri, row, run))
+    return b"".join(_format_chunks(place, row, run))
 
 
-def _format_chunks(uri: str, row: BadRow, run: str) -> Iterator[bytes]:
+def _format_chunks(place: Mapping[str, Any], row: BadRow, run: str) -> Iterator[bytes]:
     """Yield a row as one line of the file, in chunks, because as JSON a row can take six times its bytes."""
     text = row.text
     short = len(text) <= CHUNK_BYTES
     dead_letter: dict[str, Any] = {"run": run} if run else {}
     dead_letter |= {
-        "object": uri,
-        "line": row.position.line,
-        "offset": object_offset(uri, row.position.offset),
+        **place,
         "reason": row.reason,
         "row": text.decode("utf-8", "surrogateescape") if short else "",
     }

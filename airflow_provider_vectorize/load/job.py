@@ -27,7 +27,8 @@ from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.uploader import Uploader
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
-from airflow_provider_vectorize.rows.validation import choose_check
+from airflow_provider_vectorize.rows.row_readers import choose_reader
+from airflow_provider_vectorize.sources.formats import detect_format
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,16 @@ def run(
         says that the process left no abandoned request, the first write waits for ``late_seconds`` of the limits.
     :raises VectorizeError: The load failed. The message says what was acknowledged before.
     """
-    source = LoadSource(objects)
+    object_format = detect_format(objects, options.format)
+    reader = choose_reader(
+        object_format,
+        options.fields,
+        index.config.dimensions,
+        options.limits,
+        options.validation,
+        options.float32_text,
+    )
+    source = LoadSource(objects, reader)
     checkpoint_writer = CheckpointWriter(store)
     stored = checkpoint_writer.load()
     left_requests = may_have_left_requests(stored, earlier_attempt=earlier_attempt)
@@ -71,13 +81,12 @@ def run(
     if stored is not None and not left_requests:
         # The stored checkpoint would otherwise claim that this attempt left no abandoned request either.
         checkpoint_writer.save(checkpoint)
-    policy = BadRowPolicy(options, source.uris, checkpoint.receipt.rejected)
+    policy = BadRowPolicy(options, source, checkpoint.receipt.rejected)
     receipt = Uploader(
         client,
         source,
-        choose_check(index.config.dimensions, options.limits, options.validation, options.float32_text),
         options,
-        Ledger(checkpoint, checkpoint_writer, options.dead_letters, source.uris),
+        Ledger(checkpoint, checkpoint_writer, options.dead_letters, source),
         policy,
         Delivery(client, operation, index.name, policy),
         observer,
@@ -107,6 +116,7 @@ def _new_checkpoint(
             "index's creation": str(index.created_on),
             "operation": operation,
             "source": source.fingerprint,
+            **({} if options.fields.is_default else {"fields": repr(options.fields)}),
             "dead-letter file": dead_letter_uri or "",
         },
         ProcessedRanges(),
@@ -139,9 +149,10 @@ def _resume_or_start(stored: Any, new: Checkpoint, dead_letters: DeadLetters | N
 def resume_message(checkpoint: Checkpoint, source: LoadSource) -> str:
     """Return the log message of a load that continues from a checkpoint."""
     receipt, processed = checkpoint.receipt, checkpoint.processed
+    place = source.place(processed.resume_position)
     gaps = " Batches after it that are already acknowledged are skipped." if processed.has_gaps else ""
     return (
-        f"Resuming from the last checkpoint at {source.describe(processed.resume_position)}.{gaps} "
+        f"Resuming from the last checkpoint at {place[0].lower()}{place[1:]}.{gaps} "
         f"{receipt.vectors:,} vectors in {receipt.batches:,} batches are already acknowledged "
         f"(last mutation {receipt.mutation_id})."
     )

@@ -15,11 +15,11 @@ from airflow_provider_vectorize.load.batches import Batch
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointWriter
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.delivery import Ack
+from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Receipt
 from airflow_provider_vectorize.load.rejections import count_reasons
 from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.rows.block_rows import BadRow
-from airflow_provider_vectorize.sources.places import row_label
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Ledger:
     :param checkpoint: The checkpoint from which the load continues, or a new one.
     :param checkpoint_writer: Saves checkpoints.
     :param dead_letters: Receives rejected rows, or ``None``.
-    :param uris: The URIs of the source's objects.
+    :param source: The source, for the names of rows.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class Ledger:
         checkpoint: Checkpoint,
         checkpoint_writer: CheckpointWriter,
         dead_letters: DeadLetters | None,
-        uris: Sequence[str],
+        source: LoadSource,
     ) -> None:
         self.checkpoint = checkpoint
         self._checkpoint_writer = checkpoint_writer
         self._dead_letters = dead_letters
-        self._uris = uris
+        self._source = source
         self._unfinished_vectors = 0
 
     @property
@@ -65,7 +65,7 @@ class Ledger:
         rejected = len(batch.bad_rows) + len(refused)
         rows = self._log_rows(merge(batch.bad_rows, refused, key=lambda row: row.position))
         if self._dead_letters and rejected:
-            self._dead_letters.add((self._uris[row.position.object], row) for row in rows)
+            self._dead_letters.add((self._source.dead_letter_keys(row.position), row) for row in rows)
         else:
             deque(rows, 0)
         reasons = (row.reason for row in chain(batch.bad_rows, refused))
@@ -129,7 +129,7 @@ class Ledger:
         for number, row in enumerate(rows, self.receipt.rejected):
             # Without a dead-letter file, the log is the only record of a dropped row.
             if number < LOGGED_ROWS or not self._dead_letters:
-                label = row_label(self._uris[row.position.object], row.position.line)
+                label = self._source.label(row.position)
                 log.warning("Rejected a row: %s (%s, %s)", row.reason, label, outcome)
             elif number == LOGGED_ROWS:
                 log.warning("Stopped logging rejected rows one by one. All are in %s.", self._dead_letters.target.uri)

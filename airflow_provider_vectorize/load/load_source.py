@@ -6,18 +6,23 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from airflow_provider_vectorize.sources.compression import is_compressed
+from airflow_provider_vectorize.rows.reader import RowReader
 from airflow_provider_vectorize.sources.lines import Position
-from airflow_provider_vectorize.sources.parts import object_offset
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
 
 @dataclass(frozen=True)
 class LoadSource:
-    """The objects of a load, in the order of the source."""
+    """The objects of a load, and how they are read.
+
+    :param objects: The objects, in the order of the source.
+    :param reader: Reads objects of their format.
+    """
 
     objects: Sequence[SourceObject]
+    reader: RowReader
 
     @cached_property
     def uris(self) -> list[str]:
@@ -34,22 +39,26 @@ class LoadSource:
         """Return the URI of the first object and the number of further objects."""
         return self.uris[0] + (f" and {len(self.uris) - 1} more" if len(self.uris) > 1 else "")
 
-    def describe(self, position: Position) -> str:
-        """Return a position as text: ``line 6 of s3://bucket/key.ndjson (byte 35)``."""
+    def place(self, position: Position) -> str:
+        """Name a row at the beginning of a sentence: ``Line 6 of s3://bucket/key.ndjson (byte 35)``."""
+        return self.reader.place(self.uris[position.object], position)
+
+    def label(self, position: Position) -> str:
+        """Name a row within a sentence: ``line 6 of s3://bucket/key.ndjson``."""
+        return self.reader.label(self.uris[position.object], position)
+
+    def dead_letter_keys(self, position: Position) -> dict[str, Any]:
+        """Return what a dead letter says of the place of its row."""
         uri = self.uris[position.object]
-        return f"line {position.line:,} of {uri} (byte {object_offset(uri, position.offset):,})"
+        return {"object": uri, **self.reader.dead_letter_keys(uri, position)}
 
     def share_before(self, position: Position) -> float | None:
-        """Return the share of the source's stored bytes before a position, or ``None`` if a size is not known.
-
-        A compressed object counts when it is complete, because positions in it do not tell its stored bytes.
-        """
+        """Return the share of the source's stored bytes before a position, or ``None`` if a size is not known."""
         sizes = [source_object.size for source_object in self.objects]
         known = [size for size in sizes if size is not None]
         if len(known) < len(sizes) or not sum(known):
             return None
         before = sum(known[: position.object])
-        current = self.objects[position.object] if position.object < len(self.objects) else None
-        if current and not is_compressed(current.key, current.encoding):
-            before += min(position.offset, known[position.object])
+        if position.object < len(self.objects):
+            before += self.reader.stored_bytes_before(self.objects[position.object], position)
         return before / sum(known)

@@ -17,6 +17,8 @@ from airflow_provider_vectorize.parameters import (
     whole_number,
 )
 from airflow_provider_vectorize.rows.validation import FLOAT32_TEXT, VALIDATION, Float32Text, Validation
+from airflow_provider_vectorize.sources.fields import DEFAULT_FIELDS, Fields, parse_fields
+from airflow_provider_vectorize.sources.formats import FORMAT, FormatSetting
 
 OnBadRow = Literal["fail", "dead_letter"]
 
@@ -31,6 +33,8 @@ LOAD_CHECKS: Mapping[str, Check] = {
     "max_in_flight": whole_number(1),
     "durable": flag,
     "limits": instance_of(Limits),
+    "format": FORMAT,
+    "fields": parse_fields,
 }
 
 
@@ -47,6 +51,8 @@ class LoadOptions:
     :param max_bad_rows: The load fails once more than this many rows are rejected. Default: 1,000.
     :param max_in_flight: Maximum number of concurrent requests, at least 1. Default: 4.
     :param limits: Cloudflare's limits.
+    :param format: Format of the objects. Default: detected from their names, or else their first bytes.
+    :param fields: Which fields of the source become the fields of a vector. Default: the format of Vectorize itself.
     """
 
     validation: Validation = "full"
@@ -56,3 +62,5 @@ class LoadOptions:
     max_bad_rows: int = 1_000
     max_in_flight: int = 4
     limits: Limits = LIMITS
+    format: FormatSetting = "auto"
+    fields: Fields = DEFAULT_FIELDS

@@ -34,7 +34,6 @@ from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.rows.block_rows import Rows
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.reader import read_rows
-from airflow_provider_vectorize.rows.validation import Check
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,6 @@ class Uploader:
 
     :param client: A client for this load alone, because the load stops it at its end.
     :param source: The source.
-    :param check: Checks each row.
     :param options: The options of the load.
     :param ledger: Knows what earlier attempts achieved, and records what this one does.
     :param bad_row_policy: Decides whether the load continues without a bad row.
@@ -73,7 +71,6 @@ class Uploader:
         self,
         client: VectorizeClient,
         source: LoadSource,
-        check: Check,
         options: LoadOptions,
         ledger: Ledger,
         bad_row_policy: BadRowPolicy,
@@ -82,7 +79,6 @@ class Uploader:
     ) -> None:
         self._client = client
         self._source = source
-        self._check = check
         self._options = options
         self._ledger = ledger
         self._bad_row_policy = bad_row_policy
@@ -228,7 +224,7 @@ class Uploader:
 
     def _accepted_rows(self, processed: ProcessedRanges) -> Iterator[Rows]:
         """Yield the blocks of the source whose bad rows the load may reject."""
-        for rows in read_rows(self._source.objects, self._check, processed):
+        for rows in read_rows(self._source.objects, self._source.reader, processed):
             if self._stopped.is_set():
                 return
             self._bad_row_policy.reject_all(rows.bad)

@@ -23,13 +23,14 @@ from airflow_provider_vectorize.load.options import LOAD_CHECKS, OnBadRow
 from airflow_provider_vectorize.operators.base import IndexTask
 from airflow_provider_vectorize.parameters import Check, flag, paths
 from airflow_provider_vectorize.rows.validation import Float32Text, Validation
+from airflow_provider_vectorize.sources.formats import FormatSetting
 
 #: Maximum length of the name of a mapped task in Airflow.
 LABEL_CHARACTERS = 250
 
 
 class VectorizeUpsertOperator(IndexTask, BaseOperator):
-    """Upsert vectors: stream ndjson from storage into an index, and overwrite existing vectors.
+    """Upsert vectors: stream ndjson or Parquet from storage into an index, and overwrite existing vectors.
 
     The task succeeds after Vectorize has acknowledged every good row, and every bad row is accounted for. Queries find
     the vectors some seconds to minutes later. Pass the task's output to a ``VectorizeMutationSensor`` to wait for that.
@@ -47,9 +48,10 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
     OpenLineage receives the objects and the index.
 
     :param index_name: Name of an existing index. (templated)
-    :param source: A URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, or a list of them. Objects
-        whose names end in ``.gz`` or ``.zst`` are decompressed. Each line holds one JSON object with ``id``, ``values``
-        and, optionally, ``namespace`` and ``metadata``. (templated)
+    :param source: A URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a glob, a folder that ends in ``/``,
+        or a list of them. Of globs and folders, hidden objects (names that start with ``_`` or ``.``), ``.crc`` files
+        and empty objects are skipped. Objects of ndjson whose names end in ``.gz`` or ``.zst`` are decompressed. Each
+        line or row has the fields ``id``, ``values`` and, optionally, ``namespace`` and ``metadata``. (templated)
     :param source_conn_id: Connection of the storage, unless the source names one. (templated)
     :param validation: ``full`` parses and checks every row before it is sent. ``light`` only counts the values. ``off``
         sends rows unchecked. Errors that are not caught here are caught by Vectorize, at the cost of extra requests.
@@ -69,6 +71,11 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
     :param max_bad_rows: The task fails once more than this many rows are rejected. Default: 1,000. (templated)
     :param max_in_flight: Maximum number of concurrent requests. Rows that share an ID are still written in order.
         Default: 4. (templated)
+    :param format: ``ndjson`` or ``parquet``. ``auto`` decides by the names of the objects or, where a name has no known
+        suffix, by the first bytes. Parquet requires the extra ``parquet``. Default: ``auto``. (templated)
+    :param fields: Which fields of the source become the fields of a vector, if they have other names: a dict such as
+        ``{"id": "custom_id", "values": "response.body.data.0.embedding", "metadata": ["title", "url"]}``, see
+        :meth:`~.hooks.loads.Loads.load`. (templated)
     :param durable: Save checkpoints for retries, on Airflow 3.3 and newer. A cleared task starts over. On by default.
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits.
     :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
@@ -89,6 +96,8 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
         "dead_letter_path",
         "max_bad_rows",
         "max_in_flight",
+        "format",
+        "fields",
         "vectorize_conn_id",
     )
     parameter_checks: ClassVar[Mapping[str, Check]] = LOAD_CHECKS
@@ -109,6 +118,8 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,
         max_in_flight: int = 4,
+        format: FormatSetting = "auto",
+        fields: Mapping[str, Any] | None = None,
         durable: bool = True,
         limits: Limits = LIMITS,
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
@@ -126,6 +137,8 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
         self.dead_letter_path = dead_letter_path
         self.max_bad_rows = max_bad_rows
         self.max_in_flight = max_in_flight
+        self.format = format
+        self.fields = fields
         self.durable = durable
         self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
@@ -152,6 +165,8 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
                 dead_letter_path=self.dead_letter_path,
                 max_bad_rows=self.max_bad_rows,
                 max_in_flight=self.max_in_flight,
+                format=self.format,
+                fields=self.fields,
                 checkpoints=checkpoint_store(context) if run_by_airflow and flag("durable", self.durable) else None,
                 identity=attempt_identity(context) | run_identity(context) if run_by_airflow else None,
             )

@@ -24,6 +24,7 @@ from airflow_provider_vectorize.operators.base import IndexTask
 from airflow_provider_vectorize.operators.load import label
 from airflow_provider_vectorize.parameters import Check
 from airflow_provider_vectorize.rows.validation import Float32Text
+from airflow_provider_vectorize.sources.formats import FormatSetting
 from airflow_provider_vectorize.sync.options import SYNC_CHECKS
 
 #: XCom keys that are pushed even if the task fails: the plan that can be approved, and the counts.
@@ -75,6 +76,8 @@ class VectorizeSyncOperator(IndexTask, BaseOperator):
     :param dead_letter_path: As for ``VectorizeUpsertOperator``. (templated)
     :param max_bad_rows: As for ``VectorizeUpsertOperator``. (templated)
     :param max_in_flight: As for ``VectorizeUpsertOperator``. (templated)
+    :param format: As for ``VectorizeUpsertOperator``. (templated)
+    :param fields: As for ``VectorizeUpsertOperator``. (templated)
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits.
     :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
     :raises SyncError: Deletions were withheld, most vectors changed, the index is not what the state says, or another
@@ -102,6 +105,8 @@ class VectorizeSyncOperator(IndexTask, BaseOperator):
         "dead_letter_path",
         "max_bad_rows",
         "max_in_flight",
+        "format",
+        "fields",
         "vectorize_conn_id",
     )
     parameter_checks: ClassVar[Mapping[str, Check]] = SYNC_CHECKS
@@ -129,6 +134,8 @@ class VectorizeSyncOperator(IndexTask, BaseOperator):
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,
         max_in_flight: int = 4,
+        format: FormatSetting = "auto",
+        fields: Mapping[str, Any] | None = None,
         limits: Limits = LIMITS,
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
         **kwargs: Any,
@@ -152,6 +159,8 @@ class VectorizeSyncOperator(IndexTask, BaseOperator):
         self.dead_letter_path = dead_letter_path
         self.max_bad_rows = max_bad_rows
         self.max_in_flight = max_in_flight
+        self.format = format
+        self.fields = fields
         self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
         self.check_literals()

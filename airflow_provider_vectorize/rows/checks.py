@@ -120,7 +120,7 @@ class FullCheck:
             raise RowProblem("a value is beyond the range of float32") from None
 
     def _check_long(self, text: bytes) -> None:
-        """Refuse a row that is too large to be parsed by the lengths of its JSON texts."""
+        """Refuse a long row by the lengths of its JSON texts, before it is parsed."""
         row = _decode_long(text)
         for key, raw, limit in (
             ("id", row.id, self._limits.id_bytes),

@@ -33,9 +33,10 @@ class _DeadLetter(msgspec.Struct):
 
     object: str
     line: int
-    offset: int
     reason: str
     row: Any
+    offset: int | None = None
+    row_group: int | None = None  #: In place of the offset, for rows of Parquet.
     id: Any = None
     values: Any = None
 
@@ -70,6 +71,8 @@ def row_in_dead_letter(line: bytes) -> DeadLetterRow | None:
         return None
     if letter.id is not None or letter.values is not None:
         return None  # This is a vector that also has the keys of a dead letter.
+    if letter.offset is None and letter.row_group is None:
+        return None
     if isinstance(letter.row, str):
         text = letter.row.encode("utf-8", "surrogateescape")
     elif bytes(letter.row).startswith(b"{"):

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.quantities import format_size, pluralize
@@ -72,6 +72,14 @@ class FunctionRows:
     def open(self, offset: int) -> AbstractContextManager[Text]:
         """Open the file."""
         return self._file.open(offset)
+
+    def open_file(self) -> AbstractContextManager[IO[bytes]]:
+        """Open the file for random access."""
+        return self._file.open_file()
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return a few bytes of the file."""
+        return self._file.read(start, end)
 
     def current_version(self) -> str:
         """Return the current version of the file."""

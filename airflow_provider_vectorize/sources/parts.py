@@ -52,7 +52,8 @@ def split_part_name(name: str) -> tuple[str, Part | None]:
 
 
 class PartName(str):
-    """The name of a part, for messages. It holds the name of the object and the start of the part, and is never parsed.
+    """The name of a part, for messages. It holds the name of the object and the
+    range of the part, and is never parsed.
 
     :param whole_name: Name of the object.
     :param part: The part.
@@ -60,15 +61,15 @@ class PartName(str):
 
     whole_name: str
     start: int
+    end: int
 
     def __new__(cls, whole_name: str, part: Part) -> PartName:
         name = super().__new__(cls, f"{whole_name}#bytes={part.start}-{part.end}")
-        name.whole_name, name.start = whole_name, part.start
+        name.whole_name, name.start, name.end = whole_name, part.start, part.end
         return name
 
     def __reduce__(self) -> tuple[Any, ...]:
-        part = Part(self.start, int(self.rpartition("-")[2]))
-        return PartName, (self.whole_name, part)
+        return PartName, (self.whole_name, Part(self.start, self.end))
 
 
 def object_name(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import IO, Protocol
 
 from airflow_provider_vectorize.sources.lines import Text
 
@@ -46,6 +46,14 @@ class SourceObject(Protocol):
 
         :param offset: Byte of the decompressed text at which to begin.
         """
+        ...
+
+    def open_file(self) -> AbstractContextManager[IO[bytes]]:
+        """Open the stored bytes of the complete object for random access."""
+        ...
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return a few bytes of the complete object as they are stored, from a start to an end, which is exclusive."""
         ...
 
     def current_version(self) -> str:

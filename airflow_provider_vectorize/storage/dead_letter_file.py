@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, cast
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
@@ -43,15 +43,6 @@ class DeadLetterFile:
         """
         return any(self._is_at(stored.location) for stored in objects)
 
-    def is_matched_by(self, source: str | Sequence[str], conn_id: str | None) -> bool:
-        """Return whether a pattern of a source matches the file, once it exists.
-
-        :param source: Names and patterns.
-        :param conn_id: Storage connection of the source.
-        """
-        names = [parse(name, conn_id) for name in ([source] if isinstance(source, str) else source)]
-        return any(self._matches(name.location) for name in names if name.is_pattern)
-
     def check_outside_source(
         self, objects: Iterable[StoredObject], source: str | Sequence[str], conn_id: str | None
     ) -> None:
@@ -60,13 +51,20 @@ class DeadLetterFile:
         :param objects: Objects of the source.
         :param source: Names and patterns.
         :param conn_id: Storage connection of the source.
-        :raises ConfigError: The file is one of the objects, or matches a pattern of the source.
+        :raises ConfigError: The file is one of the objects, matches a pattern of the source, or is in one of its
+            folders.
         """
         if self.is_one_of(objects):
             raise ConfigError(
                 f"The dead-letter file {self.uri} is one of the objects to be loaded: choose another path for it."
             )
-        if self.is_matched_by(source, conn_id):
+        names = [parse(name, conn_id) for name in ([source] if isinstance(source, str) else source)]
+        if any(self._is_in(name.location) for name in names if name.is_folder):
+            raise ConfigError(
+                f"The dead-letter file {self.uri} is in a folder of the source, so the next load would read it as part "
+                "of the source: write it to another folder."
+            )
+        if any(self._matches(name.location) for name in names if name.is_pattern):
             raise ConfigError(
                 f"The dead-letter file {self.uri} matches the pattern of the source, so the next load would read it as "
                 "part of the source: write it to another folder."
@@ -126,9 +124,16 @@ class DeadLetterFile:
             return entry.version if entry else "gone"
 
     def _matches(self, pattern: Location) -> bool:
-        real_path: Callable[[str], str] = os.path.realpath if self._local_path else str
-        expression = compile_pattern(real_path(pattern.key).split("/"))
-        return _bucket(pattern) == _bucket(self.location) and bool(expression.fullmatch(real_path(self.location.key)))
+        expression = compile_pattern(self._real_path(pattern.key).split("/"))
+        is_match = bool(expression.fullmatch(self._real_path(self.location.key)))
+        return is_match and _bucket(pattern) == _bucket(self.location)
+
+    def _is_in(self, folder: Location) -> bool:
+        path = self._real_path(folder.key).rstrip("/") + "/"
+        return _bucket(folder) == _bucket(self.location) and self._real_path(self.location.key).startswith(path)
+
+    def _real_path(self, key: str) -> str:
+        return os.path.realpath(key) if self._local_path else key
 
     def _is_at(self, other: Location) -> bool:
         if self._local_path and other.is_local:

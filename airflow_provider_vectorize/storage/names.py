@@ -117,6 +117,11 @@ class Name:
         return replace(self.location, key=match[1], version=match[2]) if match else None
 
     @property
+    def is_folder(self) -> bool:
+        """Whether the name can be read as a folder, which means all data objects in it."""
+        return not self.exact and not self.part and not self.is_pattern and self.location.key.endswith("/")
+
+    @property
     def is_pattern(self) -> bool:
         """Whether the name can be read as a pattern."""
         return not self.exact and bool(_WILDCARDS & set(self.location.key))

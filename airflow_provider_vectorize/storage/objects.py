@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
+from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.sources import parts
 from airflow_provider_vectorize.sources.compression import is_compressed, open_text, raise_source_errors
 from airflow_provider_vectorize.sources.lines import Text
 from airflow_provider_vectorize.storage.connections import check_connection, open_store
+from airflow_provider_vectorize.storage.data_objects import describe_skipped, split_data_objects
 from airflow_provider_vectorize.storage.errors import raise_storage_errors, store_failure
 from airflow_provider_vectorize.storage.globs import expand_pattern
 from airflow_provider_vectorize.storage.names import Location, Name, parse
+from airflow_provider_vectorize.storage.random_access import RandomAccessFile
 from airflow_provider_vectorize.storage.store import Entry, FetchedRange, Store
 from airflow_provider_vectorize.storage.streams import ObjectStream
 
@@ -114,6 +118,25 @@ class StoredObject:
             start += len(piece)
         return b"".join(pieces)
 
+    @contextmanager
+    def open_file(self) -> Iterator[IO[bytes]]:
+        """Open the stored bytes of the complete object for random access.
+
+        :raises SourceError: As :meth:`open`, or the store does not report the object's size.
+        """
+        with raise_source_errors(self.uri), raise_storage_errors(self.uri):
+            if self.location.is_local:
+                with open(self.key, "rb") as file:
+                    yield file
+            elif self._entry.size is None or self.encoding:
+                raise SourceError(
+                    f"{self.uri} cannot be read at any byte: its store reports no size, or it is stored with a content "
+                    "encoding. Store it without one.",
+                    uri=self.uri,
+                )
+            else:
+                yield io.BufferedReader(RandomAccessFile(self.read, self._entry.size))
+
     @property
     def _digest(self) -> str:
         return hashlib.sha256(self.version.encode()).hexdigest()[:16]
@@ -130,10 +153,12 @@ class StoredObject:
 def find(source: str | Sequence[str], conn_id: str | None = None) -> list[StoredObject]:
     """Return the objects that a source names, each once: in the order of the list, and matches of a pattern by key.
 
-    :param source: A URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a pattern, or a list of them. An
-        object of exactly this key takes precedence. Only if it does not exist, a name that ends in
-        ``#bytes=START-END`` is a part of an uncompressed object (END is exclusive), a name that ends in a version is
-        this version, and ``*``, ``?`` and ``[...]`` make a pattern.
+    :param source: A URI (``s3://``, ``gs://``, ``abfs://``, ``file://``), a path, a pattern, a folder that ends in
+        ``/``, or a list of them. An object of exactly this key takes precedence. Only if it does not exist, a name
+        that ends in ``#bytes=START-END`` is a part of an uncompressed object (END is exclusive), a name that ends in
+        a version is this version, and ``*``, ``?`` and ``[...]`` make a pattern. Of a pattern or folder, only data
+        objects are returned: hidden ones (names that start with ``_`` or ``.``), ``.crc`` files and empty ones are
+        skipped.
     :param conn_id: Storage connection. A connection in the name (``s3://conn@bucket/key``) takes precedence.
     :raises SourceError: An object does not exist, nothing matches a pattern, or a part belongs to another version.
     :raises ConfigError: The connection does not exist, or no installed provider can open such a URI.
@@ -170,6 +195,8 @@ def _resolve(store: Store, name: Name) -> Iterator[StoredObject]:
         yield from _resolve(store, part)
     elif version := name.as_version:
         yield _versioned_object(store, name, version)
+    elif name.is_folder:
+        yield from _objects_in_folder(store, location)
     elif name.part or not name.is_pattern:
         raise _missing_object_error(store, location, entry)
     else:
@@ -207,16 +234,40 @@ def _get_entry(store: Store, location: Location, *, forbidden_is_missing: bool =
 
 
 def _matching_objects(store: Store, location: Location) -> Iterator[StoredObject]:
-    entries = sorted(expand_pattern(store, location.bucket, location.key), key=lambda entry: entry.key)
+    entries = list(expand_pattern(store, location.bucket, location.key))
     if folders := [entry for entry in entries if entry.is_folder]:
         log.info("Ignored %d folders that also match %s.", len(folders), location.uri)
     if len(folders) == len(entries):
         hint = f" {len(folders)} folders match: add /* to load the objects in them." if folders else ""
         raise SourceError(f"No object matches {location.uri}, so there is nothing to load.{hint}", uri=location.uri)
-    for entry in entries:
-        if not entry.is_folder:
-            matched = Location(location.scheme, location.conn_id, location.bucket, entry.key)
-            yield _stored_object(store, matched, entry, Name(matched))
+    yield from _data_objects(store, location, [entry for entry in entries if not entry.is_folder])
+
+
+def _objects_in_folder(store: Store, location: Location) -> Iterator[StoredObject]:
+    """Yield all data objects of a folder, at any depth."""
+    entries = [entry for entry in store.list_all(location.bucket, location.key) if not entry.is_folder]
+    if not entries:
+        raise SourceError(f"The folder {location.uri} does not exist or has no objects.", uri=location.uri)
+    yield from _data_objects(store, location, entries)
+
+
+def _data_objects(store: Store, location: Location, entries: list[Entry]) -> Iterator[StoredObject]:
+    data, skipped = split_data_objects(entries, location.key)
+    if skipped:
+        reason = "they are hidden, checksums or empty"
+        if not data:
+            raise SourceError(
+                f"No data object matches {location.uri}: {pluralize(len(skipped), 'object')} match, but {reason} "
+                f"({describe_skipped(skipped)}).",
+                uri=location.uri,
+            )
+        log.info(
+            "Skipped %s that match %s: %s (%s).",
+            pluralize(len(skipped), "object"), location.uri, reason, describe_skipped(skipped),
+        )  # fmt: skip
+    for entry in sorted(data, key=lambda entry: entry.key):
+        matched = Location(location.scheme, location.conn_id, location.bucket, entry.key)
+        yield _stored_object(store, matched, entry, Name(matched))
 
 
 def _missing_object_error(store: Store, location: Location, entry: Entry | None) -> SourceError:
@@ -224,7 +275,9 @@ def _missing_object_error(store: Store, location: Location, entry: Entry | None)
     if (entry and entry.is_folder) or _has_objects_below(store, location):
         uri = location.uri.rstrip("/")
         return SourceError(
-            f"{location.uri} is a folder: name the objects in it, for instance with {uri}/*.ndjson.", uri=location.uri
+            f"{location.uri} is a folder: name the objects in it, for instance with {uri}/*.ndjson, or add / at the "
+            "end to load all of its data objects.",
+            uri=location.uri,
         )
     spaces = " Its name begins or ends with a space or a line break." if location.key != location.key.strip() else ""
     return SourceError(f"There is no object {location.uri}.{spaces}", uri=location.uri)

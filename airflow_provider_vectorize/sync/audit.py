@@ -6,6 +6,8 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -13,11 +15,9 @@ import numpy as np
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.errors import IndexNotFoundError, SourceError
-from airflow_provider_vectorize.plan.survey import survey
-from airflow_provider_vectorize.rows.block_rows import check_rows
 from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher, is_comparable
-from airflow_provider_vectorize.rows.validation import Check
-from airflow_provider_vectorize.sources.lines import Block, Position
+from airflow_provider_vectorize.rows.reader import RowReader
+from airflow_provider_vectorize.sources.lines import Position
 from airflow_provider_vectorize.sources.source_object import SourceObject
 from airflow_provider_vectorize.sync.decisions import Sample
 from airflow_provider_vectorize.sync.table import IdTable, id_keys
@@ -35,8 +35,8 @@ READS, READ_SECONDS = 4, 10.0
 CHECK_SECONDS, MAX_WAIT_SECONDS = 5.0, 900.0
 #: Number of vectors that are compared by value if only a key of the metadata tells whether a row has changed.
 COMPARED_VALUES = 20
-#: Bytes of the beginning of an object that are read if the survey cannot read it, and the number of such objects.
-_BEGINNING_BYTES, _BEGINNINGS = 256 << 10, 16
+#: Number of objects whose beginning is sampled, and maximum number of rows of each.
+SAMPLED_OBJECTS, SAMPLED_ROWS = 16, 200
 
 
 # ---------------------------------------------------------------- the index
@@ -115,25 +115,21 @@ def different_ids(client: VectorizeClient, index_name: str, expected: Mapping[st
 def sample_source(
     table: IdTable,
     objects: Sequence[SourceObject],
-    check: Check,
+    reader: RowReader,
     hasher: RowHasher,
     read_vectors: Callable[[Sequence[str]], Sequence[Any]] | None,
 ) -> Sample:
     """Compare a few rows of the source with the state.
 
     :param objects: The objects that will be opened.
-    :param check: Checks rows, so that only good rows are compared.
+    :param reader: Reads the beginnings of the objects. Only good rows are compared.
     :param read_vectors: Reads vectors from the index, to compare their values. ``None``: hashes tell enough.
     """
     hashes: dict[str, int] = {}
     texts: dict[str, bytes] = {}
-    for line in _sample_lines(objects):
-        rows = check_rows(Block(line, Position(), [len(line)]), check)
-        if rows.ids and rows.ids[0] is not None:
-            hashes[rows.ids[0]] = hasher.hash_line(rows.body)
-            texts[rows.ids[0]] = rows.body
-    ids = list(hashes)
-    known = _known_hashes(table, ids)
+    for vector_id, text in _sample_rows(objects, reader):
+        hashes[vector_id], texts[vector_id] = hasher.hash_line(text), text
+    known = _known_hashes(table, list(hashes))
     changed = [vector_id for vector_id in known if known[vector_id] != hashes[vector_id]]
     cosines: list[float] = []
     if read_vectors and known:
@@ -155,17 +151,21 @@ def _known_hashes(table: IdTable, ids: Sequence[str]) -> dict[str, int]:
     return known
 
 
-def _sample_lines(objects: Sequence[SourceObject]) -> Iterator[bytes]:
-    try:
-        if all(hasattr(source_object, "read") for source_object in objects):
-            yield from survey(objects).rows  # type: ignore[arg-type] # They all have the method, as just checked.
-            return
-        for source_object in objects[:: max(1, len(objects) // _BEGINNINGS)][:_BEGINNINGS]:
-            with source_object.open(0) as text:
-                beginning = text.stream.read(_BEGINNING_BYTES)
-            yield from (line for line in beginning[: beginning.rfind(b"\n") + 1].split(b"\n") if line.strip())
-    except SourceError as error:
-        log.info("Looked at fewer rows before the sync: %s", error)  # Reading the object will report what is wrong.
+def _sample_rows(objects: Sequence[SourceObject], reader: RowReader) -> Iterator[tuple[str, bytes]]:
+    """Yield ID and text of good rows at the beginning of some objects, spread over the source."""
+    step = max(1, len(objects) // SAMPLED_OBJECTS)
+    for source_object in objects[::step][:SAMPLED_OBJECTS]:
+        try:
+            blocks = reader.read(source_object, Position())
+            with closing(blocks):  # type: ignore[type-var] # It is a generator.
+                rows = next(blocks, None)
+        except SourceError as error:
+            log.info("Could not look at an object before the sync: %s", error)
+            continue  # Reading all of it will report what is wrong.
+        for row, (first, stop) in enumerate(pairwise((0, *rows.ends)) if rows else ()):
+            vector_id = rows.ids[row] if rows and row < SAMPLED_ROWS else None
+            if rows and vector_id is not None:
+                yield vector_id, rows.body[first:stop]
 
 
 def _cosine(first: Sequence[float], second: Sequence[float]) -> float:

@@ -101,7 +101,11 @@ def identify(client: VectorizeClient, index: Index, options: SyncOptions) -> Ide
         account=client.credentials.account_id,
         index_name=index.name,
         created_on=created_on(index),
-        parameters=fingerprint({"changed_by": options.changed_by, **options.parameters}),
+        parameters=fingerprint({
+            "changed_by": options.changed_by,
+            "fields": repr(options.load.fields),
+            **options.parameters,
+        }),
         changed_by=options.changed_by,
         hash_version=HASH_VERSION,
     )

@@ -12,8 +12,7 @@ from airflow_provider_vectorize.errors import BadRowError, SourceError
 from airflow_provider_vectorize.rows.bad_row_ids import readable_id
 from airflow_provider_vectorize.rows.block_rows import BadRow, Rows, select_rows
 from airflow_provider_vectorize.rows.hashing import RowHasher
-from airflow_provider_vectorize.rows.reader import read_object
-from airflow_provider_vectorize.rows.validation import Check
+from airflow_provider_vectorize.rows.reader import RowReader, read_object
 from airflow_provider_vectorize.sources.lines import Position
 from airflow_provider_vectorize.sources.source_object import SourceObject
 from airflow_provider_vectorize.sync.table import ADDED, NO_OBJECT, SEEN, SENT, IdTable, id_keys
@@ -65,8 +64,9 @@ class Comparison:
     :param objects: The source, in order.
     :param skipped: For each object whether it is skipped, and at the end ``False`` for :data:`NO_OBJECT`. The
         comparison opens a skipped object after all if an earlier object shares an ID with it.
-    :param check: Checks each row, and calculates hashes of whole blocks.
-    :param hasher: Calculates the hashes of rows that were checked one by one.
+    :param reader: Reads and checks rows, and may calculate their hashes.
+    :param id_path: Where the ID is in a bad row.
+    :param hasher: Calculates the hashes that the reader does not.
     :param reject: Called with bad rows. Raises if the sync may not continue without them.
     """
 
@@ -75,7 +75,8 @@ class Comparison:
         table: IdTable,
         objects: Sequence[SourceObject],
         skipped: np.ndarray,
-        check: Check,
+        reader: RowReader,
+        id_path: Sequence[str],
         hasher: RowHasher,
         reject: Callable[[Sequence[BadRow]], None],
     ) -> None:
@@ -83,7 +84,8 @@ class Comparison:
         self.skipped = skipped
         self.findings = Findings()
         self.objects = objects
-        self._check = check
+        self._reader = reader
+        self._id_path = id_path
         self._hasher = hasher
         self._reject = reject
 
@@ -100,7 +102,7 @@ class Comparison:
                 continue
             self.findings.rows_read[number] = 0
             try:
-                for rows in read_object(source_object, self._check, Position(number)):
+                for rows in read_object(source_object, self._reader, Position(number)):
                     if stopped():
                         return
                     yield self._compare(rows)
@@ -193,12 +195,11 @@ class Comparison:
         """Note the IDs of bad rows: their vectors stay in the index as they are."""
         self.findings.unclean.add(rows.object)
         for bad in rows.bad:
-            vector_id = readable_id(bad.text)
+            vector_id = readable_id(bad.text, self._id_path)
             if vector_id is None:
                 self.findings.unreadable_rows += 1
                 if len(self.findings.unreadable) < EXAMPLES:
-                    uri = self.objects[rows.object].uri
-                    self.findings.unreadable.append(f"line {bad.position.line} of {uri}")
+                    self.findings.unreadable.append(self._reader.label(self.uri(rows.object), bad.position))
             elif (position := self.table.position(vector_id)) >= 0:
                 self._see(np.array([position]), rows.object)
         self._reject(rows.bad)

@@ -37,7 +37,16 @@ SYNC_CHECKS: Mapping[str, Check] = {
     "dry_run": flag,
     **{
         name: LOAD_CHECKS[name]
-        for name in ("float32_text", "unparsable_behavior", "on_bad_row", "max_bad_rows", "max_in_flight", "limits")
+        for name in (
+            "float32_text",
+            "unparsable_behavior",
+            "on_bad_row",
+            "max_bad_rows",
+            "max_in_flight",
+            "limits",
+            "format",
+            "fields",
+        )
     },
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -12,9 +12,8 @@ import numpy as np
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.errors import SyncError
+from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher
-from airflow_provider_vectorize.rows.validation import choose_check
-from airflow_provider_vectorize.sources.source_object import SourceObject
 from airflow_provider_vectorize.sync import audit, plans, report
 from airflow_provider_vectorize.sync.base import Base
 from airflow_provider_vectorize.sync.decisions import audit_problem, estimate_changed, look_ahead_problem, plan_id
@@ -70,7 +69,7 @@ def run_audit(
 def look_ahead(
     client: VectorizeClient,
     base: Base,
-    objects: Sequence[SourceObject],
+    source: LoadSource,
     skipped: np.ndarray,
     hasher: RowHasher,
     options: SyncOptions,
@@ -81,18 +80,19 @@ def look_ahead(
 ) -> None:
     """Stop before anything is sent if a sample of the source says that most vectors changed.
 
+    :param source: The source, with a reader of its own.
     :param approved: Whether a person approved a plan that changes most vectors.
     :raises SyncError: Most vectors changed. The error has the ID of a plan.
     """
-    opened = [source_object for source_object, skip in zip(objects, skipped.tolist(), strict=False) if not skip]
-    report.log_objects(opened, objects, base)
+    opened = [one for one, skip in zip(source.objects, skipped.tolist(), strict=False) if not skip]
+    report.log_objects(opened, source.objects, base)
     if not base.known_hashes or not opened:
         return
     compares_values = options.changed_by != "row"
     sample = audit.sample_source(
         base.table,
         opened,
-        choose_check(base.index.config.dimensions, options.load.limits, "full", "never"),
+        source.reader,
         hasher,
         (lambda ids: client.get_by_ids(base.index.name, ids)) if compares_values else None,
     )

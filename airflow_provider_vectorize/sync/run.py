@@ -24,7 +24,9 @@ from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.rows.hashing import RowHasher
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
-from airflow_provider_vectorize.rows.validation import Check, choose_check
+from airflow_provider_vectorize.rows.reader import RowReader
+from airflow_provider_vectorize.rows.row_readers import choose_reader
+from airflow_provider_vectorize.sources.formats import detect_format
 from airflow_provider_vectorize.sources.source_object import SourceObject
 from airflow_provider_vectorize.sync import commit, plans, report
 from airflow_provider_vectorize.sync.base import Base, check_folder, created_on, identify, load_base
@@ -86,7 +88,6 @@ class SyncRun:
         self._open_client = open_client
         self._open_monitor = open_monitor
         self._index_name = index_name
-        self._source = LoadSource(objects)
         self._objects = objects
         self._options = options
         self._observer = observer
@@ -114,6 +115,8 @@ class SyncRun:
         with tempfile.TemporaryDirectory(prefix="vectorize-sync-") as name, self._client() as client:
             self._temporary = Path(name)
             self.index = index = client.get_index(self._index_name)
+            self._format = detect_format(self._objects, self._options.load.format)
+            self._source = LoadSource(self._objects, self._make_reader(index))
             identity = identify(client, index, self._options)
             check_folder(client, self._folder, identity)
             if not self._options.dry_run:
@@ -140,10 +143,20 @@ class SyncRun:
         self._audit = run_audit(client, self._open_monitor, base, self._hasher, self.run_id, dry_run=options.dry_run)
         skipped = base.skipped(self._objects, options)
         approved = self._plan_kind == "changes"
-        look_ahead(client, base, self._objects, skipped, self._hasher, options, folder, self.run_id, approved=approved)
+        source = LoadSource(self._objects, self._make_reader(base.index))
+        look_ahead(client, base, source, skipped, self._hasher, options, folder, self.run_id, approved=approved)
         write_ahead = Log(folder, self._owner, self.run_id, base.generation, base.identity.created_on, self._probe)
-        policy = BadRowPolicy(options.load, self._source.uris, 0)
-        comparison = Comparison(base.table, self._objects, skipped, self._check(base), self._hasher, policy.reject_all)
+        policy = BadRowPolicy(options.load, self._source, 0)
+        is_mapped = self._format == "ndjson" and not options.load.fields.is_default
+        comparison = Comparison(
+            base.table,
+            self._objects,
+            skipped,
+            self._source.reader,
+            options.load.fields.id if is_mapped else ("id",),
+            self._hasher,
+            policy.reject_all,
+        )
         receipt = self._send(base, comparison, policy, write_ahead)
         decision = self._decide(base, comparison)
         deletions = self._delete(client, base, comparison, decision, write_ahead)
@@ -158,9 +171,11 @@ class SyncRun:
             report.check_outcome(result, folder, comparison, decision, examples, self._audit.problem, self._source)
         return result
 
-    def _check(self, base: Base) -> Check:
-        load = self._options.load
-        return choose_check(base.index.config.dimensions, load.limits, "full", load.float32_text, self._hasher)
+    def _make_reader(self, index: Index) -> RowReader:
+        load, dimensions = self._options.load, index.config.dimensions
+        return choose_reader(
+            self._format, load.fields, dimensions, load.limits, "full", load.float32_text, self._hasher
+        )
 
     # ---------------------------------------------------------------- writing
 
@@ -185,13 +200,13 @@ class SyncRun:
             if base.pending.records:
                 client.late.add_abandoned()
             ledger = Ledger(
-                Checkpoint({}, ProcessedRanges(), receipt), CheckpointWriter(None), load.dead_letters, self._source.uris
+                Checkpoint({}, ProcessedRanges(), receipt), CheckpointWriter(None), load.dead_letters, self._source
             )
             delivery = RecordedDelivery(
                 client, "upsert", base.index.name, policy, write_ahead=write_ahead, uris=self._source.uris
             )
             uploader = SyncUploader(
-                client, self._source, comparison, load, ledger, policy, delivery, self._observer, comparison=comparison
+                client, self._source, load, ledger, policy, delivery, self._observer, comparison=comparison
             )
             sent = uploader.run()
         report.forget_refused(base.table, comparison.findings, write_ahead.refused)

@@ -1,4 +1,4 @@
-"""Real Airflow: a metadata database in a temporary home, DAGs in its DAGs folder, runs by ``dag.test()``."""
+"""Fixtures for a real Airflow: a database in a temporary home, a DAGs folder, and runs by ``dag.test()``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DIMENSIONS = 32
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All that is in this folder runs on a real Airflow."""
+    """Mark all tests of this folder, because they run on a real Airflow."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.airflow)
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def dags_folder() -> Path:
-    """The DAGs folder, with the DAGs of the tests, of ``example_dags`` and of the README."""
+    """Return the DAGs folder with the DAGs of the tests, of ``example_dags`` and of the README."""
     folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     shutil.copytree(HERE / "dags", folder / "tests", dirs_exist_ok=True)
     shutil.copytree(ROOT / "example_dags", folder / "example_dags", dirs_exist_ok=True)
@@ -42,42 +42,42 @@ def dags_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def airflow_home(dags_folder: Path) -> Airflow:
-    """An Airflow with an empty database."""
+    """Create an Airflow with an empty database."""
     from airflow.utils.db import initdb
 
     initdb()
-    with contextlib.suppress(ImportError):  # Airflow 2 has none
+    with contextlib.suppress(ImportError):  # Airflow 2 has no task SDK
         from airflow.sdk.execution_time import supervisor
 
-        if not hasattr(supervisor.in_process_api_server, "cache_info"):  # 3.1 makes one for each task, which takes long
+        if not hasattr(supervisor.in_process_api_server, "cache_info"):  # Airflow 3.1 slowly creates one per task
             supervisor.in_process_api_server = functools.cache(supervisor.in_process_api_server)
     return Airflow(dags_folder)
 
 
 @pytest.fixture
 def log(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Log:
-    """What was logged since the test began: by Airflow's tasks and by the standard library's loggers."""
+    """Capture what Airflow's tasks and the loggers of the standard library log during the test."""
     caplog.set_level("INFO")
     return Log(capsys, caplog)
 
 
 @pytest.fixture
 def airflow(airflow_home: Airflow, log: Log) -> Airflow:
-    """Runs DAGs, and tells what became of them."""
+    """Return an Airflow that runs DAGs and captures their logs."""
     airflow_home.log = log
     return airflow_home
 
 
 @pytest.fixture
 def vectorize(local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch) -> LocalVectorize:
-    """An empty local Vectorize, known to Airflow as the default connection. Nothing is tried again there."""
+    """Return an empty local Vectorize as Airflow's default connection, without retries of requests."""
     connect(monkeypatch, local_vectorize, retry_seconds=0)
     return local_vectorize
 
 
 @pytest.fixture
 def books(vectorize: LocalVectorize) -> LocalVectorize:
-    """The same, with an empty index ``books``."""
+    """Return a local Vectorize as the default connection, with an empty index ``books``."""
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
     VectorizeHook().create_index("books", dimensions=DIMENSIONS, metric="cosine")
@@ -87,7 +87,7 @@ def books(vectorize: LocalVectorize) -> LocalVectorize:
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Callable[..., str]:
-    """Writes a source of so many rows and returns its path."""
+    """Return a function that writes a source with the given number of rows and returns its path."""
 
     def write(count: int, name: str = "source.ndjson", *, first: int = 0) -> str:
         path = tmp_path / name
@@ -99,7 +99,7 @@ def rows(tmp_path: Path) -> Callable[..., str]:
 
 
 def row(number: int) -> dict[str, Any]:
-    """A vector that differs from all others."""
+    """Return a vector that differs from the vectors of all other numbers."""
     return {
         "id": f"book-{number}",
         "values": [number + 1.0, *[0.5] * (DIMENSIONS - 1)],
@@ -108,7 +108,7 @@ def row(number: int) -> dict[str, Any]:
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, local: LocalVectorize, **extra: Any) -> None:
-    """Make the local Vectorize the default connection."""
+    """Define the default connection so that it points to the local Vectorize."""
     connection = local.connection
     connection["extra"] |= extra
     monkeypatch.setenv("AIRFLOW_CONN_VECTORIZE_DEFAULT", json.dumps(connection))

@@ -1,4 +1,4 @@
-"""Runs of DAGs, and what is left of them in the metadata database."""
+"""Run DAGs, and read the results from the metadata database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 @dataclass
 class Log:
-    """Airflow 3's tasks log by structlog, to standard output; libraries log by the standard library."""
+    """The log of tasks. Airflow 3 logs to standard output with structlog, libraries use the standard library."""
 
     capsys: pytest.CaptureFixture[str]
     caplog: pytest.LogCaptureFixture
@@ -32,23 +32,23 @@ class Log:
 
 @dataclass(frozen=True)
 class Run:
-    """A DAG run that ended."""
+    """A finished DAG run."""
 
     dag_id: str
     run_id: str
     state: str
 
     def states(self) -> dict[str, str]:
-        """Of each task; ``task[0]`` and so on for mapped ones."""
-        found = query(
+        """Return the state of each task. Mapped tasks are named ``task[0]`` and so on."""
+        rows = query(
             "select task_id, map_index, state from task_instance where dag_id = ? and run_id = ?",
             self.dag_id,
             self.run_id,
         )
-        return {task if index < 0 else f"{task}[{index}]": state for task, index, state in found}
+        return {task if index < 0 else f"{task}[{index}]": state for task, index, state in rows}
 
     def tries(self, task_id: str) -> int:
-        """How often a task was tried."""
+        """Return the number of attempts of a task."""
         ((number,),) = query(
             "select try_number from task_instance where dag_id = ? and run_id = ? and task_id = ?",
             self.dag_id,
@@ -58,7 +58,7 @@ class Run:
         return int(number)
 
     def xcom(self, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
-        """A value as it stands in the database."""
+        """Return an XCom as it is stored in the database."""
         ((value,),) = query(
             "select value from xcom where dag_id = ? and run_id = ? and task_id = ? and key = ? and map_index = ?",
             self.dag_id,
@@ -70,17 +70,17 @@ class Run:
         return json.loads(value) if isinstance(value, (str, bytes)) else value
 
     def xcom_keys(self, task_id: str) -> set[str]:
-        """The keys a task pushed."""
-        found = query(
+        """Return the keys of the XComs that a task pushed."""
+        rows = query(
             "select key from xcom where dag_id = ? and run_id = ? and task_id = ?", self.dag_id, self.run_id, task_id
         )
-        return {key for (key,) in found}
+        return {key for (key,) in rows}
 
 
 class Airflow:
     """Runs the DAGs of the DAGs folder in this process.
 
-    :param folder: the DAGs folder.
+    :param folder: The DAGs folder.
     """
 
     log: Log
@@ -91,7 +91,7 @@ class Airflow:
 
     @property
     def bag(self) -> Any:
-        """The DAGs, parsed once."""
+        """Return the DAGs. They are parsed once."""
         if self._bag is None:
             try:
                 from airflow.dag_processing.dagbag import DagBag
@@ -100,34 +100,34 @@ class Airflow:
 
             self._bag = DagBag(self._folder)
             if not query("select 1 from sqlite_master where name = 'dag_bundle'"):
-                self._bag.sync_to_db()  # Airflow 2 does not do that for dag.test(), and knows no assets without it
+                self._bag.sync_to_db()  # Airflow 2 needs this for the assets in dag.test()
         return self._bag
 
     def run(self, dag_id: str, conf: dict[str, Any] | None = None, **options: Any) -> Run:
-        """A manual run, with triggers in line.
+        """Run a DAG manually, with triggers in the same process.
 
-        :param conf: what the user gives to the run.
-        :param options: of ``dag.test()``.
+        :param conf: Configuration of the run.
+        :param options: Options of ``dag.test()``.
         """
         assert not self.bag.import_errors
         dag = self.bag.dags[dag_id]
-        for task in dag.tasks:  # nobody waits five minutes for a second try here
+        for task in dag.tasks:  # so that retries start at once
             if getattr(task, "retry_delay", None) and hasattr(task, "execute"):
                 task.retry_delay = timedelta(0)
         run = dag.test(run_conf=conf, **options)
         return Run(dag_id, run.run_id, str(getattr(run.state, "value", run.state)))
 
     def clear(self, run: Run) -> None:
-        """What the button "Clear" does to a run."""
+        """Clear all tasks of a run, as the button "Clear" does."""
         from airflow.models.taskinstance import TaskInstance, clear_task_instances
         from airflow.utils.session import create_session
 
         with create_session() as session:
-            found = session.query(TaskInstance).filter_by(dag_id=run.dag_id, run_id=run.run_id).all()
-            clear_task_instances(found, session)
+            instances = session.query(TaskInstance).filter_by(dag_id=run.dag_id, run_id=run.run_id).all()
+            clear_task_instances(instances, session)
 
     def set_max_tries(self, run: Run, max_tries: int) -> None:
-        """Undo what a clear did to the number of tries, as a DAG with fewer retries does."""
+        """Set ``max_tries``, to imitate a clear after ``retries`` was lowered."""
         from airflow.models.taskinstance import TaskInstance
         from airflow.utils.session import create_session
 
@@ -135,8 +135,8 @@ class Airflow:
             for instance in session.query(TaskInstance).filter_by(dag_id=run.dag_id, run_id=run.run_id):
                 instance.max_tries = max_tries
 
-    def again(self, run: Run, task_id: str) -> None:
-        """Run a task once more, as ``dag.test()`` does."""
+    def run_task_again(self, run: Run, task_id: str) -> None:
+        """Run a task again, as ``dag.test()`` does."""
         from airflow.models.taskinstance import TaskInstance
         from airflow.sdk.definitions.dag import _run_task
         from airflow.utils.session import create_session
@@ -152,7 +152,7 @@ class Airflow:
 
 
 def query(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """Ask the metadata database, past Airflow's models."""
+    """Query the metadata database without Airflow's models."""
     connection = sqlite3.connect(Path(os.environ["AIRFLOW_HOME"]) / "airflow.db")
     try:
         return connection.execute(sql, parameters).fetchall()
@@ -160,12 +160,12 @@ def query(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         connection.close()
 
 
-def takes(function: Any, parameter: str) -> bool:
-    """Whether this Airflow's function has a parameter."""
+def has_parameter(function: Any, parameter: str) -> bool:
+    """Check whether a function of this version of Airflow has a parameter."""
     return parameter in inspect.signature(function).parameters
 
 
 def readme_dag(readme: Path) -> str | None:
-    """The block of Python in the README that defines the DAG, as it stands."""
+    """Return the unchanged Python block of the README that defines a DAG."""
     blocks = re.findall(r"^```python\n(.*?)^```$", readme.read_text(), re.DOTALL | re.MULTILINE)
     return next((block for block in blocks if re.search(r"\bDAG\(|@dag\b", block)), None)

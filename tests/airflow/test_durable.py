@@ -1,4 +1,4 @@
-"""Durable execution: a second try goes on where the first one failed, and says so."""
+"""Tests of durable execution: a retry resumes from the last checkpoint, or starts over, and logs it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from tests.airflow.conftest import row
 from tests.airflow.runs import Airflow, Log, Run, query
 
 Rows = Callable[..., str]
-GOING_ON = "Going on where the last attempt was"
-OVER = "starting over"
+RESUMING = "Resuming from the last checkpoint"
+STARTING_OVER = "Starting over: the checkpoint belongs to another load"
 
 needs_store = pytest.mark.usefixtures("store")
 
 
 @pytest.fixture
 def store(airflow_home: Airflow) -> None:
-    """Only where Airflow keeps state between the tries of a task."""
+    """Skip the test if Airflow has no task state store."""
     if not query("select 1 from sqlite_master where name = 'task_state_store'"):
         pytest.skip("this Airflow has no task state store")
 
 
-def state(run: Run) -> Any:
-    """The checkpoint in the database, or ``None``."""
+def checkpoint(run: Run) -> Any:
+    """Return the checkpoint in the database, or ``None``."""
     found = query("select value from task_state_store where dag_id = ? and run_id = ?", run.dag_id, run.run_id)
     return json.loads(found[0][0]) if found else None
 
 
 def acknowledged(books: LocalVectorize) -> list[int]:
-    """The vectors of each batch that was acknowledged."""
+    """Return the number of vectors of each acknowledged batch."""
     return [one.vectors for one in books.requests("upsert") if one.status == 200]
 
 
@@ -49,7 +49,7 @@ def expected(count: int) -> dict[str, str]:
 @pytest.mark.parametrize("in_flight", [1, 4])
 @pytest.mark.parametrize("after", [0, 3, 9])
 @pytest.mark.parametrize("name", ["source.ndjson", "source.ndjson.gz"])
-def test_a_second_try_sends_no_acknowledged_batch_again(
+def test_retry_sends_no_acknowledged_batch_again(
     airflow: Airflow, books: LocalVectorize, rows: Rows, in_flight: int, after: int, name: str
 ) -> None:
     books.fail("http_500", operation="upsert", after=after)
@@ -68,23 +68,23 @@ def test_a_second_try_sends_no_acknowledged_batch_again(
 
 
 @needs_store
-def test_the_log_of_a_second_try_says_where_it_goes_on(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
+def test_retry_logs_the_position_that_it_resumes_from(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
     books.fail("http_500", operation="upsert", after=3)
 
     source = rows(100)
     airflow.run("load_durable_1", {"source": source})
 
-    third = books.requests("upsert")[2].mutation_id
-    byte = sum(map(len, Path(source).read_bytes().splitlines(keepends=True)[:30]))
+    third_mutation = books.requests("upsert")[2].mutation_id
+    byte_offset = sum(map(len, Path(source).read_bytes().splitlines(keepends=True)[:30]))
     assert (
-        f"{GOING_ON}, at line 31 of {Path(source).as_uri()} (byte {byte:,}): "
-        f"30 vectors in 3 batches are acknowledged already, the last as mutation {third}." in airflow.log.text
+        f"{RESUMING} at line 31 of {Path(source).as_uri()} (byte {byte_offset:,}). "
+        f"30 vectors in 3 batches are already acknowledged (last mutation {third_mutation})." in airflow.log.text
     )
     assert "Before that, 30 vectors in 3 batches were acknowledged" in airflow.log.text
 
 
 @needs_store
-def test_a_task_that_is_lost_before_it_hands_on_its_receipt_need_not_load_again(
+def test_retry_after_a_finished_load_returns_its_receipt_and_sends_nothing(
     airflow: Airflow, books: LocalVectorize, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
@@ -107,60 +107,62 @@ def test_a_task_that_is_lost_before_it_hands_on_its_receipt_need_not_load_again(
 
 
 @needs_store
-def test_a_load_that_failed_for_good_leaves_its_checkpoint(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
+def test_load_that_fails_without_retries_left_keeps_its_checkpoint(
+    airflow: Airflow, books: LocalVectorize, rows: Rows
+) -> None:
     books.fail("http_500", operation="upsert", after=3, times=2)
 
     run = airflow.run("load_durable_1", {"source": rows(100)})
 
     assert run.state == "failed"
-    assert state(run)["receipt"]["vectors"] == 30
+    assert checkpoint(run)["receipt"]["vectors"] == 30
 
 
 @needs_store
-def test_clear_starts_over_and_says_so(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
+def test_cleared_failed_load_starts_over_and_logs_it(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
     books.fail("http_500", operation="upsert", after=3, times=2)
     run = airflow.run("load_durable_1", {"source": rows(100)})
     books.clear_requests()
 
     airflow.clear(run)
-    airflow.again(run, "load")
+    airflow.run_task_again(run, "load")
 
     assert run.states() == {"load": "success"}
     assert acknowledged(books) == [10] * 10
-    assert f"number of clears changed): {OVER}" in airflow.log.text
+    assert f"{STARTING_OVER} (number of clears changed)." in airflow.log.text
     assert run.xcom("load", "batches") == 10
 
 
 @needs_store
-def test_clear_of_a_green_load_loads_everything_again(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
+def test_cleared_successful_load_loads_everything_again(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
     run = airflow.run("load_durable_1", {"source": rows(100)})
     books.clear_requests()
 
     airflow.clear(run)
-    airflow.again(run, "load")
+    airflow.run_task_again(run, "load")
 
     assert acknowledged(books) == [10] * 10
 
 
 @needs_store
-def test_clear_after_retries_were_lowered_loads_everything_again(
+def test_cleared_load_after_retries_were_lowered_loads_everything_again(
     airflow: Airflow, books: LocalVectorize, rows: Rows
 ) -> None:
-    """The first try of two, then one retry fewer: a clear sets max_tries to the same number as before."""
+    """After the first of two attempts and with one retry less, a clear does not change ``max_tries``."""
     run = airflow.run("load_durable_1", {"source": rows(100)})
     before = query("select max_tries from task_instance where dag_id = ? and run_id = ?", run.dag_id, run.run_id)
     books.clear_requests()
 
     airflow.clear(run)
     airflow.set_max_tries(run, before[0][0])
-    airflow.again(run, "load")
+    airflow.run_task_again(run, "load")
 
     assert acknowledged(books) == [10] * 10
-    assert f"number of clears changed): {OVER}" in airflow.log.text
+    assert f"{STARTING_OVER} (number of clears changed)." in airflow.log.text
 
 
-@pytest.mark.parametrize("dag_id", ["late_durable", "late_forgetful", "late_deletion", "late_function"])
-def test_the_second_try_of_a_killed_task_begins_with_the_wait(
+@pytest.mark.parametrize("dag_id", ["late_durable", "late_not_durable", "late_deletion", "late_function"])
+def test_second_attempt_of_a_killed_task_waits_for_late_requests(
     airflow: Airflow, books: LocalVectorize, rows: Rows, monkeypatch: pytest.MonkeyPatch, dag_id: str
 ) -> None:
     from airflow_provider_vectorize.api import transport
@@ -175,7 +177,7 @@ def test_the_second_try_of_a_killed_task_begins_with_the_wait(
         return real(self, *args, **options)
 
     monkeypatch.setattr(transport.Transport, "send", send)
-    monkeypatch.setattr(Ledger, "settle", lambda self: None)  # a killed process does not come to its end
+    monkeypatch.setattr(Ledger, "settle", lambda self: None)  # a killed process does not settle its requests
 
     run = airflow.run(dag_id, {"source": rows(10)})
 
@@ -185,18 +187,18 @@ def test_the_second_try_of_a_killed_task_begins_with_the_wait(
 
 
 @needs_store
-def test_another_source_under_the_same_name_starts_over(
+def test_retry_with_a_changed_source_starts_over(
     airflow: Airflow, books: LocalVectorize, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
     books.fail("http_500", operation="upsert", after=3)
-    real, tries = VectorizeHook.load, []
+    real, attempts = VectorizeHook.load, []
 
     def load(hook: Any, *args: Any, **options: Any) -> Any:
-        tries.append(hook)
-        if len(tries) == 2:
-            rows(50, first=1_000)  # whoever writes the source was not done
+        attempts.append(hook)
+        if len(attempts) == 2:
+            rows(50, first=1_000)  # replaces the source
         return real(hook, *args, **options)
 
     monkeypatch.setattr(VectorizeHook, "load", load)
@@ -204,25 +206,25 @@ def test_another_source_under_the_same_name_starts_over(
     run = airflow.run("load_durable_1", {"source": rows(100)})
 
     assert run.state == "success"
-    assert f"source changed): {OVER}" in airflow.log.text
+    assert f"{STARTING_OVER} (source changed)." in airflow.log.text
     assert run.xcom("load", "vectors") == 50
 
 
 @pytest.mark.parametrize("in_flight", [1, 4])
-def test_without_durable_a_second_try_starts_over_and_nothing_is_lost(
+def test_retry_without_durable_starts_over_and_loads_everything(
     airflow: Airflow, books: LocalVectorize, rows: Rows, in_flight: int
 ) -> None:
     books.fail("http_500", operation="upsert", after=5)
 
-    run = airflow.run(f"load_forgetful_{in_flight}", {"source": rows(100)})
+    run = airflow.run(f"load_not_durable_{in_flight}", {"source": rows(100)})
 
     assert run.state == "success"
-    assert GOING_ON not in airflow.log.text
+    assert RESUMING not in airflow.log.text
     assert books.dump("books") == expected(100)
     assert run.xcom("load", "vectors") == 100
 
 
-def test_without_a_state_store_a_second_try_starts_over_and_nothing_is_lost(
+def test_retry_without_task_state_store_starts_over_and_loads_everything(
     airflow_home: Airflow, books: LocalVectorize, rows: Rows, log: Log
 ) -> None:
     from airflow_provider_vectorize.api.limits import Limits
@@ -239,7 +241,7 @@ def test_without_a_state_store_a_second_try_starts_over_and_nothing_is_lost(
     context: Any = {"ti": SimpleNamespace(max_tries=1, xcom_push=lambda **_: None)}
     books.fail("http_500", operation="upsert", after=5)
 
-    with pytest.raises(ServerError, match="a retry sends them again, which changes nothing"):
+    with pytest.raises(ServerError, match="A retry sends them again, which changes nothing"):
         load.execute(context)
     receipt = load.execute(context)
 
@@ -250,10 +252,10 @@ def test_without_a_state_store_a_second_try_starts_over_and_nothing_is_lost(
 
 
 @needs_store
-def test_a_checkpoint_stays_small(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
+def test_checkpoint_of_a_failed_load_stays_small(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
     books.fail("http_500", operation="upsert", after=150, times=None)
 
     run = airflow.run("load_durable_4", {"source": rows(2_000)})
 
     assert run.state == "failed"
-    assert len(json.dumps(state(run))) < 65_536  # Airflow warns of more
+    assert len(json.dumps(checkpoint(run))) < 65_536  # Airflow warns of larger values

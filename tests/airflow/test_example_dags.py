@@ -1,4 +1,4 @@
-"""The example DAGs and the README's run as they stand, with the deferrable sensor and without."""
+"""Tests that the example DAGs and the README's DAG succeed unchanged, with both modes of the sensor."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.storage.object_store import BUCKET, ObjectStore, serve
 EXAMPLES = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "example_dags").glob("[a-z]*.py")
-    if path.stem not in ("after_load", "quickstart")  # one starts by an event, one brings its rows: further below
+    if path.stem not in ("after_load", "quickstart")  # these have tests of their own below
 )
 DIMENSIONS = 256
 Prepare = Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]
 
 
 def write(path: Path, count: int, *, first: int = 0) -> None:
-    """An object as an embedding job leaves it."""
+    """Write an object as an embedding job does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = ({"id": f"doc-{n}", "values": [n + 1.0, *[0.5] * (DIMENSIONS - 1)]} for n in range(first, first + count))
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -35,7 +35,7 @@ def write(path: Path, count: int, *, first: int = 0) -> None:
 def nightly_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("AIRFLOW_VAR_EMBEDDINGS", folder.as_uri())
     now = datetime.now(UTC)
-    for night in (now, now + timedelta(days=1)):  # the run may begin after midnight
+    for night in (now, now + timedelta(days=1)):  # the run may start after midnight
         write(folder / f"{night:%Y-%m-%d}" / "a.ndjson", 20)
         write(folder / f"{night:%Y-%m-%d}" / "b.ndjson", 10, first=20)
     return {}
@@ -69,8 +69,8 @@ PREPARE: dict[str, Prepare] = {one.__name__: one for one in (nightly_load, mappe
 
 
 @pytest.fixture(params=["deferrable", "poke"])
-def way(request: pytest.FixtureRequest, airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How every sensor of every example waits."""
+def sensor_mode(request: pytest.FixtureRequest, airflow: Airflow, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Set the mode of all sensors of the example DAGs."""
     from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 
     for dag in airflow.bag.dags.values():
@@ -83,16 +83,16 @@ def way(request: pytest.FixtureRequest, airflow: Airflow, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_runs(
+def test_example_dag_succeeds(
     airflow: Airflow,
     vectorize: LocalVectorize,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     after_check: Callable[[int, Callable[[], Any]], None],
     example: str,
-    way: str,
+    sensor_mode: str,
 ) -> None:
-    assert example in PREPARE, f"write down here what {example} needs"
+    assert example in PREPARE, f"PREPARE has no entry for {example}"
     conf = PREPARE[example](tmp_path, monkeypatch)
     vectorize.hold()
     after_check(1, vectorize.release)
@@ -101,10 +101,10 @@ def test_an_example_runs(
 
     assert set(run.states().values()) == {"success"}
     assert vectorize.count("docs") == 30
-    assert ("trigger in line" in airflow.log.text) is (way == "deferrable")
+    assert ("trigger in line" in airflow.log.text) is (sensor_mode == "deferrable")
 
 
-def test_the_nightly_load_can_be_given_a_night(
+def test_nightly_load_with_night_parameter_loads_that_night(
     airflow: Airflow, vectorize: LocalVectorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_EMBEDDINGS", tmp_path.as_uri())
@@ -116,7 +116,7 @@ def test_the_nightly_load_can_be_given_a_night(
     assert vectorize.count("docs") == 5
 
 
-def test_the_nightly_load_fails_loudly_when_there_is_nothing_to_load(
+def test_nightly_load_without_objects_fails(
     airflow: Airflow, vectorize: LocalVectorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_EMBEDDINGS", tmp_path.as_uri())
@@ -133,7 +133,7 @@ def object_store_server() -> Iterator[ObjectStore]:
         yield store
 
 
-def test_the_nightly_load_reads_from_s3(
+def test_nightly_load_from_s3_succeeds(
     airflow: Airflow,
     vectorize: LocalVectorize,
     object_store_server: ObjectStore,
@@ -152,12 +152,12 @@ def test_the_nightly_load_reads_from_s3(
     assert vectorize.count("docs") == 30
 
 
-def test_the_dag_of_the_readme_runs_as_it_stands(
+def test_readme_dag_succeeds_unchanged(
     airflow: Airflow,
     vectorize: LocalVectorize,
     tmp_path: Path,
     after_check: Callable[[int, Callable[[], Any]], None],
-    way: str,
+    sensor_mode: str,
 ) -> None:
     (dag_id,) = [one.dag_id for one in airflow.bag.dags.values() if Path(one.fileloc).name == "readme.py"]
     write(tmp_path / "a.ndjson", 20)
@@ -169,12 +169,10 @@ def test_the_dag_of_the_readme_runs_as_it_stands(
 
     assert set(run.states().values()) == {"success"}
     assert vectorize.count("docs") == 30
-    assert ("trigger in line" in airflow.log.text) is (way == "deferrable")
+    assert ("trigger in line" in airflow.log.text) is (sensor_mode == "deferrable")
 
 
-def test_the_quickstart_needs_nothing_but_a_connection_and_finds_what_is_near(
-    airflow: Airflow, vectorize: LocalVectorize
-) -> None:
+def test_quickstart_dag_loads_sentences_and_logs_neighbors(airflow: Airflow, vectorize: LocalVectorize) -> None:
     run = airflow.run("quickstart")
 
     assert set(run.states().values()) == {"success"}
@@ -183,14 +181,14 @@ def test_the_quickstart_needs_nothing_but_a_connection_and_finds_what_is_near(
     assert "0.63  To clear a task is to make it run again from the start." in airflow.log.text
 
 
-def test_what_starts_after_a_load_takes_the_receipts_from_the_events(airflow: Airflow) -> None:
-    find = airflow.bag.dags["after_load"].task_dict["loaded"].python_callable
+def test_after_load_dag_reads_receipts_from_asset_events(airflow: Airflow) -> None:
+    read_receipts = airflow.bag.dags["after_load"].task_dict["loaded"].python_callable
     events = [SimpleNamespace(extra={"mutation_id": one, "index_name": "docs"}) for one in "ab"]
 
-    assert find({"the asset": [*events, SimpleNamespace(extra={})]}) == [event.extra for event in events]
+    assert read_receipts({"the asset": [*events, SimpleNamespace(extra={})]}) == [event.extra for event in events]
 
 
-def test_a_load_whose_index_is_an_asset_runs_and_by_hand_the_other_dag_skips(
+def test_after_load_dag_without_event_skips(
     airflow: Airflow, vectorize: LocalVectorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf = taskflow_load(tmp_path, monkeypatch)

@@ -1,4 +1,4 @@
-"""What a load tells Airflow of where data came from and went."""
+"""Tests of the lineage that a load reports to Airflow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.airflow.runs import Airflow, query
 
 
 def events(uri: str) -> list[dict[str, Any]]:
-    """The extras of an asset's events, the first one first."""
+    """Return the extras of an asset's events, oldest first."""
     try:
         found = query(
             "select e.extra from asset_event e join asset a on a.id = e.asset_id where a.uri = ? order by e.id", uri
@@ -32,9 +32,7 @@ def events(uri: str) -> list[dict[str, Any]]:
     return [json.loads(extra) if isinstance(extra, str) else extra for (extra,) in found]
 
 
-def test_the_event_of_the_index_carries_what_was_loaded_and_other_events_do_not(
-    airflow: Airflow, books: LocalVectorize, rows: Any
-) -> None:
+def test_asset_event_of_the_index_carries_the_receipt(airflow: Airflow, books: LocalVectorize, rows: Any) -> None:
     run = airflow.run("load_an_asset", {"source": rows(10)})
 
     receipt = Receipt.from_dict(run.xcom("load"))
@@ -52,15 +50,15 @@ def test_the_event_of_the_index_carries_what_was_loaded_and_other_events_do_not(
         ("file:///data/a.ndjson", ""),
     ],
 )
-def test_dead_letters_are_linked_where_a_browser_can_go(uri: str, url: str) -> None:
+def test_object_url_returns_only_web_pages(uri: str, url: str) -> None:
     assert object_url(uri) == url
 
 
 @pytest.fixture
-def loaded(
+def executed_operator(
     airflow_home: Airflow, books: LocalVectorize, rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> VectorizeUpsertOperator:
-    """An operator after its execution, outside of a DAG."""
+    """Return an operator that was executed outside of a DAG."""
     for name, value in books.airflow_env().items():
         monkeypatch.setenv(name, value)
     operator = VectorizeUpsertOperator(task_id="load", index_name="books", source=rows(10), do_xcom_push=False)
@@ -72,13 +70,13 @@ def loaded(
     return operator
 
 
-def test_openlineage_learns_of_the_objects_and_of_the_index(loaded: VectorizeUpsertOperator) -> None:
+def test_openlineage_facets_of_a_load_name_objects_and_index(executed_operator: VectorizeUpsertOperator) -> None:
     pytest.importorskip("airflow.providers.openlineage")
 
-    lineage = loaded.get_openlineage_facets_on_complete(None)
+    lineage = executed_operator.get_openlineage_facets_on_complete(None)
 
     (source,), (index,) = lineage.inputs, lineage.outputs
-    path = Path(urlsplit(loaded.source).path)
+    path = Path(urlsplit(executed_operator.source).path)
     assert (source.namespace, source.name) == ("file", str(path))
     assert source.inputFacets["inputStatistics"].size == path.stat().st_size
     assert (index.namespace, index.name) == (f"vectorize://{ACCOUNT_ID}", "books")
@@ -86,40 +84,40 @@ def test_openlineage_learns_of_the_objects_and_of_the_index(loaded: VectorizeUps
     assert "float32[32]" in {field.type for field in index.facets["schema"].fields}
 
 
-def test_a_load_that_failed_tells_openlineage_of_nothing() -> None:
+def test_openlineage_facets_of_a_failed_load_are_none() -> None:
     operator = VectorizeUpsertOperator(task_id="load", index_name="books", source="file:///nothing")
 
     assert operator.get_openlineage_facets_on_complete(None) is None
 
 
-def test_the_hook_hands_source_and_index_to_the_collector_of_lineage(
+def test_hook_load_reports_source_and_index_to_the_lineage_collector(
     airflow_home: Airflow, books: LocalVectorize, rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in books.airflow_env().items():
         monkeypatch.setenv(name, value)
     from airflow_provider_vectorize.airflow_support import lineage
 
-    seen: list[tuple[str, dict[str, Any]]] = []
+    reported: list[tuple[str, dict[str, Any]]] = []
 
     class Collector:
-        def add_input_asset(self, **given: Any) -> None:
-            seen.append(("input", given))
+        def add_input_asset(self, **arguments: Any) -> None:
+            reported.append(("input", arguments))
 
-        def add_output_asset(self, **given: Any) -> None:
-            seen.append(("output", given))
+        def add_output_asset(self, **arguments: Any) -> None:
+            reported.append(("output", arguments))
 
     monkeypatch.setattr(lineage, "get_hook_lineage_collector", Collector)
     source = rows(10)
     hook = VectorizeHook()
     hook.load("books", source)
 
-    (_, first), (_, last) = seen
+    (_, first), (_, last) = reported
     assert first["uri"].endswith(Path(urlsplit(source).path).name)
-    made = assets.create_asset(**last["asset_kwargs"])
-    assert (last["scheme"], made.uri) == ("vectorize", assets.asset_uri(ACCOUNT_ID, "books"))
+    asset = assets.create_asset(**last["asset_kwargs"])
+    assert (last["scheme"], asset.uri) == ("vectorize", assets.asset_uri(ACCOUNT_ID, "books"))
 
 
 @pytest.mark.parametrize("uri", ["vectorize://", "vectorize://account", "vectorize://account/", "vectorize://a/b/c"])
-def test_an_asset_that_names_no_index_is_refused(uri: str) -> None:
+def test_sanitize_uri_without_index_is_refused(uri: str) -> None:
     with pytest.raises(ValueError, match="vectorize://<account id>/<index name>"):
         assets.sanitize_uri(urlsplit(uri))

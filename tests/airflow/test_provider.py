@@ -1,4 +1,4 @@
-"""What Airflow and pip see of the package."""
+"""Tests of the installed provider: Airflow's command line, and the wheel."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ ROOT = Path(__file__).parents[2]
 DISTRIBUTION = "airflow-provider-vectorize"
 
 
-def told(*words: str) -> list[dict[str, Any]]:
-    """What Airflow's command line says; it must not warn."""
-    done = subprocess.run(
-        [sys.executable, "-m", "airflow", *words, "--output", "json"],
+def run_airflow_command(*arguments: str) -> list[dict[str, Any]]:
+    """Return the JSON output of an Airflow command, and check that it logs no warning about the provider."""
+    process = subprocess.run(
+        [sys.executable, "-m", "airflow", *arguments, "--output", "json"],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
-    for line in (done.stdout + done.stderr).splitlines():
+    for line in (process.stdout + process.stderr).splitlines():
         assert not ("ectorize" in line and "warn" in line.lower()), line
-    found: list[dict[str, Any]] = json.loads(done.stdout[done.stdout.index("[") :])
+    found: list[dict[str, Any]] = json.loads(process.stdout[process.stdout.index("[") :])
     return found
 
 
 @pytest.mark.slow
-def test_airflow_lists_the_provider_without_a_warning(airflow_home: Airflow) -> None:
+def test_providers_list_contains_the_provider_without_a_warning(airflow_home: Airflow) -> None:
     from airflow_provider_vectorize import __version__
 
-    (one,) = [one for one in told("providers", "list") if one["package_name"] == DISTRIBUTION]
+    (one,) = [one for one in run_airflow_command("providers", "list") if one["package_name"] == DISTRIBUTION]
 
     assert one["version"] == __version__
     assert "Cloudflare Vectorize" in one["description"]
 
 
 @pytest.mark.slow
-def test_airflow_lists_the_hook_without_a_warning(airflow_home: Airflow) -> None:
-    (one,) = [one for one in told("providers", "hooks") if one["connection_type"] == "vectorize"]
+def test_providers_hooks_contains_the_hook_without_a_warning(airflow_home: Airflow) -> None:
+    (one,) = [one for one in run_airflow_command("providers", "hooks") if one["connection_type"] == "vectorize"]
 
     assert one["package_name"] == DISTRIBUTION
     assert one["class"] == "airflow_provider_vectorize.hooks.vectorize.VectorizeHook"
@@ -56,7 +56,7 @@ def test_airflow_lists_the_hook_without_a_warning(airflow_home: Airflow) -> None
     assert one["hook_name"] == "Cloudflare Vectorize"
 
 
-def test_every_module_that_is_announced_can_be_imported(airflow_home: Airflow) -> None:
+def test_every_name_in_provider_info_can_be_imported(airflow_home: Airflow) -> None:
     from airflow_provider_vectorize.provider_info import get_provider_info
 
     def names(value: Any) -> list[str]:
@@ -78,7 +78,7 @@ def test_every_module_that_is_announced_can_be_imported(airflow_home: Airflow) -
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from what is committed, and from nothing else."""
+    """Build a wheel from the committed files only."""
     pytest.importorskip("uv")
     if not (ROOT / ".git").exists():
         pytest.skip("this is not a checkout")
@@ -91,16 +91,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def uv(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "uv", *words], capture_output=True, text=True, timeout=300, check=False
+def uv(*arguments: str) -> str:
+    process = subprocess.run(
+        [sys.executable, "-m", "uv", *arguments], capture_output=True, text=True, timeout=300, check=False
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_package_and_nothing_of_airflows(wheel: Path) -> None:
+def test_wheel_contains_only_the_package(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
     tops = {name.split("/")[0] for name in names}
@@ -112,12 +112,12 @@ def test_the_wheel_holds_the_package_and_nothing_of_airflows(wheel: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_wheel_installs_and_imports(wheel: Path, tmp_path: Path) -> None:
+def test_wheel_installs_and_imports(wheel: Path, tmp_path: Path) -> None:
     python = tmp_path / "venv/bin/python"
     uv("venv", "--python", sys.executable, str(tmp_path / "venv"))
     uv("pip", "install", "--no-deps", "--offline", "--python", str(python), str(wheel))
 
-    done = subprocess.run(
+    process = subprocess.run(
         [python, "-c", "import airflow_provider_vectorize as p; print(p.__version__, p.__file__)"],
         cwd=tmp_path,
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
@@ -127,6 +127,6 @@ def test_the_wheel_installs_and_imports(wheel: Path, tmp_path: Path) -> None:
         check=True,
     )
 
-    version, where = done.stdout.split()
+    version, where = process.stdout.split()
     assert version in wheel.name
     assert where.startswith(str(tmp_path))

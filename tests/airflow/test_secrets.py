@@ -1,6 +1,6 @@
-"""No secret comes out anywhere: not in a log, XCom, rendered field, trigger, state, exception or test message.
+"""Tests that no secret appears in a log, XCom, rendered field, trigger, state, exception or test message.
 
-Airflow masks the passwords of connections in logs. That is switched off here: nothing may depend on it.
+Airflow masks the passwords of connections in logs. The tests disable that, because nothing may depend on it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.airflow.runs import Airflow, Log, query, takes
+from tests.airflow.runs import Airflow, Log, has_parameter, query
 
 SECRET = "cfut_N0body-may-read-th1s"
 MAIL = "nightly@example.com"
 Rows = Callable[..., str]
 AfterCheck = Callable[[int, Callable[[], Any]], None]
-#: What a careless program would write down, too.
-FORMS = (SECRET, base64.b64encode(f"{MAIL}:{SECRET}".encode()).decode(), SECRET.encode().hex())
+#: Forms in which a careless program could write the secret.
+SECRET_FORMS = (SECRET, base64.b64encode(f"{MAIL}:{SECRET}".encode()).decode(), SECRET.encode().hex())
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def server() -> Iterator[LocalVectorize]:
 def guarded(
     request: pytest.FixtureRequest, airflow_home: Airflow, server: LocalVectorize, monkeypatch: pytest.MonkeyPatch
 ) -> LocalVectorize:
-    """A local Vectorize that takes only the secret, known to Airflow, with an index ``books``."""
+    """Return a local Vectorize that accepts only the secret, as the default connection, with an index ``books``."""
     server.reset()
     connection = server.connection
     connection["extra"] |= {"retry_seconds": 0}
@@ -54,7 +54,7 @@ def guarded(
 
 @pytest.fixture(autouse=True)
 def unmasked(airflow_home: Airflow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Airflow's own masking off, and the libraries' loggers at their most talkative."""
+    """Disable the masking of Airflow, and let all loggers log at level DEBUG."""
     for module in list(sys.modules.values()):
         masker = vars(module).get("SecretsMasker")
         if isinstance(masker, type) and hasattr(masker, "add_mask"):
@@ -63,7 +63,7 @@ def unmasked(airflow_home: Airflow, monkeypatch: pytest.MonkeyPatch, caplog: pyt
 
 
 def database() -> str:
-    """All rows of all tables, and what is in the encrypted ones."""
+    """Return all rows of all tables, and the decrypted arguments of triggers."""
     from airflow.models.crypto import get_fernet
 
     rows = [
@@ -73,24 +73,24 @@ def database() -> str:
         for row in query(f"select * from {table}")
     ]
     fernet = get_fernet()
-    opened = [fernet.decrypt(kwargs.encode()).decode() for (kwargs,) in query("select kwargs from trigger")]
-    return "\n".join(map(str, [*rows, *opened]))
+    decrypted = [fernet.decrypt(kwargs.encode()).decode() for (kwargs,) in query("select kwargs from trigger")]
+    return "\n".join(map(str, [*rows, *decrypted]))
 
 
 def home() -> str:
-    """All files that Airflow wrote: its logs, its configuration, its database."""
+    """Return the content of all files that Airflow wrote: logs, configuration, database."""
     files = [path for path in Path(os.environ["AIRFLOW_HOME"]).rglob("*") if path.is_file()]
     return "\n".join(path.read_bytes().decode(errors="replace") for path in files)
 
 
 def assert_no_secret(**surfaces: str) -> None:
     for surface, text in surfaces.items():
-        assert text, f"there is nothing to be seen in the {surface}"
-        for form in FORMS:
+        assert text, f"the {surface} is empty"
+        for form in SECRET_FORMS:
             assert form not in text, f"the secret is in the {surface}"
 
 
-def test_this_test_would_see_a_leak(log: Log, guarded: LocalVectorize) -> None:
+def test_assert_no_secret_with_a_leak_fails(log: Log, guarded: LocalVectorize) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
     hook = VectorizeHook()
@@ -100,7 +100,7 @@ def test_this_test_would_see_a_leak(log: Log, guarded: LocalVectorize) -> None:
         assert_no_secret(log=log.text)
 
 
-def test_a_green_run_shows_no_secret(
+def test_successful_run_shows_no_secret(
     airflow: Airflow, guarded: LocalVectorize, rows: Rows, after_check: AfterCheck
 ) -> None:
     while_deferred: list[str] = []
@@ -110,9 +110,10 @@ def test_a_green_run_shows_no_secret(
 
     run = airflow.run("upsert_then_wait_deferrable", {"source": rows(10)})
 
-    assert run.states() == {"load": "success", "wait": "success", "take": "success"}
+    assert run.states() == {"load": "success", "wait": "success", "receive": "success"}
     (deferred,) = while_deferred
-    if takes(airflow.bag.dags[run.dag_id].test, "logical_date"):  # Airflow 2 runs triggers in line without a row
+    # In dag.test(), Airflow 2 runs triggers without a database row.
+    if has_parameter(airflow.bag.dags[run.dag_id].test, "logical_date"):
         _, *rows_of_triggers = deferred.split("VectorizeMutationTrigger")
         assert any(run.xcom("load", "mutation_id") in row for row in rows_of_triggers)
     assert_no_secret(log=airflow.log.text, database=database() + deferred, home=home())
@@ -129,7 +130,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_failed_run_shows_no_secret(airflow: Airflow, guarded: LocalVectorize, rows: Rows, fault: str) -> None:
+def test_failed_run_shows_no_secret(airflow: Airflow, guarded: LocalVectorize, rows: Rows, fault: str) -> None:
     guarded.fail(fault, operation="upsert", after=3, times=None, **FAULTS[fault])
 
     run = airflow.run("load_durable_1", {"source": rows(100)})
@@ -141,7 +142,7 @@ def test_a_failed_run_shows_no_secret(airflow: Airflow, guarded: LocalVectorize,
     assert_no_secret(log=airflow.log.text, database=database(), home=home())
 
 
-def test_a_refused_secret_is_not_repeated(
+def test_run_with_refused_credentials_shows_no_secret(
     airflow: Airflow, guarded: LocalVectorize, rows: Rows, server: LocalVectorize, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = json.loads(os.environ["AIRFLOW_CONN_VECTORIZE_DEFAULT"])
@@ -153,41 +154,41 @@ def test_a_refused_secret_is_not_repeated(
     assert_no_secret(log=airflow.log.text, database=database(), home=home())
 
 
-WRONG: dict[str, dict[str, Any]] = {
-    "a port where nobody listens": {"host": "http://127.0.0.1:9/client/v4"},
-    "a name that is none": {"host": "http://vectorize.invalid/client/v4"},
-    "no account": {"extra": {}},
-    "an account that is none": {"extra": {"account_id": "../../user"}},
-    "a bad number": {"extra": {"account_id": "0" * 32, "timeout": "soon"}},
+WRONG_FIELDS: dict[str, dict[str, Any]] = {
+    "a closed port": {"host": "http://127.0.0.1:9/client/v4"},
+    "a host that does not resolve": {"host": "http://vectorize.invalid/client/v4"},
+    "no account ID": {"extra": {}},
+    "a malformed account ID": {"extra": {"account_id": "../../user"}},
+    "a malformed number": {"extra": {"account_id": "0" * 32, "timeout": "soon"}},
     "a secret with a line break": {"password": f"{SECRET}\nX-Evil: 1"},
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
-def test_an_exception_of_a_wrong_connection_shows_no_secret(
-    guarded: LocalVectorize, wrong: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("wrong_field", WRONG_FIELDS)
+def test_exception_of_wrong_connection_shows_no_secret(
+    guarded: LocalVectorize, wrong_field: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_vectorize.errors import VectorizeError
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
     connection = json.loads(os.environ["AIRFLOW_CONN_VECTORIZE_DEFAULT"])
-    connection |= WRONG[wrong]
+    connection |= WRONG_FIELDS[wrong_field]
     connection["extra"] = {"retry_seconds": 0, **connection["extra"]}
     monkeypatch.setenv("AIRFLOW_CONN_VECTORIZE_DEFAULT", json.dumps(connection))
 
     with pytest.raises(VectorizeError) as caught:
         VectorizeHook().list_indexes()
 
-    told = "".join(traceback.format_exception(caught.value))
-    assert_no_secret(exception=told + repr(caught.value) + repr(vars(caught.value)))
-    fine, message = VectorizeHook().test_connection()
-    assert not fine
+    exception_text = "".join(traceback.format_exception(caught.value))
+    assert_no_secret(exception=exception_text + repr(caught.value) + repr(vars(caught.value)))
+    ok, message = VectorizeHook().test_connection()
+    assert not ok
     assert_no_secret(message=message)
 
 
-def test_airflow_connections_test_shows_no_secret(guarded: LocalVectorize) -> None:
-    def told() -> str:
-        done = subprocess.run(
+def test_airflow_connections_test_command_shows_no_secret(guarded: LocalVectorize) -> None:
+    def run_connections_test() -> str:
+        process = subprocess.run(
             [sys.executable, "-m", "airflow", "connections", "test", "vectorize_default"],
             env=os.environ | {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"},
             capture_output=True,
@@ -195,12 +196,12 @@ def test_airflow_connections_test_shows_no_secret(guarded: LocalVectorize) -> No
             timeout=120,
             check=False,
         )
-        return done.stdout + done.stderr
+        return process.stdout + process.stderr
 
-    right = told()
+    accepted = run_connections_test()
     guarded.fail("answer", status=403, code=10000, message="Authentication error")
-    wrong = told()
+    refused = run_connections_test()
 
-    assert "Connection success!" in right
-    assert "Cloudflare refuses the credentials" in wrong
-    assert_no_secret(right=right, wrong=wrong)
+    assert "Connection success!" in accepted
+    assert "Cloudflare refuses the credentials" in refused
+    assert_no_secret(accepted=accepted, refused=refused)

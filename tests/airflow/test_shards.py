@@ -1,4 +1,4 @@
-"""A source that is cut into shards: one mapped task each, with its own tries and its own checkpoint."""
+"""Tests on a real Airflow of planned loads, whose shards are loaded by mapped tasks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ ROWS, SHARDS = 400, 4
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Objects are cut though they are small."""
-    monkeypatch.setattr(shards.deal, "__defaults__", (1_000,))
+    """Split objects even if they are small."""
+    monkeypatch.setattr(shards.split_into_shards, "__defaults__", (1_000,))
 
 
 def column(run: Run, name: str) -> dict[int, str]:
-    """Of the mapped loads, by their index."""
+    """Return a column of the mapped loads by map index."""
     found = query(
         f"select map_index, {name} from task_instance where dag_id = ? and run_id = ? and task_id = 'load'",
         run.dag_id,
@@ -38,7 +38,7 @@ def expected(count: int) -> dict[str, str]:
     return {one["id"]: LocalVectorize.digest(one["values"], metadata=one["metadata"]) for one in rows}
 
 
-def test_one_large_object_is_loaded_by_several_tasks_and_one_sensor_waits(
+def test_planned_load_of_a_large_object_runs_in_several_tasks(
     airflow: Airflow, books: LocalVectorize, rows: Rows
 ) -> None:
     source = rows(ROWS)
@@ -53,11 +53,11 @@ def test_one_large_object_is_loaded_by_several_tasks_and_one_sensor_waits(
     assert run.xcom("plan", "summary")["vectors"] == ROWS
     size = Path(source).stat().st_size
     names = sorted(run.xcom("plan"), key=lambda one: int(re.findall(r"=(\d+)", one["source"][0])[0]))
-    cuts = [tuple(map(int, re.findall(r"(\d+)-(\d+)$", name)[0])) for one in names for name in one["source"]]
-    assert (cuts[0][0], cuts[-1][1]) == (0, size)
+    ranges = [tuple(map(int, re.findall(r"(\d+)-(\d+)$", name)[0])) for one in names for name in one["source"]]
+    assert (ranges[0][0], ranges[-1][1]) == (0, size)
 
 
-def test_shards_have_names_that_tell_them_apart(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
+def test_mapped_loads_of_parts_have_distinct_names(airflow: Airflow, books: LocalVectorize, rows: Rows) -> None:
     run = airflow.run("shards", {"source": rows(ROWS)})
 
     names = column(run, "rendered_map_index")
@@ -66,7 +66,7 @@ def test_shards_have_names_that_tell_them_apart(airflow: Airflow, books: LocalVe
 
 
 @pytest.mark.parametrize("after", [3, 17, 39])
-def test_a_shard_that_fails_goes_on_where_it_was_and_the_others_do_nothing_again(
+def test_failed_shard_resumes_and_other_shards_do_not_run_again(
     airflow: Airflow, books: LocalVectorize, rows: Rows, after: int
 ) -> None:
     if not query("select 1 from sqlite_master where name = 'task_state_store'"):
@@ -84,7 +84,7 @@ def test_a_shard_that_fails_goes_on_where_it_was_and_the_others_do_nothing_again
     assert sum(receipt["bytes_sent"] for receipt in receipts) == sum(one.body_bytes for one in writes)
 
 
-def test_an_object_that_is_replaced_after_the_plan_fails_the_shards(
+def test_load_of_an_object_that_changed_after_the_plan_fails(
     airflow: Airflow, books: LocalVectorize, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
@@ -93,7 +93,7 @@ def test_an_object_that_is_replaced_after_the_plan_fails_the_shards(
 
     def plan_and_replace(hook: VectorizeHook, *args: object, **options: object) -> object:
         found = real(hook, *args, **options)  # type: ignore[arg-type]
-        rows(ROWS, first=1_000)  # ids are longer: lines end elsewhere
+        rows(ROWS, first=1_000)  # longer IDs move the ends of lines
         return found
 
     monkeypatch.setattr(VectorizeHook, "plan", plan_and_replace)

@@ -1,4 +1,4 @@
-"""What Airflow's pages show of a task: its link, its name among mapped ones, its rendered templates, its tries."""
+"""Tests of what Airflow shows of a task: links, names of mapped tasks, rendered templates, attempts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPERATORS = ("create_index", "plan", "create_metadata_index", "load", "query", "
 
 
 def column(run: Run, task_id: str, name: str) -> list[Any]:
-    """Of a mapped task, in the order of its indexes."""
+    """Return a column of a mapped task in the order of map indexes."""
     found = query(
         f"select {name} from task_instance where dag_id = ? and run_id = ? and task_id = ? order by map_index",
         run.dag_id,
@@ -39,7 +39,7 @@ def rendered(run: Run, task_id: str) -> dict[str, Any]:
     return found
 
 
-def page(local: LocalVectorize) -> str:
+def page_url(local: LocalVectorize) -> str:
     return local.base_url.removesuffix("client/v4")
 
 
@@ -50,21 +50,21 @@ def test_every_operator_links_to_the_page_of_the_local_vectorize(
 
     assert run.states() == dict.fromkeys(OPERATORS, "success")
     for task_id in OPERATORS:
-        assert run.xcom(task_id, INDEX_LINK) == page(books), task_id
+        assert run.xcom(task_id, INDEX_LINK) == page_url(books), task_id
         task = airflow.bag.dags["every_operator"].task_dict[task_id]
         assert "Vectorize index" in {link.name for link in task.operator_extra_links}
 
 
-def test_the_link_is_there_while_the_task_runs(
+def test_index_link_exists_while_the_task_runs(
     airflow: Airflow, books: LocalVectorize, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
-    seen: list[Any] = []
+    links_during_the_load: list[Any] = []
 
     def load(hook: VectorizeHook, *args: Any, **options: Any) -> Any:
-        seen.extend(query("select task_id from xcom where key = ?", INDEX_LINK))
-        raise SystemError("of a worker that was lost, for instance")
+        links_during_the_load.extend(query("select task_id from xcom where key = ?", INDEX_LINK))
+        raise SystemError("the worker was lost")
 
     monkeypatch.setattr(VectorizeHook, "load", load)
 
@@ -72,8 +72,8 @@ def test_the_link_is_there_while_the_task_runs(
     run = airflow.run("load_an_asset", {"source": rows(10)})
 
     assert run.state == "failed"
-    assert len(seen) == before + 1
-    assert run.xcom("load", INDEX_LINK) == page(books)
+    assert len(links_during_the_load) == before + 1
+    assert run.xcom("load", INDEX_LINK) == page_url(books)
 
 
 @pytest.mark.parametrize(
@@ -89,11 +89,11 @@ def test_the_link_is_there_while_the_task_runs(
         ("http://vectorize:80/client/v4", "http://vectorize:80/"),
     ],
 )
-def test_the_link_leads_to_where_the_index_is_shown(base_url: str, url: str) -> None:
+def test_index_url_is_the_dashboard_or_the_local_page(base_url: str, url: str) -> None:
     assert index_url(base_url, ACCOUNT_ID, "my_docs-2") == url
 
 
-def test_what_a_retry_cannot_fix_is_tried_once_and_links_to_its_index(
+def test_permanent_failure_is_not_retried_and_links_to_its_index(
     airflow: Airflow, books: LocalVectorize, rows: Rows
 ) -> None:
     source = Path(rows(10))
@@ -105,19 +105,19 @@ def test_what_a_retry_cannot_fix_is_tried_once_and_links_to_its_index(
     tries = {task: run.tries(task) for task in ("bad_row", "no_index", "no_name", "wrong_setting", "mapped", "not_yet")}
     assert tries == {"bad_row": 1, "no_index": 1, "no_name": 1, "wrong_setting": 1, "mapped": 1, "not_yet": 3}
     assert {task: run.xcom(task, INDEX_LINK) for task in ("bad_row", "no_index", "not_yet")} == dict.fromkeys(
-        ("bad_row", "no_index", "not_yet"), page(books)
+        ("bad_row", "no_index", "not_yet"), page_url(books)
     )
-    for said in (
+    for message in (
         "Line 11 of",
         'Index name "nowhere"',
         "index_name is the text 'None'",
         "max_in_flight must be a whole number of 1 or more, not 'four'.",
         "validation must be 'full', 'light' or 'off', not 'fulll'.",
     ):
-        assert said in airflow.log.text
+        assert message in airflow.log.text
 
 
-def test_mapped_loads_are_named_by_their_sources_unless_the_dag_names_them(
+def test_mapped_loads_are_named_by_source_or_by_the_template_of_the_dag(
     airflow: Airflow, books: LocalVectorize, rows: Rows, tmp_path: Path
 ) -> None:
     sources = [rows(3, "a.ndjson"), [rows(3, "b.ndjson"), rows(3, "c.ndjson")], f"{tmp_path}/*.ndjson"]
@@ -134,14 +134,14 @@ def test_mapped_loads_are_named_by_their_sources_unless_the_dag_names_them(
     assert column(run, "users", "rendered_map_index")[0] == "load of djson"
 
 
-def test_a_mapped_load_that_fails_has_its_name_too(airflow: Airflow, books: LocalVectorize, tmp_path: Path) -> None:
+def test_mapped_load_that_fails_has_a_name(airflow: Airflow, books: LocalVectorize, tmp_path: Path) -> None:
     run = airflow.run("named_loads", {"sources": [str(tmp_path / "missing.ndjson")]})
 
     assert column(run, "load", "rendered_map_index") == [f"{tmp_path.name}/missing.ndjson"]
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ("s3://conn@bucket/dt=2026-01-01/part-0.ndjson.gz", "dt=2026-01-01/part-0.ndjson.gz"),
         ("s3://conn@bucket/a.ndjson", "bucket/a.ndjson"),
@@ -156,8 +156,8 @@ def test_a_mapped_load_that_fails_has_its_name_too(airflow: Airflow, books: Loca
         (["/x/" + "a" * 300] * 2, "a" * 239 + " and 1 more"),
     ],
 )
-def test_a_label_is_short_and_never_fails(source: Any, said: str) -> None:
-    assert label(source) == said
+def test_label_of_any_source_is_short(source: Any, message: str) -> None:
+    assert label(source) == message
 
 
 def test_rendered_templates_show_the_output_of_mapped_tasks(

@@ -54,7 +54,7 @@ def test_code_of_the_page_runs_and_does_not_touch_another_airflow(project: Path)
     result = run_pytest(project, "tests")
     assert "1 failed, 2 passed" in result.stdout, result.stdout + result.stderr
     assert not list(project.glob("user*"))
-    assert f"There is no DAG 'x' in {project / 'dags'}. DAGs found: load_embeddings." in result.stdout
+    assert f"The DAG 'x' does not exist in {project / 'dags'}. Existing DAGs: load_embeddings." in result.stdout
     assert "ZeroDivisionError" in result.stdout
 
 
@@ -63,7 +63,7 @@ def test_temporary_airflow_after_an_airflow_import_fails(project: Path) -> None:
         "import airflow.configuration\n\ndef test_it(temporary_airflow): ...\n"
     )
     result = run_pytest(project, "tests")
-    assert "Airflow was imported before the fixture could give it a home of its own" in result.stdout
+    assert "Airflow was imported before this fixture could set AIRFLOW_HOME" in result.stdout
     assert not (project / "user.db").exists()
 
 
@@ -71,4 +71,4 @@ def test_temporary_airflow_without_a_dags_folder_names_the_folder(project: Path)
     (project / "tests/conftest.py").unlink()
     (project / "dags").rename(project / "pipelines")
     result = run_pytest(project, "tests")
-    assert f"There is no DAGs folder {project / 'dags'}" in result.stdout
+    assert f"The DAGs folder {project / 'dags'} does not exist." in result.stdout

@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def connect(local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Return a function that defines a connection to the local Vectorize and returns its id.
+    """Return a function that defines a connection to the local Vectorize and returns its ID.
 
     Its keyword arguments replace fields of the connection.
     """

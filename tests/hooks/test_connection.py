@@ -147,12 +147,12 @@ def test_verify_with_path_is_a_ca_bundle(tmp_path: Path) -> None:
         ({"host": "https://user:pw@host/"}, "must not contain a user or a password"),
         ({"host": "https://host?x"}, "must look like https://api.cloudflare.com/client/v4"),
         ({"host": "https://"}, "must look like"),
-        ({"extra": {"timeout": "soon"}}, "'timeout' of the connection \"cf\" has to be a number from 1 to 3,600"),
+        ({"extra": {"timeout": "soon"}}, "'timeout' of the connection \"cf\" must be a number from 1 to 3,600"),
         ({"extra": {"timeout": 0}}, "from 1 to 3,600"),
         ({"extra": {"timeout": "inf"}}, "from 1 to 3,600"),
         ({"extra": {"timeout": "nan"}}, "from 1 to 3,600"),
         ({"extra": {"timeout": [1]}}, "from 1 to 3,600"),
-        ({"extra": {"retry_seconds": -1}}, "'retry_seconds' of the connection \"cf\" has to be a number from 0"),
+        ({"extra": {"retry_seconds": -1}}, "'retry_seconds' of the connection \"cf\" must be a number from 0"),
         ({"extra": {"budget_reserve": 1}}, "from 0 to 0.9"),
         ({"extra": {"verify": "/no/such/file.pem"}}, "The file '/no/such/file.pem' does not exist."),
     ],
@@ -190,7 +190,7 @@ class UncheckedConnection:
         (f"account_id={ACCOUNT_ID}", "are not JSON: Expecting value at line 1, column 1"),
         ('{"account_id": "x"', "are not JSON: Expecting ',' delimiter at line 1, column 19"),
         (json.dumps(json.dumps({"account_id": ACCOUNT_ID})), "are JSON inside a JSON string. Remove the outer quotes."),
-        (json.dumps(["account_id", ACCOUNT_ID]), 'have to be a JSON object such as {"account_id": "…"}, not list'),
+        (json.dumps(["account_id", ACCOUNT_ID]), 'must be a JSON object such as {"account_id": "…"}, not list'),
         ("null", "not null"),
         ("7", "not int"),
         ('"account_id"', "The extra fields"),
@@ -257,13 +257,13 @@ def test_host_without_scheme_warns_that_https_is_used(
 
 @pytest.mark.parametrize("value", [True, [1], "1e999", 10**400])
 def test_number_field_of_wrong_type_is_refused(value: Any) -> None:
-    with pytest.raises(ConfigError, match="has to be a number"):
+    with pytest.raises(ConfigError, match="must be a number"):
         make_client({"retry_seconds": value})
 
 
 @pytest.mark.parametrize("value", [["a"], {"a": 1}, 7])
 def test_verify_of_wrong_type_is_refused(value: Any) -> None:
-    with pytest.raises(ConfigError, match="has to be true, false, or the path"):
+    with pytest.raises(ConfigError, match="must be true, false, or the path"):
         make_client({"verify": value})
 
 

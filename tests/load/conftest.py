@@ -74,6 +74,11 @@ class BooksIndex:
                 earlier_attempt=earlier_attempt,
             )
 
+    def recreate(self) -> None:
+        """Create the index after a reset of the local Vectorize."""
+        create_index(self.local, self.name, DIMENSIONS)
+        self.local.set_budget("100000/300")
+
     def dump(self) -> dict[str, str]:
         """Return the digest of each vector in the index, by ID."""
         return self.local.dump(self.name)
@@ -89,10 +94,10 @@ class BooksIndex:
 
 @pytest.fixture
 def books(local_vectorize: LocalVectorize, tmp_path: Path) -> BooksIndex:
-    create_index(local_vectorize, BooksIndex.name, DIMENSIONS)
-    local_vectorize.set_budget("100000/300")
+    index = BooksIndex(local_vectorize, tmp_path)
+    index.recreate()
     local_vectorize.clear_requests()
-    return BooksIndex(local_vectorize, tmp_path)
+    return index
 
 
 @pytest.fixture

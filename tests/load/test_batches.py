@@ -189,6 +189,8 @@ except VectorizeError as error:
     sys.stdout.write(str(error))
 """
     environment = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
-    found = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert found.stdout.startswith(f"The temporary directory {tmp_path} cannot be used: File too large.")
-    assert "set TMPDIR to a directory on another disk" in found.stdout
+    process = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert process.stdout.startswith(f"The temporary directory {tmp_path} cannot be used: File too large.")
+    assert "set TMPDIR to a directory on another disk" in process.stdout

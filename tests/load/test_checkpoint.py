@@ -16,7 +16,9 @@ from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointWri
 from airflow_provider_vectorize.load.job import resume_message
 from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.receipt import Receipt, Sample
+from airflow_provider_vectorize.rows.ndjson_reader import NdjsonReader
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
+from airflow_provider_vectorize.rows.validation import NoCheck
 from airflow_provider_vectorize.sources.lines import Position
 from tests.support import FileObject, MemoryStore
 
@@ -75,7 +77,7 @@ def test_match_checkpoint_same_load_resumes() -> None:
 
 
 def test_resume_message_names_position_and_acknowledged_vectors(tmp_path: Path) -> None:
-    source = LoadSource([FileObject(tmp_path / name) for name in ("a", "b", "c")])
+    source = LoadSource([FileObject(tmp_path / name) for name in ("a", "b", "c")], NdjsonReader(NoCheck()))
     assert resume_message(CHECKPOINT, source) == (
         f"Resuming from the last checkpoint at line 6 of {tmp_path.as_uri()}/b (byte 35). Batches after it that are "
         "already acknowledged are skipped. 20 vectors in 2 batches are already acknowledged (last mutation m2)."

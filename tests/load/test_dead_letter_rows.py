@@ -22,7 +22,13 @@ DeadLetter = dict[str, Any]
 
 def make_dead_letter(row: Any, line: int = 7) -> DeadLetter:
     text = row if isinstance(row, bytes) else json.dumps(row).encode()
-    return json.loads(format_dead_letter("s3://b/a.ndjson", BadRow(Position(0, line, 70), text, "bad"), "dag/run/task"))
+    return json.loads(
+        format_dead_letter(
+            {"object": "s3://b/a.ndjson", "line": line, "offset": 70},
+            BadRow(Position(0, line, 70), text, "bad"),
+            "dag/run/task",
+        )
+    )
 
 
 def to_lines(*dead_letters: Any) -> bytes:

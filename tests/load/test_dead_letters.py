@@ -16,9 +16,12 @@ from airflow_provider_vectorize.rows.block_rows import BadRow
 from airflow_provider_vectorize.sources.lines import Position
 from tests.support import FileTarget
 
+PLACE = {"object": "file:///a", "line": 3, "offset": 20}
 
-def bad_row(number: int, text: bytes = b"x") -> tuple[str, BadRow]:
-    return "file:///a", BadRow(Position(0, number, number * 10), text, "bad")
+
+def bad_row(number: int, text: bytes = b"x") -> tuple[dict[str, Any], BadRow]:
+    place = {"object": "file:///a", "line": number, "offset": number * 10}
+    return place, BadRow(Position(0, number, number * 10), text, "bad")
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def target(tmp_path: Path) -> FileTarget:
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=40))
 def test_dead_letter_keeps_every_byte_of_a_row(text: bytes) -> None:
-    dead_letter = json.loads(format_dead_letter("file:///a", BadRow(Position(0, 3, 20), text, "why")))
+    dead_letter = json.loads(format_dead_letter(PLACE, BadRow(Position(0, 3, 20), text, "why")))
     assert dead_letter.pop("row").encode("utf-8", "surrogateescape") == text
     assert dead_letter == {"object": "file:///a", "line": 3, "offset": 20, "reason": "why"}
 
@@ -52,9 +55,9 @@ def test_dead_letters_start_overwrites_file_of_same_run(target: FileTarget) -> N
 
 
 OTHER_FILES = [
-    format_dead_letter("file:///a", bad_row(1)[1], "dag/another run/task"),
-    format_dead_letter("file:///a", bad_row(1)[1], 'dag/run/task", "object'),
-    format_dead_letter("file:///a", bad_row(1)[1]),
+    format_dead_letter(PLACE, bad_row(1)[1], "dag/another run/task"),
+    format_dead_letter(PLACE, bad_row(1)[1], 'dag/run/task", "object'),
+    format_dead_letter(PLACE, bad_row(1)[1]),
     b'{"run": "dag/run/task"}\n',
     b'{"run": "dag/run/task',
     b"other notes",

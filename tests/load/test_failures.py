@@ -209,10 +209,10 @@ except VectorizeError as error:
     local = books.local
     command = [sys.executable, "-c", script, local.account_id, local.token, local.base_url]
     command.append(str(books.folder / "source.ndjson"))
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "The temporary directory" in found.stdout
-    assert "cannot be used: File too large" in found.stdout
-    assert "Nothing was acknowledged before that." in found.stdout
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "The temporary directory" in process.stdout
+    assert "cannot be used: File too large" in process.stdout
+    assert "Nothing was acknowledged before that." in process.stdout
 
 
 def test_load_failing_checkpoint_store_succeeds(books: BooksIndex) -> None:

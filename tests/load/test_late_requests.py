@@ -25,6 +25,7 @@ from tests.support import IMPATIENT, FileObject, MemoryStore, Row, client_of, ex
 from .conftest import BooksIndex
 
 LATE_SECONDS = 120.0
+IDENTITY = {"number of clears": "0"}
 NO_RETRY = RetryPolicy(total=0)
 WAIT_MESSAGE = "Waiting 120 s before writing"
 
@@ -34,17 +35,11 @@ def time(books: BooksIndex) -> FakeTime:
     return FakeTime(books.local)
 
 
-def load(
-    books: BooksIndex,
-    time: FakeTime,
-    source: Any,
-    *,
-    late_seconds: float = LATE_SECONDS,
-    retry: Any = IMPATIENT,
-    **more: Any,
-) -> Any:
-    client = {"clock": time.clock, "limits": Limits(late_seconds=late_seconds), "retry": retry}
-    return books.load(source, client=client, max_in_flight=more.pop("max_in_flight", 1), **more)
+def load(books: BooksIndex, time: FakeTime, source: Any, *, late_seconds: float = LATE_SECONDS, **options: Any) -> Any:
+    """Load on the clock of the test, which jumps over waits."""
+    limits, retry = Limits(late_seconds=late_seconds), options.pop("retry", IMPATIENT)
+    client = {"clock": time.clock, "limits": limits, "retry": retry}
+    return books.load(source, client=client, **{"max_in_flight": 1, **options})
 
 
 def process_late_requests(books: BooksIndex, time: FakeTime) -> None:
@@ -128,7 +123,7 @@ def kill_a_load(books: BooksIndex, time: FakeTime, source: FileObject, rows: lis
     """Kill a load after two batches, while the request of the third one can still be carried out."""
     store = KillingStore(2)
     with pytest.raises(Killed):
-        load(books, time, source, store=store, identity={"number of clears": "0"})
+        load(books, time, source, store=store, identity=IDENTITY)
     books.local.fail("late", operation="upsert", seconds=60)
     with client_of(books.local, retry=NO_RETRY) as client, pytest.raises(NoAnswerError):
         client.upsert(books.name, ndjson(rows[20:30]))
@@ -147,15 +142,8 @@ def test_load_retry_of_killed_attempt_waits(
     source = books.write_source(rows)
     store = kill_a_load(books, time, source, rows)
     checkpoints: dict[str, Any] = {"store": store} if durable else {}
-    receipt = load(
-        books,
-        time,
-        source,
-        late_seconds=late_seconds,
-        identity={"number of clears": "0"},
-        earlier_attempt=True,
-        **checkpoints,
-    )
+    retried = {"identity": IDENTITY, "earlier_attempt": True, **checkpoints}
+    receipt = load(books, time, source, late_seconds=late_seconds, **retried)
     process_late_requests(books, time)
     assert receipt.vectors == 60
     assert (books.dump() == expected_dump(rows)) == (late_seconds > 0)
@@ -164,7 +152,7 @@ def test_load_retry_of_killed_attempt_waits(
 
 def test_load_first_attempt_does_not_wait(books: BooksIndex, time: FakeTime) -> None:
     store = MemoryStore()
-    load(books, time, make_rows(100), store=store, identity={"number of clears": "0"})
+    load(books, time, make_rows(100), store=store, identity=IDENTITY)
     assert time.now == 0
     assert [checkpoint["settled"] for checkpoint in store.saved] == [False] * 10 + [True]
 
@@ -172,7 +160,7 @@ def test_load_first_attempt_does_not_wait(books: BooksIndex, time: FakeTime) -> 
 @pytest.mark.parametrize("clears", ["0", "1"])
 def test_load_after_finished_load_does_not_wait(books: BooksIndex, time: FakeTime, clears: str) -> None:
     store, source = MemoryStore(), books.write_source(make_rows(100))
-    load(books, time, source, store=store, identity={"number of clears": "0"})
+    load(books, time, source, store=store, identity=IDENTITY)
     load(books, time, source, store=store, identity={"number of clears": clears}, earlier_attempt=True)
     assert time.now == 0
 
@@ -181,8 +169,8 @@ def test_load_retry_of_settled_failure_does_not_wait(books: BooksIndex, time: Fa
     store, source = MemoryStore(), books.write_source(make_rows(100))
     books.local.fail("answer", operation="upsert", after=3, status=403, code=10000)
     with pytest.raises(AuthError):
-        load(books, time, source, store=store, identity={"number of clears": "0"})
-    load(books, time, source, store=store, identity={"number of clears": "0"}, earlier_attempt=True)
+        load(books, time, source, store=store, identity=IDENTITY)
+    load(books, time, source, store=store, identity=IDENTITY, earlier_attempt=True)
     assert time.now == 0
     assert books.dump() == expected_dump(make_rows(100))
 
@@ -193,9 +181,9 @@ def test_load_failure_before_first_batch_leaves_nothing_to_resume(
     store, source = MemoryStore(), books.write_source(make_rows(100))
     books.local.fail("answer", operation="upsert", status=403, code=10000)
     with pytest.raises(AuthError):
-        load(books, time, source, store=store, identity={"number of clears": "0"})
+        load(books, time, source, store=store, identity=IDENTITY)
     with caplog.at_level(logging.INFO):
-        load(books, time, source, store=store, identity={"number of clears": "0"}, earlier_attempt=True)
+        load(books, time, source, store=store, identity=IDENTITY, earlier_attempt=True)
     assert time.now == 0
     assert "Resuming" not in caplog.text
 
@@ -206,14 +194,14 @@ def test_load_retry_of_attempt_killed_after_settled_one_waits(books: BooksIndex,
     store, source = MemoryStore(), books.write_source(rows)
     books.local.fail("answer", operation="upsert", after=3, status=403, code=10000)
     with pytest.raises(AuthError):
-        load(books, time, source, store=store, identity={"number of clears": "0"})
+        load(books, time, source, store=store, identity=IDENTITY)
     killing_store = KillingStore(1)
     killing_store.value = store.value
     with pytest.raises(Killed):
-        load(books, time, source, store=killing_store, identity={"number of clears": "0"}, earlier_attempt=True)
+        load(books, time, source, store=killing_store, identity=IDENTITY, earlier_attempt=True)
     assert len(books.write_requests()) == 4  # The attempt was killed before its first request.
     store.value = killing_store.value
-    load(books, time, source, store=store, identity={"number of clears": "0"}, earlier_attempt=True)
+    load(books, time, source, store=store, identity=IDENTITY, earlier_attempt=True)
     assert time.now >= LATE_SECONDS
     assert books.dump() == expected_dump(rows)
 
@@ -223,7 +211,7 @@ def test_load_retry_without_usable_checkpoint_waits(books: BooksIndex, time: Fak
     store = MemoryStore()
     if stored != "nothing":
         store.value = {"version": 1, "settled": "yes"}
-    load(books, time, make_rows(10), store=store, identity={"number of clears": "0"}, earlier_attempt=True)
+    load(books, time, make_rows(10), store=store, identity=IDENTITY, earlier_attempt=True)
     assert time.now >= LATE_SECONDS
 
 
@@ -233,10 +221,10 @@ def test_load_failure_waits_at_its_end_instead_of_retry(
     store, source = MemoryStore(), books.write_source(make_rows(100))
     books.local.fail("http_500", operation="upsert", after=3)
     with pytest.raises(ServerError):
-        load(books, time, source, store=store, identity={"number of clears": "0"}, retry=NO_RETRY)
+        load(books, time, source, store=store, identity=IDENTITY, retry=NO_RETRY)
     assert time.now == pytest.approx(LATE_SECONDS, abs=1)
     assert "s before finishing: a request got no answer" in caplog.text
-    load(books, time, source, store=store, identity={"number of clears": "0"}, earlier_attempt=True)
+    load(books, time, source, store=store, identity=IDENTITY, earlier_attempt=True)
     assert time.now == pytest.approx(LATE_SECONDS, abs=1)
 
 
@@ -258,17 +246,10 @@ def test_load_waiting_for_late_requests_can_be_stopped(books: BooksIndex, where:
         if "end" in where:
             books.local.fail("http_500", operation="upsert")
         error = ServerError if "failure" in where else VectorizeError
+        index, objects = client.get_index(books.name), [books.write_source(rows)]
+        early = where.startswith("before")
         with pytest.raises(error, match=r"Internal|stopped|500"):
-            run(
-                client,
-                "upsert",
-                client.get_index(books.name),
-                [books.write_source(rows)],
-                options,
-                store,
-                {"number of clears": "0"},
-                earlier_attempt=where.startswith("before"),
-            )
+            run(client, "upsert", index, objects, options, store, IDENTITY, earlier_attempt=early)
     assert waiting == [LATE_SECONDS]
     assert not (store.value or {}).get("settled")
 

@@ -55,10 +55,10 @@ def load(books: BooksIndex, path: Path, **options: Any) -> tuple[int, int, float
     """Load in a separate process. Return the vectors, the rejected rows, and the peak memory in MB."""
     local = books.local
     arguments = [local.account_id, local.token, local.base_url, str(path), json.dumps(options)]
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", SCRIPT, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    vectors, rejected, peak = json.loads(found.stdout)
+    vectors, rejected, peak = json.loads(process.stdout)
     return vectors, rejected, peak
 
 

@@ -15,6 +15,8 @@ from airflow_provider_vectorize.load import progress_reporter
 from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.load.receipt import Receipt
+from airflow_provider_vectorize.rows.ndjson_reader import NdjsonReader
+from airflow_provider_vectorize.rows.validation import NoCheck
 from airflow_provider_vectorize.sources.lines import Position
 from tests.support import FileObject, MemoryStore, make_rows, write_object
 
@@ -89,18 +91,23 @@ def test_share_before_counts_complete_compressed_objects_only(tmp_path: Path) ->
     assert b.size
     total = 400 + b.size
     shares = [
-        LoadSource([a, b, c]).share_before(position)
+        LoadSource([a, b, c], NdjsonReader(NoCheck())).share_before(position)
         for position in (Position(), Position(0, 5, 50), Position(1, 9, 5_000), Position(2, 2, 30))
     ]
     assert shares == [0, 50 / total, 100 / total, (130 + b.size) / total]
-    assert LoadSource([a, b, c]).share_before(Position(3)) == 1
+    assert LoadSource([a, b, c], NdjsonReader(NoCheck())).share_before(Position(3)) == 1
 
 
 def test_share_before_unknown_size_or_empty_source_is_none(tmp_path: Path) -> None:
     a, b, c = make_objects(tmp_path)
     b.size = None
-    assert LoadSource([a, b, c]).share_before(Position()) is None
-    assert LoadSource([FileObject(write_object(tmp_path / "empty", b""))]).share_before(Position()) is None
+    assert LoadSource([a, b, c], NdjsonReader(NoCheck())).share_before(Position()) is None
+    assert (
+        LoadSource([FileObject(write_object(tmp_path / "empty", b""))], NdjsonReader(NoCheck())).share_before(
+            Position()
+        )
+        is None
+    )
 
 
 def test_load_reports_progress_to_log_and_observer(

@@ -36,13 +36,13 @@ def log_everything(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 def exception_texts(error: BaseException) -> Iterator[str]:
     """Yield every text in which an exception may appear, including its causes and contexts."""
-    seen: list[BaseException] = []
+    visited: list[BaseException] = []
     pending: list[BaseException | None] = [error]
     while pending:
         current = pending.pop()
-        if current is None or current in seen:
+        if current is None or current in visited:
             continue
-        seen.append(current)
+        visited.append(current)
         yield str(current)
         yield repr(current)
         yield repr(current.args)
@@ -108,7 +108,7 @@ def test_load_and_wait_succeeded_show_no_token(books: BooksIndex, caplog: pytest
     receipt = books.load(rows, store=store, dead_letters=True, identity={"run": "1"})
     with client_of(books.local) as client:
         monitor = Monitor(books.local, receipt.to_dict())
-        found = monitor.check()
+        verdict = monitor.check()
         client.list_indexes()
         assert_hidden(
             TOKEN,
@@ -118,10 +118,12 @@ def test_load_and_wait_succeeded_show_no_token(books: BooksIndex, caplog: pytest
             repr(vars(client)),
             repr(client.pacer),
         )
-    assert found.visible
+    assert verdict.visible
     assert_hidden(TOKEN, json.dumps(receipt.to_dict()), json.dumps([wait.to_dict() for wait in monitor.waits]))
-    assert_hidden(TOKEN, repr(vars(monitor)), repr(monitor._monitor._memory), repr(found))
-    assert_hidden(TOKEN, json.dumps(store.saved), books.target.read().decode(), caplog.text, found.text, repr(receipt))
+    assert_hidden(TOKEN, repr(vars(monitor)), repr(monitor._monitor._memory), repr(verdict))
+    assert_hidden(
+        TOKEN, json.dumps(store.saved), books.target.read().decode(), caplog.text, verdict.text, repr(receipt)
+    )
 
 
 def wrong_token(local: LocalVectorize) -> Credentials:

@@ -93,8 +93,8 @@ def test_load_large_source_memory_does_not_grow(books: BooksIndex, suffix: str) 
         path = write_large_source(megabytes, books.folder / f"source-{megabytes}.ndjson{suffix}")
         local = books.local
         command = [sys.executable, "-c", SCRIPT, local.account_id, local.token, local.base_url, str(path)]
-        found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        vectors, kilobytes = map(int, found.stdout.split())
+        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        vectors, kilobytes = map(int, process.stdout.split())
         assert vectors == megabytes * 60
         peaks.append(kilobytes / 1_024)
         path.unlink()

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_vectorize.errors import BadRowError, SourceError
 from airflow_provider_vectorize.load.bodies import SEND_BYTES, Body, FileRange
-from airflow_provider_vectorize.sources import compression as compressed
+from airflow_provider_vectorize.sources import compression
 from airflow_provider_vectorize.sources.source_file import SourceFile
 from tests.support import FileObject, expected_dump, make_rows, ndjson
 
@@ -21,9 +21,9 @@ from .conftest import BooksIndex
 UNCHANGED: dict[str, Any] = {"float32_text": "never"}
 
 
-@pytest.fixture(params=["kept", "copied"])
+@pytest.fixture(params=["source file", "temporary file"])
 def books(books: BooksIndex, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> BooksIndex:
-    monkeypatch.setattr(compressed, "MIN_OPEN_FILE_BYTES", 0 if request.param == "kept" else 1 << 40)
+    monkeypatch.setattr(compression, "MIN_OPEN_FILE_BYTES", 0 if request.param == "source file" else 1 << 40)
     return books
 
 
@@ -92,12 +92,12 @@ def test_load_rows_changed_after_check_are_never_acknowledged(books: BooksIndex)
     rows = make_rows(50)
     path = books.folder / "source.ndjson"
     source = books.write_source(rows)
-    seen = threading.Event()
+    checked_once = threading.Event()
 
     class Rewritten(FileObject):
         def current_version(self) -> str:
-            if not seen.is_set():
-                seen.set()
+            if not checked_once.is_set():
+                checked_once.set()
                 return super().current_version()
             with path.open("r+b") as stream:
                 stream.write(ndjson(make_rows(50, seed=1)))

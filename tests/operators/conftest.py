@@ -52,7 +52,7 @@ def hook(connect: Callable[..., str]) -> Iterator[VectorizeHook]:  # noqa: F811
 
 
 @pytest.fixture
-def patient(connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def immediate_retries(connect: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """Retry failed requests without waiting between the attempts."""
     connect(extra={"retry_seconds": 60})
     monkeypatch.setattr(connection, "RetryPolicy", partial(RetryPolicy, first=0.001))

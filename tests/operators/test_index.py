@@ -53,7 +53,7 @@ def test_create_index_with_if_exists_fail_and_existing_index_fails(run: Run, boo
 
 
 def test_create_index_with_if_exists_fail_and_lost_response_succeeds(
-    run: Run, local_vectorize: LocalVectorize, patient: None
+    run: Run, local_vectorize: LocalVectorize, immediate_retries: None
 ) -> None:
     local_vectorize.fail("not_json", operation="create_index")
     result = run(VectorizeCreateIndexOperator, **COSINE, if_exists="fail", limits=NO_WAIT)

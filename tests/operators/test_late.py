@@ -33,7 +33,7 @@ BOOKS = {"index_name": "books", "dimensions": 32, "metric": "cosine"}
 
 @pytest.fixture
 def time(
-    books: VectorizeHook, patient: None, local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch
+    books: VectorizeHook, immediate_retries: None, local_vectorize: LocalVectorize, monkeypatch: pytest.MonkeyPatch
 ) -> FakeTime:
     """Control the time of all clients that operators and hooks create."""
     time = FakeTime(local_vectorize)
@@ -143,7 +143,7 @@ def test_writes_of_two_hooks_keep_their_order(
 )
 def test_on_kill_during_the_wait_for_late_requests_stops_the_task(
     books: VectorizeHook,
-    patient: None,
+    immediate_retries: None,
     local_vectorize: LocalVectorize,
     monkeypatch: pytest.MonkeyPatch,
     kind: Any,

@@ -48,7 +48,7 @@ def test_delete_metadata_index_of_missing_one_returns_a_marker(run: Run, books: 
 
 
 def test_delete_metadata_index_after_lost_response_returns_a_marker(
-    run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, patient: None
+    run: Run, books: VectorizeHook, local_vectorize: LocalVectorize, immediate_retries: None
 ) -> None:
     books.create_metadata_index("books", "year", "number")
     local_vectorize.fail("cut_after_body", operation="delete_metadata_index")

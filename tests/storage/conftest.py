@@ -41,10 +41,13 @@ def s3(object_store_server: ObjectStore, airflow_home: Any, monkeypatch: pytest.
 
 def attach_file_system(scheme: str, conn_id: str, fs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Register a file system for a scheme and connection, as the storage's Airflow provider does."""
-    from airflow.providers.common.compat.sdk import io
+    try:
+        from airflow.sdk.io import attach
+    except ImportError:  # Airflow 2
+        from airflow.io.store import attach
 
     monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({"conn_type": "generic"}))
-    io.attach(scheme, conn_id, fs=fs)
+    attach(scheme, conn_id, fs=fs)
 
 
 @pytest.fixture(scope="session")

@@ -214,7 +214,7 @@ def test_find_path_without_readable_file_raises(tmp_path: Path, airflow_home: An
         "pipe.ndjson": "is a pipe, which a retry cannot read again",
         "folder.ndjson": "is a folder: name the objects in it",
         "link.ndjson": "is a folder: name the objects in it",
-        "a.txt/": "There is no object",
+        "a.txt/": "does not exist or has no objects",
         "a.txt ": "begins or ends with a space or a line break",
         "f*.ndjson": r"1 folders match: add /\*",
     }.items():

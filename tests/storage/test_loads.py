@@ -226,6 +226,17 @@ def test_load_dead_letter_path_that_matches_the_pattern_raises(folder: StorageFo
     assert load(f"{folder.base}/*.ndjson", dead_letter_path=f"{folder.base}/deep/{name}", **options)["vectors"] == 1
 
 
+def test_load_dead_letter_path_in_the_source_folder_raises(folder: StorageFolder, load: Load) -> None:
+    from airflow_provider_vectorize.errors import ConfigError
+
+    folder.put("night/a.ndjson", ndjson(0))
+    options = {"source_conn_id": folder.conn_id, "on_bad_row": "dead_letter"}
+    for name in ("night/bad.ndjson", "night/deep/bad.ndjson"):
+        with pytest.raises(ConfigError, match="is in a folder of the source"):
+            load(f"{folder.base}/night/", dead_letter_path=f"{folder.base}/{name}", **options)
+    assert load(f"{folder.base}/night/", dead_letter_path=f"{folder.base}/nightly.ndjson", **options)["vectors"] == 1
+
+
 @pytest.mark.parametrize("prefix", ["s3://store@", "s3a://store@", "s3://other@", "s3a://other@"])
 def test_load_dead_letter_path_that_is_the_source_by_other_scheme_raises(
     s3: ObjectStore, load: Load, monkeypatch: pytest.MonkeyPatch, prefix: str

@@ -54,6 +54,9 @@ class MemoryObject:
         self.size = len(self._content)
         self.version = f"{self.size}:{hashlib.sha256(stored).hexdigest()[:16]}"
 
+    def read(self, start: int, end: int) -> bytes:
+        return self._content[start:end]
+
     def current_version(self) -> str:
         return self.version
 

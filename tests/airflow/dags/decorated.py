@@ -1,4 +1,4 @@
-"""Functions that yield rows: good ones, too few, and none."""
+"""DAGs with functions that yield rows, fail, or yield something else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 
 
 def row(number: int) -> dict[str, Any]:
-    """Values as a model gives them."""
+    """Return a row with NumPy values, as a model returns them."""
     return {"id": f"row-{number}", "values": np.full(32, number + 0.5, dtype=np.float32)}
 
 
@@ -22,7 +22,7 @@ with DAG("decorated_mapped", schedule=None):
 
     @task.vectorize_upsert(index_name="{{ dag_run.conf['index'] }}")
     def rows(first: int, count: int) -> Iterator[dict[str, Any]]:
-        """A share each."""
+        """Yield the rows of one mapped task."""
         yield from map(row, range(first, first + count))
 
     VectorizeMutationSensor(task_id="wait", mutation=rows.partial(count=10).expand(first=[0, 10, 20]), deferrable=True)
@@ -31,7 +31,7 @@ with DAG("decorated_fails_at_first", schedule=None):
 
     @task.vectorize_upsert(index_name="books", limits=Limits(late_seconds=0), retries=1, retry_delay=timedelta(0))
     def interrupted(ti: Any = None) -> Iterator[dict[str, Any]]:
-        """The model is away when the first half is done."""
+        """Fail after the first half of the rows in the first attempt."""
         for number in range(20):
             if number == 10 and ti.try_number == 1:
                 raise RuntimeError("the model is away")
@@ -43,7 +43,7 @@ with DAG("decorated_without_rows", schedule=None):
 
     @task.vectorize_upsert(index_name="books")
     def forgets_to_yield() -> None:
-        """Returns nothing."""
+        """Return nothing."""
 
     forgets_to_yield()
 
@@ -51,7 +51,7 @@ with DAG("decorated_with_a_bad_row", schedule=None):
 
     @task.vectorize_upsert(index_name="books")
     def one_is_too_short() -> list[dict[str, Any]]:
-        """A list will do as well."""
+        """Return a list of rows, of which one has too few values."""
         return [row(0), {"id": "short", "values": [1.0]}]
 
     one_is_too_short()

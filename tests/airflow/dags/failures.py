@@ -1,4 +1,4 @@
-"""Loads that fail at first, and sensors that wait in vain."""
+"""DAGs whose loads fail in the first attempt, and DAGs whose sensors time out."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsO
 from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 
 SOURCE = "{{ dag_run.conf['source'] }}"
-AGAIN = {"retries": 1, "retry_delay": timedelta(0)}
+ONE_RETRY = {"retries": 1, "retry_delay": timedelta(0)}
 
 for in_flight in (1, 4):
     for durable in (True, False):
         with DAG(
-            f"load_{'durable' if durable else 'forgetful'}_{in_flight}",
+            f"load_{'durable' if durable else 'not_durable'}_{in_flight}",
             schedule=None,
             start_date=datetime(2026, 1, 1, tzinfo=UTC),
         ):
@@ -29,40 +29,40 @@ for in_flight in (1, 4):
                 max_in_flight=in_flight,
                 durable=durable,
                 limits=Limits(vectors_per_request=10, late_seconds=0),
-                **AGAIN,
+                **ONE_RETRY,
             )
 
 LATE = Limits(late_seconds=1.5)
 for durable in (True, False):
     with DAG(
-        f"late_{'durable' if durable else 'forgetful'}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)
+        f"late_{'durable' if durable else 'not_durable'}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)
     ):
         VectorizeUpsertOperator(
-            task_id="write", index_name="books", source=SOURCE, durable=durable, limits=LATE, **AGAIN
+            task_id="write", index_name="books", source=SOURCE, durable=durable, limits=LATE, **ONE_RETRY
         )
 
 with DAG("late_deletion", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
-    VectorizeDeleteVectorsOperator(task_id="write", index_name="books", ids=["book-1"], limits=LATE, **AGAIN)
+    VectorizeDeleteVectorsOperator(task_id="write", index_name="books", ids=["book-1"], limits=LATE, **ONE_RETRY)
 
 with DAG("late_function", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
 
-    @task(task_id="write", **AGAIN)
+    @task(task_id="write", **ONE_RETRY)
     def write() -> None:
-        """Writes by the hook, which does not get the task's context."""
+        """Write with a hook that is not given the context of the task."""
         VectorizeHook(limits=LATE).delete_by_ids("books", ["book-1"])
 
     write()
 
-for name, soft in (("wait_in_vain", {}), ("wait_softly", {"soft_fail": True})):
-    for way in ("poke", "deferrable"):
-        with DAG(f"{name}_{way}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+for name, options in (("wait_in_vain", {}), ("wait_softly", {"soft_fail": True})):
+    for mode in ("poke", "deferrable"):
+        with DAG(f"{name}_{mode}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
             load = VectorizeUpsertOperator(task_id="load", index_name="books", source=SOURCE)
             VectorizeMutationSensor(
                 task_id="wait",
                 mutation=load.output,
                 poke_interval=0.05,
                 timeout=0.2,
-                deferrable=way == "deferrable",
-                **soft,
-                **AGAIN,
+                deferrable=mode == "deferrable",
+                **options,
+                **ONE_RETRY,
             )

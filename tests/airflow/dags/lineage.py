@@ -1,4 +1,4 @@
-"""A load whose index is an asset."""
+"""A DAG with a load whose index is an asset."""
 
 from __future__ import annotations
 

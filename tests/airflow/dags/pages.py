@@ -1,4 +1,4 @@
-"""Tasks whose pages are looked at: links, names of mapped tasks, rendered templates."""
+"""DAGs for the tests of task pages: links, names of mapped tasks, rendered templates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsO
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SOURCE = "{{ dag_run.conf['source'] }}"
-AGAIN: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(0)}
+TWO_RETRIES: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(0)}
 
 with DAG("every_operator", schedule=None, start_date=START, default_args={"index_name": "books"}):
     load = VectorizeUpsertOperator(task_id="load", source=SOURCE)
@@ -35,33 +35,33 @@ with DAG("every_operator", schedule=None, start_date=START, default_args={"index
     )
 
 with DAG("fails_at_once", schedule=None, start_date=START):
-    VectorizeUpsertOperator(task_id="bad_row", index_name="books", source=SOURCE, **AGAIN)
-    VectorizeUpsertOperator(task_id="no_index", index_name="nowhere", source=SOURCE, **AGAIN)
-    VectorizeUpsertOperator(task_id="no_name", index_name="{{ none }}", source=SOURCE, **AGAIN)
+    VectorizeUpsertOperator(task_id="bad_row", index_name="books", source=SOURCE, **TWO_RETRIES)
+    VectorizeUpsertOperator(task_id="no_index", index_name="nowhere", source=SOURCE, **TWO_RETRIES)
+    VectorizeUpsertOperator(task_id="no_name", index_name="{{ none }}", source=SOURCE, **TWO_RETRIES)
     VectorizeUpsertOperator(
-        task_id="wrong_setting", index_name="books", source=SOURCE, max_in_flight="{{ 'four' }}", **AGAIN
+        task_id="wrong_setting", index_name="books", source=SOURCE, max_in_flight="{{ 'four' }}", **TWO_RETRIES
     )
-    VectorizeUpsertOperator(task_id="not_yet", index_name="books", source=f"{SOURCE}-not-yet", **AGAIN)
-    VectorizeUpsertOperator.partial(task_id="mapped", index_name="books", source=SOURCE, **AGAIN).expand(
+    VectorizeUpsertOperator(task_id="not_yet", index_name="books", source=f"{SOURCE}-not-yet", **TWO_RETRIES)
+    VectorizeUpsertOperator.partial(task_id="mapped", index_name="books", source=SOURCE, **TWO_RETRIES).expand(
         validation=["fulll"]
     )
 
 
 @task
-def one(name: str) -> str:
-    """Return a name: mapped, the output of many tasks is one lazy sequence."""
+def same_name(name: str) -> str:
+    """Return the name. The output of the mapped tasks is a lazy sequence."""
     return name
 
 
 @task
 def from_conf(key: str, **context: Any) -> Any:
-    """Return what the run was started with."""
+    """Return a value of the run's configuration."""
     return context["dag_run"].conf[key]
 
 
 with DAG("lazy_outputs", schedule=None, start_date=START):
-    names = one.expand(name=from_conf.override(task_id="sources")("sources"))
-    ids = one.override(task_id="one_id").expand(name=from_conf.override(task_id="ids")("ids"))
+    names = same_name.expand(name=from_conf.override(task_id="sources")("sources"))
+    ids = same_name.override(task_id="one_id").expand(name=from_conf.override(task_id="ids")("ids"))
     load = VectorizeUpsertOperator(task_id="load", index_name="books", source=names)
     load >> VectorizeDeleteVectorsOperator(task_id="delete", index_name="books", ids=ids)
 

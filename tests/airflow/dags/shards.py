@@ -1,4 +1,4 @@
-"""A planned load of a source that is cut into shards."""
+"""A DAG that plans a load and loads its shards in mapped tasks."""
 
 from __future__ import annotations
 

@@ -1,0 +1,163 @@
+"""Find the fields of a vector among the columns of a Parquet object, and take them out of decoded rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.sources.fields import FieldPath, Fields, path_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Number of columns that an error names.
+_NAMED_COLUMNS = 12
+
+
+class Column(NamedTuple):
+    """A column of a Parquet object, or a field inside one.
+
+    :param name: Name of the top-level column.
+    :param steps: Names of struct fields and numbers of list elements below it.
+    :param type: Its type.
+    """
+
+    name: str
+    steps: tuple[str | int, ...]
+    type: pa.DataType
+
+
+@dataclass(frozen=True)
+class VectorColumns:
+    """The columns of which vectors are made.
+
+    :param metadata: A column that holds the whole metadata, or one for each metadata key, or ``None``.
+    """
+
+    id: Column
+    values: Column
+    namespace: Column | None
+    metadata: Column | Mapping[str, Column] | None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the top-level columns, each once."""
+        metadata = self.metadata.values() if isinstance(self.metadata, Mapping) else (self.metadata,)
+        columns = (self.id, self.values, self.namespace, *metadata)
+        return list(dict.fromkeys(column.name for column in columns if column))
+
+
+def find_columns(schema: pa.Schema, fields: Fields, uri: str) -> VectorColumns:
+    """Return the columns of the fields of a vector.
+
+    With the default fields, ``namespace`` and ``metadata`` are optional.
+
+    :raises SourceError: A column is missing, comes twice, or has a type from which no vector can be made.
+    """
+
+    def find(path: FieldPath) -> Column:
+        return _find(schema, path, uri)
+
+    def find_optional(path: FieldPath) -> Column | None:
+        return find(path) if not fields.is_default or path[0] in schema.names else None
+
+    metadata: Column | Mapping[str, Column] | None = None
+    if isinstance(fields.metadata, Mapping):
+        metadata = {key: find(path) for key, path in fields.metadata.items()}
+    elif fields.metadata:
+        metadata = find_optional(fields.metadata)
+    found = VectorColumns(
+        find(fields.id), find(fields.values), find_optional(fields.namespace) if fields.namespace else None, metadata
+    )
+    _check_types(found, uri)
+    return found
+
+
+def take(batch: pa.RecordBatch, column: Column) -> pa.Array:
+    """Return a column of decoded rows. A field of a null struct, and an element beyond the end of a list, is null."""
+    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    array = batch.column(column.name)
+    for step in column.steps:
+        if isinstance(step, str):
+            array = pc.struct_field(array, step)
+        else:
+            lists = array.to_pylist()
+            items = [items[step] if items is not None and step < len(items) else None for items in lists]
+            array = pa.array(items, array.type.value_type)
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _find(schema: pa.Schema, path: FieldPath, uri: str) -> Column:
+    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
+
+    # A column's own name may have dots in it.
+    for length in range(len(path), 0, -1):
+        name = ".".join(path[:length])
+        indices = schema.get_all_field_indices(name)
+        if len(indices) > 1:
+            raise _unusable(f"{uri} has {len(indices)} columns with the name {name}", uri)
+        if indices:
+            break
+    else:
+        names = ", ".join(schema.names[:_NAMED_COLUMNS]) + (", …" if len(schema.names) > _NAMED_COLUMNS else "")
+        raise _unusable(f"{uri} has no column {path_text(path)} (its columns are {names}): name it with fields", uri)
+    kind = schema.field(indices[0]).type
+    steps: list[str | int] = []
+    for step in path[length:]:
+        if pa.types.is_struct(kind) and kind.get_field_index(step) >= 0:
+            steps.append(step)
+            kind = kind.field(step).type
+        elif _is_list(kind) and step.isdecimal():
+            steps.append(int(step))
+            kind = kind.value_type
+        else:
+            raise _unusable(f"The column {name} of {uri} has no field {step} (of {path_text(path)}): it is {kind}", uri)
+    return Column(name, tuple(steps), kind)
+
+
+def _check_types(columns: VectorColumns, uri: str) -> None:
+    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
+
+    types = pa.types
+
+    def check(field: str, column: Column | None, good: Sequence[Any], wanted: str) -> None:
+        if column and not any(test(_decoded_type(column.type)) for test in good):
+            where = ".".join(map(str, (column.name, *column.steps)))
+            raise _unusable(
+                f"The column {where} of {uri} cannot be the {field}: it is {column.type}, not {wanted}", uri
+            )
+
+    texts = (types.is_string, types.is_large_string, types.is_string_view)
+    check("id", columns.id, (*texts, types.is_integer, types.is_null), "text or whole numbers")
+    check("values", columns.values, (_is_list_of_numbers, types.is_null), "lists of numbers")
+    check("namespace", columns.namespace, (*texts, types.is_null), "text")
+    if not isinstance(columns.metadata, Mapping):
+        objects = (*texts, types.is_struct, types.is_map, types.is_null)
+        check("metadata", columns.metadata, objects, "a struct, a map or JSON text (name single columns with fields)")
+
+
+def _decoded_type(kind: pa.DataType) -> pa.DataType:
+    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
+
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
+
+    return any(test(kind) for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
+
+
+def _is_list_of_numbers(kind: pa.DataType) -> bool:
+    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
+
+    tests = (pa.types.is_floating, pa.types.is_integer, pa.types.is_null)
+    return _is_list(kind) and any(test(kind.value_type) for test in tests)
+
+
+def _unusable(text: str, uri: str) -> SourceError:
+    return SourceError(f"{text}.", uri=uri, permanent=True)

@@ -1,0 +1,227 @@
+"""Decoded rows of a Parquet object → rows of ndjson that are checked like those of any other source.
+
+The values are checked as one array and never become Python numbers. Most of the time is spent on writing them as text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import orjson
+
+from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.rows.block_rows import BadRow, Rows
+from airflow_provider_vectorize.rows.checks import FullCheck, Row, RowProblem
+from airflow_provider_vectorize.rows.encoding import EncodingError, encode_row
+from airflow_provider_vectorize.rows.float32 import rounds_twice
+from airflow_provider_vectorize.rows.parquet_columns import VectorColumns, take
+from airflow_provider_vectorize.sources.lines import Position
+from airflow_provider_vectorize.sources.parquet import DecodedRows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NULL = msgspec.Raw(b"null")
+
+
+class ParquetRows:
+    """Makes checked rows of the decoded rows of one object.
+
+    :param columns: Where the fields of a vector are.
+    :param dimensions: Of the index.
+    :param limits: Cloudflare's limits.
+    :param float32_text: Whether float64 values are written as the shortest text of the same float32.
+    """
+
+    def __init__(self, columns: VectorColumns, dimensions: int, limits: Limits, *, float32_text: bool = True) -> None:
+        self._found = columns
+        self._dimensions = dimensions
+        self._float32_text = float32_text
+        self._check = FullCheck(dimensions, limits).check
+        #: Names of the top-level columns to decode.
+        self.columns = columns.names
+
+    def check(self, decoded: DecodedRows, number: int) -> Rows:
+        """Return decoded rows as rows of ndjson, and the bad ones with the reason.
+
+        A position has the number of the row in the object, from 1, as its line, and the number of the row group as its
+        offset.
+
+        :param number: Number of the object in the source.
+        """
+        batch, group, first = decoded
+        ids = _texts(take(batch, self._found.id))
+        namespaces = _texts(take(batch, self._found.namespace)) if self._found.namespace else None
+        metadata = self._metadata(batch)
+        lists = take(batch, self._found.values)
+        values, problems = _matrix(lists, self._dimensions)
+        tails: dict[int, bytes] = {}
+        for row, vector_id in enumerate(ids):
+            if row not in problems:
+                try:
+                    tails[row] = self._tail(vector_id, namespaces[row] if namespaces else None, metadata[row])
+                except (RowProblem, EncodingError) as error:
+                    problems[row] = str(error)
+        texts = _join(ids, _number_texts(values, self._float32_text), tails)
+        bad = []
+        for row, reason in sorted(problems.items()):
+            text = _row_text(ids[row], lists[row], namespaces[row] if namespaces else None, metadata[row])
+            bad.append(BadRow(Position(number, first + row + 1, group), text, reason))
+        return Rows(
+            object=number,
+            body=b"".join(texts),
+            ends=list(accumulate(map(len, texts))),
+            ids=[ids[row] for row in tails],
+            lines=[first + row + 1 for row in tails],
+            base=group,
+            offsets=[0] * len(tails),
+            bad=bad,
+            end=Position(number, first + len(batch) + 1, group),
+        )
+
+    def _tail(self, vector_id: str | None, namespace: str | None, metadata: Any) -> bytes:
+        """Check everything but the values, and return what follows them in the row."""
+        if vector_id is None:
+            raise RowProblem("the id is null")
+        raw = _encode_metadata(metadata)
+        self._check(Row(vector_id, [], namespace, msgspec.Raw(raw) if raw else _NULL), self._dimensions)
+        spaced = b"" if namespace is None else b',"namespace":' + orjson.dumps(namespace)
+        return spaced + (b',"metadata":' + raw if raw else b"") + b"}\n"
+
+    def _metadata(self, batch: pa.RecordBatch) -> list[Any]:
+        """Return the metadata of each row: a dict, JSON text, or ``None``."""
+        source = self._found.metadata
+        if source is None:
+            return [None] * len(batch)
+        if not isinstance(source, Mapping):
+            return _objects(take(batch, source))
+        columns = {key: _objects(take(batch, column)) for key, column in source.items()}
+        return [{key: column[row] for key, column in columns.items()} for row in range(len(batch))]
+
+
+def _join(ids: list[str | None], numbers: list[bytes], tails: Mapping[int, bytes]) -> list[bytes]:
+    return [
+        b'{"id":%b,"values":%b%b' % (orjson.dumps(ids[row]), numbers[row], tail)  # numbers are there for good rows
+        for row, tail in tails.items()
+    ]
+
+
+def _texts(array: pa.Array) -> list[str | None]:
+    """Return text as it is and whole numbers as decimal text."""
+    return [value if value is None or isinstance(value, str) else str(value) for value in array.to_pylist()]
+
+
+def _matrix(lists: pa.Array, dimensions: int) -> tuple[np.ndarray, dict[int, str]]:
+    """Return the values of all rows as an array, with zeros for bad rows, and what is wrong with those.
+
+    :param lists: A list of numbers for each row.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    if pa.types.is_null(lists.type):
+        return np.zeros((len(lists), dimensions)), dict.fromkeys(range(len(lists)), "the values are null")
+    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    fitting = np.flatnonzero(lengths == dimensions)  # a null has no length
+    problems: dict[int, str] = {}
+    for row in np.flatnonzero(lengths != dimensions).tolist():
+        valid = lists[row].is_valid
+        count = len(lists[row]) if valid else 0
+        problems[row] = f"{count} values, but the index has {dimensions} dimensions" if valid else "the values are null"
+    flat = (lists if len(fitting) == len(lists) else lists.take(pa.array(fitting))).flatten()
+    numbers = flat.to_numpy(zero_copy_only=False)
+    if numbers.dtype not in (np.float32, np.float64):
+        numbers = numbers.astype(np.float32 if numbers.dtype == np.float16 else np.float64)
+    numbers = numbers.reshape(len(fitting), dimensions)
+    values = numbers
+    if len(fitting) != len(lists):
+        values = np.zeros((len(lists), dimensions), numbers.dtype)
+        values[fitting] = numbers
+    nulls = flat.is_null().to_numpy(zero_copy_only=False).reshape(len(fitting), dimensions) if flat.null_count else None
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(numbers.astype(np.float32, copy=False)).all(axis=1)
+    for at in np.flatnonzero(~finite if nulls is None else ~finite | nulls.any(axis=1)):
+        row = int(fitting[at])
+        problems[row] = _value_problem(numbers[at], None if nulls is None else nulls[at])
+        values = values if values.flags.writeable else values.copy()
+        values[row] = 0
+    return values, problems
+
+
+def _value_problem(numbers: np.ndarray, nulls: np.ndarray | None) -> str:
+    if nulls is not None and nulls.any():
+        return f"values[{int(nulls.argmax())}] is null"
+    finite = np.isfinite(numbers)
+    if finite.all():
+        return "a value is beyond the range of float32"
+    place = int((~finite).argmax())
+    return f"values[{place}] is {'NaN' if np.isnan(numbers[place]) else 'infinite'}"
+
+
+def _number_texts(values: np.ndarray, float32_text: bool) -> list[bytes]:
+    """Return the values of each row as a JSON array."""
+    if float32_text or values.dtype == np.float32:
+        short = values.astype(np.float32, copy=False)
+        values = short if not rounds_twice(short) else short.astype(np.float64)
+    text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("]"))[:-1].tolist()
+    starts = [1, *(end + 2 for end in ends)]
+    return [text[start : end + 1] for start, end in zip(starts, ends, strict=False)]
+
+
+def _objects(array: pa.Array) -> list[Any]:
+    """Return values of any type as Python values. Of times in nanoseconds, the microseconds are kept."""
+    kind = _in_microseconds(array.type)
+    plain = array if kind == array.type else array.cast(kind, safe=False)
+    found: list[Any] = plain.to_pylist(maps_as_pydicts="lossy")
+    return found
+
+
+def _in_microseconds(kind: pa.DataType) -> pa.DataType:
+    """Return a type with microseconds in place of nanoseconds, which Python's times do not have."""
+    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
+
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz) if kind.unit == "ns" else kind
+    if pa.types.is_time64(kind):
+        return pa.time64("us")
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_in_microseconds(field.type)) for field in kind])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_in_microseconds(kind.value_type)))
+    return kind
+
+
+def _encode_metadata(value: Any) -> bytes:
+    """Return metadata as JSON, without fields that are null; nothing where there is none.
+
+    :raises RowProblem: It is text, and no JSON object.
+    :raises EncodingError: JSON has no such type. The text names the field.
+    """
+    if value is None:
+        return b""
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise RowProblem(f"the metadata is not JSON: {error}") from None
+        if not isinstance(value, dict):
+            raise RowProblem("the metadata is no JSON object")
+        return orjson.dumps(value)
+    return encode_row({key: item for key, item in value.items() if item is not None}).rstrip(b"\n")
+
+
+def _row_text(vector_id: str | None, values: pa.Scalar, namespace: str | None, metadata: Any) -> bytes:
+    """Return a bad row as a row of ndjson, for the dead-letter file."""
+    row = {"id": vector_id, "values": values.as_py()}
+    row |= {key: value for key, value in (("namespace", namespace), ("metadata", metadata)) if value is not None}
+    try:
+        return encode_row(row, keep_nan=True).rstrip(b"\n")
+    except EncodingError:
+        return json.dumps(row, default=repr).encode()

@@ -1,0 +1,74 @@
+"""Which objects of a folder or pattern are data: Spark's markers, checksums and hidden files are not."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_vectorize import storage
+from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.storage.data_objects import split_data_objects
+from airflow_provider_vectorize.storage.store import Entry
+
+DATA = ["night/part-0.ndjson", "night/part-1.ndjson", "night/region=eu/part-2.ndjson", "night/_region=eu/part-3.ndjson"]
+OTHER = [
+    "night/_SUCCESS",
+    "night/.part-0.ndjson.crc",
+    "night/part-0.ndjson.crc",
+    "night/_temporary/0/part-9.ndjson",
+    "night/.spark-staging/part-9.ndjson",
+    "night/.hidden.ndjson",
+]
+
+
+def test_split_data_objects_skips_hidden_objects_checksums_and_empty_ones() -> None:
+    entries = [Entry(key, 1) for key in [*DATA, *OTHER]] + [
+        Entry("night/empty.ndjson", 0),
+        Entry("night/unknown", None),
+    ]
+    data, skipped = split_data_objects(entries, "night/")
+    assert [entry.key for entry in data] == [*DATA, "night/unknown"]
+    assert [entry.key for entry in skipped] == [*OTHER, "night/empty.ndjson"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key"),
+    [
+        ("night/_*.ndjson", "night/_part-0.ndjson"),
+        ("night/.*", "night/.part-0"),
+        ("_staging/*.ndjson", "_staging/part-0.ndjson"),
+        ("a/_staging/", "a/_staging/part-0.ndjson"),
+        ("night/*.crc", "night/part-0.crc"),
+    ],
+)
+def test_split_data_objects_keeps_hidden_objects_that_the_pattern_asks_for(pattern: str, key: str) -> None:
+    assert split_data_objects([Entry(key, 1)], pattern) == ([Entry(key, 1)], [])
+
+
+def test_folder_means_its_data_objects_at_any_depth(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for key in [*DATA, *OTHER]:
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_text("x\n")
+    with caplog.at_level(logging.INFO):
+        found = storage.find(f"{tmp_path}/night/")
+    assert [item.key for item in found] == [str(tmp_path / key) for key in sorted(DATA)]
+    assert f"Skipped {len(OTHER)} objects that match {tmp_path.as_uri()}/night/" in caplog.text
+    assert [item.key for item in storage.find(f"{tmp_path}/night/*")] == [str(tmp_path / key) for key in DATA[:2]]
+
+
+def test_folder_with_markers_only_says_what_was_skipped(tmp_path: Path) -> None:
+    (tmp_path / "_SUCCESS").touch()
+    with pytest.raises(SourceError, match=r"1 object match, but they are hidden, checksums or empty \(_SUCCESS\)"):
+        storage.find(f"{tmp_path}/")
+
+
+def test_folder_without_objects_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="does not exist or has no objects"):
+        storage.find(f"{tmp_path}/nothing/")
+
+
+def test_hidden_object_that_is_named_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "_part").write_text("x")
+    assert len(storage.find(f"{tmp_path}/_part")) == 1
