@@ -152,10 +152,8 @@ def load_base(
     pending = read_pending(folder, state.absorbed if state else {})
     base = Base(index, identity, state, basis, pending, table, known_hashes)
     if pending.records:
-        trusted = (
-            basis != "baseline"
-            and (known_hashes or state is None)
-            and is_trusted(pending.records, base.generation, identity.created_on)
+        trusted = not options.reconcile and is_trusted(
+            pending.records, base.generation, identity.created_on, identity.parameters
         )
         base.opened = replay(table, pending.records, numbers, trusted=trusted)
         base.replayed = trusted

@@ -75,14 +75,16 @@ def knows_hashes(state: State, identity: Identity, basis: Basis, *, reconcile: b
 # ---------------------------------------------------------------- pending logs
 
 
-def is_trusted(records: Mapping[str, Sequence[Record]], generation: Generation | None, created_on: str) -> bool:
+def is_trusted(
+    records: Mapping[str, Sequence[Record]], generation: Generation | None, created_on: str, parameters: str
+) -> bool:
     """Return whether the acknowledged records of pending logs describe the index.
 
-    They do only if a single run wrote them, on the current generation and into this incarnation of the index. Nothing
-    orders the requests of several runs.
+    They do only if a single run wrote them, on the current generation, into this incarnation of the index, and with
+    the same parameters. Nothing orders the requests of several runs.
     """
     return len(records) == 1 and all(
-        record.generation == generation and record.created_on == created_on
+        (record.generation, record.created_on, record.parameters) == (generation, created_on, parameters)
         for run_records in records.values()
         for record in run_records
     )

@@ -34,6 +34,7 @@ class Record:
     :param objects: URI of the object of each row. Empty for a deletion.
     :param acknowledged: Ranges of the records of this run that were acknowledged before this one was written.
     :param refused: IDs that Vectorize refused, by number of their record.
+    :param parameters: Fingerprint of the parameters that shape rows and hashes.
     """
 
     run: str
@@ -46,6 +47,7 @@ class Record:
     objects: Sequence[str] = ()
     acknowledged: Sequence[tuple[int, int]] = ()
     refused: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    parameters: str = ""
 
     @property
     def name(self) -> str:
@@ -62,6 +64,7 @@ class Record:
             "kind": self.kind,
             "generation": self.generation and [*self.generation],
             "created_on": self.created_on,
+            "parameters": self.parameters,
             "ids": list(self.ids),
             "hashes": list(self.hashes),
             "uris": uris,
@@ -91,6 +94,7 @@ class Record:
             [uris[number] for number in plain["objects"]],
             [(first, last) for first, last in plain["acknowledged"]],
             {int(number): ids for number, ids in plain["refused"].items()},
+            plain["parameters"],
         )
 
 
@@ -149,6 +153,7 @@ class Log:
     :param run: ID of this run.
     :param generation: The generation on which this run is based, or ``None``.
     :param created_on: Creation time of the index.
+    :param parameters: Fingerprint of the parameters that shape rows and hashes.
     :param probe: Called around each acknowledgement.
     """
 
@@ -159,6 +164,7 @@ class Log:
         run: str,
         generation: Generation | None,
         created_on: str,
+        parameters: str = "",
         probe: Probe = lambda event: None,
     ) -> None:
         self._folder = folder
@@ -166,6 +172,7 @@ class Log:
         self._run = run
         self._generation = generation
         self._created_on = created_on
+        self._parameters = parameters
         self._probe = probe
         self._lock = threading.Lock()
         self._next = 0
@@ -202,6 +209,7 @@ class Log:
                 objects,
                 as_ranges(self._acknowledged),
                 {number: list(refused) for number, refused in self._refused.items()},
+                self._parameters,
             )
         self._folder.write(record.name, io.BytesIO(record.to_bytes()))
         return number

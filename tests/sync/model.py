@@ -179,7 +179,8 @@ class History:
         """Run an actor to its end, or kill or freeze it on the way. Return what happened."""
         rng, committed = self.rng, False
         while not actor.done:
-            if rng.random() < kill:
+            unanswered = bool(self.world.sent) and self.world.sent[-1].fate.answer != "real"
+            if rng.random() < (8 * kill if unanswered else kill):
                 if rng.random() < 0.25:
                     self.frozen.append(actor)
                     return "frozen"
@@ -270,6 +271,8 @@ class History:
     def _check_brake(self, actor: Actor, known: int, approved: set[str]) -> None:
         """Check that a run deleted no more than the brake allows besides what was approved."""
         plain = actor.result.to_dict() if actor.result else getattr(actor.error, "result", None)
+        if plain and plain["deleted"] and not plain["objects_skipped"] and not truth_of(self.source).good:
+            self.violations.append(("empty source deletes", self.runs))
         if plain and plain["deleted"] - len(approved) > max(1, BRAKE * known):
             self.violations.append(("brake", (self.runs, plain["deleted"], known, sorted(approved))))
 

@@ -230,10 +230,11 @@ def test_replay_of_untrusted_records_makes_all_ids_unknown(make_table: Callable[
 
 def test_is_trusted_only_for_one_run_on_this_generation_and_incarnation() -> None:
     records = {"run": [record(0, "upsert", ["a"])]}
-    assert is_trusted(records, None, "2026")
-    assert not is_trusted(records, Generation(1, "x"), "2026")
-    assert not is_trusted(records, None, "2025")
-    assert not is_trusted({**records, "other": records["run"]}, None, "2026")
+    assert is_trusted(records, None, "2026", "")
+    assert not is_trusted(records, Generation(1, "x"), "2026", "")
+    assert not is_trusted(records, None, "2025", "")
+    assert not is_trusted({**records, "other": records["run"]}, None, "2026", "")
+    assert not is_trusted(records, None, "2026", "other parameters")
 
 
 def test_choose_basis() -> None:
