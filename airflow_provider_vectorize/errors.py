@@ -5,6 +5,8 @@
     ├── SourceError                 The source cannot be read.
     │   └── BadRowError             Vectorize can never accept a row of the source.
     ├── VectorsNotFoundError        The index does not have, or does not yet show, these ids.
+    ├── SyncError                   A sync withheld deletions, or found that its state and the index differ.
+    │   └── SyncTakenOverError      Another run of the same sync has started.
     └── ApiError                    A request failed, or got no usable answer.
         ├── TerminalApiError        Repeating the request cannot help.
         │   ├── AuthError
@@ -32,6 +34,7 @@ processes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -110,6 +113,27 @@ class VectorsNotFoundError(VectorizeError):
 
     index_name: str = ""
     ids: tuple[str, ...] = ()
+
+
+class SyncError(VectorizeError):
+    """A sync must be looked at: it withheld deletions or all writes, or the index is not what the state says.
+
+    :param plan: ID of the plan that can be approved, or empty.
+    :param result: What the run did, as the sync would have returned it. ``None`` if nothing was committed.
+    """
+
+    plan: str = ""
+    result: Mapping[str, Any] | None = None
+    permanent = True
+
+
+class SyncTakenOverError(SyncError):
+    """Another run of the same sync has claimed the state, so this run stops.
+
+    :param run: ID of the other run.
+    """
+
+    run: str = ""
 
 
 class ApiError(VectorizeError):

@@ -94,6 +94,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             _modules(
                 "operators.load",
+                "operators.sync",
                 "operators.plan",
                 "operators.index",
                 "operators.metadata_index",

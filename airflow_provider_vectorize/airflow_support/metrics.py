@@ -5,6 +5,16 @@ from __future__ import annotations
 from airflow.providers.common.compat.sdk import Stats
 
 from airflow_provider_vectorize.load.progress import Progress
+from airflow_provider_vectorize.sync.result import SyncResult
+
+
+def report_sync(result: SyncResult) -> None:
+    """Report the counts of a sync to Airflow's metrics: ``vectorize.sync.added``, ``.changed`` and so on.
+
+    Each is a gauge with the tag ``index``.
+    """
+    for name, count in result.counts.items():
+        Stats.gauge(f"vectorize.sync.{name}", count, tags={"index": result.index_name})
 
 
 class LoadMetrics:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self, runtime_checkable
@@ -90,6 +90,8 @@ class Transport:
         self.pacer = Pacer(reserve, self.clock)
         self.late = LateRequests(limits.late_seconds, self.clock, self.pacer.stopped)
         self.retries = 0  #: Number of retries of all requests.
+        #: Called before each attempt of a write that changes vectors. It may raise to prevent the attempt.
+        self.before_write: Callable[[], None] = lambda: None
         self.server_time: datetime | None = None  #: Latest ``Date`` header of all answers.
         self._timeout = timeout
         self._wire = WireLimits(timeout, self.pacer.stopped)
@@ -160,6 +162,8 @@ class Transport:
         started = self.clock.now()
         attempt, maybe_done = 1, False
         while True:
+            if change:
+                self.before_write()
             try:
                 return self._attempt(
                     request, url, tracked or data, params=params, content_type=content_type, write=write

@@ -14,13 +14,14 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import AuthError, ConfigError, VectorizeError
 from airflow_provider_vectorize.hooks.connection import build_client, read_connection
-from airflow_provider_vectorize.hooks.loads import Loads
 from airflow_provider_vectorize.hooks.missing_connection import environment_variable_problem, missing_connection
+from airflow_provider_vectorize.hooks.sync import Syncs
 from airflow_provider_vectorize.quantities import pluralize
 
 
-class VectorizeHook(Loads, BaseHook):
-    """Call Cloudflare Vectorize: one method for each endpoint, :meth:`load` and :meth:`plan`.
+class VectorizeHook(Syncs, BaseHook):
+    """Call Cloudflare Vectorize: one method for each endpoint, :meth:`load`, :meth:`sync` and
+    :meth:`plan`.
 
     Every method raises a :class:`~airflow_provider_vectorize.errors.VectorizeError`. Transient failures are retried
     for as long as the connection specifies.

@@ -57,6 +57,7 @@ class Batch:
     :param ends: The offset in the body at which each row ends.
     :param ids: The ID of each row, or ``None`` where the validation did not read it.
     :param row_positions: The positions of the rows, by block.
+    :param hashes: The hash of each row, if the check calculates hashes.
     :param bad_rows: The rows that are not sent.
     :param last: Whether no batch follows.
     :param segments: The files that hold the body.
@@ -69,6 +70,7 @@ class Batch:
     ends: list[int] = field(default_factory=list)
     ids: list[str | None] = field(default_factory=list)
     row_positions: list[RowPositions] = field(default_factory=list)
+    hashes: list[int] = field(default_factory=list)
     bad_rows: BadRowFile = field(default_factory=BadRowFile)
     last: bool = False
     segments: list[Segment] = field(default_factory=list)
@@ -116,6 +118,8 @@ class Batch:
         )
         self.ends += [end + shift for end in rows.ends[first:stop]]
         self.ids += rows.ids[first:stop]
+        if rows.hashes is not None:
+            self.hashes += rows.hashes[first:stop]
         if rows.source_range:
             source_file, block_start = rows.source_range
             self._add_segment(body_start, source_file, block_start + start)

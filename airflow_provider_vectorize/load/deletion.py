@@ -57,7 +57,7 @@ def delete(client: VectorizeClient, index_name: str, ids: Iterable[str]) -> dict
                 if existing is None:
                     existing = _count_existing(client, index_name, page[: client.limits.ids_per_get])
                 if is_last:
-                    samples = _existing_samples(client, index_name, page)
+                    samples = existing_samples(client, index_name, page)
                 sent_after = client.server_time
                 mutation = client.delete_page(index_name, page)
                 mutation_ids.append(mutation.mutation_id)
@@ -129,7 +129,7 @@ def _count_existing(client: VectorizeClient, index_name: str, first: Sequence[st
     return {"ids": ids, "existing": existing}
 
 
-def _existing_samples(client: VectorizeClient, index_name: str, page: Sequence[str]) -> list[Sample]:
+def existing_samples(client: VectorizeClient, index_name: str, page: Sequence[str]) -> list[Sample]:
     """Return some vectors of the last page that exist now, so that their disappearance proves the deletion."""
     try:
         existing = client.get_by_ids(index_name, page[-client.limits.ids_per_get :])

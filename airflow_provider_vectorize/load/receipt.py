@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -111,7 +111,7 @@ class Receipt:
         }
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> Receipt:
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """Read :meth:`to_dict` back. Unknown keys are ignored.
 
         :raises ConfigError: The value is not a receipt.

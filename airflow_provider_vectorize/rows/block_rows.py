@@ -54,6 +54,7 @@ class Rows(NamedTuple):
     :param end: Position at which the block ends.
     :param source_range: A source file that holds the bytes of ``body``, and the offset at which they begin in it, or
         ``None``. Batches are sent from that file without a copy.
+    :param hashes: Hash of each good row, if the check calculates hashes and checked the block as a whole.
     """
 
     object: int
@@ -66,6 +67,7 @@ class Rows(NamedTuple):
     bad: list[BadRow]
     end: Position
     source_range: tuple[SourceFile, int] | None = None
+    hashes: list[int] | None = None
 
     def position(self, row: int) -> Position:
         """Return where a good row begins in the source."""
@@ -91,7 +93,10 @@ def check_rows(block: Block, check: Check) -> Rows:
         if checked:
             body = data if checked.body is None else checked.body
             lines = range(line, line + len(block.ends))
-            return Rows(number, body, checked.ends, checked.ids, lines, offset, [0, *block.ends], [], block.end)
+            offsets = [0, *block.ends]
+            return Rows(
+                number, body, checked.ends, checked.ids, lines, offset, offsets, [], block.end, hashes=checked.hashes
+            )
     rows = _check_lines(block, check)
     return _check_dead_letters(block, check) if any(row_in_dead_letter(bad.text) for bad in rows.bad) else rows
 
@@ -189,14 +194,21 @@ def check_utf8(text: bytes) -> None:
 def unprocessed_rows(rows: Rows, processed: ProcessedRanges) -> Rows:
     """Return the rows that are not processed. Only loads that resume with gaps need this, so it may be slow."""
     left = [row for row in range(len(rows.ends)) if not processed.covers(rows.position(row))]
+    return select_rows(rows, left)._replace(bad=[bad for bad in rows.bad if not processed.covers(bad.position)])
+
+
+def select_rows(rows: Rows, selected: Sequence[int]) -> Rows:
+    """Return some of the good rows, and all bad rows.
+
+    :param selected: Numbers of the rows, in order.
+    """
     starts = [0, *rows.ends]
-    body = b"".join(rows.body[starts[row] : rows.ends[row]] for row in left)
     return rows._replace(
-        body=body,
-        ends=list(accumulate(rows.ends[row] - starts[row] for row in left)),
-        ids=[rows.ids[row] for row in left],
-        lines=[rows.lines[row] for row in left],
-        offsets=[rows.offsets[row] for row in left],
+        body=b"".join([rows.body[starts[row] : rows.ends[row]] for row in selected]),
+        ends=list(accumulate(rows.ends[row] - starts[row] for row in selected)),
+        ids=[rows.ids[row] for row in selected],
+        lines=[rows.lines[row] for row in selected],
+        offsets=[rows.offsets[row] for row in selected],
+        hashes=[rows.hashes[row] for row in selected] if rows.hashes is not None else None,
         source_range=None,
-        bad=[bad for bad in rows.bad if not processed.covers(bad.position)],
     )

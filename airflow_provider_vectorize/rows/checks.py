@@ -13,6 +13,7 @@ import orjson
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.rows.float32 import rounds_twice
+from airflow_provider_vectorize.rows.hashing import HashingRowParser, RowHasher
 from airflow_provider_vectorize.rows.parsing import PARSED_BYTES, RowParser, is_valid_metadata_key
 
 
@@ -22,11 +23,13 @@ class CheckedBlock(NamedTuple):
     :param ids: Ids of the vectors, ``None`` for each id that is not known.
     :param ends: Where each row ends in the text to send.
     :param body: Text to send, each row with its ``\\n``. ``None``: the block itself.
+    :param hashes: Hash of each row, if the check calculates hashes.
     """
 
     ids: Sequence[str | None]
     ends: list[int]
     body: bytes | None = None
+    hashes: list[int] | None = None
 
 
 _NULL = msgspec.Raw(b"null")
@@ -70,20 +73,31 @@ class FullCheck:
 
     :param dimensions: Dimensions of the index.
     :param limits: Limits of Cloudflare.
+    :param hasher: Calculates the hashes of rows in whole blocks. ``None`` (default): no hashes.
     """
 
-    def __init__(self, dimensions: int, limits: Limits = LIMITS) -> None:
+    def __init__(self, dimensions: int, limits: Limits = LIMITS, hasher: RowHasher | None = None) -> None:
         self._dimensions = dimensions
         self._limits = limits
+        self._hasher = hasher
         self._pack = struct.Struct(f"<{dimensions}f").pack
         # A character has at most 4 bytes. So the bytes of an id with this many characters need not be counted.
         self._short_id_characters = limits.id_bytes // 4
-        self._parser = RowParser(dimensions, limits)
+        self._parser = HashingRowParser(dimensions, limits) if hasher else RowParser(dimensions, limits)
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Parse all rows of a block. Return ``None`` if each line must be checked alone."""
         parsed = self._parser.parse(data, ends)
-        return CheckedBlock(parsed.ids, ends) if parsed and _to_float32(parsed.values) is not None else None
+        values = _to_float32(parsed.values) if parsed else None
+        if parsed is None or values is None:
+            return None
+        return CheckedBlock(parsed.ids, ends, hashes=self._hash(values))
+
+    def _hash(self, values: np.ndarray) -> list[int] | None:
+        """Return the hashes of the rows that were parsed last, if the check calculates hashes."""
+        if not (self._hasher and isinstance(self._parser, HashingRowParser)):
+            return None
+        return self._hasher.hash_block(values, self._parser.others)
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
         """Check one line, and return the vector's id and the text to send.
@@ -224,7 +238,7 @@ class Float32Check(FullCheck):
             size += end - start
             sent_ends.append(size)
             at = after + 1
-        return CheckedBlock(parsed.ids, sent_ends, b"".join(pieces))
+        return CheckedBlock(parsed.ids, sent_ends, b"".join(pieces), self._hash(values))
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
         """Check one line, and return the vector's id and the line with its values rewritten."""

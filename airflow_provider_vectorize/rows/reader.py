@@ -53,14 +53,23 @@ def read_rows(objects: Sequence[SourceObject], reader: RowReader, processed: Pro
     """
     start, has_gaps = processed.resume_position, processed.has_gaps
     for number in range(start.object, len(objects)):
-        source_object = objects[number]
         position = start if number == start.object else Position(number)
-        is_empty = position == Position(number)
-        for rows in reader.read(source_object, position):
-            is_empty = is_empty and not rows.ends and not rows.bad
+        for rows in read_object(objects[number], reader, position):
             yield unprocessed_rows(rows, processed) if has_gaps else rows
             del rows  # A long line must not stay in memory while the next one is read.
-        if source_object.current_version() != source_object.version:
-            raise SourceError(changed_message(source_object.uri), uri=source_object.uri)
-        if is_empty:
-            log.warning("Skipped an object without rows: %s", source_object.uri)
+
+
+def read_object(source_object: SourceObject, reader: RowReader, position: Position) -> Iterator[Rows]:
+    """Yield the rows of one object from a position on.
+
+    :raises SourceError: The object cannot be read to its end, or it changed while it was read.
+    """
+    is_empty = position == Position(position.object)
+    for rows in reader.read(source_object, position):
+        is_empty = is_empty and not rows.ends and not rows.bad
+        yield rows
+        del rows  # A long line must not stay in memory while the next one is read.
+    if source_object.current_version() != source_object.version:
+        raise SourceError(changed_message(source_object.uri), uri=source_object.uri)
+    if is_empty:
+        log.warning("Skipped an object without rows: %s", source_object.uri)

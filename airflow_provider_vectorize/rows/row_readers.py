@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.rows.hashing import RowHasher
 from airflow_provider_vectorize.rows.mapped_rows import MappedCheck
 from airflow_provider_vectorize.rows.ndjson_reader import NdjsonReader
 from airflow_provider_vectorize.rows.parquet_reader import ParquetRowReader
@@ -19,6 +20,7 @@ def choose_reader(
     limits: Limits,
     validation: Validation,
     float32_text: Float32Text,
+    hasher: RowHasher | None = None,
 ) -> RowReader:
     """Return the reader for a source.
 
@@ -29,9 +31,10 @@ def choose_reader(
     :param dimensions: Number of dimensions of the index.
     :param validation: See :func:`~.validation.choose_check`.
     :param float32_text: See the same function. For Parquet, ``auto`` means ``always``.
+    :param hasher: Calculates the hashes of rows of ndjson while they are checked. ``None`` (default): no hashes.
     :raises ConfigError: ``validation`` and ``float32_text`` contradict each other.
     """
-    check = choose_check(dimensions, limits, validation, float32_text)
+    check = choose_check(dimensions, limits, validation, float32_text, hasher)
     if object_format == "parquet":
         return ParquetRowReader(fields, dimensions, limits, float32_text=float32_text != "never")
     return NdjsonReader(check if fields.is_default else MappedCheck(check, fields))

@@ -12,6 +12,7 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.parameters import one_of
 from airflow_provider_vectorize.rows.checks import CheckedBlock, Float32Check, FullCheck, LightCheck, RowProblem
+from airflow_provider_vectorize.rows.hashing import RowHasher
 
 Validation = Literal["full", "light", "off"]
 Float32Text = Literal["auto", "always", "never"]
@@ -105,9 +106,9 @@ class AutoCheck:
 
     TRIAL_ROWS = 100
 
-    def __init__(self, dimensions: int, limits: Limits = LIMITS) -> None:
-        self._check: Check = Float32Check(dimensions, limits)
-        self._full_check = FullCheck(dimensions, limits)
+    def __init__(self, dimensions: int, limits: Limits = LIMITS, hasher: RowHasher | None = None) -> None:
+        self._check: Check = Float32Check(dimensions, limits, hasher)
+        self._full_check = FullCheck(dimensions, limits, hasher)
         self._rows = self._bytes_read = self._bytes_to_send = 0
 
     def __call__(self, text: bytes) -> tuple[str | None, bytes]:
@@ -145,7 +146,13 @@ def check_settings(validation: Validation, float32_text: Float32Text) -> None:
         )
 
 
-def choose_check(dimensions: int, limits: Limits, validation: Validation, float32_text: Float32Text) -> Check:
+def choose_check(
+    dimensions: int,
+    limits: Limits,
+    validation: Validation,
+    float32_text: Float32Text,
+    hasher: RowHasher | None = None,
+) -> Check:
     """Return the check for the settings of a load.
 
     :param dimensions: Dimensions of the index.
@@ -154,6 +161,7 @@ def choose_check(dimensions: int, limits: Limits, validation: Validation, float3
         ``off``: read only the id. If Vectorize then refuses a batch, it is halved until the bad row is found.
     :param float32_text: Whether to write values as the shortest text of the same float32. ``auto``: if it saves a tenth
         or more, and ``validation`` is ``full``. ``always`` (needs ``full``) or ``never``.
+    :param hasher: Calculates the hashes of rows, which needs ``full``. ``None`` (default): no hashes.
     :raises ConfigError: A setting is not one of the allowed words, or the two exclude each other.
     """
     check_settings(validation, float32_text)
@@ -162,5 +170,5 @@ def choose_check(dimensions: int, limits: Limits, validation: Validation, float3
     if validation == "light":
         return LightCheck(dimensions, limits)
     if float32_text == "auto":
-        return AutoCheck(dimensions, limits)
-    return (Float32Check if float32_text == "always" else FullCheck)(dimensions, limits)
+        return AutoCheck(dimensions, limits, hasher)
+    return (Float32Check if float32_text == "always" else FullCheck)(dimensions, limits, hasher)

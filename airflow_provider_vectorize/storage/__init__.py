@@ -2,6 +2,7 @@
 
 from airflow_provider_vectorize.storage.dead_letter_file import DeadLetterFile
 from airflow_provider_vectorize.storage.objects import StoredObject, find
+from airflow_provider_vectorize.storage.state_folder import StoredFolder
 from airflow_provider_vectorize.storage.store import BLOCK_BYTES
 
-__all__ = ["BLOCK_BYTES", "DeadLetterFile", "StoredObject", "find"]
+__all__ = ["BLOCK_BYTES", "DeadLetterFile", "StoredFolder", "StoredObject", "find"]

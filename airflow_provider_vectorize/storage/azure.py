@@ -61,6 +61,19 @@ class AzureStore:
 
         sync(self._fs.loop, upload)
 
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete the blob, if it exists."""
+
+        async def remove() -> None:
+            async with self._blob(bucket, key) as blob:
+                await blob.delete_blob()
+
+        try:
+            sync(self._fs.loop, remove)
+        except Exception as error:
+            if not store_failure(error).is_missing:
+                raise
+
     async def _fetch_range(self, location: Location, entry: Entry, start: int, end: int) -> FetchedRange:
         from azure.core import MatchConditions  # noqa: PLC0415 - installed with adlfs only
 

@@ -57,6 +57,14 @@ class GcsStore:
         url = f"{self._fs._location}/upload/storage/v1/b/{quote(bucket, safe='')}/o"
         self._fs.call("POST", url, uploadType="media", name=key, data=content)
 
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete the object, if it exists."""
+        try:
+            self._fs.call("DELETE", "b/{}/o/{}", bucket, key)
+        except Exception as error:
+            if not (store_failure(error).is_missing or isinstance(error, FileNotFoundError)):
+                raise
+
     def _pages(self, bucket: str, **arguments: Any) -> Iterator[dict[str, Any]]:
         token = None
         while True:

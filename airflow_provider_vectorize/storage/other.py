@@ -5,6 +5,7 @@ Keys are only as exact as these functions read names.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from typing import IO, Any
@@ -78,6 +79,11 @@ class OtherStore:
         """Create or overwrite the object."""
         with self._fs.open(f"{bucket}/{key}", "wb") as stream:
             shutil.copyfileobj(content, stream, _COPY_BYTES)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete the object, if it exists."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(f"{bucket}/{key}")
 
     @staticmethod
     def _entry(info: dict[str, Any], key: str) -> Entry:

@@ -37,7 +37,7 @@ def regular_file(path: str) -> os.stat_result | None:
     if not stat.S_ISREG(status.st_mode):
         kind = _FILE_KINDS.get(stat.S_IFMT(status.st_mode), "not a file")
         advice = "Give the path of the link's target" if kind == "a link" else "Give the path of a file"
-        raise ConfigError(f"{path} is {kind}, but a dead-letter file must be a regular file. {advice} instead.")
+        raise ConfigError(f"{path} is {kind}, but only a regular file can be written there. {advice} instead.")
     return status
 
 

@@ -65,6 +65,10 @@ class S3Store:
         """Create or overwrite the object."""
         self._fs.call_s3("put_object", Bucket=bucket, Key=key, Body=content)
 
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete the object, if it exists."""
+        self._fs.call_s3("delete_object", Bucket=bucket, Key=key)
+
     def _fetch_range(self, location: Location, entry: Entry, start: int, end: int) -> FetchedRange:
         conditions = {"IfMatch": f'"{entry.revision}"'} if entry.revision else {}
         if location.version:

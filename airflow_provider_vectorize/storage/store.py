@@ -95,3 +95,7 @@ class ObjectStore(Store, Protocol):
     def write(self, bucket: str, key: str, content: IO[bytes]) -> None:
         """Create or overwrite an object: either with all of the content, or not at all."""
         ...
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object. It is no error if it does not exist."""
+        ...

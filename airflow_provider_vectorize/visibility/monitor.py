@@ -214,4 +214,8 @@ def _reads_as_sent(wait: Wait, digests: Mapping[str, str | None]) -> bool:
         return all(sample.id not in digests for sample in wait.samples)
     if wait.operation == "insert":  # an existing vector is not overwritten, so only its existence is certain
         return all(sample.id in digests for sample in wait.samples)
-    return all(digests.get(sample.id) == sample.digest for sample in wait.samples)
+    # A sample without a digest is a vector that was deleted by the same sync.
+    return all(
+        digests.get(sample.id) == sample.digest if sample.digest else sample.id not in digests
+        for sample in wait.samples
+    )

@@ -1,0 +1,192 @@
+"""What a run starts from: the index, the committed state, the pending logs, and all known IDs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.models import Index
+from airflow_provider_vectorize.quantities import pluralize
+from airflow_provider_vectorize.rows.hashing import HASH_VERSION, UNKNOWN
+from airflow_provider_vectorize.sources.source_object import SourceObject
+from airflow_provider_vectorize.sync.columns import load_table
+from airflow_provider_vectorize.sync.decisions import (
+    Basis,
+    Identity,
+    choose_basis,
+    is_trusted,
+    knows_hashes,
+    may_skip,
+    reusable_versions,
+)
+from airflow_provider_vectorize.sync.folder import StateFolder
+from airflow_provider_vectorize.sync.log import PendingLog, read_pending
+from airflow_provider_vectorize.sync.options import SyncOptions
+from airflow_provider_vectorize.sync.replay import replay
+from airflow_provider_vectorize.sync.state import Generation, State, fingerprint, read_state
+from airflow_provider_vectorize.sync.table import NO_OBJECT, IdTable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Base:
+    """What a run starts from.
+
+    :param index: The index.
+    :param identity: What a state has to belong to.
+    :param state: The committed state, or ``None``.
+    :param basis: What the run may assume about the index.
+    :param pending: The logs of runs that died.
+    :param table: All known IDs.
+    :param known_hashes: Whether the hashes of the state describe the index.
+    :param known: Number of known IDs.
+    :param opened: Numbers of objects that have to be opened because of pending logs.
+    :param replayed: Whether acknowledged records of a pending log count.
+    """
+
+    index: Index
+    identity: Identity
+    state: State | None
+    basis: Basis
+    pending: PendingLog
+    table: IdTable
+    known_hashes: bool
+    known: int = 0
+    opened: set[int] = field(default_factory=set)
+    replayed: bool = False
+
+    @property
+    def generation(self) -> Generation | None:
+        """Return the generation on which the run is based."""
+        return self.state.generation if self.state else None
+
+    @property
+    def pending_ids(self) -> set[str]:
+        """Return the IDs of pending logs."""
+        return {
+            vector_id for records in self.pending.records.values() for record in records for vector_id in record.ids
+        }
+
+    def stored_versions(self, objects: Sequence[SourceObject], options: SyncOptions) -> list[str | None]:
+        """Return for each object the version that the state has seen completely, or ``None``."""
+        same_parameters = self.state is not None and self.state.parameters == self.identity.parameters
+        return reusable_versions(
+            self.state,
+            [source_object.uri for source_object in objects],
+            same_parameters=same_parameters and self.known_hashes,
+            basis=self.basis,
+            reconcile=options.reconcile,
+        )
+
+    def skipped(self, objects: Sequence[SourceObject], options: SyncOptions) -> np.ndarray:
+        """Return for each object whether it is skipped, and at the end ``False`` for :data:`NO_OBJECT`."""
+        opened = self.opened | self.table.unknown_objects()
+        versions = self.stored_versions(objects, options)
+        skipped = [
+            number not in opened and may_skip(versions[number], source_object.version)
+            for number, source_object in enumerate(objects)
+        ]
+        return np.array([*skipped, False])
+
+
+def identify(client: VectorizeClient, index: Index, options: SyncOptions) -> Identity:
+    """Return what a state of this sync has to belong to."""
+    return Identity(
+        account=client.credentials.account_id,
+        index_name=index.name,
+        created_on=created_on(index),
+        parameters=fingerprint({
+            "changed_by": options.changed_by,
+            "fields": repr(options.load.fields),
+            **options.parameters,
+        }),
+        changed_by=options.changed_by,
+        hash_version=HASH_VERSION,
+    )
+
+
+def created_on(index: Index) -> str:
+    """Return the creation time of an index as text."""
+    return index.created_on.isoformat() if index.created_on else ""
+
+
+def check_folder(client: VectorizeClient, folder: StateFolder, identity: Identity) -> None:
+    """Check that the folder belongs to this sync, before the run claims it.
+
+    :raises ConfigError: It belongs to a sync of another index.
+    :raises SourceError: It cannot be read.
+    """
+    choose_basis(read_state(folder), identity, False, folder.uri)
+
+
+def load_base(
+    client: VectorizeClient,
+    index: Index,
+    identity: Identity,
+    folder: StateFolder,
+    objects: Sequence[SourceObject],
+    options: SyncOptions,
+    temporary: Path,
+) -> Base:
+    """Read the state and the pending logs, and return what the run starts from.
+
+    :raises SourceError: The state cannot be read or is damaged.
+    """
+    state = read_state(folder)
+    has_vectors = state is None and client.get_index_info(index.name).vector_count > 0
+    basis = choose_basis(state, identity, has_vectors, folder.uri)
+    known_hashes = state is not None and knows_hashes(state, identity, basis, reconcile=options.reconcile)
+    table = IdTable(temporary)
+    numbers = {source_object.uri: number for number, source_object in enumerate(objects)}
+    if state is not None:
+        new_numbers = [*(numbers.get(known.uri, NO_OBJECT) for known in state.objects), NO_OBJECT]
+        load_table(folder, state.columns, table, np.array(new_numbers, np.int32), temporary)
+        if not known_hashes:
+            table.hashes[:] = UNKNOWN
+    pending = read_pending(folder, state.absorbed if state else {})
+    base = Base(index, identity, state, basis, pending, table, known_hashes)
+    if pending.records:
+        trusted = not options.reconcile and is_trusted(
+            pending.records, base.generation, identity.created_on, identity.parameters
+        )
+        base.opened = replay(table, pending.records, numbers, trusted=trusted)
+        base.replayed = trusted
+        _log_pending(pending, trusted=trusted)
+    base.known = len(table)
+    _log_basis(base, folder)
+    return base
+
+
+def _log_pending(pending: PendingLog, *, trusted: bool) -> None:
+    runs = pluralize(len(pending.records), "earlier run")
+    records = pluralize(sum(map(len, pending.records.values())), "request")
+    log.warning(
+        "Found the log of %s that did not finish (%s). %s",
+        runs,
+        records,
+        "What Vectorize acknowledged of it counts. All other vectors in it are sent again."
+        if trusted
+        else "All vectors in it are sent again.",
+    )
+
+
+def _log_basis(base: Base, folder: StateFolder) -> None:
+    name = base.index.name
+    if base.state is None:
+        log.info('Found no state in %s: every row is sent to index "%s".', folder.uri, name)
+    elif base.basis == "baseline":
+        log.warning(
+            'Index "%s" was created again (%s, before: %s): every row is sent, and nothing is deleted in this run.',
+            name,
+            base.identity.created_on,
+            base.state.created_on,
+        )
+    else:
+        number, ids = base.state.generation.number, pluralize(base.known, "known vector")
+        log.info("Read generation %d of the state in %s: %s.", number, folder.uri, ids)

@@ -1,0 +1,172 @@
+"""The IDs of a generation as a Parquet file, which DuckDB, pandas and Polars can query.
+
+The columns are ``id``, ``key`` (xxh3 of the ID, ascending), ``hash`` (of the row that the index holds, 0 if that is not
+known) and ``object`` (number of the object in ``current.json``, null if the ID has left the source).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from airflow_provider_vectorize.errors import ConfigError
+from airflow_provider_vectorize.load.bodies import temporary_file_errors
+from airflow_provider_vectorize.sync.folder import StateFolder, damaged
+from airflow_provider_vectorize.sync.state import ColumnsFile
+from airflow_provider_vectorize.sync.table import DELETED, NO_OBJECT, SEEN, IdTable
+
+_READ_BYTES = 1 << 20
+#: Number of IDs that are read at a time.
+_BATCH = 1 << 16
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow.parquet  # noqa: PLC0415 - only a sync needs this package
+    except ImportError:
+        raise ConfigError(
+            "A sync needs the packages pyarrow and xxhash. Install them with "
+            "pip install 'airflow-provider-vectorize[sync]'."
+        ) from None
+    return pyarrow
+
+
+def _open_file(folder: Path | None) -> IO[bytes]:
+    with temporary_file_errors():
+        return tempfile.NamedTemporaryFile(dir=folder, suffix=".parquet")
+
+
+def write_columns(
+    folder: StateFolder, name: str, table: IdTable, kept_objects: np.ndarray, temporary: Path
+) -> ColumnsFile:
+    """Write the IDs that stay known to a new file in the state's folder.
+
+    :param name: Name of the file.
+    :param table: The IDs.
+    :param kept_objects: For each object number, and at the end for :data:`NO_OBJECT`, whether IDs that were not seen
+        keep their object, because the object was skipped.
+    :param temporary: Folder for the file until it is complete.
+    :raises SourceError: The file cannot be written.
+    """
+    parquet = _pyarrow().parquet
+    count = 0
+    with _open_file(temporary) as file:
+        with parquet.ParquetWriter(
+            file,
+            _schema(),
+            use_dictionary=["object"],
+            compression={"id": "zstd", "key": "zstd", "hash": "none", "object": "zstd"},
+            compression_level={"id": 1, "key": 1, "object": 1},
+            column_encoding={"id": "DELTA_LENGTH_BYTE_ARRAY", "key": "DELTA_BINARY_PACKED", "hash": "PLAIN"},
+            write_statistics=["key"],
+        ) as writer:
+            for chunk in _chunks(table, kept_objects):
+                writer.write_table(chunk, row_group_size=_BATCH)
+                count += len(chunk)
+        columns = _measured(name, count, file)
+        file.seek(0)
+        folder.write(name, file)
+    return columns
+
+
+def _schema() -> Any:
+    pa = _pyarrow()
+    return pa.schema([
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("key", pa.uint64(), nullable=False),
+        pa.field("hash", pa.uint64(), nullable=False),
+        pa.field("object", pa.int32()),
+    ])
+
+
+def _chunks(table: IdTable, kept_objects: np.ndarray) -> Iterator[Any]:
+    pa = _pyarrow()
+    for positions in table.sorted_chunks():
+        flags = table.flags[positions]
+        kept = positions[(flags & SEEN != 0) | (flags & DELETED == 0)]
+        objects = table.objects[kept]
+        has_object = (table.flags[kept] & SEEN != 0) | kept_objects[objects]
+        objects = np.where(has_object, objects, NO_OBJECT)
+        yield pa.table(
+            [
+                _id_array(table, kept),
+                pa.array(table.keys[kept]),
+                pa.array(table.hashes[kept]),
+                pa.array(objects, mask=objects == NO_OBJECT),
+            ],
+            schema=_schema(),
+        )
+
+
+def _id_array(table: IdTable, positions: np.ndarray) -> Any:
+    """Return IDs as an array of Arrow. IDs of the state are read together, because they are neighbors."""
+    pa = _pyarrow()
+    state = np.flatnonzero(positions < table.state_ids)
+    if not len(state):
+        return pa.array(table.ids(positions), pa.string())
+    first, stop = int(positions[state[0]]), int(positions[state[-1]]) + 1
+    data, offsets = table.id_bytes(first, stop)
+    neighbors = pa.StringArray.from_buffers(stop - first, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data))
+    others = np.flatnonzero(positions >= table.state_ids)
+    if not len(others):
+        return neighbors.take(pa.array(positions - first))
+    combined = pa.concat_arrays([neighbors, pa.array(table.ids(positions[others]), pa.string())])
+    order = positions - first
+    order[others] = np.arange(len(others)) + (stop - first)
+    return combined.take(pa.array(order))
+
+
+def _measured(name: str, ids: int, file: IO[bytes]) -> ColumnsFile:
+    file.seek(0)
+    digest, size = hashlib.sha256(), 0
+    while piece := file.read(_READ_BYTES):
+        digest.update(piece)
+        size += len(piece)
+    return ColumnsFile(name, ids, size, digest.hexdigest())
+
+
+def read_columns(folder: StateFolder, columns: ColumnsFile, temporary: Path | None = None) -> Iterator[Any]:
+    """Yield the IDs of a generation as record batches of Arrow, after the checksum of the file was verified.
+
+    :param temporary: Folder for the downloaded file. Default: the system's.
+    :raises SourceError: The file is missing, damaged, or cannot be read.
+    """
+    pa = _pyarrow()
+    with _open_file(temporary) as file:
+        if not folder.download(columns.name, file):
+            raise damaged(folder, columns.name, "it is missing although current.json refers to it")
+        found = _measured(columns.name, columns.ids, file)
+        if found != columns:
+            raise damaged(folder, columns.name, f"its checksum is {found.sha256}, not {columns.sha256}")
+        file.seek(0)
+        with pa.parquet.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False) as parquet:
+            yield from parquet.iter_batches(_BATCH, use_threads=False)
+
+
+def load_table(
+    folder: StateFolder, columns: ColumnsFile, table: IdTable, new_numbers: np.ndarray, temporary: Path
+) -> None:
+    """Add the IDs of a generation to an empty table.
+
+    :param new_numbers: For each object of the generation, its number in the source of this run, or :data:`NO_OBJECT`.
+        The last item is :data:`NO_OBJECT`, for IDs without an object.
+    :raises SourceError: The file is missing, damaged, or cannot be read.
+    """
+    for batch in read_columns(folder, columns, temporary):
+        ids = batch.column("id")
+        _, offsets_buffer, data_buffer = ids.buffers()
+        offsets = np.frombuffer(offsets_buffer, np.int32)[ids.offset : ids.offset + len(ids) + 1]
+        data = memoryview(data_buffer)[offsets[0] : offsets[-1]] if data_buffer else b""
+        objects = batch.column("object").fill_null(NO_OBJECT).to_numpy()
+        table.load(
+            data,
+            offsets[1:].astype(np.int64) - int(offsets[0]),
+            batch.column("key").to_numpy(),
+            batch.column("hash").to_numpy(),
+            new_numbers[objects],
+        )

@@ -1,0 +1,100 @@
+"""NumPy columns in files, so that millions of IDs take disk and page cache instead of memory."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from airflow_provider_vectorize.load.bodies import temporary_file_errors
+
+#: Minimum number of items of a column.
+_MIN_ITEMS = 4_096
+#: A column that is full grows by this factor.
+_GROWTH = 1.5
+
+
+class MappedColumn:
+    """A column of numbers in a file, which can grow.
+
+    :param path: Path of the new file.
+    :param dtype: Type of the numbers.
+    """
+
+    def __init__(self, path: Path, dtype: Any) -> None:
+        self._path = path
+        self._dtype = np.dtype(dtype)
+        self._size = 0
+        self.items: np.ndarray = np.empty(0, self._dtype)  #: All items that have room. Those that are not set are 0.
+        self.reserve(1)
+
+    def reserve(self, count: int) -> None:
+        """Make room for a number of items.
+
+        :raises VectorizeError: The temporary directory is full.
+        """
+        if count <= self._size:
+            return
+        self._size = max(count, int(self._size * _GROWTH), _MIN_ITEMS)
+        with temporary_file_errors():
+            with self._path.open("ab") as file:
+                file.truncate(self._size * self._dtype.itemsize)
+            self.items = np.asarray(np.memmap(self._path, self._dtype, "r+", shape=(self._size,)))
+
+
+class IdFile:
+    """IDs as UTF-8 text in a file, one after the other.
+
+    :param folder: Folder for the files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with temporary_file_errors():
+            self._file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with its table
+        self._ends = MappedColumn(folder / "ends", np.uint64)
+        self._count = 0
+        self._bytes = 0
+
+    def close(self) -> None:
+        """Close the file, which deletes it."""
+        self._file.close()
+
+    def append(self, data: bytes | memoryview, ends: np.ndarray) -> None:
+        """Append IDs.
+
+        :param data: The bytes of all of them.
+        :param ends: Where each ends in ``data``.
+        :raises VectorizeError: The temporary directory is full.
+        """
+        self._ends.reserve(self._count + len(ends))
+        self._ends.items[self._count : self._count + len(ends)] = ends.astype(np.uint64) + np.uint64(self._bytes)
+        view = memoryview(data)
+        with temporary_file_errors():
+            self._file.seek(self._bytes)
+            while view:
+                view = view[self._file.write(view) :]
+        self._count += len(ends)
+        self._bytes += len(data)
+
+    def __getitem__(self, position: int) -> str:
+        """Return one ID."""
+        data, _ = self.read(position, position + 1)
+        return data.decode("utf-8", "surrogatepass")
+
+    def read(self, first: int, stop: int) -> tuple[bytes, np.ndarray]:
+        """Return the bytes of consecutive IDs, and the offsets of their beginnings and of the last end."""
+        start = int(self._ends.items[first - 1]) if first else 0
+        ends = self._ends.items[first:stop]
+        offsets = np.zeros(stop - first + 1, np.int64)
+        offsets[1:] = ends - np.uint64(start)
+        with temporary_file_errors():
+            self._file.seek(start)
+            data = b""
+            while len(data) < offsets[-1]:
+                piece = self._file.read(int(offsets[-1]) - len(data))
+                if not piece:
+                    raise OSError("the file of the IDs is shorter than it was")
+                data += piece
+        return data, offsets

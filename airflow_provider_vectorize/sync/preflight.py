@@ -1,0 +1,116 @@
+"""The two checks before anything is sent: the audit of the index, and the look-ahead into the source."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.errors import SyncError
+from airflow_provider_vectorize.load.load_source import LoadSource
+from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher
+from airflow_provider_vectorize.sync import audit, plans, report
+from airflow_provider_vectorize.sync.base import Base
+from airflow_provider_vectorize.sync.decisions import audit_problem, estimate_changed, look_ahead_problem, plan_id
+from airflow_provider_vectorize.sync.folder import StateFolder, write_json
+from airflow_provider_vectorize.sync.options import SyncOptions
+from airflow_provider_vectorize.visibility.monitor import IndexMonitor
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AuditOutcome:
+    """What the audit found.
+
+    :param problem: How the index differs from the state, or empty.
+    :param proved: Whether all earlier writes of this sync are visible.
+    """
+
+    problem: str = ""
+    proved: bool = True
+
+
+def run_audit(
+    client: VectorizeClient,
+    open_monitor: Callable[[], IndexMonitor],
+    base: Base,
+    hasher: RowHasher,
+    run_id: str,
+    *,
+    dry_run: bool,
+) -> AuditOutcome:
+    """Compare a sample of the index with the state. Vectors that differ become unknown, so that they are sent again.
+
+    :param run_id: ID of the run, which decides about the sample.
+    :param dry_run: Whether no marker may be sent.
+    """
+    state = base.state
+    if state is None or not base.known_hashes or not state.last_mutation:
+        return AuditOutcome(proved=state is None)
+    expected = audit.choose_ids(base.table, base.pending_ids, random.Random(run_id))  # noqa: S311 - not a secret
+    with closing(open_monitor()) as monitor:
+        if not audit.wait_until_visible(client, monitor, state.last_mutation, "none" if dry_run else "delete"):
+            return AuditOutcome(proved=False)
+    different = audit.different_ids(client, base.index.name, expected, hasher)
+    for vector_id in different:
+        base.table.hashes[base.table.position(vector_id)] = UNKNOWN
+    problem = audit_problem(different, len(expected))
+    if problem:
+        log.error("%s. They are sent again, and nothing is deleted in this run.", problem)
+    return AuditOutcome(problem)
+
+
+def look_ahead(
+    client: VectorizeClient,
+    base: Base,
+    source: LoadSource,
+    skipped: np.ndarray,
+    hasher: RowHasher,
+    options: SyncOptions,
+    folder: StateFolder,
+    run_id: str,
+    *,
+    approved: bool,
+) -> None:
+    """Stop before anything is sent if a sample of the source says that most vectors changed.
+
+    :param source: The source, with a reader of its own.
+    :param approved: Whether a person approved a plan that changes most vectors.
+    :raises SyncError: Most vectors changed. The error has the ID of a plan.
+    """
+    opened = [one for one, skip in zip(source.objects, skipped.tolist(), strict=False) if not skip]
+    report.log_objects(opened, source.objects, base)
+    if not base.known_hashes or not opened:
+        return
+    compares_values = options.changed_by != "row"
+    sample = audit.sample_source(
+        base.table,
+        opened,
+        source.reader,
+        hasher,
+        (lambda ids: client.get_by_ids(base.index.name, ids)) if compares_values else None,
+    )
+    table = base.table
+    known = table.count(lambda chunk: table.hashes[chunk] != UNKNOWN)
+    known_opened = table.count(lambda chunk: (table.hashes[chunk] != UNKNOWN) & ~skipped[table.objects[chunk]])
+    report.log_estimate(estimate_changed(sample, known_opened), known, client.limits)
+    problem = look_ahead_problem(sample, known_opened, known)
+    if not problem or approved:
+        return
+    if options.dry_run:
+        log.warning("The sync would stop before it sends anything, because %s.", problem)
+        return
+    plan = plan_id(base.generation.number if base.generation else 0, run_id)
+    write_json(folder, plans.changes_name(plan), {"plan": plan, "problem": problem})
+    raise SyncError(
+        f"Stopped before anything was sent, because {problem}. Another embedding model? Vectors of two models do not "
+        f"match each other in one index. If the change is intended, run the sync once with approve={plan!r}, or load "
+        "the source into a new index.",
+        plan=plan,
+    )

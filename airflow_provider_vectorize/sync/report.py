@@ -1,0 +1,238 @@
+"""What a run tells: its log, its result, and the error for whoever has to look at it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.limits import WINDOW_SECONDS, Limits
+from airflow_provider_vectorize.api.markers import PREFIX
+from airflow_provider_vectorize.api.models import Mutation
+from airflow_provider_vectorize.api.retry import QUOTA
+from airflow_provider_vectorize.errors import SourceError, SyncError
+from airflow_provider_vectorize.load.load_source import LoadSource
+from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Sample
+from airflow_provider_vectorize.quantities import format_duration, format_size, pluralize
+from airflow_provider_vectorize.rows.hashing import UNKNOWN
+from airflow_provider_vectorize.sources.source_object import SourceObject
+from airflow_provider_vectorize.sync import plans
+from airflow_provider_vectorize.sync.base import Base
+from airflow_provider_vectorize.sync.comparison import Comparison, Findings
+from airflow_provider_vectorize.sync.decisions import Deletions
+from airflow_provider_vectorize.sync.deletes import DeletionReceipt, vanished
+from airflow_provider_vectorize.sync.folder import StateFolder
+from airflow_provider_vectorize.sync.result import SyncResult
+from airflow_provider_vectorize.sync.table import ADDED, DELETED, SEEN, SENT, IdTable
+
+log = logging.getLogger(__name__)
+
+
+# ---------------------------------------------------------------- before the steps
+
+
+def log_objects(opened: Sequence[SourceObject], objects: Sequence[SourceObject], base: Base) -> None:
+    """Log which objects are opened."""
+    size = sum(source_object.size or 0 for source_object in opened)
+    log.info(
+        "Skipping %s of %d whose version has not changed. Comparing %s (%s as stored) with %s.",
+        pluralize(len(objects) - len(opened), "object"),
+        len(objects),
+        pluralize(len(opened), "object"),
+        format_size(size),
+        pluralize(base.known, "known vector"),
+    )
+
+
+def log_estimate(changed: int, known: int, limits: Limits) -> None:
+    """Log what a sample says about the vectors to send."""
+    requests = -(-changed // limits.vectors_per_request)
+    log.info(
+        "A sample of the source says that about %s of %d changed, which takes at least %s.",
+        pluralize(changed, "known vector"),
+        known,
+        pluralize(requests, "request"),
+    )
+
+
+def log_deletions(count: int, decision: Deletions, limits: Limits) -> None:
+    """Log what will be deleted, and what is withheld."""
+    if count:
+        requests = -(-count // limits.ids_per_delete)
+        seconds = max(0, requests - QUOTA) * WINDOW_SECONDS / QUOTA
+        log.info(
+            "Deleting %s that left the source, in %s%s.",
+            pluralize(count, "vector"),
+            pluralize(requests, "request"),
+            f" (at least {format_duration(seconds)})" if seconds else "",
+        )
+    if decision.withheld:
+        log.warning("Withholding %s: %s.", pluralize(decision.withheld, "deletion"), decision.reason)
+
+
+def obstacles(base: Base, comparison: Comparison, audit_problem: str) -> list[str]:
+    """Return the reasons for which nothing can be deleted in this run, and which no approval overrides."""
+    findings = comparison.findings
+    reasons = []
+    if base.basis != "state":
+        reasons.append("this is the first run on this index, so it is not known what the index holds")
+    if findings.unfinished:
+        names = ", ".join(comparison.uri(number) for number in sorted(findings.unfinished)[:3])
+        count = pluralize(len(findings.unfinished), "object")
+        reasons.append(f"{count} could not be read to the end ({names})")
+    if findings.unreadable_rows:
+        count = pluralize(findings.unreadable_rows, "row")
+        reasons.append(f"the ID of {count} cannot be read ({', '.join(findings.unreadable)})")
+    if not has_rows(comparison):
+        reasons.append("the source has no good rows")
+    if audit_problem:
+        reasons.append("the index is not what the state says")
+    return reasons
+
+
+def has_rows(comparison: Comparison) -> bool:
+    """Return whether the source has at least one good row, or an object that was skipped."""
+    return bool(comparison.findings.good_rows or comparison.skipped.any())
+
+
+# ---------------------------------------------------------------- the result
+
+
+def forget_refused(table: IdTable, findings: Findings, refused: Collection[str]) -> None:
+    """Correct the table for rows that Vectorize refused: their vectors are in the index as they were before.
+
+    An ID that was never written is not entered, because it may belong to another writer.
+    """
+    for vector_id in refused:
+        position = table.position(vector_id)
+        if int(table.flags[position]) & ADDED and vector_id not in findings.sent_again:
+            table.flags[position] = DELETED
+        else:
+            table.hashes[position] = UNKNOWN
+
+
+def with_mutations(receipt: SyncResult, mutations: Sequence[Mutation], deleted: Sequence[Sample]) -> SyncResult:
+    """Return a receipt that also stands for mutations that were sent after all others had been acknowledged."""
+    if not mutations:
+        return receipt
+    last = mutations[-1]
+    ids = (*receipt.mutation_ids, *(mutation.mutation_id for mutation in mutations))[-MUTATION_IDS:]
+    return replace(
+        receipt,
+        operation=receipt.operation if receipt.vectors else "delete",
+        mutation_id=last.mutation_id,
+        mutation_ids=ids,
+        accepted_at=last["accepted_at"] or receipt.accepted_at,
+        samples=(*receipt.samples, *deleted),
+        sealed=True,
+    )
+
+
+def result_of(
+    receipt: SyncResult,
+    base: Base,
+    comparison: Comparison,
+    deletions: DeletionReceipt,
+    decision: Deletions,
+    plan: str | None,
+) -> SyncResult:
+    """Return the result of a run: its receipt with the counts of the table."""
+    table, findings, skipped = base.table, comparison.findings, comparison.skipped
+    present: Callable[[slice], np.ndarray] = lambda chunk: (  # noqa: E731
+        (table.flags[chunk] & SEEN != 0) | (skipped[table.objects[chunk]] & (table.flags[chunk] & DELETED == 0))
+    )
+    sent = SENT | SEEN
+    result = replace(
+        receipt,
+        added=table.count(table.has(sent | ADDED)),
+        changed=table.count(lambda chunk: table.flags[chunk] & (sent | ADDED) == sent),
+        unchanged=table.count(lambda chunk: present(chunk) & (table.flags[chunk] & SENT == 0)),
+        vanished=table.count(vanished(table, skipped)) + (0 if receipt.dry_run else deletions.ids),
+        deleted=deletions.ids,
+        withheld=decision.withheld,
+        unknown=table.count(lambda chunk: (table.hashes[chunk] == UNKNOWN) & (table.flags[chunk] & DELETED == 0)),
+        duplicates=findings.duplicates,
+        objects_skipped=int(np.count_nonzero(skipped)),
+        rows_read=sum(findings.rows_read.values()),
+        generation=base.generation.number if base.generation else 0,
+        plan=plan,
+    )
+    log.info("%s: %s.", "Compared without writing" if receipt.dry_run else "Synced", result.describe())
+    if findings.flapping:
+        log.warning(
+            "Some IDs occur more than once with different content, so they are sent in every run, and the last row "
+            "wins: %s. Remove the duplicates from the source.",
+            ", ".join(findings.flapping),
+        )
+    return result
+
+
+def report_foreign(client: VectorizeClient, folder: StateFolder, table: IdTable, result: SyncResult) -> SyncResult:
+    """Write down the IDs in the index that the sync does not know. They may belong to others, so it keeps them."""
+    name = f"foreign-{result.generation}.ids.gz"
+
+    def foreign() -> Iterable[str]:
+        for vector_id in client.list_vectors(result.index_name):
+            if not vector_id.startswith(PREFIX) and table.position(vector_id) < 0:
+                yield vector_id
+
+    count = sum(1 for _ in foreign()) if result.dry_run else plans.write_ids(folder, name, foreign())
+    log.info(
+        "The index has %s that this sync does not know. They may belong to other syncs or writers. %s",
+        pluralize(count, "vector"),
+        "Nothing was written down."
+        if result.dry_run
+        else f"Their IDs are in {folder.uri}/{name}. To delete them, pass "
+        "this file to VectorizeDeleteVectorsOperator with source_lines_are='vectors'.",
+    )
+    return replace(result, foreign=count)
+
+
+def check_outcome(
+    result: SyncResult,
+    folder: StateFolder,
+    comparison: Comparison,
+    decision: Deletions,
+    examples: Sequence[str],
+    audit_problem: str,
+    source: LoadSource,
+) -> None:
+    """Raise if somebody has to look at the run, although it committed what it wrote.
+
+    :param examples: A few IDs whose deletion was withheld.
+    :raises SyncError: Deletions were withheld, or the index is not what the state says.
+    :raises SourceError: An object could not be read to its end, or the source has no rows.
+    """
+    findings = comparison.findings
+    problems: list[str] = []
+    if audit_problem:
+        problems.append(
+            f"{audit_problem}. Another writer, a restored backup? They were sent again. Run the sync once with "
+            "reconcile=True to send everything again"
+        )
+    if decision.withheld:
+        problems.append(f"Withheld {pluralize(decision.withheld, 'deletion')}, because {decision.reason}")
+        if examples:
+            problems[-1] += f" (for instance {', '.join(examples)})"
+    if result.plan:
+        problems.append(
+            f"The IDs are in {folder.uri}/{plans.deletions_name(result.plan)}. If they should be deleted, run the sync "
+            f"once with approve={result.plan!r}"
+        )
+    committed = f"Fresh rows were written and committed ({result.describe()})."
+    if problems:
+        message = f"{'. '.join(problems)}. {committed}"
+        raise SyncError(message, plan=result.plan or "", result=result.to_dict(), permanent=_is_permanent(findings))
+    if findings.unfinished:
+        error = findings.unfinished[min(findings.unfinished)]
+        raise SourceError(f"{error} {committed}", uri=error.uri, permanent=error.permanent)
+    if not has_rows(comparison):
+        raise SourceError(f"The source is empty: {source} has no good rows. {committed}", uri=source.uris[0])
+
+
+def _is_permanent(findings: Findings) -> bool:
+    """Return whether a retry cannot help, because no object failed in a way that may pass."""
+    return all(error.permanent for error in findings.unfinished.values())

@@ -1,0 +1,69 @@
+"""Tests of ``VectorizeHook.sync``, with the state in local files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_vectorize.errors import ConfigError, SyncError
+from airflow_provider_vectorize.local.handle import LocalVectorize
+from tests.support import create_index, expected_dump, make_rows, ndjson
+
+
+@pytest.fixture
+def sync(local_vectorize: LocalVectorize, connect: Callable[..., str], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Return a function that writes the source and syncs it."""
+    create_index(local_vectorize)
+    connect()
+
+    def run(rows: list[Any], **options: Any) -> dict[str, Any]:
+        from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+
+        (tmp_path / "a.ndjson").write_bytes(ndjson(rows))
+        options = {"state": str(tmp_path / "state"), **options}
+        return VectorizeHook().sync("books", str(tmp_path / "*.ndjson"), **options)
+
+    return run
+
+
+def test_hook_sync_sends_changes_and_deletes(
+    sync: Callable[..., dict[str, Any]], local_vectorize: LocalVectorize, tmp_path: Path
+) -> None:
+    rows = make_rows(30)
+    first = sync(rows)
+    second = sync([*rows[:20], *make_rows(1, first=90)], delete_vanished=True)
+
+    assert (first["added"], second["added"], second["deleted"], second["generation"]) == (30, 1, 10, 2)
+    assert local_vectorize.dump("books") == expected_dump([*rows[:20], *make_rows(1, first=90)])
+    names = sorted(str(path.relative_to(tmp_path / "state")) for path in (tmp_path / "state").rglob("*.*"))
+    assert [name.partition("-")[0] for name in names] == [
+        "current.json", *["generations/000001"] * 2, *["generations/000002"] * 2, "owner.json",
+    ]  # fmt: skip
+    assert sync([*rows[:20], *make_rows(1, first=90)], delete_vanished=True)["mutation_id"] is None
+
+
+def test_hook_sync_reports_lineage_of_a_sync_that_withheld(sync: Callable[..., dict[str, Any]]) -> None:
+    sync(make_rows(60))
+
+    with pytest.raises(SyncError, match="Withheld 40 deletions"):
+        sync(make_rows(20), delete_vanished=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_deletes": "many"}, "max_deletes must be"),
+        ({"changed_by": "text"}, "changed_by must be"),
+        ({"state": ""}, "state is empty"),
+        ({"state": "s3://bucket/*"}, "needs the name of one folder"),
+        ({"on_bad_row": "dead_letter"}, "require each other"),
+    ],
+)
+def test_hook_sync_wrong_parameter_raises(
+    sync: Callable[..., dict[str, Any]], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        sync(make_rows(1), **options)

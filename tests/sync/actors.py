@@ -1,0 +1,58 @@
+"""Runs as actors: each pauses before and after every step that others can see, and can be killed there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+class Killed(BaseException):
+    """The process of a run was killed."""
+
+
+class Actor:
+    """A run in a thread of its own that continues only when it is told to.
+
+    :param make_run: Takes the probe, and returns the function that runs.
+    """
+
+    def __init__(self, make_run: Callable[[Callable[[str], None]], Callable[[], Any]]) -> None:
+        self._run = make_run(self._probe)
+        self._go = threading.Semaphore(0)
+        self._paused = threading.Semaphore(0)
+        self._dead = False
+        self.done = False
+        self.event = ""  #: The step before or after which the run pauses.
+        self.result: Any = None
+        self.error: BaseException | None = None
+        threading.Thread(target=self._main, daemon=True).start()
+        self._paused.acquire()
+
+    def _main(self) -> None:
+        try:
+            self.result = self._run()
+        except BaseException as error:  # noqa: BLE001 - the model looks at it
+            self.error = error
+        self.done = True
+        self._paused.release()
+
+    def _probe(self, event: str) -> None:
+        if self._dead:
+            raise Killed
+        self.event = event
+        self._paused.release()
+        self._go.acquire()
+        if self._dead:
+            raise Killed
+
+    def step(self) -> None:
+        """Continue to the next pause or to the end."""
+        self._go.release()
+        self._paused.acquire()
+
+    def kill(self) -> None:
+        """Kill the run where it pauses."""
+        self._dead = True
+        while not self.done:
+            self.step()

@@ -1,0 +1,138 @@
+"""Test runs that die, run twice at once, or meet requests without an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_vectorize.errors import SyncTakenOverError
+from tests.support import expected_dump, make_rows, ndjson
+
+from .actors import Actor, Killed
+from .support import SyncedIndex
+
+FIRST = make_rows(24)
+SECOND = [*make_rows(4, seed=1), *FIRST[4:19], *make_rows(3, first=100)]
+
+
+def recorded_events(books: SyncedIndex, **options: Any) -> list[str]:
+    """Return everything that a run does that others can see."""
+    events: list[str] = []
+    books.sync(probe=events.append, **options)
+    return events
+
+
+def killer(number: int) -> Callable[[str], None]:
+    """Return a probe that kills the run at an event, and at every later one of its threads."""
+    count = 0
+
+    def probe(event: str) -> None:
+        nonlocal count
+        count += 1
+        if count > number:
+            raise Killed(event)
+
+    return probe
+
+
+def test_run_killed_at_any_step_is_finished_by_the_next_one(books: SyncedIndex) -> None:
+    """A kill before and after every write, request, acknowledgement and deletion, in the second night of a sync."""
+    number = 0
+    while True:
+        books.local.reset()
+        books.create()
+        books.folder.content.clear()
+        books.write("a.ndjson", FIRST)
+        books.sync()
+        books.write("a.ndjson", SECOND)
+        try:
+            books.sync(delete_vanished=True, probe=killer(number), load={"max_in_flight": 1})
+        except Killed:
+            pass
+        else:
+            break
+        books.sync(delete_vanished=True)
+        assert books.dump() == expected_dump(SECOND), number
+        assert not list(books.folder.list("log/")), number
+        assert books.counts(delete_vanished=True) == {"unchanged": 22}, number
+        number += 1
+    assert number > 20
+
+
+def test_acknowledged_requests_of_a_dead_run_are_not_sent_again(books: SyncedIndex) -> None:
+    """The last record that the dead run wrote says that the four before it were acknowledged."""
+    books.write("a.ndjson", make_rows(60))
+
+    def probe(event: str) -> None:
+        if event.startswith("after write log/") and event.endswith("/00000004.json.gz"):
+            raise Killed(event)
+
+    with pytest.raises(Killed):
+        books.sync(probe=probe, load={"max_in_flight": 1})
+    assert sum(request.vectors for request in books.written()) == 40
+
+    result = books.sync()
+
+    assert sum(request.vectors for request in books.written()) == 20
+    assert result["mutation_id"]
+    assert books.dump() == expected_dump(make_rows(60))
+
+
+def test_run_that_is_taken_over_stops_before_its_next_request(books: SyncedIndex) -> None:
+    books.write("a.ndjson", make_rows(40))
+    first = Actor(lambda probe: books.run(probe=probe, load={"max_in_flight": 1}).run)
+    while not first.event.startswith("after acknowledgement"):
+        first.step()
+    newer = make_rows(40, seed=1)
+    books.write("a.ndjson", newer)
+    books.sync()
+    books.written()
+
+    while not first.done:
+        first.step()
+
+    assert isinstance(first.error, SyncTakenOverError)
+    assert first.error.permanent
+    assert "Another run took over" in str(first.error)
+    assert books.written() == []
+    assert books.dump() == expected_dump(newer)
+    assert books.counts() == {"unchanged": 40}
+
+
+def test_two_runs_at_once_commit_once(books: SyncedIndex) -> None:
+    books.write("a.ndjson", make_rows(5))
+    books.sync()
+    books.write("a.ndjson", make_rows(9))
+    first = Actor(lambda probe: books.run(probe=probe).run)
+    while first.event != "before write current.json":
+        first.step()
+    books.sync()
+
+    first.step()
+
+    assert isinstance(first.error, SyncTakenOverError)
+    assert books.folder.state.generation.number == 2
+    assert books.counts() == {"unchanged": 9}
+
+
+def test_sync_with_unanswered_requests_ends_with_the_source(books: SyncedIndex) -> None:
+    books.write("a.ndjson", make_rows(30))
+    books.local.fail("cut_during_answer", operation="upsert", times=3)
+
+    books.sync()
+
+    assert books.dump() == expected_dump(make_rows(30))
+
+
+def test_log_names_ids_before_they_are_sent(books: SyncedIndex) -> None:
+    books.write("a.ndjson", ndjson(make_rows(7)))
+    events = recorded_events(books)
+    assert events[:2] == ["before write owner.json", "after write owner.json"]
+    steps = [event.partition("/")[0] for event in events[2:7]]
+    assert steps == ["before write log", "after write log", "before send", "before acknowledgement 0",
+                     "after acknowledgement 0"]  # fmt: skip
+    assert events.index("after write current.json") < next(
+        number for number, event in enumerate(events) if event.startswith("before delete log/")
+    )
