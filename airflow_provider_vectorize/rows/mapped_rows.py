@@ -34,25 +34,39 @@ class MappedCheck:
         :raises msgspec.DecodeError: The line is not JSON.
         :raises RowProblem: A field is missing, or Vectorize would refuse the row.
         """
-        return self._check(_encode(vector_of(_decode(text), self._fields)))
+        return self._check(map_row(text, self._fields))
 
     def check_dead_letter(self, text: bytes) -> tuple[str | None, bytes]:
-        """Check the row in a dead letter, which has the fields of the source or those of a vector.
-
-        It has those of a vector if Vectorize refused the row, or if the row came from Parquet.
-        """
-        row = _decode(text)
-        try:
-            vector = vector_of(row, self._fields)
-        except RowProblem:
-            if isinstance(row, dict) and {"id", "values"} <= row.keys() <= set(VECTOR_FIELDS):
-                return self._check(text)
-            raise
-        return self._check(_encode(vector))
+        """Check the row in a dead letter, see :func:`map_dead_letter`. Raises the errors of :meth:`__call__`."""
+        return self._check(map_dead_letter(text, self._fields))
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Return ``None``: mapped rows are checked line by line."""
         return None
+
+
+def map_row(text: bytes, fields: Fields) -> bytes:
+    """Return a line as a row in the format of Vectorize.
+
+    :raises msgspec.DecodeError: The line is not JSON.
+    :raises RowProblem: A field is missing. The text names its path.
+    """
+    return _encode(vector_of(_decode(text), fields))
+
+
+def map_dead_letter(text: bytes, fields: Fields) -> bytes:
+    """Return the row in a dead letter in the format of Vectorize.
+
+    The row has the fields of the source or those of a vector. It has those of a vector if Vectorize refused the row, or
+    if the row came from Parquet. Raises the errors of :func:`map_row`.
+    """
+    row = _decode(text)
+    try:
+        return _encode(vector_of(row, fields))
+    except RowProblem:
+        if isinstance(row, dict) and {"id", "values"} <= row.keys() <= set(VECTOR_FIELDS):
+            return text
+        raise
 
 
 def vector_of(row: Any, fields: Fields) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 #: The first and the last bytes of every Parquet object.
 MAGIC = b"PAR1"
 #: Magic of objects whose footer is encrypted.
-_ENCRYPTED_MAGIC = b"PARE"
+ENCRYPTED_MAGIC = b"PARE"
 #: Default number of rows that are decoded at a time.
 BATCH_ROWS = 256
 #: Bytes of one read of a column's pages.
@@ -77,16 +79,23 @@ class ParquetReader:
         for number in range(metadata.num_row_groups):
             self.row_group_starts.append(self.row_group_starts[-1] + metadata.row_group(number).num_rows)
 
+    def row_group_offsets(self) -> list[int]:
+        """Return the first byte of each row group, in ascending order.
+
+        A row group that is stored before one with a lower number counts as if both began at the same byte.
+        """
+        metadata = self._file.metadata
+        groups = map(metadata.row_group, range(metadata.num_row_groups))
+        return list(accumulate(map(_first_byte, groups), max))
+
     def row_groups_in(self, start: int, end: int) -> RowGroupRange:
         """Return the row groups that start in a range of bytes. Adjacent ranges share none and leave none out.
 
         :param start: First byte of the range.
         :param end: Byte after the last one.
         """
-        metadata = self._file.metadata
-        starts = [_first_byte(metadata.row_group(number)) for number in range(metadata.num_row_groups)]
-        inside = [number for number, at in enumerate(starts) if start <= at < end]
-        return RowGroupRange(inside[0], inside[-1] + 1) if inside else RowGroupRange(0, 0)
+        offsets = self.row_group_offsets()
+        return RowGroupRange(bisect_left(offsets, start), bisect_left(offsets, end))
 
     def read(
         self,
@@ -105,7 +114,7 @@ class ParquetReader:
         :param batch_rows: Maximum number of rows to decode at a time.
         :raises SourceError: The object is damaged.
         """
-        first, end = groups or (0, len(self.row_group_starts) - 1)
+        first, end = (0, len(self.row_group_starts) - 1) if groups is None else groups
         for group in range(first, end):
             at, stop = self.row_group_starts[group], self.row_group_starts[group + 1]
             if stop <= start:

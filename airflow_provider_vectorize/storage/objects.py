@@ -119,9 +119,10 @@ class StoredObject:
         return b"".join(pieces)
 
     @contextmanager
-    def open_file(self) -> Iterator[IO[bytes]]:
+    def open_file(self, block_bytes: int | None = None) -> Iterator[IO[bytes]]:
         """Open the stored bytes of the complete object for random access.
 
+        :param block_bytes: Bytes of one request to an object store. Default: 4 MB.
         :raises SourceError: As :meth:`open`, or the store does not report the object's size.
         """
         with raise_source_errors(self.uri), raise_storage_errors(self.uri):
@@ -137,7 +138,7 @@ class StoredObject:
                     uri=self.uri,
                 )
             else:
-                yield io.BufferedReader(RandomAccessFile(self.read, self._entry.size))
+                yield io.BufferedReader(RandomAccessFile(self.read, self._entry.size, block_bytes))
 
     @property
     def _digest(self) -> str:

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-#: Bytes of one request. If so many columns are read in turns that their blocks do not fit, blocks become smaller.
+#: Bytes of one request by default. If so many columns are read in turns that their blocks do not fit, blocks become
+#: smaller.
 BLOCK_BYTES = 4 << 20
 #: Minimum size of a block: what a Parquet reader asks for at a time.
 MIN_BLOCK_BYTES = 1 << 20
@@ -35,14 +36,15 @@ class RandomAccessFile(io.RawIOBase):
 
     :param read: Returns the bytes from a start to an end, which is exclusive.
     :param size: Size of the object in bytes.
+    :param block_bytes: Bytes of one request. Default: :data:`BLOCK_BYTES`.
     """
 
-    def __init__(self, read: Callable[[int, int], bytes], size: int) -> None:
+    def __init__(self, read: Callable[[int, int], bytes], size: int, block_bytes: int | None = None) -> None:
         self._read = read
         self._size = size
+        self._block_bytes = block_bytes or BLOCK_BYTES
         self._position = 0
         self._blocks: deque[_Block] = deque()  #: The block that was used last is at the end.
-        self._block_bytes = BLOCK_BYTES
         self._dropped: deque[range] = deque(maxlen=_REMEMBERED_BLOCKS)
         self._starts: list[int] = [size]  #: Where blocks began, in order, and the end of the object.
 
@@ -83,7 +85,7 @@ class RandomAccessFile(io.RawIOBase):
         start = self._position
         if any(start in dropped for dropped in self._dropped):
             # The same bytes are fetched again, because their block was dropped before it was used.
-            self._block_bytes = max(MIN_BLOCK_BYTES, self._block_bytes // 2)
+            self._block_bytes = min(self._block_bytes, max(MIN_BLOCK_BYTES, self._block_bytes // 2))
             self._dropped.clear()
         while self._blocks and sum(len(block.data) for block in self._blocks) + self._block_bytes > KEPT_BYTES:
             dropped = self._blocks.popleft()

@@ -174,6 +174,14 @@ def test_load_retry_of_parquet_resumes_in_the_row_group(books: BooksIndex, caplo
     assert books.dump() == expected_dump(rows)
 
 
+def test_parquet_that_is_read_as_ndjson_says_so(books: BooksIndex) -> None:
+    source = write_parquet(books, vectors(40), name="a.ndjson")
+    with pytest.raises(SourceError, match=r"a\.ndjson is Parquet, but it is read as ndjson") as raised:
+        books.load(source, dead_letters=True)
+    assert raised.value.permanent
+    assert books.dump() == {}
+
+
 def test_load_with_other_fields_starts_over(books: BooksIndex, caplog: pytest.LogCaptureFixture) -> None:
     rows, store = vectors(10), MemoryStore()
     source = write_mapped_ndjson(books, rows)
