@@ -101,7 +101,7 @@ class ParquetRows:
         unchecked = msgspec.Raw(raw) if raw and not self._has_known_keys(metadata, raw) else _NULL
         self._check(Row(vector_id, [], namespace, unchecked), self._dimensions)
         if isinstance(metadata, dict) and len(self._known_keys) < _KNOWN_KEYS:
-            self._known_keys.update(metadata)
+            self._known_keys.update(key for key, value in metadata.items() if value is not None)
         spaced = b"" if namespace is None else b',"namespace":' + orjson.dumps(namespace)
         return spaced + (b',"metadata":' + raw if raw else b"") + b"}\n"
 

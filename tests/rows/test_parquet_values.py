@@ -142,3 +142,11 @@ def test_values_of_whole_numbers_become_numbers(kind: pa.DataType) -> None:
     assert vectors(read(stored(table(1, values=pa.array([[1, 2]], pa.list_(kind)))))) == [
         {"id": "v0", "values": [1, 2]}
     ]
+
+
+def test_metadata_key_that_was_null_in_earlier_rows_is_still_checked() -> None:
+    kind = pa.struct([("good", pa.int64()), ("a.b", pa.int64())])
+    metadata = pa.array([{"good": 1, "a.b": None}, {"good": 1, "a.b": 2}], kind)
+    parts = read(stored(table(2, metadata=metadata)))
+    assert [vector["id"] for vector in vectors(parts)] == ["v0"]
+    assert "the metadata key 'a.b' is invalid" in problems(parts)[0][2]
