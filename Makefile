@@ -36,7 +36,7 @@ test-all: test test-3.1 test-2.11 test-python ## run make test, then the tests o
 # The tests of memory and of the parsing of names are left out, because neither depends on the version of Airflow.
 test-2.11 test-3.1: test-%: .venv-%/.ready
 	.venv-$*/bin/python -m $(PYTEST) -k "not memory_does_not_grow" --ignore tests/storage/test_names.py \
-	  tests/airflow tests/hooks tests/operators tests/storage tests/test_*.py
+	  tests/airflow tests/hooks tests/operators tests/producers tests/storage tests/test_*.py
 
 .venv-%/.ready: pyproject.toml constraints-%.txt $(READY)
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-$*

@@ -89,13 +89,17 @@ class BadRowError(SourceError):
     """Vectorize can never accept a row of the source.
 
     :param uri: URI of the object.
-    :param line: Line number of the row, starting at 1. In a part of an object, lines are counted from its start.
-    :param offset: Byte offset of the line in the decompressed object, also if only a part of the object is read.
+    :param line: Line number of the row, starting at 1. In a part of an object, lines are counted from its start. Of
+        Parquet, the number of the row in the object, also if only a part of the object is read.
+    :param offset: Byte offset of the line in the decompressed object, also if only a part of the object is read. 0 for
+        Parquet.
+    :param row_group: Number of the row group, starting at 0. ``None`` unless the object is Parquet.
     :param reason: Reason why the row is bad.
     """
 
     line: int = 0
     offset: int = 0
+    row_group: int | None = None
     reason: str = ""
     permanent = True
 

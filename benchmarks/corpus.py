@@ -1,4 +1,4 @@
-"""Create seeded files of vectors, as ``json.dumps`` writes them (float64 text). Existing files are reused."""
+"""Create seeded files of vectors: ndjson as ``json.dumps`` writes it (float64 text), and Parquet. Files are reused."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ def ndjson(folder: Path, dimensions: int, megabytes: int, *, float32: bool = Fal
     path = folder / f"d{dimensions}-{megabytes}mb{'-f32' if float32 else ''}.ndjson"
     if path.exists():
         return path
-    rng = random.Random(dimensions)  # noqa: S311 - vectors, not secrets
     folder.mkdir(parents=True, exist_ok=True)
-    tails = [_tail(rng, dimensions, float32) for _ in range(1_000)]
+    tails = [_tail(values, page, float32) for values, page in _distinct_rows(dimensions)]
     temporary = path.with_suffix(".part")
     written = number = 0
     with temporary.open("wb") as stream:
@@ -34,8 +33,13 @@ def ndjson(folder: Path, dimensions: int, megabytes: int, *, float32: bool = Fal
     return path
 
 
-def _tail(rng: random.Random, dimensions: int, float32: bool) -> bytes:
-    values = [rng.gauss(0, 0.05) for _ in range(dimensions)]
+def _distinct_rows(dimensions: int) -> list[tuple[list[float], int]]:
+    """Return the values and the page number of a thousand rows."""
+    rng = random.Random(dimensions)  # noqa: S311 - vectors, not secrets
+    return [([rng.gauss(0, 0.05) for _ in range(dimensions)], rng.randrange(1_000)) for _ in range(1_000)]
+
+
+def _tail(values: list[float], page: int, float32: bool) -> bytes:
     if float32:
         import numpy as np  # noqa: PLC0415
         import orjson  # noqa: PLC0415
@@ -43,7 +47,68 @@ def _tail(rng: random.Random, dimensions: int, float32: bool) -> bytes:
         text = orjson.dumps(np.array(values, dtype=np.float32), option=orjson.OPT_SERIALIZE_NUMPY)
     else:
         text = json.dumps(values).encode()
-    return text + b', "metadata": {"page": %d, "lang": "en"}' % rng.randrange(1_000)
+    return text + b', "metadata": {"page": %d, "lang": "en"}' % page
+
+
+def mapped(path: Path) -> Path:
+    """Copy a file of vectors with other field names: ``key``, ``doc.embedding``, ``page`` and ``lang``."""
+    target = path.with_name(f"mapped-{path.name}")
+    if not target.exists():
+        temporary = target.with_suffix(".part")
+        with path.open("rb") as stream, temporary.open("wb") as out:
+            for line in stream:
+                head, rest = line.split(b', "values": ')
+                values, metadata = rest.split(b', "metadata": {')
+                key = head.replace(b'"id"', b'"key"')
+                out.write(b'%b, "doc": {"embedding": %b}, %b' % (key, values, metadata.replace(b"}}", b"}")))
+        temporary.rename(target)
+        first_lines(target, 1)
+    return target
+
+
+def parquet(
+    folder: Path, dimensions: int, rows: int, *, value_type: str = "float32", compression: str = "zstd", group: int = 0
+) -> Path:
+    """Create a Parquet file of the first rows of the ndjson file with the same dimensions, and one of its first row.
+
+    :param value_type: Type of the values, ``float32`` or ``float64``.
+    :param group: Rows of each row group, 0 for a single row group.
+    """
+    group = group or rows
+    path = folder / f"d{dimensions}-{rows}rows-{value_type}-{compression}-{group}.parquet"
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_parquet(path.with_name(f"one-row-{path.name}"), dimensions, 1, value_type, compression, group)
+    temporary = path.with_suffix(".part")
+    _write_parquet(temporary, dimensions, rows, value_type, compression, group)
+    temporary.rename(path)
+    return path
+
+
+def _write_parquet(path: Path, dimensions: int, rows: int, value_type: str, compression: str, group: int) -> None:
+    import numpy as np  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    distinct = _distinct_rows(dimensions)
+    values = np.array([row for row, _ in distinct], value_type)
+    pages = np.array([page for _, page in distinct])
+    number_type = pa.from_numpy_dtype(values.dtype)
+    metadata_type = pa.struct([("page", pa.int64()), ("lang", pa.string())])
+    schema = pa.schema([("id", pa.string()), ("values", pa.list_(number_type)), ("metadata", metadata_type)])
+    with pq.ParquetWriter(path, schema, compression=compression) as writer:
+        for first in range(0, rows, group):
+            numbers = np.arange(first, min(first + group, rows))
+            flat = pa.array(values[numbers % len(distinct)].ravel())
+            ends = pa.array(np.arange(len(numbers) + 1, dtype=np.int32) * dimensions)
+            metadata = pa.StructArray.from_arrays(
+                [pa.array(pages[numbers % len(distinct)]), pa.array(["en"] * len(numbers))], fields=list(metadata_type)
+            )
+            ids = pa.array([f"vector-{number:09}" for number in numbers])
+            writer.write_table(
+                pa.Table.from_arrays([ids, pa.ListArray.from_arrays(ends, flat), metadata], schema=schema), group
+            )
 
 
 def gzipped(path: Path) -> Path:

@@ -31,6 +31,7 @@ class Case:
     :param options: Options of the contestant.
     :param runs: Number of runs, or 0 for the number of the group.
     :param environment: Additional environment variables.
+    :param rows: Number of rows of the source, for groups whose sources have different formats.
     """
 
     label: str
@@ -39,6 +40,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     runs: int = 0
     environment: dict[str, str] = field(default_factory=dict)
+    rows: int = 0
 
     @property
     def one_row(self) -> str:
@@ -79,6 +81,11 @@ class Result:
     def rate(self) -> float:
         """MB/s of source text."""
         return self.case.source_bytes / 1e6 / self.seconds
+
+    @property
+    def vectors_per_second(self) -> float:
+        """Rows of the source per second, or 0 if the case does not say how many it has."""
+        return self.case.rows / self.seconds
 
 
 @dataclass(frozen=True)
@@ -173,17 +180,20 @@ def _result(case: Case, runs: list[tuple[dict[str, float], dict[str, int]]]) -> 
 
 
 def results_table(results: Sequence[Result]) -> str:
-    """Return the results as a Markdown table."""
+    """Return the results as a Markdown table. Cases with a number of rows are compared by their rows per second."""
+    in_rows = all(result.case.rows for result in results)
+    rates = [result.vectors_per_second if in_rows else result.rate for result in results]
+    unit = "vectors/s" if in_rows else "MB/s of source"
     lines = [
-        "| | s, median (min, max) | MB/s of source | relative to the first | MB over an empty run | requests | "
+        f"| | s, median (min, max) | {unit} | relative to the first | MB over an empty run | requests | "
         "MB sent | largest request, MB |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for result in results:
+    for result, rate in zip(results, rates, strict=True):
         shortest, longest = result.spread
         lines.append(
-            f"| {result.case.label} | {result.seconds:.2f} ({shortest:.2f}, {longest:.2f}) | {result.rate:.0f} | "
-            f"{result.rate / results[0].rate:.2f} | {result.over_mb:.0f} | {result.requests} | "
+            f"| {result.case.label} | {result.seconds:.2f} ({shortest:.2f}, {longest:.2f}) | {rate:.0f} | "
+            f"{rate / rates[0]:.2f} | {result.over_mb:.0f} | {result.requests} | "
             f"{result.bytes_sent / 1e6:.0f} | {result.largest / 1e6:.1f} |"
         )
     return "\n".join(lines)

@@ -34,6 +34,9 @@ UNCHANGED_TEXT = {"float32_text": "never"}
 FULL = UNCHANGED_TEXT
 LIGHT, OFF = UNCHANGED_TEXT | {"validation": "light"}, UNCHANGED_TEXT | {"validation": "off"}
 
+#: Fields of the files that :func:`corpus.mapped` creates.
+MAPPED_FIELDS = {"id": "key", "values": "doc.embedding", "metadata": ["page", "lang"]}
+
 
 def find_wrangler() -> str | None:
     """Return the path of Cloudflare's command line, if it is installed."""
@@ -146,6 +149,44 @@ class Bench:
             self.add_requests_target(f"{dimensions} dimensions, unchanged text", minimum_requests([file]), off)
             self.add_requests_target(f"{dimensions} dimensions, float32 text", -(-rows_in(file) // 5_000), default)
 
+    def parquet(self) -> None:
+        """Compare Parquet with the same vectors as ndjson."""
+        for dimensions, size in ((768, 2_000), (1_536, 1_000)):
+            file = self.file(dimensions, size)
+            rows, mapped = rows_in(file), str(corpus.mapped(Path(file)))
+            results = self.group(
+                f"Parquet and mapped ndjson, {dimensions:,} dimensions, {rows:,} vectors",
+                [
+                    Case("ndjson, float64 text", "ours", file, rows=rows),
+                    Case("mapped ndjson, float64 text", "ours", mapped, {"fields": MAPPED_FIELDS}, rows=rows),
+                    *(
+                        self.parquet_case(dimensions, rows, value_type, compression, group)
+                        for value_type, compression in (
+                            ("float32", "snappy"),
+                            ("float32", "zstd"),
+                            ("float64", "snappy"),
+                            ("float64", "zstd"),
+                        )
+                        for group in (0, 5_000)
+                    ),
+                ],
+                dimensions=dimensions,
+            )
+            ndjson, _, *variants = results.values()
+            float32 = [result for result in variants if "float32" in result.case.label]
+            ratio = min(result.vectors_per_second for result in float32) / ndjson.vectors_per_second
+            self.targets += [
+                at_least(f"Parquet of float32, {dimensions:,} dimensions, vectors per second of ndjson's", 2, ratio),
+                at_most(
+                    f"memory, Parquet, {dimensions:,} dimensions", 160, max(found.over_mb for found in variants), " MB"
+                ),
+            ]
+
+    def parquet_case(self, dimensions: int, rows: int, value_type: str, compression: str, group: int) -> Case:
+        groups = f"row groups of {group:,}" if group else "one row group"
+        path = corpus.parquet(DATA, dimensions, rows, value_type=value_type, compression=compression, group=group)
+        return Case(f"Parquet, {value_type}, {compression}, {groups}", "ours", str(path), rows=rows)
+
     def memory(self) -> None:
         local = {size: self.file(768, size) for size in (100, 1_000, 2_000)}
         gzipped = {size: str(corpus.gzipped(Path(local[size]))) for size in (100, 1_000)}
@@ -212,7 +253,7 @@ def rows_in(file: str) -> int:
         return sum(1 for _ in stream)
 
 
-GROUPS = ("two_gigabytes", "peers", "other_dimensions", "memory", "networks")
+GROUPS = ("two_gigabytes", "peers", "other_dimensions", "parquet", "memory", "networks")
 
 
 def main() -> None:

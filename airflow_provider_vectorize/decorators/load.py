@@ -29,7 +29,7 @@ class VectorizeUpsertDecoratedOperator(DecoratedOperator, VectorizeUpsertOperato
     disk needs room for all of them. A retry calls the function again and starts over, which is safe.
 
     All other parameters, the receipt and the errors are those of :class:`VectorizeUpsertOperator`. The parameters
-    ``source``, ``source_conn_id`` and ``durable`` do not exist.
+    ``source``, ``source_conn_id``, ``format`` and ``durable`` do not exist.
 
     :param python_callable: Function that yields or returns rows: dicts with ``id``, ``values`` and, optionally,
         ``namespace`` and ``metadata``. NumPy arrays and scalars are accepted as numbers. See
@@ -57,6 +57,7 @@ class VectorizeUpsertDecoratedOperator(DecoratedOperator, VectorizeUpsertOperato
             op_kwargs=op_kwargs,
             source="",
             source_conn_id=None,
+            format="ndjson",
             durable=False,  # the function may yield other rows when it is called again
             **kwargs,
         )

@@ -21,12 +21,14 @@ from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LOAD_CHECKS, LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
 from airflow_provider_vectorize.load.rejections import format_reasons
+from airflow_provider_vectorize.plan.parquet_survey import survey_parquet
 from airflow_provider_vectorize.plan.plan import PLAN_CHECKS, Plan, plan, require_whole_objects
 from airflow_provider_vectorize.plan.survey import survey
 from airflow_provider_vectorize.quantities import format_size, pluralize
 from airflow_provider_vectorize.rows import function_rows
 from airflow_provider_vectorize.rows.validation import Float32Text, Validation, check_settings
-from airflow_provider_vectorize.sources.formats import FormatSetting
+from airflow_provider_vectorize.sources.fields import Fields
+from airflow_provider_vectorize.sources.formats import FormatSetting, detect_format
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
 
@@ -189,6 +191,8 @@ class Loads(Endpoints):
         shards: int,
         source_conn_id: str | None = None,
         mb_per_second: float | None = None,
+        format: FormatSetting = "auto",
+        fields: Mapping[str, Any] | None = None,
     ) -> Plan:
         """Split a source into shards for mapped tasks and estimate the cost of loading it. Writes nothing.
 
@@ -197,23 +201,31 @@ class Loads(Endpoints):
         :param index_name: Name of an existing index.
         :param source: As for :meth:`load`, but without parts of objects.
         :param shards: Maximum number of shards. A large plain object is split into parts of at least 16 MB, at the
-            ends of lines. Compressed objects are not split.
+            ends of lines. Compressed objects are not split. Parquet is split between row groups.
         :param source_conn_id: Connection of the storage, unless the source names one.
         :param mb_per_second: Measured rate of all tasks together, in MB per second, to estimate the duration.
+        :param format: As for :meth:`load`. Pass the same value to the load.
+        :param fields: As for :meth:`load`. Pass the same value to the load.
         :return: The plan. :meth:`~.plan.plan.Plan.kwargs` returns the ``source`` of each shard, and
             :meth:`~.plan.plan.Plan.summary` returns the cost.
-        :raises ConfigError: The index has no room for the new vectors.
-        :raises SourceError: An object is missing, no object matches, or there are no rows.
+        :raises ConfigError: The index has no room for the new vectors, or the source has objects of both formats.
+        :raises SourceError: An object is missing, no object matches, there are no rows, or ``fields`` fits none of
+            those that were read.
         """
         index_name = parameters.text("index_name", index_name)
         source = parameters.paths("source", source)
         source_conn_id = parameters.optional(parameters.text, empty_is_none=True)("source_conn_id", source_conn_id)
-        settings = parameters.check_values(PLAN_CHECKS, shards=shards, mb_per_second=mb_per_second, limits=self.limits)
+        settings = parameters.check_values(
+            PLAN_CHECKS, shards=shards, mb_per_second=mb_per_second, limits=self.limits, format=format, fields=fields
+        )
+        mapping: Fields = settings.pop("fields")
         with self.get_conn() as client:
             objects = storage.find(source, source_conn_id)
             require_whole_objects(objects)
-            source_survey = survey(objects)
+            is_parquet = detect_format(objects, settings.pop("format")) == "parquet"
+            ndjson_survey = None if is_parquet else survey(objects, mapping)
             info = client.get_index_info(index_name)
+            source_survey = ndjson_survey or survey_parquet(objects, mapping, info.dimensions, self.limits)
             ids = source_survey.ids(self.limits.ids_per_get)
             known = client.get_by_ids(index_name, ids) if info.vector_count and ids else []
             existing_ids = {vector.id for vector in known}

@@ -9,7 +9,6 @@ from airflow_provider_vectorize.errors import BadRowError
 from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.rows.block_rows import BadRow
-from airflow_provider_vectorize.sources.parts import object_offset
 
 
 class BadRowPolicy:
@@ -60,11 +59,10 @@ class BadRowPolicy:
 
     def _error(self, row: BadRow, advice: str) -> BadRowError:
         position = row.position
-        uri = self._source.uris[position.object]
+        place = self._source.dead_letter_keys(position)
         return BadRowError(
             f"{self._source.place(position)} cannot be loaded: {row.reason}. {advice}",
-            uri=uri,
-            line=position.line,
-            offset=object_offset(uri, position.offset),
+            uri=place.pop("object"),
             reason=row.reason,
+            **place,
         )

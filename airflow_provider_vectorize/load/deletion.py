@@ -19,8 +19,10 @@ from airflow_provider_vectorize.load.delivery import SAMPLES
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Sample
 from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.rows.id_lines import bare_id, first_column
+from airflow_provider_vectorize.sources.compression import is_compressed
+from airflow_provider_vectorize.sources.formats import HEAD_BYTES, is_parquet
 from airflow_provider_vectorize.sources.lines import BOM, Position, read_blocks
-from airflow_provider_vectorize.sources.parts import object_offset
+from airflow_provider_vectorize.sources.parts import object_name, object_offset
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
 log = logging.getLogger(__name__)
@@ -139,12 +141,16 @@ def existing_samples(client: VectorizeClient, index_name: str, page: Sequence[st
 def read_ids(objects: Sequence[SourceObject], lines_are: LinesAre, limits: Limits = LIMITS) -> Iterator[str]:
     """Yield the IDs in a source, in order and in constant memory. Blank lines are ignored.
 
+    All objects are checked before the first ID is yielded, so that nothing is deleted if one of them is Parquet.
+
     :param objects: The objects of the source.
     :param lines_are: What each line holds: a bare ID or a vector in JSON.
     :param limits: Cloudflare's limits, of which the length of an ID is checked.
     :raises BadRowError: A line does not hold a valid ID.
-    :raises SourceError: An object cannot be read to its end, or changed while it was read.
+    :raises SourceError: An object is Parquet, cannot be read to its end, or changed while it was read.
     """
+    for source_object in objects:
+        _refuse_parquet(source_object)
     parse = _PARSERS[lines_are]
     for number, source_object in enumerate(objects):
         with source_object.open(0) as opened:
@@ -172,6 +178,22 @@ def read_ids(objects: Sequence[SourceObject], lines_are: LinesAre, limits: Limit
                 f"{source_object.uri} changed while it was read. Run the deletion again after it is complete.",
                 uri=source_object.uri,
             )
+
+
+def _refuse_parquet(source_object: SourceObject) -> None:
+    """Raise if an object is Parquet, whatever its name is. Text in an object named ``.parquet`` is read as text.
+
+    :raises SourceError: The object is Parquet.
+    """
+    if is_compressed(source_object.key) or not is_parquet(source_object.read(0, HEAD_BYTES)):
+        return
+    uri = object_name(source_object.uri)
+    raise SourceError(
+        f"{uri} is Parquet, but IDs to delete can only be read from text: write the column of the IDs to a file with "
+        "one ID in each line, and set source_lines_are='ids'. Nothing was deleted.",
+        uri=uri,
+        permanent=True,
+    )
 
 
 def _parse_id(parse: _Parser, text: bytes, limits: Limits, first: bool) -> tuple[str, str]:

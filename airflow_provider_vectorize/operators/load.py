@@ -1,4 +1,4 @@
-"""Operators that load ndjson from storage into an index."""
+"""Operators that load ndjson or Parquet from storage into an index."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
 
 
 class VectorizeInsertOperator(VectorizeUpsertOperator):
-    """Insert vectors: stream ndjson from storage into an index, and keep existing vectors.
+    """Insert vectors: stream ndjson or Parquet from storage into an index, and keep existing vectors.
 
     Vectorize does not report which vectors it kept, so the receipt counts all rows that were acknowledged.
     Parameters, errors and the receipt are those of :class:`VectorizeUpsertOperator`.

@@ -12,6 +12,7 @@ from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.operators.base import IndexTask
 from airflow_provider_vectorize.parameters import Check
 from airflow_provider_vectorize.plan.plan import PLAN_CHECKS
+from airflow_provider_vectorize.sources.formats import FormatSetting
 
 #: XCom key of the estimated cost.
 SUMMARY = "summary"
@@ -38,14 +39,18 @@ class VectorizePlanLoadOperator(IndexTask, BaseOperator):
     :param index_name: Name of an existing index. (templated)
     :param source: A URI, a path, a glob, or a list of them, as for the load. (templated)
     :param shards: Maximum number of shards. A large plain object is split into parts of at least 16 MB, at the ends of
-        lines. Compressed objects are not split. (templated)
+        lines. Compressed objects are not split. Parquet is split between row groups. (templated)
     :param source_conn_id: Connection of the storage, unless the source names one. (templated)
     :param mb_per_second: Measured rate of all tasks together, in MB per second. With it, ``minutes`` estimates the
         duration of the load. Without it, ``minutes`` is the minimum that the request budget allows. (templated)
+    :param format: ``ndjson``, ``parquet`` or ``auto``, as for the load. Pass the same value to the load. (templated)
+    :param fields: Which fields of the source become the fields of a vector, as for the load. Pass the same value to the
+        load. (templated)
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits.
     :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
-    :raises ConfigError: The index has no room for the new vectors.
-    :raises SourceError: An object is missing, no object matches, or there are no rows.
+    :raises ConfigError: The index has no room for the new vectors, or the source has objects of both formats.
+    :raises SourceError: An object is missing, no object matches, there are no rows, or ``fields`` fits none of those
+        that were read.
     """
 
     template_fields: Sequence[str] = (
@@ -54,6 +59,8 @@ class VectorizePlanLoadOperator(IndexTask, BaseOperator):
         "shards",
         "source_conn_id",
         "mb_per_second",
+        "format",
+        "fields",
         "vectorize_conn_id",
     )
     parameter_checks: ClassVar[Mapping[str, Check]] = PLAN_CHECKS
@@ -67,6 +74,8 @@ class VectorizePlanLoadOperator(IndexTask, BaseOperator):
         shards: int,
         source_conn_id: str | None = None,
         mb_per_second: float | None = None,
+        format: FormatSetting = "auto",
+        fields: Mapping[str, Any] | None = None,
         limits: Limits = LIMITS,
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
         **kwargs: Any,
@@ -77,6 +86,8 @@ class VectorizePlanLoadOperator(IndexTask, BaseOperator):
         self.shards = shards
         self.source_conn_id = source_conn_id
         self.mb_per_second = mb_per_second
+        self.format = format
+        self.fields = fields
         self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
         self.check_literals()
@@ -90,6 +101,8 @@ class VectorizePlanLoadOperator(IndexTask, BaseOperator):
                 shards=self.shards,
                 source_conn_id=self.source_conn_id,
                 mb_per_second=self.mb_per_second,
+                format=self.format,
+                fields=self.fields,
             )
         if self.do_xcom_push and "ti" in context:
             context["ti"].xcom_push(key=SUMMARY, value=plan.summary())

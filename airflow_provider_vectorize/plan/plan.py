@@ -18,11 +18,12 @@ from airflow_provider_vectorize.parameters import (
     positive_number,
     whole_number,
 )
-from airflow_provider_vectorize.plan.shards import ObjectRange, ObjectSize, Shard, split_into_shards
+from airflow_provider_vectorize.plan.splitting import split_source
 from airflow_provider_vectorize.plan.survey import Survey, SurveyedObject
 from airflow_provider_vectorize.quantities import format_size, pluralize
 from airflow_provider_vectorize.sources import parts
-from airflow_provider_vectorize.sources.compression import is_compressed
+from airflow_provider_vectorize.sources.fields import parse_fields
+from airflow_provider_vectorize.sources.formats import FORMAT
 
 #: Requests of a task besides its batches: one reads the index, the other the samples before the last batch.
 REQUESTS_PER_TASK = 2
@@ -32,6 +33,8 @@ PLAN_CHECKS: Mapping[str, Check] = {
     "shards": whole_number(1),
     "mb_per_second": optional(positive_number),
     "limits": instance_of(Limits),
+    "format": FORMAT,
+    "fields": parse_fields,
 }
 
 
@@ -39,12 +42,13 @@ PLAN_CHECKS: Mapping[str, Check] = {
 class Plan:
     """The shards of a load and its estimated cost.
 
-    The number of vectors, the bytes of text, and everything that follows from them are estimates.
+    The number of vectors, the bytes of text, and everything that follows from them are estimates. Of Parquet, the
+    number of vectors is exact if the survey read all footers, and text means the rows as they are sent.
 
     :param shards: For each task, the names of its objects and parts, in the order of the source.
     :param objects: Number of objects of the source.
     :param stored_bytes: Bytes of the objects as stored.
-    :param text_bytes: Bytes of their text, decompressed.
+    :param text_bytes: Bytes of their text, decompressed. Of Parquet, bytes of the rows as they are sent.
     :param largest_shard_bytes: Bytes of text of the largest shard.
     :param vectors: Number of rows. An ID that occurs twice counts twice.
     :param new_vectors: Number of rows whose IDs are not in the index.
@@ -130,13 +134,13 @@ def plan(
     :param mb_per_second: The rate of all tasks together in MB/s, if it is known.
     :param limits: Cloudflare's limits.
     :raises ConfigError: The index cannot take so many vectors, or a parameter is invalid.
-    :raises SourceError: An object cannot be split, because it has no line endings.
+    :raises SourceError: An object cannot be split, because it has no line endings, or its footer cannot be read.
     """
     check_values(PLAN_CHECKS, shards=shards, mb_per_second=mb_per_second, limits=limits)
     require_whole_objects(objects)
-    object_sizes, estimated_shards = _split_source(objects, survey, shards)
-    text_bytes = sum(known.size for known in object_sizes)
-    vectors = round(text_bytes / survey.row_bytes)
+    text_sizes = survey.text_sizes(objects)
+    text_bytes = sum(text_sizes)
+    vectors = survey.count_rows(text_bytes)
     new = round(vectors * share_new)
     if new > room:
         raise ConfigError(
@@ -145,21 +149,20 @@ def plan(
             "longer needed, or load fewer. If your account has another limit, pass "
             "limits=Limits(vectors_per_index=...)."
         )
-    final_shards = _move_to_line_starts(objects, estimated_shards)
-    shard_sizes = [sum(part_range.end - part_range.start for part_range in shard) for shard in final_shards]
+    named_shards = split_source(objects, survey, text_sizes, shards)
     row_bytes = survey.row_bytes * survey.sent_share
-    batches = sum(_count_batches(round(size / survey.row_bytes), row_bytes, limits) for size in shard_sizes)
-    requests = batches + REQUESTS_PER_TASK * len(final_shards)
+    batches = sum(_count_batches(round(size / survey.row_bytes), row_bytes, limits) for _, size in named_shards)
+    requests = batches + REQUESTS_PER_TASK * len(named_shards)
     bytes_to_send = round(vectors * row_bytes)
     # The budget of the first window is available at once.
     by_budget = max(0.0, requests / (quota * (1 - reserve)) - 1) * WINDOW_SECONDS / 60
     by_rate = bytes_to_send / 1e6 / mb_per_second / 60 if mb_per_second else 0.0
     return Plan(
-        shards=tuple(tuple(_name(objects, object_sizes, part_range) for part_range in shard) for shard in final_shards),
+        shards=tuple(shard.names for shard in named_shards),
         objects=len(objects),
         stored_bytes=sum(surveyed.size or 0 for surveyed in objects),
         text_bytes=text_bytes,
-        largest_shard_bytes=max(shard_sizes),
+        largest_shard_bytes=max(shard.size for shard in named_shards),
         vectors=vectors,
         new_vectors=new,
         room=room,
@@ -170,63 +173,6 @@ def plan(
         minutes=round(max(by_rate, by_budget), 1),
         minutes_by="rate" if by_rate > by_budget else "budget",
     )
-
-
-def _split_source(
-    objects: Sequence[SurveyedObject], survey: Survey, max_shards: int
-) -> tuple[list[ObjectSize], Sequence[Shard]]:
-    """Split the source into shards without splitting compressed objects.
-
-    The store is asked for the content encoding only of objects that would be split.
-    """
-    text_sizes = [
-        math.ceil((surveyed.size or 0) * ratio) for surveyed, ratio in zip(objects, survey.text_ratios, strict=True)
-    ]
-    indivisible = {number for number, surveyed in enumerate(objects) if is_compressed(surveyed.key)}
-    while True:
-        object_sizes = [ObjectSize(size, number not in indivisible) for number, size in enumerate(text_sizes)]
-        shards = split_into_shards(object_sizes, max_shards)
-        split = {
-            part_range.object
-            for shard in shards
-            for part_range in shard
-            if (part_range.start, part_range.end) != (0, object_sizes[part_range.object].size)
-        } - indivisible
-        encoded = {number for number in split if is_compressed(objects[number].key, objects[number].encoding)}
-        if not encoded:
-            return object_sizes, shards
-        indivisible |= encoded
-
-
-def _move_to_line_starts(objects: Sequence[SurveyedObject], shards: Sequence[Shard]) -> list[Shard]:
-    """Move each boundary inside of an object to the next line start, and drop empty ranges."""
-    line_starts: dict[tuple[int, int], int] = {}
-
-    def line_start(number: int, offset: int, size: int) -> int:
-        if offset in (0, size):
-            return offset
-        if (number, offset) not in line_starts:
-            line_starts[number, offset] = parts.next_line_start(objects[number].read, offset, size)
-        return line_starts[number, offset]
-
-    # The last range of an object ends where the object does.
-    sizes = {number: end for shard in shards for number, _, end in shard}
-    moved_shards = []
-    for shard in shards:
-        ranges = [
-            ObjectRange(number, line_start(number, start, sizes[number]), line_start(number, end, sizes[number]))
-            for number, start, end in shard
-        ]
-        moved_shards.append([moved for moved in ranges if moved.start < moved.end or not sizes[moved.object]])
-    return [shard for shard in moved_shards if shard]
-
-
-def _name(objects: Sequence[SurveyedObject], object_sizes: Sequence[ObjectSize], part_range: ObjectRange) -> str:
-    """Return the name of an object, or of a part of it."""
-    surveyed = objects[part_range.object]
-    if not part_range.start and part_range.end == object_sizes[part_range.object].size:
-        return surveyed.name
-    return surveyed.name_of_part(parts.Part(part_range.start, part_range.end))
 
 
 def _count_batches(vectors: int, row_bytes: float, limits: Limits) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,14 +11,37 @@ MIN_PART_BYTES = 16 << 20
 
 
 class ObjectSize(NamedTuple):
-    """The size of an object, and whether it can be split.
+    """The size of an object, and where it can be split.
 
     :param size: The bytes of its text, known or estimated.
-    :param divisible: Whether it can be split, at the ends of lines.
+    :param divisible: Whether it can be split.
+    :param cuts: The bytes of its text at which it can be split, in ascending order. ``None``: at any byte.
     """
 
     size: int
     divisible: bool
+    cuts: Sequence[int] | None = None
+
+    def cut(self, start: int, free: int, min_part_bytes: int, *, may_exceed: bool) -> int | None:
+        """Return where a part ends that begins at ``start``, or ``None`` if no part can end before the object does.
+
+        :param start: First byte of the part.
+        :param free: Bytes that the shard can still hold. The part is as large as possible within them.
+        :param min_part_bytes: Minimum size of the part, and of the rest of the object.
+        :param may_exceed: Whether the part may be larger than ``free`` if the object cannot be split within it. It is
+            then as small as possible.
+        """
+        first, last = start + min_part_bytes, self.size - min_part_bytes
+        if not self.divisible:
+            return None
+        if self.cuts is None:
+            return start + free if first <= start + free <= last else None
+        fitting = bisect_right(self.cuts, min(start + free, last)) - 1
+        if fitting >= 0 and self.cuts[fitting] >= first:
+            return self.cuts[fitting]
+        following = bisect_left(self.cuts, first)
+        exceeds = may_exceed and following < len(self.cuts) and self.cuts[following] <= last
+        return self.cuts[following] if exceeds else None
 
 
 class ObjectRange(NamedTuple):
@@ -59,20 +83,20 @@ def split_into_shards(
 
 
 def _fill_shards(objects: Sequence[ObjectSize], capacity: int, min_part_bytes: int) -> list[Shard]:
-    """Fill shards of at most ``capacity`` bytes. Only an object that is larger and indivisible exceeds it."""
+    """Fill shards of at most ``capacity`` bytes. Only what is larger and cannot be split exceeds it."""
     shards: list[Shard] = [[]]
     free = capacity
-    for number, (size, divisible) in enumerate(objects):
+    for number, known in enumerate(objects):
         start = 0
-        while size - start > free:
-            rest = size - start - free
-            if divisible and free >= min_part_bytes and rest >= min_part_bytes:
-                shards[-1].append(ObjectRange(number, start, start + free))
-                start += free
+        while known.size - start > free:
+            cut = known.cut(start, free, min_part_bytes, may_exceed=not shards[-1])
+            if cut is not None:
+                shards[-1].append(ObjectRange(number, start, cut))
+                start = cut
             elif not shards[-1]:
                 break  # The object does not fit into any shard.
             shards.append([])
             free = capacity
-        shards[-1].append(ObjectRange(number, start, size))
-        free = max(0, free - (size - start))
+        shards[-1].append(ObjectRange(number, start, known.size))
+        free = max(0, free - (known.size - start))
     return shards

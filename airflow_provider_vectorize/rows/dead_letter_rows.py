@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from airflow_provider_vectorize.rows.checks import CheckedBlock
+from airflow_provider_vectorize.rows.mapped_rows import MappedCheck
 from airflow_provider_vectorize.rows.validation import Check
 
 _ORIGIN = "first rejected as"
@@ -116,6 +117,8 @@ class DeadLetterCheck:
         letter = row_in_dead_letter(line)
         text = letter.text.strip() if letter else line
         text.decode()
+        if letter and isinstance(self._check, MappedCheck):
+            return self._check.check_dead_letter(text)
         return self._check(text)
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:

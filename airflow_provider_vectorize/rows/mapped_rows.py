@@ -11,7 +11,7 @@ import orjson
 
 from airflow_provider_vectorize.rows.checks import CheckedBlock, RowProblem
 from airflow_provider_vectorize.rows.validation import Check
-from airflow_provider_vectorize.sources.fields import FieldPath, Fields, path_text
+from airflow_provider_vectorize.sources.fields import VECTOR_FIELDS, FieldPath, Fields, path_text
 
 _MISSING = object()
 _decode = msgspec.json.Decoder().decode
@@ -34,11 +34,39 @@ class MappedCheck:
         :raises msgspec.DecodeError: The line is not JSON.
         :raises RowProblem: A field is missing, or Vectorize would refuse the row.
         """
-        return self._check(_encode(vector_of(_decode(text), self._fields)))
+        return self._check(map_row(text, self._fields))
+
+    def check_dead_letter(self, text: bytes) -> tuple[str | None, bytes]:
+        """Check the row in a dead letter, see :func:`map_dead_letter`. Raises the errors of :meth:`__call__`."""
+        return self._check(map_dead_letter(text, self._fields))
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Return ``None``: mapped rows are checked line by line."""
         return None
+
+
+def map_row(text: bytes, fields: Fields) -> bytes:
+    """Return a line as a row in the format of Vectorize.
+
+    :raises msgspec.DecodeError: The line is not JSON.
+    :raises RowProblem: A field is missing. The text names its path.
+    """
+    return _encode(vector_of(_decode(text), fields))
+
+
+def map_dead_letter(text: bytes, fields: Fields) -> bytes:
+    """Return the row in a dead letter in the format of Vectorize.
+
+    The row has the fields of the source or those of a vector. It has those of a vector if Vectorize refused the row, or
+    if the row came from Parquet. Raises the errors of :func:`map_row`.
+    """
+    row = _decode(text)
+    try:
+        return _encode(vector_of(row, fields))
+    except RowProblem:
+        if isinstance(row, dict) and {"id", "values"} <= row.keys() <= set(VECTOR_FIELDS):
+            return text
+        raise
 
 
 def vector_of(row: Any, fields: Fields) -> dict[str, Any]:
@@ -68,10 +96,25 @@ def _find(row: Any, path: FieldPath, what: str) -> Any:
     for depth, name in enumerate(path):
         value = _inside(value, name)
         if value is _MISSING:
-            missing = path_text(path[: depth + 1])
-            whole = "" if depth + 1 == len(path) else f" (of {path_text(path)})"
-            raise RowProblem(f"the row has no field {missing}{whole}, which `fields` maps to the {what}")
+            return _find_dotted(row, path, depth, what)
     return value
+
+
+def _find_dotted(row: Any, path: FieldPath, depth: int, what: str) -> Any:
+    """Return a field whose own name has dots, or a field inside it.
+
+    :param depth: Number of the first name of the path that was not found.
+    :raises RowProblem: There is none.
+    """
+    for length in range(len(path), 1, -1):
+        value = _inside(row, path_text(path[:length]))
+        for name in path[length:]:
+            value = _inside(value, name)
+        if value is not _MISSING:
+            return value
+    missing = path_text(path[: depth + 1])
+    whole = "" if depth + 1 == len(path) else f" (of {path_text(path)})"
+    raise RowProblem(f"the row has no field {missing}{whole}, which `fields` maps to the {what}")
 
 
 def _inside(value: Any, name: str) -> Any:

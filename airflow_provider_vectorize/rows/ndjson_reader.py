@@ -9,7 +9,9 @@ from typing import Any
 from airflow_provider_vectorize.rows.block_rows import Rows, check_rows
 from airflow_provider_vectorize.rows.validation import Check
 from airflow_provider_vectorize.sources.compression import is_compressed
+from airflow_provider_vectorize.sources.formats import refuse_parquet
 from airflow_provider_vectorize.sources.lines import Position, read_blocks
+from airflow_provider_vectorize.sources.parquet import MAGIC
 from airflow_provider_vectorize.sources.parts import object_offset
 from airflow_provider_vectorize.sources.places import row_label, row_place
 from airflow_provider_vectorize.sources.read_ahead import read_ahead
@@ -33,6 +35,8 @@ class NdjsonReader:
             nullcontext(text.stream) if text.file else read_ahead(text.stream) as stream,
         ):
             for block in read_blocks(stream, position):
+                if not object_offset(source_object.uri, block.position.offset):
+                    refuse_parquet(block.data[: len(MAGIC)], source_object.uri)
                 rows = check_rows(block, self._check)
                 if text.file and rows.body is block.data:
                     rows = rows._replace(source_range=(text.file, text.start + block.position.offset))

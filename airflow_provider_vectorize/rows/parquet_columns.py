@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.sources.fields import FieldPath, Fields, path_text
 
@@ -82,13 +84,23 @@ def take(batch: pa.RecordBatch, column: Column) -> pa.Array:
 
     array = batch.column(column.name)
     for step in column.steps:
-        if isinstance(step, str):
-            array = pc.struct_field(array, step)
-        else:
-            lists = array.to_pylist()
-            items = [items[step] if items is not None and step < len(items) else None for items in lists]
-            array = pa.array(items, array.type.value_type)
+        array = pc.struct_field(array, step) if isinstance(step, str) else _elements(array, step)
+    if _is_wrapped(array.type):
+        array = array.storage
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _elements(lists: pa.Array, number: int) -> pa.Array:
+    """Return the element with a number of each list, counted from 0, or null if the list has fewer."""
+    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+    if pa.types.is_fixed_size_list(lists.type):
+        starts = (lists.offset + np.arange(len(lists))) * lists.type.list_size
+    else:
+        starts = lists.offsets.to_numpy()[:-1]
+    return lists.values.take(pa.array(starts + number, mask=lengths <= number))
 
 
 def _find(schema: pa.Schema, path: FieldPath, uri: str) -> Column:
@@ -132,7 +144,8 @@ def _check_types(columns: VectorColumns, uri: str) -> None:
             )
 
     texts = (types.is_string, types.is_large_string, types.is_string_view)
-    check("id", columns.id, (*texts, types.is_integer, types.is_null), "text or whole numbers")
+    ids = (*texts, types.is_integer, _is_whole_decimal, _is_uuid, types.is_null)
+    check("id", columns.id, ids, "text, whole numbers or UUIDs")
     check("values", columns.values, (_is_list_of_numbers, types.is_null), "lists of numbers")
     check("namespace", columns.namespace, (*texts, types.is_null), "text")
     if not isinstance(columns.metadata, Mapping):
@@ -143,7 +156,23 @@ def _check_types(columns: VectorColumns, uri: str) -> None:
 def _decoded_type(kind: pa.DataType) -> pa.DataType:
     import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
 
+    kind = kind.storage_type if _is_wrapped(kind) else kind
     return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_uuid(kind: pa.DataType) -> bool:
+    return getattr(kind, "extension_name", "") == "arrow.uuid"
+
+
+def _is_wrapped(kind: pa.DataType) -> bool:
+    """Return whether a type is another one with a label, such as text that is JSON. Only UUIDs are read differently."""
+    return hasattr(kind, "storage_type") and not _is_uuid(kind)
+
+
+def _is_whole_decimal(kind: pa.DataType) -> bool:
+    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
+
+    return bool(pa.types.is_decimal(kind)) and kind.scale == 0
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.rows.block_rows import Rows
 from airflow_provider_vectorize.rows.parquet_columns import find_columns
 from airflow_provider_vectorize.rows.parquet_rows import ParquetRows
 from airflow_provider_vectorize.sources.fields import Fields
 from airflow_provider_vectorize.sources.lines import Position
-from airflow_provider_vectorize.sources.parquet import ParquetReader
+from airflow_provider_vectorize.sources.parquet import ParquetReader, RowGroupRange
 from airflow_provider_vectorize.sources.parts import PartName
 from airflow_provider_vectorize.sources.read_ahead import iterate_ahead
 from airflow_provider_vectorize.sources.source_object import SourceObject
+
+#: Bytes of text that rows become at a time. More would take longer, because the operating system has to clear the
+#: memory of large texts each time.
+_TEXT_BYTES = 512 << 10
+#: Usual bytes of a value as text, with its comma.
+_VALUE_BYTES = 12
+#: Rows of several texts are decoded at a time, but not so many that large metadata takes much memory.
+_DECODED_TEXTS, _DECODED_ROWS = 4, 1_024
+
+
+class _RowRange(NamedTuple):
+    """The rows of an object or part.
+
+    :param first: Number of the first row in the object, from 0.
+    :param rows: Number of rows.
+    """
+
+    first: int
+    rows: int
 
 
 class ParquetRowReader:
@@ -33,7 +53,8 @@ class ParquetRowReader:
         self._dimensions = dimensions
         self._limits = limits
         self._float32_text = float32_text
-        self._row_counts: dict[str, int] = {}
+        self._row_ranges: dict[str, _RowRange] = {}
+        self._text_rows = min(max(1, _TEXT_BYTES // (_VALUE_BYTES * dimensions)), _DECODED_ROWS)
 
     def read(self, source_object: SourceObject, position: Position) -> Iterator[Rows]:
         """Yield the rows of an object from a position on.
@@ -43,13 +64,14 @@ class ParquetRowReader:
         uri = source_object.uri
         with source_object.open_file() as file:
             reader = ParquetReader(file, uri)
-            self._row_counts[source_object.identity] = reader.rows
             columns = find_columns(reader.schema, self._fields, uri)
             rows = ParquetRows(columns, self._dimensions, self._limits, float32_text=self._float32_text)
-            groups = reader.row_groups_in(uri.start, uri.end) if isinstance(uri, PartName) else None
-            with iterate_ahead(reader.read(rows.columns, position.line - 1, groups)) as decoded_rows:
+            groups = self._row_groups(reader, source_object)
+            batch_rows = min(_DECODED_TEXTS * self._text_rows, _DECODED_ROWS)
+            with iterate_ahead(reader.read(rows.columns, position.line - 1, groups, batch_rows)) as decoded_rows:
                 for decoded in decoded_rows:
-                    yield rows.check(decoded, position.object)
+                    for piece in decoded.split(self._text_rows):
+                        yield rows.check(piece, position.object)
 
     def place(self, uri: str, position: Position) -> str:
         """Name a row at the beginning of a sentence."""
@@ -64,9 +86,29 @@ class ParquetRowReader:
         return {"line": position.line, "row_group": position.offset}
 
     def stored_bytes_before(self, source_object: SourceObject, position: Position) -> int:
-        """Return the stored bytes before a position, as if all rows had the same size."""
-        rows = self._row_counts.get(source_object.identity)
-        return (source_object.size or 0) * min(position.line - 1, rows) // rows if rows else 0
+        """Return the stored bytes before a position, as if all rows of the object or part had the same size."""
+        if position.line == 1:
+            return 0
+        if source_object.identity not in self._row_ranges:  # A load resumes in an object that it has not opened yet.
+            self._read_footer(source_object)
+        first, rows = self._row_ranges[source_object.identity]
+        return (source_object.size or 0) * min(max(position.line - 1 - first, 0), rows) // rows if rows else 0
+
+    def _row_groups(self, reader: ParquetReader, source_object: SourceObject) -> RowGroupRange:
+        """Return the row groups of an object or part, and note which rows are in them."""
+        uri, starts = source_object.uri, reader.row_group_starts
+        whole = RowGroupRange(0, len(starts) - 1)
+        groups = reader.row_groups_in(uri.start, uri.end) if isinstance(uri, PartName) else whole
+        first = starts[groups.start]
+        self._row_ranges[source_object.identity] = _RowRange(first, starts[groups.end] - first)
+        return groups
+
+    def _read_footer(self, source_object: SourceObject) -> None:
+        try:
+            with source_object.open_file() as file:
+                self._row_groups(ParquetReader(file, source_object.uri), source_object)
+        except VectorizeError:  # The load itself reports the error.
+            self._row_ranges[source_object.identity] = _RowRange(0, 0)
 
     @staticmethod
     def _number(uri: str, position: Position) -> str:

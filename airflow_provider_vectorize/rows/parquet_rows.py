@@ -5,8 +5,9 @@ The values are checked as one array and never become Python numbers. Most of the
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from airflow_provider_vectorize.rows.checks import FullCheck, Row, RowProblem
 from airflow_provider_vectorize.rows.encoding import EncodingError, encode_row
 from airflow_provider_vectorize.rows.float32 import rounds_twice
 from airflow_provider_vectorize.rows.parquet_columns import VectorColumns, take
+from airflow_provider_vectorize.rows.parquet_values import UnreadableValue, python_values, text_values
 from airflow_provider_vectorize.sources.lines import Position
 from airflow_provider_vectorize.sources.parquet import DecodedRows
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NULL = msgspec.Raw(b"null")
+#: Maximum number of metadata keys to remember. The keys of a struct are the same in all rows.
+_KNOWN_KEYS = 1_000
 
 
 class ParquetRows:
@@ -42,7 +46,10 @@ class ParquetRows:
         self._found = columns
         self._dimensions = dimensions
         self._float32_text = float32_text
+        self._limits = limits
         self._check = FullCheck(dimensions, limits).check
+        #: Keys of metadata that passed the checks.
+        self._known_keys: set[str] = set()
         #: Names of the top-level columns to decode.
         self.columns = columns.names
 
@@ -55,8 +62,8 @@ class ParquetRows:
         :param number: Number of the object in the source.
         """
         batch, group, first = decoded
-        ids = _texts(take(batch, self._found.id))
-        namespaces = _texts(take(batch, self._found.namespace)) if self._found.namespace else None
+        ids = text_values(take(batch, self._found.id))
+        namespaces = text_values(take(batch, self._found.namespace)) if self._found.namespace else None
         metadata = self._metadata(batch)
         lists = take(batch, self._found.values)
         values, problems = _matrix(lists, self._dimensions)
@@ -67,16 +74,16 @@ class ParquetRows:
                     tails[row] = self._tail(vector_id, namespaces[row] if namespaces else None, metadata[row])
                 except (RowProblem, EncodingError) as error:
                     problems[row] = str(error)
-        texts = _join(ids, _number_texts(values, self._float32_text), tails)
+        pieces = _pieces(ids, _number_texts(values, self._float32_text), tails)
         bad = []
         for row, reason in sorted(problems.items()):
             text = _row_text(ids[row], lists[row], namespaces[row] if namespaces else None, metadata[row])
             bad.append(BadRow(Position(number, first + row + 1, group), text, reason))
         return Rows(
             object=number,
-            body=b"".join(texts),
-            ends=list(accumulate(map(len, texts))),
-            ids=[ids[row] for row in tails],
+            body=b"".join(pieces),
+            ends=list(accumulate(map(len, pieces)))[2::3],
+            ids=[str(ids[row]) for row in tails],
             lines=[first + row + 1 for row in tails],
             base=group,
             offsets=[0] * len(tails),
@@ -84,14 +91,27 @@ class ParquetRows:
             end=Position(number, first + len(batch) + 1, group),
         )
 
-    def _tail(self, vector_id: str | None, namespace: str | None, metadata: Any) -> bytes:
+    def _tail(self, vector_id: Any, namespace: Any, metadata: Any) -> bytes:
         """Check everything but the values, and return what follows them in the row."""
         if vector_id is None:
             raise RowProblem("the id is null")
+        _require_readable("id", vector_id)
+        _require_readable("namespace", namespace)
         raw = _encode_metadata(metadata)
-        self._check(Row(vector_id, [], namespace, msgspec.Raw(raw) if raw else _NULL), self._dimensions)
+        unchecked = msgspec.Raw(raw) if raw and not self._has_known_keys(metadata, raw) else _NULL
+        self._check(Row(vector_id, [], namespace, unchecked), self._dimensions)
+        if isinstance(metadata, dict) and len(self._known_keys) < _KNOWN_KEYS:
+            self._known_keys.update(key for key, value in metadata.items() if value is not None)
         spaced = b"" if namespace is None else b',"namespace":' + orjson.dumps(namespace)
         return spaced + (b',"metadata":' + raw if raw else b"") + b"}\n"
+
+    def _has_known_keys(self, metadata: Any, raw: bytes) -> bool:
+        """Return whether metadata needs no check, because it is small and earlier rows had the same keys."""
+        return (
+            isinstance(metadata, dict)
+            and metadata.keys() <= self._known_keys
+            and len(raw) <= self._limits.metadata_bytes
+        )
 
     def _metadata(self, batch: pa.RecordBatch) -> list[Any]:
         """Return the metadata of each row: a dict, JSON text, or ``None``."""
@@ -99,21 +119,22 @@ class ParquetRows:
         if source is None:
             return [None] * len(batch)
         if not isinstance(source, Mapping):
-            return _objects(take(batch, source))
-        columns = {key: _objects(take(batch, column)) for key, column in source.items()}
+            return python_values(take(batch, source))
+        columns = {key: python_values(take(batch, column)) for key, column in source.items()}
         return [{key: column[row] for key, column in columns.items()} for row in range(len(batch))]
 
 
-def _join(ids: list[str | None], numbers: list[bytes], tails: Mapping[int, bytes]) -> list[bytes]:
-    return [
-        b'{"id":%b,"values":%b%b' % (orjson.dumps(ids[row]), numbers[row], tail)  # numbers are there for good rows
-        for row, tail in tails.items()
-    ]
+def _require_readable(name: str, value: Any) -> None:
+    if isinstance(value, UnreadableValue):
+        raise RowProblem(f"the {name} cannot be read: {value.reason}")
 
 
-def _texts(array: pa.Array) -> list[str | None]:
-    """Return text as it is and whole numbers as decimal text."""
-    return [value if value is None or isinstance(value, str) else str(value) for value in array.to_pylist()]
+def _pieces(ids: Sequence[Any], numbers: list[bytes], tails: Mapping[int, bytes]) -> list[bytes]:
+    """Return the text of each good row in three pieces, so that its values are copied only once more."""
+    pieces: list[bytes] = []
+    for row, tail in tails.items():
+        pieces += b'{"id":%b,"values":' % orjson.dumps(ids[row]), numbers[row], tail
+    return pieces
 
 
 def _matrix(lists: pa.Array, dimensions: int) -> tuple[np.ndarray, dict[int, str]]:
@@ -168,34 +189,8 @@ def _number_texts(values: np.ndarray, float32_text: bool) -> list[bytes]:
     if float32_text or values.dtype == np.float32:
         short = values.astype(np.float32, copy=False)
         values = short if not rounds_twice(short) else short.astype(np.float64)
-    text = orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
-    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("]"))[:-1].tolist()
-    starts = [1, *(end + 2 for end in ends)]
-    return [text[start : end + 1] for start, end in zip(starts, ends, strict=False)]
-
-
-def _objects(array: pa.Array) -> list[Any]:
-    """Return values of any type as Python values. Of times in nanoseconds, the microseconds are kept."""
-    kind = _in_microseconds(array.type)
-    plain = array if kind == array.type else array.cast(kind, safe=False)
-    found: list[Any] = plain.to_pylist(maps_as_pydicts="lossy")
-    return found
-
-
-def _in_microseconds(kind: pa.DataType) -> pa.DataType:
-    """Return a type with microseconds in place of nanoseconds, which Python's times do not have."""
-    import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
-
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", kind.tz) if kind.unit == "ns" else kind
-    if pa.types.is_time64(kind):
-        return pa.time64("us")
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_in_microseconds(field.type)) for field in kind])
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
-        return make(kind.value_field.with_type(_in_microseconds(kind.value_type)))
-    return kind
+    # Small texts are faster than a large one, whose memory the operating system would have to clear each time.
+    return [orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) for row in np.ascontiguousarray(values)]
 
 
 def _encode_metadata(value: Any) -> bytes:
@@ -206,22 +201,36 @@ def _encode_metadata(value: Any) -> bytes:
     """
     if value is None:
         return b""
+    _require_readable("metadata", value)
     if isinstance(value, str):
         try:
             value = orjson.loads(value)
         except orjson.JSONDecodeError as error:
             raise RowProblem(f"the metadata is not JSON: {error}") from None
         if not isinstance(value, dict):
-            raise RowProblem("the metadata is no JSON object")
+            raise RowProblem("the metadata is not a JSON object")
         return orjson.dumps(value)
+    for key, item in value.items():
+        _require_readable(f"metadata key {key}", item)
     return encode_row({key: item for key, item in value.items() if item is not None}).rstrip(b"\n")
 
 
-def _row_text(vector_id: str | None, values: pa.Scalar, namespace: str | None, metadata: Any) -> bytes:
+def _row_text(vector_id: Any, values: pa.Scalar, namespace: Any, metadata: Any) -> bytes:
     """Return a bad row as a row of ndjson, for the dead-letter file."""
     row = {"id": vector_id, "values": values.as_py()}
+    if isinstance(metadata, str):
+        with contextlib.suppress(orjson.JSONDecodeError):  # Text that is not JSON is kept as text.
+            metadata = orjson.loads(metadata)
     row |= {key: value for key, value in (("namespace", namespace), ("metadata", metadata)) if value is not None}
     try:
         return encode_row(row, keep_nan=True).rstrip(b"\n")
     except EncodingError:
-        return json.dumps(row, default=repr).encode()
+        return json.dumps(row, default=_json_or_refused).encode()
+
+
+def _json_or_refused(value: Any) -> Any:
+    """Return a value as JSON. One that JSON does not have becomes an object that Vectorize refuses, not wrong text."""
+    try:
+        return json.loads(encode_row({"value": value}))["value"]
+    except EncodingError:
+        return {"$unreadable": repr(value)}

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, Protocol, get_args
 
-from airflow_provider_vectorize.errors import ConfigError
+from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.parameters import one_of
-from airflow_provider_vectorize.sources.parquet import MAGIC
+from airflow_provider_vectorize.sources.parquet import ENCRYPTED_MAGIC, MAGIC
 
 Format = Literal["ndjson", "parquet"]
 FormatSetting = Literal["auto", "ndjson", "parquet"]
 FORMAT = one_of(*get_args(FormatSetting))
 
+#: Bytes of an object that :func:`is_parquet` needs.
+HEAD_BYTES = 64
 _NDJSON_SUFFIXES = (".ndjson", ".jsonl", ".json", ".gz", ".zst")
 
 
@@ -50,6 +52,30 @@ def detect_format(objects: Iterable[NamedObject], setting: FormatSetting = "auto
                 "with two tasks, or set format if the names mislead."
             )
     return next(iter(first))
+
+
+def is_parquet(head: bytes) -> bool:
+    """Return whether an object is Parquet, also if text could begin with the same letters.
+
+    :param head: The first :data:`HEAD_BYTES` of the object.
+    """
+    # What follows the letters in Parquet has bytes that text does not have.
+    return head.startswith((MAGIC, ENCRYPTED_MAGIC)) and any(byte < ord(" ") and byte not in b"\t\r\n" for byte in head)
+
+
+def refuse_parquet(head: bytes, uri: str) -> None:
+    """Raise if an object that is read as ndjson is Parquet.
+
+    :param head: First bytes of the object.
+    :raises SourceError: They are those of a Parquet object, and no line of JSON begins with them.
+    """
+    if head.startswith(MAGIC):
+        raise SourceError(
+            f"{uri} is Parquet, but it is read as ndjson because of its name or of format: set format='parquet', or "
+            "rename it to end in .parquet.",
+            uri=uri,
+            permanent=True,
+        )
 
 
 def _format_of(item: NamedObject) -> Format:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
@@ -15,8 +17,8 @@ if TYPE_CHECKING:
 #: The first and the last bytes of every Parquet object.
 MAGIC = b"PAR1"
 #: Magic of objects whose footer is encrypted.
-_ENCRYPTED_MAGIC = b"PARE"
-#: Rows that are decoded at a time: 256 rows of 1,536 dimensions are 1.5 MB of float32.
+ENCRYPTED_MAGIC = b"PARE"
+#: Default number of rows that are decoded at a time.
 BATCH_ROWS = 256
 #: Bytes of one read of a column's pages.
 _BUFFER_BYTES = 1 << 20
@@ -45,6 +47,14 @@ class DecodedRows(NamedTuple):
     row_group: int
     first: int
 
+    def split(self, rows: int) -> Iterator[DecodedRows]:
+        """Yield the rows in pieces, without a copy.
+
+        :param rows: Maximum number of rows of a piece.
+        """
+        for start in range(0, len(self.batch), rows):
+            yield DecodedRows(self.batch.slice(start, rows), self.row_group, self.first + start)
+
 
 class ParquetReader:
     """One Parquet object, open for reading.
@@ -69,18 +79,31 @@ class ParquetReader:
         for number in range(metadata.num_row_groups):
             self.row_group_starts.append(self.row_group_starts[-1] + metadata.row_group(number).num_rows)
 
+    def row_group_offsets(self) -> list[int]:
+        """Return the first byte of each row group, in ascending order.
+
+        A row group that is stored before one with a lower number counts as if both began at the same byte.
+        """
+        metadata = self._file.metadata
+        groups = map(metadata.row_group, range(metadata.num_row_groups))
+        return list(accumulate(map(_first_byte, groups), max))
+
     def row_groups_in(self, start: int, end: int) -> RowGroupRange:
         """Return the row groups that start in a range of bytes. Adjacent ranges share none and leave none out.
 
         :param start: First byte of the range.
         :param end: Byte after the last one.
         """
-        metadata = self._file.metadata
-        starts = [_first_byte(metadata.row_group(number)) for number in range(metadata.num_row_groups)]
-        inside = [number for number, at in enumerate(starts) if start <= at < end]
-        return RowGroupRange(inside[0], inside[-1] + 1) if inside else RowGroupRange(0, 0)
+        offsets = self.row_group_offsets()
+        return RowGroupRange(bisect_left(offsets, start), bisect_left(offsets, end))
 
-    def read(self, columns: list[str], start: int = 0, groups: RowGroupRange | None = None) -> Iterator[DecodedRows]:
+    def read(
+        self,
+        columns: list[str],
+        start: int = 0,
+        groups: RowGroupRange | None = None,
+        batch_rows: int = BATCH_ROWS,
+    ) -> Iterator[DecodedRows]:
         """Yield rows from a row on.
 
         A row group is decoded from its beginning, because its pages can only be decoded in order.
@@ -88,15 +111,16 @@ class ParquetReader:
         :param columns: Names of the top-level columns to decode.
         :param start: Number of the first row in the object, from 0.
         :param groups: The row groups to read. Default: all.
+        :param batch_rows: Maximum number of rows to decode at a time.
         :raises SourceError: The object is damaged.
         """
-        first, end = groups or (0, len(self.row_group_starts) - 1)
+        first, end = (0, len(self.row_group_starts) - 1) if groups is None else groups
         for group in range(first, end):
             at, stop = self.row_group_starts[group], self.row_group_starts[group + 1]
             if stop <= start:
                 continue
             with readable(self._uri):
-                batches = self._file.iter_batches(BATCH_ROWS, row_groups=[group], columns=columns)
+                batches = self._file.iter_batches(batch_rows, row_groups=[group], columns=columns)
             while batch := self._next(batches):
                 skipped = min(max(start - at, 0), len(batch))
                 if skipped < len(batch):
@@ -143,6 +167,8 @@ def _reason(text: str) -> str:
         return "it is too short to be a Parquet file"
     if "ncrypt" in first:
         return "it is encrypted, which is not supported"
+    if "Expected all lists to be of size" in first:
+        return "it has a null in a column of fixed-size lists, which pyarrow can read from version 26 on: update it"
     return f"it is damaged ({first})"
 
 

@@ -119,23 +119,26 @@ class StoredObject:
         return b"".join(pieces)
 
     @contextmanager
-    def open_file(self) -> Iterator[IO[bytes]]:
+    def open_file(self, block_bytes: int | None = None) -> Iterator[IO[bytes]]:
         """Open the stored bytes of the complete object for random access.
 
+        :param block_bytes: Bytes of one request to an object store. Default: 4 MB.
         :raises SourceError: As :meth:`open`, or the store does not report the object's size.
         """
         with raise_source_errors(self.uri), raise_storage_errors(self.uri):
             if self.location.is_local:
                 with open(self.key, "rb") as file:
                     yield file
-            elif self._entry.size is None or self.encoding:
+            elif self._entry.size is None:
+                raise SourceError(f"{self.uri} cannot be read at any byte: its store reports no size.", uri=self.uri)
+            elif is_compressed("", self.encoding) or self.encoding in _UNSUPPORTED_ENCODINGS:
                 raise SourceError(
-                    f"{self.uri} cannot be read at any byte: its store reports no size, or it is stored with a content "
-                    "encoding. Store it without one.",
+                    f"{self.uri} cannot be read at any byte: it is stored with the content encoding {self.encoding}. "
+                    "Store it without one.",
                     uri=self.uri,
                 )
             else:
-                yield io.BufferedReader(RandomAccessFile(self.read, self._entry.size))
+                yield io.BufferedReader(RandomAccessFile(self.read, self._entry.size, block_bytes))
 
     @property
     def _digest(self) -> str:

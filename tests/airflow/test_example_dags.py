@@ -10,6 +10,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
@@ -65,7 +67,25 @@ def create_index() -> None:
     VectorizeHook().create_index("docs", dimensions=DIMENSIONS, metric="cosine")
 
 
-PREPARE: dict[str, Prepare] = {one.__name__: one for one in (nightly_load, mapped_load, taskflow_load, rows_load)}
+def parquet_load(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    create_index()
+    for part in range(2):
+        numbers = range(part * 20, part * 20 + (20, 10)[part])
+        table = pa.table({
+            "doc_id": list(numbers),
+            "embedding": pa.array([[n + 1.0, *[0.5] * (DIMENSIONS - 1)] for n in numbers], pa.list_(pa.float32())),
+            "title": [f"Page {n}" for n in numbers],
+            "page": [{"url": f"https://example.com/{n}"} for n in numbers],
+        })
+        pq.write_table(table, folder / f"part-0000{part}.snappy.parquet")
+    (folder / "_SUCCESS").touch()
+    (folder / "._SUCCESS.crc").write_bytes(b"crc")
+    return {"source": f"{folder.as_uri()}/"}
+
+
+PREPARE: dict[str, Prepare] = {
+    one.__name__: one for one in (nightly_load, mapped_load, taskflow_load, rows_load, parquet_load)
+}
 
 
 @pytest.fixture(params=["deferrable", "poke"])
@@ -150,6 +170,19 @@ def test_nightly_load_from_s3_succeeds(
 
     assert set(run.states().values()) == {"success"}
     assert vectorize.count("docs") == 30
+
+
+def test_parquet_load_stores_the_mapped_fields(
+    airflow: Airflow, vectorize: LocalVectorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+
+    run = airflow.run("parquet_load", parquet_load(tmp_path, monkeypatch))
+
+    assert set(run.states().values()) == {"success"}
+    (vector,) = VectorizeHook().get_by_ids("docs", ["7"])
+    assert vector.metadata == {"title": "Page 7", "url": "https://example.com/7"}
+    assert "Skipped 2 objects that match" in airflow.log.text
 
 
 def test_readme_dag_succeeds_unchanged(

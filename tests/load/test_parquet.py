@@ -174,6 +174,14 @@ def test_load_retry_of_parquet_resumes_in_the_row_group(books: BooksIndex, caplo
     assert books.dump() == expected_dump(rows)
 
 
+def test_parquet_that_is_read_as_ndjson_says_so(books: BooksIndex) -> None:
+    source = write_parquet(books, vectors(40), name="a.ndjson")
+    with pytest.raises(SourceError, match=r"a\.ndjson is Parquet, but it is read as ndjson") as raised:
+        books.load(source, dead_letters=True)
+    assert raised.value.permanent
+    assert books.dump() == {}
+
+
 def test_load_with_other_fields_starts_over(books: BooksIndex, caplog: pytest.LogCaptureFixture) -> None:
     rows, store = vectors(10), MemoryStore()
     source = write_mapped_ndjson(books, rows)
@@ -188,6 +196,36 @@ def test_load_with_other_fields_starts_over(books: BooksIndex, caplog: pytest.Lo
 def test_mapped_ndjson_row_without_a_field_is_a_bad_row(books: BooksIndex) -> None:
     with pytest.raises(BadRowError, match=r"the row has no field doc \(of doc\.embedding\)"):
         books.load(write_object_of(books, b'{"key": "a", "tenant": null, "title": "x"}\n'), fields=MAPPED)
+
+
+def test_dead_letters_of_mapped_ndjson_can_be_corrected_and_loaded(books: BooksIndex) -> None:
+    """A row that only Vectorize refuses (an empty ID) is kept as it was sent, and others as they are in the source."""
+    rows = vectors(6)
+    broken = [dict(row) for row in rows]
+    broken[2]["values"] = [1.0]
+    broken[4]["id"] = ""
+    source = write_mapped_ndjson(books, broken)
+    receipt = books.load(source, dead_letters=True, fields=MAPPED)
+    assert (receipt.vectors, receipt.rejected) == (4, 2)
+    letters = sorted(books.target.dead_letters(), key=lambda letter: letter["line"])
+    corrected = [json.loads(letter["row"]) for letter in letters]
+    assert ["doc" in row for row in corrected] == [True, False]
+    corrected[0]["doc"]["embedding"] = rows[2]["values"]
+    corrected[1]["id"] = rows[4]["id"]
+    for letter, row in zip(letters, corrected, strict=True):
+        letter["row"] = row
+    books.load(books.write_source(ndjson(letters), "corrected.ndjson"), fields=MAPPED)
+    assert books.dump() == expected_dump(rows)
+
+
+def test_dead_letters_of_mapped_parquet_can_be_loaded_with_the_same_fields(books: BooksIndex) -> None:
+    rows = vectors(3)
+    broken = [*rows[:2], rows[2] | {"values": [1.0]}]
+    books.load(write_mapped_parquet(books, broken), dead_letters=True, fields=MAPPED)
+    (letter,) = books.target.dead_letters()
+    letter["row"] = json.loads(letter["row"]) | {"values": rows[2]["values"]}
+    books.load(books.write_source(ndjson([letter]), "corrected.ndjson"), fields=MAPPED)
+    assert books.dump() == expected_dump(rows)
 
 
 def write_object_of(books: BooksIndex, data: bytes) -> FileObject:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_vectorize.plan.shards import ObjectRange, ObjectSize, Shard, split_into_shards
 
-OBJECTS = st.lists(st.builds(ObjectSize, st.integers(0, 1_000), st.booleans()), min_size=1, max_size=20)
+OBJECTS = st.lists(st.builds(ObjectSize, st.integers(0, 1_000), st.booleans(), st.none()), min_size=1, max_size=20)
+#: The sizes of the row groups of objects.
+ROW_GROUPS = st.lists(st.lists(st.integers(1, 50), min_size=1, max_size=6), min_size=1, max_size=4)
 
 
 def shard_sizes(shards: list[Shard]) -> list[int]:
@@ -64,3 +66,44 @@ def test_split_into_shards_indivisible_objects_stay_whole() -> None:
 def test_split_into_shards_large_indivisible_object_is_alone() -> None:
     shards = split_into_shards([ObjectSize(300, True), ObjectSize(400, False), ObjectSize(300, True)], 4, 10)
     assert shard_sizes(shards) == [300, 400, 300]
+
+
+def split_at_cuts(row_groups: list[list[int]]) -> list[ObjectSize]:
+    return [ObjectSize(sum(groups), True, list(accumulate(groups[:-1]))) for groups in row_groups]
+
+
+def smallest_largest_shard(sizes: list[int], max_shards: int) -> int:
+    """Return the size of the largest shard in the best of all ways to split a list of sizes."""
+    if max_shards == 1 or not sizes:
+        return sum(sizes)
+    first_shards = [sum(sizes[:count]) for count in range(1, len(sizes) + 1)]
+    return min(
+        max(first, smallest_largest_shard(sizes[count:], max_shards - 1)) for count, first in enumerate(first_shards, 1)
+    )
+
+
+@given(ROW_GROUPS, st.integers(1, 4))
+def test_split_into_shards_at_cuts_is_as_even_as_possible(row_groups: list[list[int]], max_shards: int) -> None:
+    shards = split_into_shards(split_at_cuts(row_groups), max_shards, min_part_bytes=1)
+
+    best = smallest_largest_shard([size for groups in row_groups for size in groups], max_shards)
+    assert len(shards) <= max_shards
+    assert max(shard_sizes(shards)) == best
+
+
+@given(ROW_GROUPS, st.integers(1, 12), st.integers(1, 60))
+def test_split_into_shards_at_cuts_keeps_order_and_covers_source(
+    row_groups: list[list[int]], max_shards: int, min_part_bytes: int
+) -> None:
+    objects = split_at_cuts(row_groups)
+    shards = split_into_shards(objects, max_shards, min_part_bytes)
+
+    assert 1 <= len(shards) <= max_shards
+    ranges = [part for shard in shards for part in shard]
+    assert [part.object for part in ranges] == sorted(part.object for part in ranges)
+    for number, known in enumerate(objects):
+        own = [part for part in ranges if part.object == number]
+        assert (own[0].start, own[-1].end) == (0, known.size)
+        assert [part.end for part in own[:-1]] == [part.start for part in own[1:]]
+        assert {part.start for part in own[1:]} <= set(known.cuts or ())
+        assert len(own) == 1 or all(part.end - part.start >= min_part_bytes for part in own)

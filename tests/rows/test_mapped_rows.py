@@ -49,6 +49,11 @@ OPENAI = {"custom_id": "doc-1", "response": {"body": {"data": [{"embedding": [0.
             {"id": "a", "values": [1, 2], "metadata": {"big": 2**70}},
         ),
         (
+            {"id": "a", "doc.v": [1, 2], "doc.meta": {"a": {"b": 5}}, "doc": {"x": 1}},
+            {"values": "doc.v", "metadata": {"n": "doc.meta.a.b", "x": "doc.x"}},
+            {"id": "a", "values": [1, 2], "metadata": {"n": 5, "x": 1}},
+        ),
+        (
             {"id": "a", "values": [1, 2], "unmapped": "x", "metadata": {"y": 1}},
             {},
             {"id": "a", "values": [1, 2]},

@@ -105,14 +105,34 @@ def make_scenario(seed: int) -> Scenario:
     _add_rows(scenario, rng)
     scenario.changes = [rng.choice(["", "", "clear", "rewrite"]) for _ in scenario.disasters]
     scenario.cleared = rng.random() < 0.2
+    _choose_parquet(scenario)
     _choose_parts(scenario)
     return scenario
+
+
+def _choose_parquet(scenario: Scenario) -> None:
+    """Decide whether the source is Parquet. Its own random numbers leave the rest of the scenario unchanged."""
+    if scenario.suffix == "" and random.Random(f"parquet {scenario.seed}").random() < 0.4:
+        scenario.suffix = ".parquet"
+        for number, line in scenario.bad:
+            texts = scenario.texts[number]
+            texts[line - 1] = _readable_bad_row(texts[line - 1])
+
+
+def _readable_bad_row(text: bytes) -> bytes:
+    """Return a bad row that Parquet can hold: the same one, or one without values in place of broken JSON."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return b'{"id": "broken", "values": []}'
+    return text
 
 
 def _choose_parts(scenario: Scenario) -> None:
     """Decide whether the source consists of parts. Its own random numbers leave the rest of the scenario unchanged."""
     rng = random.Random(f"parts {scenario.seed}")
-    scenario.parts = scenario.suffix == "" and not scenario.bad and not scenario.duplicates and rng.random() < 0.7
+    splittable = scenario.suffix in ("", ".parquet")
+    scenario.parts = splittable and not scenario.bad and not scenario.duplicates and rng.random() < 0.7
     if scenario.parts:
         # Lines have equal lengths, so that parts still begin at lines after shuffling, and only the version differs.
         width = max(len(text) for texts in scenario.texts for text in texts)

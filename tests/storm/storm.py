@@ -17,11 +17,12 @@ from pathlib import Path
 
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.handle import LocalVectorize, RecordedRequest
-from tests.support import DIMENSIONS, client_of, ndjson, write_object
+from tests.support import DIMENSIONS, client_of, ndjson
 
 from .loader import FAILED, SUCCEEDED
 from .outcome import Outcome
 from .scenario import LATE_SECONDS, TIMEOUT, Scenario
+from .sources import part_boundaries, shuffle_source, write_source
 from .verification import LARGE_BUDGET, WRITES, Verification, WrongError
 
 ROOT = Path(__file__).parents[2]
@@ -82,8 +83,8 @@ class StormRun:
         self._set_faults()
         paths = []
         for number, texts in enumerate(scenario.texts):
-            path = self._folder / f"{number}.ndjson{scenario.suffix}"
-            paths.append(write_object(path, b"".join(text + b"\n" for text in texts)))
+            name = f"{number}{'' if scenario.suffix == '.parquet' else '.ndjson'}{scenario.suffix}"
+            paths.append(write_source(self._folder / name, texts))
         return paths
 
     def _set_faults(self) -> None:
@@ -128,7 +129,7 @@ class StormRun:
         return path
 
     def _source_names(self, objects: list[Path]) -> list[str]:
-        """Return the files, or the parts into which a plan splits them, at the beginnings of lines."""
+        """Return the files, or the parts into which a plan splits them."""
         names = [str(path) for path in objects]
         if not self._scenario.parts:
             return names
@@ -138,8 +139,7 @@ class StormRun:
         self._source_changed = False
         part_names = []
         for path, stored in zip(objects, storage.find(names), strict=True):
-            ends = [offset + 1 for offset, byte in enumerate(path.read_bytes()) if byte == ord("\n")]
-            boundaries = sorted({0, ends[-1], *self._rng.sample(ends, min(2, len(ends)))})
+            boundaries = part_boundaries(path, self._rng)
             part_names += [stored.name_of_part(Part(start, end)) for start, end in pairwise(boundaries)]
         return part_names
 
@@ -197,11 +197,7 @@ class StormRun:
             self._outcome.moves += 1
             self._source_changed = True
             for path in _source_paths(config):
-                lines = path.read_bytes().splitlines(keepends=True)
-                self._rng.shuffle(lines)
-                temporary = path.with_suffix(".new")
-                temporary.write_bytes(b"".join(lines))
-                temporary.replace(path)
+                shuffle_source(path, self._rng)
 
     def _cause_disaster(self, process: subprocess.Popen[bytes], disaster: str, after: int) -> None:
         """Wait for a number of writes, and kill the load or crash the local Vectorize."""

@@ -24,7 +24,7 @@ def local() -> Iterator[LocalVectorize]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("in_flight", [1, 4])
-@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst", ".parquet"])
 def test_load_killed_repeatedly_writes_whole_source(
     local: LocalVectorize, tmp_path: Path, suffix: str, in_flight: int
 ) -> None:
@@ -35,7 +35,7 @@ def test_load_killed_repeatedly_writes_whole_source(
     texts = [json.dumps(row).encode() for row in rows]
     bad = sorted(rng.sample(range(1_200), 3))
     for place in bad:
-        texts[place] = b"bad"
+        texts[place] = b'{"id": "bad", "values": [1.0]}' if suffix == ".parquet" else b"bad"
     scenario = Scenario(
         seed=in_flight,
         operation="upsert",
@@ -63,5 +63,6 @@ def test_load_killed_repeatedly_writes_whole_source(
     largest = max(request.body_bytes for request in local.requests("upsert"))
     assert outcome.bytes_twice <= outcome.kills * in_flight * largest
     log = (tmp_path / "log.txt").read_text()
-    assert log.count("Resuming from the last checkpoint at line ") >= outcome.kills - 1
+    line = "row" if suffix == ".parquet" else "line"
+    assert log.count(f"Resuming from the last checkpoint at {line} ") >= outcome.kills - 1
     assert "Starting over" not in log

@@ -18,6 +18,7 @@ from tests.support import FileTarget, Monitor, expected_dump
 
 from .outcome import Outcome
 from .scenario import APPLIED, TIMEOUT
+from .sources import ROW_GROUP
 
 LARGE_BUDGET = "100000/300"
 WRITES = ("insert", "upsert")
@@ -91,9 +92,13 @@ class Verification:
             number = next(n for n, path in enumerate(objects) if path.as_uri() == dead_letter["object"])
             texts = self._scenario.texts[number]
             text = texts[dead_letter["line"] - 1]
-            offset = sum(len(before) + 1 for before in texts[: dead_letter["line"] - 1])
-            same = _is_row(dead_letter["row"].encode(), text, rewritten="refuses" in dead_letter["reason"])
-            if dead_letter["offset"] != offset or not same:
+            if self._scenario.suffix == ".parquet":
+                place, expected_place = dead_letter["row_group"], (dead_letter["line"] - 1) // ROW_GROUP
+            else:
+                place, expected_place = dead_letter["offset"], sum(map(len, texts[: dead_letter["line"] - 1]))
+                expected_place += dead_letter["line"] - 1
+            rewritten = self._scenario.suffix == ".parquet" or "refuses" in dead_letter["reason"]
+            if place != expected_place or not _is_row(dead_letter["row"].encode(), text, rewritten=rewritten):
                 raise WrongError(f"a dead letter differs from its row: {dead_letter}")
 
     def check_visibility(self, receipt: dict[str, Any]) -> None:
@@ -151,7 +156,8 @@ class Verification:
 def _is_row(written: bytes, text: bytes, *, rewritten: bool) -> bool:
     """Check whether the row of a dead letter is the row of the source.
 
-    A row that only Vectorize refused is written as it was sent, with its values as float32 text.
+    A row that only Vectorize refused is written as it was sent, with its values as float32 text. A row of Parquet is
+    written as ndjson.
     """
     if not rewritten or written == text:
         return written == text

@@ -1,4 +1,4 @@
-"""Short form of the randomized model test. ``python -m tests.sync.model`` runs the long one."""
+"""Short form of the randomized model test. ``python -m tests.sync.campaign`` runs the long one."""
 
 from __future__ import annotations
 
