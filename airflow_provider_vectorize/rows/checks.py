@@ -95,9 +95,8 @@ class FullCheck:
 
     def _hash(self, values: np.ndarray) -> list[int] | None:
         """Return the hashes of the rows that were parsed last, if the check calculates hashes."""
-        if not (self._hasher and isinstance(self._parser, HashingRowParser)):
-            return None
-        return self._hasher.hash_block(values, self._parser.others)
+        parser, hasher = self._parser, self._hasher
+        return hasher.hash_block(values, parser.others) if hasher and isinstance(parser, HashingRowParser) else None
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
         """Check one line, and return the vector's id and the text to send.

@@ -21,28 +21,13 @@ from tests.visibility.world import Fate, SentRequest, World
 from .actors import Actor, Killed
 from .inspection import Inspection
 from .sources import Fault, MemoryObject, ModelRow, Truth, truth_of
-from .support import MemoryFolder
+from .support import DeadLetterSink, MemoryFolder
 
 INDEX = "docs"
 NIGHTS, ATTEMPTS, LAST_NIGHTS = 5, 4, 5
 BRAKE = 0.3
 TIMEOUT, LATE_SECONDS = 110.0, 120.0
 LIMITS = Limits(vectors_per_request=2, ids_per_delete=2, late_seconds=LATE_SECONDS)
-
-
-class DeadLetterSink:
-    """Dead letters that nobody reads."""
-
-    class target:  # noqa: N801 - it stands for a file
-        uri = "memory://dead-letters"
-
-    size, digest = 0, ""
-
-    def start(self) -> None: ...
-
-    def add(self, rows: Any) -> None:
-        for _ in rows:
-            pass
 
 
 class History:
