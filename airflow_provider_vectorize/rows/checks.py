@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
-from airflow_provider_vectorize.rows.float32 import rounds_twice
+from airflow_provider_vectorize.rows.float32 import rounds_twice, to_float32
 from airflow_provider_vectorize.rows.hashing import HashingRowParser, RowHasher
 from airflow_provider_vectorize.rows.parsing import PARSED_BYTES, RowParser, is_valid_metadata_key
 
@@ -88,16 +88,15 @@ class FullCheck:
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Parse all rows of a block. Return ``None`` if each line must be checked alone."""
         parsed = self._parser.parse(data, ends)
-        values = _to_float32(parsed.values) if parsed else None
+        values = to_float32(parsed.values) if parsed else None
         if parsed is None or values is None:
             return None
         return CheckedBlock(parsed.ids, ends, hashes=self._hash(values))
 
     def _hash(self, values: np.ndarray) -> list[int] | None:
         """Return the hashes of the rows that were parsed last, if the check calculates hashes."""
-        if not (self._hasher and isinstance(self._parser, HashingRowParser)):
-            return None
-        return self._hasher.hash_block(values, self._parser.others)
+        parser, hasher = self._parser, self._hasher
+        return hasher.hash_block(values, parser.others) if hasher and isinstance(parser, HashingRowParser) else None
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
         """Check one line, and return the vector's id and the text to send.
@@ -181,15 +180,6 @@ def _check_size(key: str, text: str, limit: int) -> None:
         raise RowProblem(f"the {key} has {size} bytes, but at most {limit} are allowed")
 
 
-def _to_float32(values: Sequence[Any]) -> np.ndarray | None:
-    """Convert values from float64 to float32. Return ``None`` if one is beyond the range of float32."""
-    try:
-        with np.errstate(over="raise"):
-            return np.frombuffer(b"".join(values), np.float64).astype(np.float32)
-    except FloatingPointError:
-        return None
-
-
 #: The text before the values in most rows: only one opening brace, that of the row, and at the end the key "values".
 #: Its first quote follows a comma, a brace or a space. In valid JSON this quote can only begin a string. It cannot end
 #: one or be inside of one.
@@ -221,7 +211,7 @@ class Float32Check(FullCheck):
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Parse all rows of a block, and rewrite their values. Return ``None`` if each line must be checked alone."""
         parsed = self._parser.parse(data, ends)
-        values = _to_float32(parsed.values) if parsed else None
+        values = to_float32(parsed.values) if parsed else None
         if parsed is None or values is None or rounds_twice(values):
             return None
         texts = orjson.dumps(values.reshape(len(ends), -1), option=orjson.OPT_SERIALIZE_NUMPY)

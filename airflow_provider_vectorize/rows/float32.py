@@ -1,6 +1,9 @@
-"""Detect float32 values that cannot be sent as their shortest text."""
+"""Convert values to float32, and detect those that cannot be sent as their shortest text."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,3 +18,12 @@ ROUNDED_TWICE = np.array([0x15AE43FD], np.uint32).view(np.float32)[0]
 def rounds_twice(values: np.ndarray | np.generic) -> bool:
     """Return whether a parser that reads doubles would read the shortest text of a value as another float32."""
     return bool((np.abs(values) == ROUNDED_TWICE).any())
+
+
+def to_float32(values: Sequence[Any]) -> np.ndarray | None:
+    """Convert values from float64 to float32. Return ``None`` if one is beyond the range of float32."""
+    try:
+        with np.errstate(over="raise"):
+            return np.frombuffer(b"".join(values), np.float64).astype(np.float32)
+    except FloatingPointError:
+        return None

@@ -45,6 +45,12 @@ def to_delete(table: IdTable, skipped: np.ndarray, decision: Deletions) -> Condi
     return condition
 
 
+def withheld(table: IdTable, skipped: np.ndarray, decision: Deletions) -> Condition:
+    """Return the condition that an ID has left the source and is not deleted."""
+    has_left, deleted = vanished(table, skipped), to_delete(table, skipped, decision)
+    return lambda chunk: has_left(chunk) & ~deleted(chunk)
+
+
 @dataclass
 class DeletionReceipt:
     """What Vectorize acknowledged of the deletions.

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +35,19 @@ from airflow_provider_vectorize.sync.decisions import (
     choose_deletions,
     plan_id,
 )
-from airflow_provider_vectorize.sync.deletes import DeletionReceipt, delete_vectors, to_delete, vanished
+from airflow_provider_vectorize.sync.deletes import DeletionReceipt, delete_vectors, to_delete, vanished, withheld
 from airflow_provider_vectorize.sync.folder import Owner, Probe, ProbedFolder, StateFolder
 from airflow_provider_vectorize.sync.log import Log
 from airflow_provider_vectorize.sync.options import SyncOptions
 from airflow_provider_vectorize.sync.preflight import AuditOutcome, look_ahead, run_audit
 from airflow_provider_vectorize.sync.result import SyncResult
+from airflow_provider_vectorize.sync.run_ids import new_run_id, now_text
 from airflow_provider_vectorize.sync.state import columns_name
 from airflow_provider_vectorize.sync.table import APPROVED
 from airflow_provider_vectorize.sync.upload import RecordedDelivery, SyncUploader
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 
 log = logging.getLogger(__name__)
-
-
-def new_run_id() -> str:
-    """Return an ID for a run. IDs sort by time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
 
 
 class SyncRun:
@@ -120,7 +114,7 @@ class SyncRun:
             identity = identify(client, index, self._options)
             check_folder(client, self._folder, identity)
             if not self._options.dry_run:
-                self._owner.claim({"index": index.name, "claimed_at": _now(), **self._details})
+                self._owner.claim({"index": index.name, "claimed_at": now_text(), **self._details})
             base = load_base(client, index, identity, self._folder, self._objects, self._options, self._temporary)
             with closing(base.table):
                 return self._run_from(client, base)
@@ -265,20 +259,13 @@ class SyncRun:
         """Save the deletions that can be approved. Return the ID of the plan, and a few IDs that are not deleted."""
         if not decision.withheld:
             return None, []
-        table = base.table
-        has_left = vanished(table, comparison.skipped)
-
-        def withheld() -> Iterator[np.ndarray]:
-            return table.where(
-                lambda chunk: has_left(chunk) & (not decision.delete_approved or table.flags[chunk] & APPROVED == 0)
-            )
-
-        examples = table.ids(next(withheld(), np.empty(0, np.int64))[:EXAMPLES])
+        table, condition = base.table, withheld(base.table, comparison.skipped, decision)
+        examples = table.ids(next(table.where(condition), np.empty(0, np.int64))[:EXAMPLES])
         if not decision.can_be_approved:
             return None, examples
         plan = plan_id(base.generation.number if base.generation else 0, self.run_id)
         if not self._options.dry_run:
-            ids = (vector_id for positions in withheld() for vector_id in table.ids(positions))
+            ids = (vector_id for positions in table.where(condition) for vector_id in table.ids(positions))
             plans.write_ids(self._folder, plans.deletions_name(plan), ids)
         return plan, examples
 
@@ -310,7 +297,3 @@ class SyncRun:
         )
         commit.clean_up(self._folder, state, base.state, records)
         return replace(result, generation=state.generation.number)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,17 +1,8 @@
-"""Randomized model test of a sync: several nights with all that goes wrong, on virtual time.
-
-``python -m tests.sync.model --runs 1000`` prints the violations of the promise. ``--without RULE`` switches a rule off,
-and ``--each`` switches off one rule after the other, to show that the model notices.
-"""
+"""Randomized model test of a sync: several nights with all that goes wrong, on virtual time."""
 
 from __future__ import annotations
 
-import argparse
-import logging
 import random
-import sys
-from collections import Counter
-from contextlib import ExitStack
 from copy import deepcopy
 from typing import Any
 from unittest.mock import patch
@@ -30,29 +21,13 @@ from tests.visibility.world import Fate, SentRequest, World
 from .actors import Actor, Killed
 from .inspection import Inspection
 from .sources import Fault, MemoryObject, ModelRow, Truth, truth_of
-from .support import MemoryFolder
-from .switches import SWITCHES, without
+from .support import DeadLetterSink, MemoryFolder
 
 INDEX = "docs"
 NIGHTS, ATTEMPTS, LAST_NIGHTS = 5, 4, 5
 BRAKE = 0.3
 TIMEOUT, LATE_SECONDS = 110.0, 120.0
 LIMITS = Limits(vectors_per_request=2, ids_per_delete=2, late_seconds=LATE_SECONDS)
-
-
-class DeadLetterSink:
-    """Dead letters that nobody reads."""
-
-    class target:  # noqa: N801 - it stands for a file
-        uri = "memory://dead-letters"
-
-    size, digest = 0, ""
-
-    def start(self) -> None: ...
-
-    def add(self, rows: Any) -> None:
-        for _ in rows:
-            pass
 
 
 class History:
@@ -322,40 +297,3 @@ def run_history(seed: int) -> list[tuple[str, Any]]:
             for actor in history.frozen:
                 actor.kill()
         return history.violations
-
-
-def campaign(runs: int, first: int = 0, *, stop: bool = False) -> tuple[Counter[str], dict[str, Any]]:
-    """Run many histories. Return the number of histories by kind of violation, and the first example of each."""
-    counts: Counter[str] = Counter()
-    examples: dict[str, Any] = {}
-    for seed in range(first, first + runs):
-        violations = run_history(seed)
-        for kind in {kind for kind, _ in violations}:
-            counts[kind] += 1
-            examples.setdefault(kind, (seed, next(what for found, what in violations if found == kind)))
-        if stop and counts:
-            break
-    return counts, examples
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--without", choices=sorted(SWITCHES))
-    parser.add_argument("--each", action="store_true")
-    parser.add_argument("--from", dest="start", default="", help="with --each: the first rule")
-    arguments = parser.parse_args()
-    logging.disable(logging.CRITICAL)
-    names = [name for name in sorted(SWITCHES) if name >= arguments.start]
-    for name in names if arguments.each else [arguments.without]:
-        with ExitStack() as stack:
-            stack.enter_context(without(name))
-            counts, examples = campaign(arguments.runs, arguments.seed, stop=arguments.each)
-        print(f"{name or 'all rules':24} {dict(counts)} {examples}", flush=True)
-        if not arguments.each and counts:
-            sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
