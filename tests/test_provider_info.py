@@ -108,6 +108,7 @@ INTERNAL_MODULES = (
     "hooks.endpoints",
     "hooks.loads",
     "hooks.missing_connection",
+    "hooks.sync",
     "operators.base",
     "triggers.poll",
     "triggers.view",
@@ -140,6 +141,7 @@ def test_named_modules_contain_all_operators_the_sensor_and_the_trigger() -> Non
     assert {cls.__name__ for cls in classes("operators", BaseOperator)} == {
         "VectorizeInsertOperator",
         "VectorizeUpsertOperator",
+        "VectorizeSyncOperator",
         "VectorizePlanLoadOperator",
         "VectorizeCreateIndexOperator",
         "VectorizeDeleteIndexOperator",
