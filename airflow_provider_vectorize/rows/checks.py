@@ -81,8 +81,7 @@ class FullCheck:
         self._limits = limits
         self._hasher = hasher
         self._pack = struct.Struct(f"<{dimensions}f").pack
-        # A character has at most 4 bytes. So the bytes of an id with this many characters need not be counted.
-        self._short_id_characters = limits.id_bytes // 4
+        self._short_id_characters = limits.id_bytes // 4  # A character has at most 4 bytes.
         self._parser = HashingRowParser(dimensions, limits) if hasher else RowParser(dimensions, limits)
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
@@ -94,7 +93,7 @@ class FullCheck:
         return CheckedBlock(parsed.ids, ends, hashes=self._hash(values))
 
     def _hash(self, values: np.ndarray) -> list[int] | None:
-        """Return the hashes of the rows that were parsed last, if the check calculates hashes."""
+        """Return the hashes of the rows that were parsed last, or ``None``."""
         parser, hasher = self._parser, self._hasher
         return hasher.hash_block(values, parser.others) if hasher and isinstance(parser, HashingRowParser) else None
 

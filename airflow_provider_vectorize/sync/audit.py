@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import pairwise
@@ -14,6 +13,7 @@ import msgspec
 import numpy as np
 
 from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.errors import IndexNotFoundError, SourceError
 from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher, is_comparable
 from airflow_provider_vectorize.rows.reader import RowReader
@@ -50,9 +50,9 @@ def wait_until_visible(
     :param client: Its clock is used.
     :param mutation: The last mutation of the state.
     :param marker: Kind of marker that may be sent.
+    :raises StoppedError: The client was stopped.
     """
     request = WaitRequest(tuple(waits_for([mutation], None)), marker)
-    never = threading.Event()
     deadline = client.clock.now() + MAX_WAIT_SECONDS
     while True:
         verdicts, delay = monitor.check({"audit": request})
@@ -65,7 +65,12 @@ def wait_until_visible(
             )
             return False
         log.info("Waiting before the audit until the last write is visible. %s", verdict.text)
-        client.clock.wait(never, max(delay, CHECK_SECONDS))
+        _wait(client, max(delay, CHECK_SECONDS))
+
+
+def _wait(client: VectorizeClient, seconds: float) -> None:
+    if client.clock.wait(client.pacer.stopped, seconds):
+        raise StoppedError
 
 
 def choose_ids(table: IdTable, excluded: set[str], rng: random.Random) -> dict[str, int]:
@@ -87,10 +92,9 @@ def choose_ids(table: IdTable, excluded: set[str], rng: random.Random) -> dict[s
 def different_ids(client: VectorizeClient, index_name: str, expected: Mapping[str, int], hasher: RowHasher) -> set[str]:
     """Return the IDs whose vectors differ from the state in every one of several reads."""
     different = set(expected)
-    never = threading.Event()
     for read in range(READS):
         if read:
-            client.clock.wait(never, READ_SECONDS)
+            _wait(client, READ_SECONDS)
         try:
             vectors = {vector.id: vector for vector in client.get_by_ids(index_name, sorted(different))}
         except IndexNotFoundError:  # A replica may not know the index yet.

@@ -14,7 +14,8 @@ import numpy as np
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import Index
-from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.api.pacing import StoppedError
+from airflow_provider_vectorize.errors import SourceError, VectorizeError
 from airflow_provider_vectorize.load.bad_row_policy import BadRowPolicy
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointWriter
 from airflow_provider_vectorize.load.ledger import Ledger
@@ -116,8 +117,13 @@ class SyncRun:
             if not self._options.dry_run:
                 self._owner.claim({"index": index.name, "claimed_at": now_text(), **self._details})
             base = load_base(client, index, identity, self._folder, self._objects, self._options, self._temporary)
-            with closing(base.table):
-                return self._run_from(client, base)
+            try:
+                with closing(base.table):
+                    return self._run_from(client, base)
+            except StoppedError:
+                raise VectorizeError(
+                    "The sync was stopped. Its log is kept, and the next run continues from it."
+                ) from None
 
     def _client(self) -> VectorizeClient:
         client = self._open_client()

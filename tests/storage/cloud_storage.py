@@ -108,6 +108,11 @@ class CloudStorage:
                 items.append(self._resource(key, self.versions[key][-1]))
         return web.json_response({"kind": "storage#objects", "items": items, "prefixes": sorted(prefixes)})
 
+    async def remove(self, request: web.Request) -> web.Response:
+        self._find(request)
+        self.delete(request.match_info["key"])
+        return web.Response(status=204)
+
     async def upload(self, request: web.Request) -> web.Response:
         return self._uploaded(request.query["name"], await request.read())
 
@@ -159,6 +164,7 @@ def serve() -> Iterator[CloudStorage]:
     application.add_routes([
         web.get("/storage/v1/b/{bucket}/o", storage.listing),
         web.get("/storage/v1/b/{bucket}/o/{key:(?s:.+)}", storage.metadata),
+        web.delete("/storage/v1/b/{bucket}/o/{key:(?s:.+)}", storage.remove),
         web.get("/download/storage/v1/b/{bucket}/o/{key:(?s:.+)}", storage.media),
         web.post("/upload/storage/v1/b/{bucket}/o", storage.upload),
     ])

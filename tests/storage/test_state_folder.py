@@ -8,14 +8,38 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
+from tests.storage.conftest import attach_file_system
+from tests.storage.object_store import BUCKET as MOTO_BUCKET
+from tests.storage.servers import BUCKET
 
-from .conftest import StorageFolder
+
+@pytest.fixture(params=["file", "s3", "google", "azurite"])
+def place(
+    request: pytest.FixtureRequest, airflow_home: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[str, str | None]:
+    """Return the URI of an empty place in each kind of storage, and its connection."""
+    if request.param == "file":
+        return tmp_path.as_uri(), None
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+        return f"s3://{MOTO_BUCKET}", "store"
+    if request.param == "google":
+        server, fs = request.getfixturevalue("google")
+        attach_file_system("gs", "cloud", fs, monkeypatch)
+        server.reset()
+        return f"gs://{BUCKET}", "cloud"
+    fs, container = request.getfixturevalue("azurite")
+    attach_file_system("abfs", "azure", fs, monkeypatch)
+    for name in list(container.list_blob_names()):
+        container.delete_blob(name)
+    return f"abfs://{BUCKET}", "azure"
 
 
-def test_state_folder_reads_what_it_wrote_and_lists_and_deletes(folder: StorageFolder) -> None:
+def test_state_folder_reads_what_it_wrote_and_lists_and_deletes(place: tuple[str, str | None]) -> None:
     from airflow_provider_vectorize.storage import StoredFolder
 
-    state = StoredFolder(f"{folder.base}/state/", folder.conn_id)
+    base, conn_id = place
+    state = StoredFolder(f"{base}/state/", conn_id)
     assert state.read("current.json") is None
     assert not state.download("current.json", io.BytesIO())
     assert list(state.list("")) == []
@@ -32,7 +56,7 @@ def test_state_folder_reads_what_it_wrote_and_lists_and_deletes(folder: StorageF
     for _ in range(2):
         state.delete("log/run-1/00000000.json.gz")
     assert list(state.list("log/")) == []
-    assert folder.get("state/current.json") == b"new"
+    assert state.read("current.json") == b"new"
 
 
 def test_state_folder_denied_read_is_not_missing(airflow_home: object, tmp_path: Path) -> None:
