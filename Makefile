@@ -138,7 +138,7 @@ build: $(READY) ## build and check the wheel and the sdist
 test-wheel: build ## build, install the wheel into a new .venv, and run tests of the sdist on it
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-wheel
 	$(BIN)/uv pip install -q --python .venv-wheel/bin/python --constraint constraints.txt \
-	  "$$(echo dist/*.whl)[local,zstd]" --group test-wheel
+	  "$$(echo dist/*.whl)[local,zstd,parquet]" --group test-wheel
 	rm -rf build/sdist && mkdir -p build/sdist && tar -xzf dist/*.tar.gz -C build/sdist --strip-components 1
 	rm -rf build/sdist/airflow_provider_vectorize
 	cd build/sdist && ../../.venv-wheel/bin/python -m pytest -q tests/test_installed.py tests/test_provider_info.py \
