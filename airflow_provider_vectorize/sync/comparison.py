@@ -92,7 +92,7 @@ class Comparison:
     def rows_to_send(self, stopped: Callable[[], bool] = lambda: False) -> Iterator[Rows]:
         """Yield the rows to send, block by block.
 
-        An object that cannot be read to its end is noted, and the others are read all the same.
+        An object that cannot be read to its end is noted, and the others are still read.
 
         :param stopped: Returns whether reading should end early.
         :raises BadRowError: The sync may not continue without a bad row.
@@ -175,7 +175,7 @@ class Comparison:
         return True
 
     def _see(self, positions: np.ndarray, number: int) -> None:
-        """Note that an object has these IDs, and find other objects that have them, too."""
+        """Note that an object has these IDs, and find other objects that also have them."""
         table = self.table
         holders = table.objects[positions]
         seen = table.flags[positions] & SEEN != 0

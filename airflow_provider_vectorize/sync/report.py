@@ -1,4 +1,4 @@
-"""What a run tells: its log, its result, and the error for whoever has to look at it."""
+"""Report a run: its log messages, its result, and the error for the person on call."""
 
 from __future__ import annotations
 

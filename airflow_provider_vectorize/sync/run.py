@@ -31,11 +31,7 @@ from airflow_provider_vectorize.sync import commit, plans, report
 from airflow_provider_vectorize.sync.base import Base, check_folder, created_on, identify, load_base
 from airflow_provider_vectorize.sync.columns import write_columns
 from airflow_provider_vectorize.sync.comparison import EXAMPLES, Comparison
-from airflow_provider_vectorize.sync.decisions import (
-    Deletions,
-    choose_deletions,
-    plan_id,
-)
+from airflow_provider_vectorize.sync.decisions import Deletions, choose_deletions, plan_id
 from airflow_provider_vectorize.sync.deletes import DeletionReceipt, delete_vectors, to_delete, vanished, withheld
 from airflow_provider_vectorize.sync.folder import Owner, Probe, ProbedFolder, StateFolder
 from airflow_provider_vectorize.sync.log import Log
