@@ -182,8 +182,6 @@ class SyncRun:
             self._format, load.fields, dimensions, load.limits, "full", load.float32_text, self._hasher
         )
 
-    # ---------------------------------------------------------------- writing
-
     def _send(self, base: Base, comparison: Comparison, policy: BadRowPolicy, write_ahead: Log) -> SyncResult:
         """Read the source, and send the rows that changed. Return when all of them are acknowledged."""
         load = self._options.load
@@ -270,8 +268,6 @@ class SyncRun:
             ids = (vector_id for positions in table.where(condition) for vector_id in table.ids(positions))
             plans.write_ids(self._folder, plans.deletions_name(plan), ids)
         return plan, examples
-
-    # ---------------------------------------------------------------- commit
 
     def _commit(
         self, client: VectorizeClient, base: Base, comparison: Comparison, result: SyncResult, write_ahead: Log
