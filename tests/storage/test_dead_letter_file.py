@@ -87,7 +87,7 @@ def test_read_and_write_not_a_regular_file_raise_and_change_nothing(
             path.symlink_to({"link": other, "dangling link": tmp_path / "gone", "link to a folder": tmp_path}[kind])
         before = path.lstat()
         file = DeadLetterFile(str(path), None)
-        message = r"bad\.ndjson is a (link|pipe|socket|folder), but a dead-letter file must"
+        message = r"bad\.ndjson is a (link|pipe|socket|folder), but only a regular file"
         for use in (lambda: file.write(io.BytesIO(b"x")), file.read):
             with pytest.raises(ConfigError, match=message):
                 use()
