@@ -7,6 +7,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
+
+#: Folders whose tests import Airflow.
+AIRFLOW_FOLDERS = [Path(__file__).with_name(name) for name in ("airflow", "hooks", "operators", "producers", "storage")]
 HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 (HOME / "dags").mkdir()
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_"))]:
@@ -17,6 +21,13 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(HOME / "logs"),
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that import Airflow."""
+    for item in items:
+        if any(folder in item.path.parents for folder in AIRFLOW_FOLDERS):
+            item.add_marker(pytest.mark.airflow)
 
 
 def pytest_unconfigure() -> None:

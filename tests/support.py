@@ -48,7 +48,7 @@ class FileObject:
         return f"{status.st_size}:{status.st_mtime_ns}"
 
     @contextmanager
-    def open_file(self) -> Iterator[IO[bytes]]:
+    def open_file(self, block_bytes: int | None = None) -> Iterator[IO[bytes]]:
         with open(self._path, "rb") as file:
             yield file
 

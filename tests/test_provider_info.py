@@ -110,6 +110,7 @@ INTERNAL_MODULES = (
     "hooks.missing_connection",
     "hooks.sync",
     "operators.base",
+    "operators.source_task",
     "triggers.poll",
     "triggers.view",
 )

@@ -42,7 +42,7 @@ MODULES = (
     "triggers.mutation",
 )
 #: Helpers of these modules that no documentation names.
-INTERNAL = {"operators.load.label", "links.load.index_url", "links.load.object_url"}
+INTERNAL = {"links.load.index_url", "links.load.object_url"}
 INTERNAL_METHODS = {"check_literals", "checked_execution"}
 Signature = list[list[str]]
 

@@ -1,4 +1,4 @@
-"""The public CI and .ci/run call the same make targets."""
+"""The public CI and .ci/run run identical make targets."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LOAD_CHECKS, LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
+from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.rejections import format_reasons
 from airflow_provider_vectorize.plan.parquet_survey import survey_parquet
 from airflow_provider_vectorize.plan.plan import PLAN_CHECKS, Plan, plan, require_whole_objects
@@ -136,17 +137,13 @@ class Loads(Endpoints):
             limits=self.limits,
         )
         check_settings(settings["validation"], settings["float32_text"])
-        if (settings.pop("on_bad_row") == "dead_letter") != bool(dead_letter_path):
-            raise ConfigError("on_bad_row='dead_letter' and dead_letter_path require each other. Pass both or neither.")
         operation = settings.pop("operation")
-        dead_letter_file = storage.DeadLetterFile(dead_letter_path, source_conn_id) if dead_letter_path else None
+        dead_letter_file = open_dead_letter_file(settings.pop("on_bad_row"), dead_letter_path, source_conn_id)
         dead_letters = DeadLetters(dead_letter_file, run_name(identity)) if dead_letter_file else None
         options = LoadOptions(**settings, dead_letters=dead_letters)
         with build_client(self.connection(), limits=self.limits) as client:
             self._load_client = client
-            stored_objects = storage.find(source, source_conn_id)
-            if dead_letter_file:
-                dead_letter_file.check_outside_source(stored_objects, source, source_conn_id)
+            stored_objects = find_objects(source, source_conn_id, dead_letter_file)
             objects = function_rows.with_function_names(stored_objects)
             self.log.info("%s", _start_message(index_name, operation, objects))
             index = client.get_index(index_name)
@@ -162,15 +159,7 @@ class Loads(Endpoints):
                 observer,
                 earlier_attempt=is_retry(self._context),
             )
-        self.loaded = lineage.FinishedLoad(
-            account_id=client.credentials.account_id,
-            dimensions=index.config.dimensions,
-            metric=index.config.metric,
-            read_objects=[lineage.ReadObject(stored.location, stored.size) for stored in stored_objects],
-            dead_letter_file=dead_letter_file.location if dead_letter_file and receipt.rejected else None,
-            receipt=receipt,
-        )
-        lineage.report_to_collector(self, self.loaded)
+        self._report_lineage(client.credentials.account_id, index, stored_objects, dead_letter_file, receipt)
         self.log.info("%s", observer.last.summary() if observer.last else "")
         if receipt.rejected:
             self.log.warning(
@@ -241,10 +230,53 @@ class Loads(Endpoints):
         self.log.info('Planned a load of index "%s": %s', index_name, load_plan.describe())
         return load_plan
 
+    def _report_lineage(
+        self,
+        account_id: str,
+        index: models.Index,
+        stored_objects: Sequence[storage.StoredObject],
+        dead_letter_file: storage.DeadLetterFile | None,
+        receipt: Receipt,
+    ) -> None:
+        """Report what was read and written to Airflow's lineage, and keep it in :attr:`loaded`."""
+        self.loaded = lineage.FinishedLoad(
+            account_id=account_id,
+            dimensions=index.config.dimensions,
+            metric=index.config.metric,
+            read_objects=[lineage.ReadObject(stored.location, stored.size) for stored in stored_objects],
+            dead_letter_file=dead_letter_file.location if dead_letter_file and receipt.rejected else None,
+            receipt=receipt,
+        )
+        lineage.report_to_collector(self, self.loaded)
+
     def stop(self) -> None:
         """Stop a running :meth:`load`, which then raises. Call it from another thread or a signal handler."""
         if self._load_client is not None:
             self._load_client.stop()
+
+
+def open_dead_letter_file(on_bad_row: OnBadRow, path: str | None, conn_id: str | None) -> storage.DeadLetterFile | None:
+    """Return the dead-letter file, or ``None`` if bad rows fail the load.
+
+    :raises ConfigError: Only one of the two parameters asks for dead letters, or the path cannot be that of a file.
+    """
+    if (on_bad_row == "dead_letter") != bool(path):
+        raise ConfigError("on_bad_row='dead_letter' and dead_letter_path require each other. Pass both or neither.")
+    return storage.DeadLetterFile(path, conn_id) if path else None
+
+
+def find_objects(
+    source: Sequence[str], conn_id: str | None, dead_letter_file: storage.DeadLetterFile | None
+) -> list[storage.StoredObject]:
+    """Return the objects of a source.
+
+    :raises SourceError: An object is missing, or no object matches.
+    :raises ConfigError: The source contains the dead-letter file, or will contain it.
+    """
+    stored_objects = storage.find(source, conn_id)
+    if dead_letter_file:
+        dead_letter_file.check_outside_source(stored_objects, source, conn_id)
+    return stored_objects
 
 
 def _start_message(index_name: str, operation: str, objects: Sequence[SourceObject]) -> str:

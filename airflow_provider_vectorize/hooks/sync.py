@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_vectorize import parameters, storage
-from airflow_provider_vectorize.airflow_support import lineage
 from airflow_provider_vectorize.airflow_support.metrics import LoadMetrics, report_sync
 from airflow_provider_vectorize.airflow_support.task_state import run_name
 from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.client import VectorizeClient
-from airflow_provider_vectorize.errors import ConfigError, SyncError
+from airflow_provider_vectorize.errors import SyncError
 from airflow_provider_vectorize.hooks.connection import build_client, build_monitor
-from airflow_provider_vectorize.hooks.loads import Loads
+from airflow_provider_vectorize.hooks.loads import Loads, find_objects, open_dead_letter_file
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.options import LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
@@ -120,13 +119,9 @@ class Syncs(Loads):
             fields=fields,
             limits=self.limits,
         )
-        if (settings.pop("on_bad_row") == "dead_letter") != bool(dead_letter_path):
-            raise ConfigError("on_bad_row='dead_letter' and dead_letter_path require each other. Pass both or neither.")
         folder = storage.StoredFolder(settings.pop("state"), conn_id)
-        stored_objects = storage.find(source, conn_id)
-        dead_letter_file = storage.DeadLetterFile(dead_letter_path, conn_id) if dead_letter_path else None
-        if dead_letter_file:
-            dead_letter_file.check_outside_source(stored_objects, source, conn_id)
+        dead_letter_file = open_dead_letter_file(settings.pop("on_bad_row"), dead_letter_path, conn_id)
+        stored_objects = find_objects(source, conn_id, dead_letter_file)
         dead_letters = DeadLetters(dead_letter_file, run_name(identity)) if dead_letter_file else None
         load_names = (
             "float32_text",
@@ -177,15 +172,8 @@ class Syncs(Loads):
         index = sync_run.index
         if result.dry_run or index is None:
             return
-        self.loaded = lineage.FinishedLoad(
-            account_id=self._sync_clients[0].credentials.account_id,
-            dimensions=index.config.dimensions,
-            metric=index.config.metric,
-            read_objects=[lineage.ReadObject(stored.location, stored.size) for stored in stored_objects],
-            dead_letter_file=dead_letter_file.location if dead_letter_file and result.rejected else None,
-            receipt=result,
-        )
-        lineage.report_to_collector(self, self.loaded)
+        account_id = self._sync_clients[0].credentials.account_id
+        self._report_lineage(account_id, index, stored_objects, dead_letter_file, result)
 
     def stop(self) -> None:
         """Stop a running :meth:`load` or :meth:`sync`, which then raises. Call it from another thread or a signal."""

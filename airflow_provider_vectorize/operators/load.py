@@ -7,29 +7,18 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-from airflow_provider_vectorize.airflow_support.lineage import operator_lineage, set_event_extras
 from airflow_provider_vectorize.airflow_support.task_state import attempt_identity, checkpoint_store, run_identity
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
-from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-from airflow_provider_vectorize.links.load import (
-    DEAD_LETTER_LINK,
-    VectorizeDeadLetterLink,
-    VectorizeIndexLink,
-    object_url,
-)
 from airflow_provider_vectorize.load.options import LOAD_CHECKS, OnBadRow
-from airflow_provider_vectorize.operators.base import IndexTask
-from airflow_provider_vectorize.parameters import Check, flag, paths
+from airflow_provider_vectorize.operators.source_task import SourceTask
+from airflow_provider_vectorize.parameters import Check, flag
 from airflow_provider_vectorize.rows.validation import Float32Text, Validation
 from airflow_provider_vectorize.sources.formats import FormatSetting
 
-#: Maximum length of the name of a mapped task in Airflow.
-LABEL_CHARACTERS = 250
 
-
-class VectorizeUpsertOperator(IndexTask, BaseOperator):
+class VectorizeUpsertOperator(SourceTask, BaseOperator):
     """Upsert vectors: stream ndjson or Parquet from storage into an index, and overwrite existing vectors.
 
     The task succeeds after Vectorize has acknowledged every good row, and every bad row is accounted for. Queries find
@@ -101,9 +90,6 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
         "vectorize_conn_id",
     )
     parameter_checks: ClassVar[Mapping[str, Check]] = LOAD_CHECKS
-    ui_color = "#fbe0c6"
-    operator_extra_links = (VectorizeIndexLink(), VectorizeDeadLetterLink())
-    default_map_index_template = "{{ task.source_label }}"
 
     def __init__(
         self,
@@ -143,17 +129,12 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
         self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
         self.check_literals()
-        self._hook: VectorizeHook | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Load the source, and return the receipt."""
         run_by_airflow = "ti" in context
         with self.checked_execution(context):
-            if self.do_xcom_push and run_by_airflow:
-                # Airflow reads every link when the task ends, and logs an error if one was not pushed.
-                context["ti"].xcom_push(key=DEAD_LETTER_LINK, value="")
-            self._hook = VectorizeHook(self.vectorize_conn_id, limits=self.limits, context=context)
-            receipt = self._hook.load(
+            receipt = self._open_hook(context).load(
                 self.index_name,
                 self.source,
                 operation=self.operation,
@@ -173,31 +154,6 @@ class VectorizeUpsertOperator(IndexTask, BaseOperator):
         self._publish(context)
         return receipt
 
-    def _publish(self, context: Context) -> None:
-        """Push the link to the dead-letter file, and attach the receipt to the events of the index's asset."""
-        loaded = self._hook.loaded if self._hook else None
-        if loaded is None:
-            return
-        if loaded.dead_letter_file and self.do_xcom_push and "ti" in context:
-            context["ti"].xcom_push(key=DEAD_LETTER_LINK, value=object_url(loaded.dead_letter_file))
-        if self.outlets and "outlet_events" in context:
-            set_event_extras(self.outlets, context["outlet_events"], loaded)
-
-    @property
-    def source_label(self) -> str:
-        """Return a short name of the source, which names a mapped task in Airflow's pages."""
-        return label(self.source)
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Return the objects with their sizes, and the index with its shape and written rows."""
-        loaded = self._hook.loaded if self._hook else None
-        return operator_lineage(loaded) if loaded else None
-
-    def on_kill(self) -> None:
-        """Stop the load. Its checkpoint is kept."""
-        if self._hook is not None:
-            self._hook.stop()
-
 
 class VectorizeInsertOperator(VectorizeUpsertOperator):
     """Insert vectors: stream ndjson or Parquet from storage into an index, and keep existing vectors.
@@ -207,15 +163,3 @@ class VectorizeInsertOperator(VectorizeUpsertOperator):
     """
 
     operation: ClassVar[Operation] = "insert"
-
-
-def label(source: Any) -> str:
-    """Return the last folder and the name of the first object of a source, and the number of other objects."""
-    try:
-        names = paths("source", source)
-    except ConfigError:  # the load itself reports what is wrong
-        return ""
-    first = names[0].partition("://")[2] or names[0]
-    short = "/".join(first.rpartition("@")[2].strip("/").split("/")[-2:])
-    more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
-    return short[-(LABEL_CHARACTERS - len(more)) :] + more

@@ -7,21 +7,13 @@ from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
-from airflow_provider_vectorize.airflow_support.lineage import operator_lineage, set_event_extras
 from airflow_provider_vectorize.airflow_support.task_state import run_identity
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import UnparsableBehavior
 from airflow_provider_vectorize.errors import SyncError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
-from airflow_provider_vectorize.links.load import (
-    DEAD_LETTER_LINK,
-    VectorizeDeadLetterLink,
-    VectorizeIndexLink,
-    object_url,
-)
 from airflow_provider_vectorize.load.options import OnBadRow
-from airflow_provider_vectorize.operators.base import IndexTask
-from airflow_provider_vectorize.operators.load import label
+from airflow_provider_vectorize.operators.source_task import SourceTask
 from airflow_provider_vectorize.parameters import Check
 from airflow_provider_vectorize.rows.validation import Float32Text
 from airflow_provider_vectorize.sources.formats import FormatSetting
@@ -31,7 +23,7 @@ from airflow_provider_vectorize.sync.options import SYNC_CHECKS
 PLAN, RESULT = "plan", "sync_result"
 
 
-class VectorizeSyncOperator(IndexTask, BaseOperator):
+class VectorizeSyncOperator(SourceTask, BaseOperator):
     """Sync an index with a source: send only the rows that changed, and delete the vectors that left the source.
 
     The source is the whole corpus, not a delta. The sync keeps a state in a folder in storage: the IDs that it has
@@ -110,9 +102,6 @@ class VectorizeSyncOperator(IndexTask, BaseOperator):
         "vectorize_conn_id",
     )
     parameter_checks: ClassVar[Mapping[str, Check]] = SYNC_CHECKS
-    ui_color = "#fbe0c6"
-    operator_extra_links = (VectorizeIndexLink(), VectorizeDeadLetterLink())
-    default_map_index_template = "{{ task.source_label }}"
 
     def __init__(
         self,
@@ -164,27 +153,26 @@ class VectorizeSyncOperator(IndexTask, BaseOperator):
         self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
         self.check_literals()
-        self._hook: VectorizeHook | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Sync the index with the source, and return the result."""
-        pushes = self.do_xcom_push and "ti" in context
         with self.checked_execution(context):
-            if pushes:
-                # Airflow reads every link when the task ends, and logs an error if one was not pushed.
-                context["ti"].xcom_push(key=DEAD_LETTER_LINK, value="")
-            self._hook = VectorizeHook(self.vectorize_conn_id, limits=self.limits, context=context)
             try:
-                result = self._sync(self._hook, context)
+                result = self._sync(self._open_hook(context), context)
             except SyncError as error:
-                if pushes and error.plan:
-                    context["ti"].xcom_push(key=PLAN, value=error.plan)
-                if pushes and error.result is not None:
-                    context["ti"].xcom_push(key=RESULT, value=error.result)
+                if self._pushes_to_xcom(context):
+                    self._push_failure(error, context["ti"])
                 self._publish(context)
                 raise
         self._publish(context)
         return result
+
+    @staticmethod
+    def _push_failure(error: SyncError, task_instance: Any) -> None:
+        if error.plan:
+            task_instance.xcom_push(key=PLAN, value=error.plan)
+        if error.result is not None:
+            task_instance.xcom_push(key=RESULT, value=error.result)
 
     def _sync(self, hook: VectorizeHook, context: Context) -> dict[str, Any]:
         names = set(self.template_fields) - {"vectorize_conn_id"}
@@ -192,28 +180,3 @@ class VectorizeSyncOperator(IndexTask, BaseOperator):
             **{name: getattr(self, name) for name in names},
             identity=run_identity(context) if "ti" in context else None,
         )
-
-    def _publish(self, context: Context) -> None:
-        """Push the link to the dead-letter file, and attach the result to the events of the index's asset."""
-        synced = self._hook.loaded if self._hook else None
-        if synced is None:
-            return
-        if synced.dead_letter_file and self.do_xcom_push and "ti" in context:
-            context["ti"].xcom_push(key=DEAD_LETTER_LINK, value=object_url(synced.dead_letter_file))
-        if self.outlets and "outlet_events" in context:
-            set_event_extras(self.outlets, context["outlet_events"], synced)
-
-    @property
-    def source_label(self) -> str:
-        """Return a short name of the source, which names a mapped task in Airflow's pages."""
-        return label(self.source)
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Return the objects with their sizes, and the index with its shape and written rows."""
-        synced = self._hook.loaded if self._hook else None
-        return operator_lineage(synced) if synced else None
-
-    def on_kill(self) -> None:
-        """Stop the sync. Its log is kept, and the next run continues from it."""
-        if self._hook is not None:
-            self._hook.stop()

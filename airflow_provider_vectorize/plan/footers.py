@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import IO, Protocol
 
 from airflow_provider_vectorize.sources.parquet import ParquetReader
+from airflow_provider_vectorize.sources.source_object import SourceObject
 
 #: Bytes of one request to an object store. Most footers are shorter.
 READ_BYTES = 512 << 10
-
-
-class FooterObject(Protocol):
-    """An object whose footer can be read."""
-
-    @property
-    def uri(self) -> str: ...
-
-    @property
-    def size(self) -> int | None: ...
-
-    def open_file(self, block_bytes: int) -> AbstractContextManager[IO[bytes]]:
-        """Open the stored bytes for random access, with requests of ``block_bytes``."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +59,7 @@ def footer_of(reader: ParquetReader, stored_bytes: int) -> Footer:
     return Footer(reader.row_group_starts, reader.row_group_offsets(), stored_bytes)
 
 
-def read_footer(surveyed: FooterObject) -> Footer:
+def read_footer(surveyed: SourceObject) -> Footer:
     """Read the footer of an object with one or two small requests.
 
     :raises SourceError: The object is not a complete Parquet file.

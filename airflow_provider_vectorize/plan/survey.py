@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -26,6 +25,7 @@ from airflow_provider_vectorize.sources.compression import (
 from airflow_provider_vectorize.sources.fields import DEFAULT_FIELDS, Fields
 from airflow_provider_vectorize.sources.formats import refuse_parquet
 from airflow_provider_vectorize.sources.parts import Part
+from airflow_provider_vectorize.sources.source_object import SourceObject
 
 #: Number of reads, and bytes of each read.
 READS = 16
@@ -38,21 +38,8 @@ MAX_TEXT_BYTES = 16 << 20
 MAX_REWRITTEN_SHARE = 0.9
 
 
-class SurveyedObject(Protocol):
-    """An object from which a survey can read."""
-
-    @property
-    def uri(self) -> str: ...
-
-    @property
-    def key(self) -> str:
-        """Return the key, whose suffix names the compression."""
-        ...
-
-    @property
-    def encoding(self) -> str:
-        """Return the content encoding from the store's metadata, or an empty text. May ask the store, once."""
-        ...
+class SurveyedObject(SourceObject, Protocol):
+    """An object that a plan can name, whole or in parts."""
 
     @property
     def name(self) -> str:
@@ -61,17 +48,6 @@ class SurveyedObject(Protocol):
 
     def name_of_part(self, part: Part) -> str:
         """Return the name by which a load finds a part of this version of the object."""
-        ...
-
-    @property
-    def size(self) -> int | None: ...
-
-    def open_file(self, block_bytes: int) -> AbstractContextManager[IO[bytes]]:
-        """Open the stored bytes for random access, with requests of ``block_bytes``."""
-        ...
-
-    def read(self, start: int, end: int) -> bytes:
-        """Read the stored bytes from ``start`` to before ``end``."""
         ...
 
 

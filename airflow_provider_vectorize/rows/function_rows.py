@@ -73,9 +73,9 @@ class FunctionRows:
         """Open the file."""
         return self._file.open(offset)
 
-    def open_file(self) -> AbstractContextManager[IO[bytes]]:
+    def open_file(self, block_bytes: int | None = None) -> AbstractContextManager[IO[bytes]]:
         """Open the file for random access."""
-        return self._file.open_file()
+        return self._file.open_file(block_bytes)
 
     def read(self, start: int, end: int) -> bytes:
         """Return a few bytes of the file."""

@@ -7,8 +7,8 @@ line, because writers of the same data spell numbers, keys and spaces differentl
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -55,14 +55,24 @@ def hash_bytes(data: bytes) -> int:
 
 
 def _xxh3() -> Any:
-    try:
+    with sync_packages():
         from xxhash import xxh3_64_intdigest  # noqa: PLC0415 - only a sync needs this package
+    return xxh3_64_intdigest
+
+
+@contextmanager
+def sync_packages() -> Iterator[None]:
+    """Import packages that only a sync needs.
+
+    :raises ConfigError: A package is not installed.
+    """
+    try:
+        yield
     except ImportError:
         raise ConfigError(
             "A sync needs the packages pyarrow and xxhash. Install them with "
             "pip install 'airflow-provider-vectorize[sync]'."
         ) from None
-    return xxh3_64_intdigest
 
 
 class RowHasher:

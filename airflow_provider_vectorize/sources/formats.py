@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.parameters import one_of
 from airflow_provider_vectorize.sources.parquet import ENCRYPTED_MAGIC, MAGIC
+from airflow_provider_vectorize.sources.source_object import SourceObject
 
 Format = Literal["ndjson", "parquet"]
 FormatSetting = Literal["auto", "ndjson", "parquet"]
@@ -18,21 +19,7 @@ HEAD_BYTES = 64
 _NDJSON_SUFFIXES = (".ndjson", ".jsonl", ".json", ".gz", ".zst")
 
 
-class NamedObject(Protocol):
-    """An object whose format can be detected."""
-
-    @property
-    def uri(self) -> str: ...
-
-    @property
-    def key(self) -> str: ...
-
-    def read(self, start: int, end: int) -> bytes:
-        """Return a few bytes of the object as they are stored."""
-        ...
-
-
-def detect_format(objects: Iterable[NamedObject], setting: FormatSetting = "auto") -> Format:
+def detect_format(objects: Iterable[SourceObject], setting: FormatSetting = "auto") -> Format:
     """Return the format that all objects of a source have.
 
     The suffix of a key decides. Of an object whose key has no known suffix, the first bytes are read.
@@ -78,7 +65,7 @@ def refuse_parquet(head: bytes, uri: str) -> None:
         )
 
 
-def _format_of(item: NamedObject) -> Format:
+def _format_of(item: SourceObject) -> Format:
     key = item.key.lower()
     if key.endswith(".parquet"):
         return "parquet"

@@ -48,8 +48,11 @@ class SourceObject(Protocol):
         """
         ...
 
-    def open_file(self) -> AbstractContextManager[IO[bytes]]:
-        """Open the stored bytes of the complete object for random access."""
+    def open_file(self, block_bytes: int | None = None) -> AbstractContextManager[IO[bytes]]:
+        """Open the stored bytes of the complete object for random access.
+
+        :param block_bytes: Bytes of one request to an object store. Default: what the store prefers.
+        """
         ...
 
     def read(self, start: int, end: int) -> bytes:

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.load.bodies import temporary_file_errors
+from airflow_provider_vectorize.rows.hashing import sync_packages
 from airflow_provider_vectorize.sync.folder import StateFolder, damaged
 from airflow_provider_vectorize.sync.state import ColumnsFile
 from airflow_provider_vectorize.sync.table import DELETED, NO_OBJECT, SEEN, IdTable
@@ -26,13 +26,8 @@ _BATCH = 1 << 16
 
 
 def _pyarrow() -> Any:
-    try:
+    with sync_packages():
         import pyarrow.parquet  # noqa: PLC0415 - only a sync needs this package
-    except ImportError:
-        raise ConfigError(
-            "A sync needs the packages pyarrow and xxhash. Install them with "
-            "pip install 'airflow-provider-vectorize[sync]'."
-        ) from None
     return pyarrow
 
 

@@ -22,13 +22,6 @@ ROOT = HERE.parents[1]
 DIMENSIONS = 32
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder, because they run on a real Airflow."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.airflow)
-
-
 @pytest.fixture(scope="session")
 def dags_folder() -> Path:
     """Return the DAGs folder with the DAGs of the tests, of ``example_dags`` and of the README."""

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_vectorize.links.load import INDEX_LINK, index_url
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID, LocalVectorize
-from airflow_provider_vectorize.operators.load import label
+from airflow_provider_vectorize.operators.source_task import label
 from tests.airflow.runs import Airflow, Run, query
 
 Rows = Callable[..., str]

@@ -35,7 +35,7 @@ from tests.support import FileObject
 
 class RangesObject(FileObject):
     @contextmanager
-    def open_file(self):
+    def open_file(self, block_bytes=None):
         with super().open_file() as file:
             read = lambda start, end: os.pread(file.fileno(), end - start, start)
             yield io.BufferedReader(RandomAccessFile(read, self.size))

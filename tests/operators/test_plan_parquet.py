@@ -145,7 +145,7 @@ def test_plan_with_wrong_format_or_fields_fails_when_the_dag_is_parsed(name: str
         VectorizePlanLoadOperator(task_id="plan", index_name="books", source="/nowhere", shards=2, **{name: value})
 
 
-# ---------------------------------------------------------------------------------------------- parts by hand
+# ---------------------------------------------------------------------------------------------- parts that a user names
 
 
 def cuts(path: Path) -> list[int]:
@@ -161,7 +161,7 @@ def cuts(path: Path) -> list[int]:
 def test_parts_of_parquet_hold_the_row_groups_that_start_in_them(
     books: VectorizeHook, local_vectorize: LocalVectorize, tmp_path: Path, shift: int
 ) -> None:
-    """A part may start and end at any byte, so that nobody has to know where row groups start."""
+    """A part may start and end at any byte, so that a user need not know where row groups start."""
     rows = float32_rows(90)
     path = write_parquet(tmp_path / "a.parquet", rows, [30, 30, 30])
     first, _, size = cuts(path)

@@ -36,7 +36,7 @@ class ParquetObject(MemoryObject):
     opened = 0
 
     @contextmanager
-    def open_file(self, block_bytes: int) -> Iterator[IO[bytes]]:
+    def open_file(self, block_bytes: int | None = None) -> Iterator[IO[bytes]]:
         self.opened += 1
         yield io.BytesIO(self.content)
 

@@ -14,15 +14,6 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.hooks.conftest import connect  # noqa: F401 - a fixture
 from tests.producers.sources import DIMENSIONS
 
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder, because they import Airflow."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.airflow)
-
 
 @pytest.fixture
 def docs(connect: Callable[..., str], local_vectorize: LocalVectorize) -> LocalVectorize:  # noqa: F811

@@ -15,15 +15,6 @@ from tests.airflow.conftest import airflow_home, dags_folder  # noqa: F401 - fix
 from tests.storage import cloud_storage, servers
 from tests.storage.object_store import BUCKET, ObjectStore, serve
 
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder: they reach storage through Airflow's connections."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.airflow)
-
 
 @pytest.fixture(scope="session")
 def object_store_server() -> Iterator[ObjectStore]:

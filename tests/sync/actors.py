@@ -12,7 +12,7 @@ class Killed(BaseException):
 
 
 class Actor:
-    """A run in a thread of its own that continues only when it is told to.
+    """A run in a separate thread, which the test advances step by step.
 
     :param make_run: Takes the probe, and returns the function that runs.
     """

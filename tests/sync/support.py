@@ -60,7 +60,7 @@ class MemoryFolder:
 
 
 class DeadLetterSink:
-    """Dead letters that nobody reads."""
+    """A dead-letter file that is discarded."""
 
     class target:  # noqa: N801 - it stands for a file
         uri = "memory://dead-letters"

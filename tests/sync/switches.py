@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -19,26 +18,10 @@ from airflow_provider_vectorize.sync.comparison import Comparison, Findings
 from airflow_provider_vectorize.sync.log import Log
 from airflow_provider_vectorize.sync.state import read_state
 from airflow_provider_vectorize.sync.table import NO_OBJECT, SEEN, IdTable, id_key
+from tests.switching import Switches
 
-#: By name of the rule: the behavior without it, and a function that returns the patches for it.
-SWITCHES: dict[str, tuple[str, Callable[[], list[Any]]]] = {}
-
-
-@contextmanager
-def without(name: str | None) -> Iterator[None]:
-    """Switch off one rule. ``None`` changes nothing."""
-    with ExitStack() as stack:
-        for patcher in SWITCHES[name][1]() if name else ():
-            stack.enter_context(patcher)
-        yield
-
-
-def _switch(name: str, text: str) -> Callable[[Callable[[], list[Any]]], Callable[[], list[Any]]]:
-    def register(patches: Callable[[], list[Any]]) -> Callable[[], list[Any]]:
-        SWITCHES[name] = text, patches
-        return patches
-
-    return register
+SWITCHES = Switches()
+without = SWITCHES.without
 
 
 def _simple(name: str, text: str, target: Any, attribute: str, replacement: Any) -> None:
@@ -64,7 +47,7 @@ for _name, _words in {
 _simple("brake", "any number of deletions passes", decisions, "exceeds_brake", lambda *args: False)
 
 
-@_switch("plan_file", "an approval releases everything that has vanished")
+@SWITCHES.register("plan_file", "an approval releases everything that has vanished")
 def _plan_file() -> list[Any]:
     original = decisions.choose_deletions
 
@@ -128,7 +111,7 @@ _simple("moves", "a known ID keeps its first object", Comparison, "_see", _see(m
 # ---------------------------------------------------------------- rows
 
 
-@_switch("sent_last", "rows are compared with the state only, not with what was sent before")
+@SWITCHES.register("sent_last", "rows are compared with the state only, not with what was sent before")
 def _sent_last() -> list[Any]:
     original = Comparison._changes
 
@@ -166,7 +149,7 @@ _simple("bad_rows_known", "a bad row enters its ID", Comparison, "_note_bad_rows
 # ---------------------------------------------------------------- late requests
 
 
-@_switch("wait_after_death", "a run does not wait for late requests of a dead one")
+@SWITCHES.register("wait_after_death", "a run does not wait for late requests of a dead one")
 def _wait_after_death() -> list[Any]:
     original = late.LateRequests.add_abandoned
     return [
@@ -190,7 +173,7 @@ _simple("log_absorbed_only", "a commit removes all logs", commit, "clean_up", la
 ])  # fmt: skip
 
 
-@_switch("unanswered_deletes_stay", "an unanswered deletion counts")
+@SWITCHES.register("unanswered_deletes_stay", "an unanswered deletion counts")
 def _unanswered_deletes_stay() -> list[Any]:
     original = replay_module.acknowledged_numbers
     return [
@@ -218,7 +201,7 @@ _simple("write_ahead", "nothing is written down before it is sent", Log, "write"
 _simple("deletes_written_ahead", "deletions are not written down", Log, "write", _unwritten(("delete",)))
 
 
-@_switch("acknowledged_after", "a request counts before it is answered")
+@SWITCHES.register("acknowledged_after", "a request counts before it is answered")
 def _acknowledged_after() -> list[Any]:
     def deliver(self: Any, batch: Any, acks: Any) -> Any:
         if len(batch):
@@ -231,7 +214,7 @@ def _acknowledged_after() -> list[Any]:
     return [patch.object(upload.RecordedDelivery, "deliver", deliver)]
 
 
-@_switch("other_generations", "the log of a run on another generation is ignored")
+@SWITCHES.register("other_generations", "the log of a run on another generation is ignored")
 def _other_generations() -> list[Any]:
     def read(to: Any, absorbed: Any) -> log.PendingLog:
         pending, state = log.read_pending(to, absorbed), read_state(to)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -12,27 +11,11 @@ from airflow_provider_vectorize.errors import TransientApiError
 from airflow_provider_vectorize.load.uploader import Uploader
 from airflow_provider_vectorize.visibility import monitor, rule, waits
 from airflow_provider_vectorize.visibility.memory import Marker, Memory
+from tests.switching import Switches
 
 UNANSWERED_MARKER = "a marker without an answer"
-#: By name of the line: the behavior without it, and a function that returns the patches for it.
-SWITCHES: dict[str, tuple[str, Callable[[], list[Any]]]] = {}
-
-
-def _switch(name: str, text: str) -> Callable[[Callable[[], list[Any]]], Callable[[], list[Any]]]:
-    def register(patches: Callable[[], list[Any]]) -> Callable[[], list[Any]]:
-        SWITCHES[name] = text, patches
-        return patches
-
-    return register
-
-
-@contextmanager
-def without(name: str | None) -> Iterator[None]:
-    """Switch off one line of the rule. ``None`` changes nothing."""
-    with ExitStack() as stack:
-        for patcher in SWITCHES[name][1]() if name else ():
-            stack.enter_context(patcher)
-        yield
+SWITCHES = Switches()
+without = SWITCHES.without
 
 
 def _around(name: str, change: Callable[..., Any]) -> Any:
@@ -54,22 +37,22 @@ class _AnyCreationTime(str):
 # ---------------------------------------------------------------- lines that make a proof sound
 
 
-@_switch("snapshot", "a marker covers waits that began after it was sent")
+@SWITCHES.register("snapshot", "a marker covers waits that began after it was sent")
 def _snapshot() -> list[Any]:
     return [_around("_last_shown_marker_check", lambda original, memory: 10**9 if original(memory) else 0)]
 
 
-@_switch("created_on", "the incarnation of the index is not compared")
+@SWITCHES.register("created_on", "the incarnation of the index is not compared")
 def _created_on() -> list[Any]:
     return [patch.object(monitor.IndexMonitor, "_read_incarnation", lambda self: _AnyCreationTime("any"))]
 
 
-@_switch("agreeing_reads", "one read of created_on is enough")
+@SWITCHES.register("agreeing_reads", "one read of created_on is enough")
 def _agreeing_reads() -> list[Any]:
     return [patch.object(monitor, "CONFIRMING_READS", 1)]
 
 
-@_switch("shown_before", "an id that was shown before the wait began is proof without created_on")
+@SWITCHES.register("shown_before", "an id that was shown before the wait began is proof without created_on")
 def _shown_before() -> list[Any]:
     def change(original: Any, memory: Memory, created_on: str | None) -> Memory:
         proved = original(
@@ -84,13 +67,13 @@ def _shown_before() -> list[Any]:
     return [_around("prove", change)]
 
 
-@_switch("sealed", "every receipt counts as sealed")
+@SWITCHES.register("sealed", "every receipt counts as sealed")
 def _sealed() -> list[Any]:
     original = waits._wait_from_receipt
     return [patch.object(waits, "_wait_from_receipt", lambda *args: replace(original(*args), sealed=True))]
 
 
-@_switch("load_seals", "a load whose last batch is refused sends no marker, and counts as sealed")
+@SWITCHES.register("load_seals", "a load whose last batch is refused sends no marker, and counts as sealed")
 def _load_seals() -> list[Any]:
     def claim(self: Any) -> None:
         ledger = self._ledger
@@ -99,7 +82,7 @@ def _load_seals() -> list[Any]:
     return [patch.object(Uploader, "_seal", claim)]
 
 
-@_switch("last_batch_alone", "the last batch of a load does not wait for the others")
+@SWITCHES.register("last_batch_alone", "the last batch of a load does not wait for the others")
 def _last_batch_alone() -> list[Any]:
     original = Uploader._may_start
 
@@ -113,7 +96,7 @@ def _last_batch_alone() -> list[Any]:
     return [patch.object(Uploader, "_may_start", may_start)]
 
 
-@_switch("unanswered", "a marker without an answer counts once the watermark has changed")
+@SWITCHES.register("unanswered", "a marker without an answer counts once the watermark has changed")
 def _unanswered() -> list[Any]:
     send_delete_marker = monitor.IndexMonitor._send_delete_marker
 
@@ -134,7 +117,7 @@ def _unanswered() -> list[Any]:
     return [patch.object(monitor.IndexMonitor, "_send_delete_marker", send), _around("record_info", change)]
 
 
-@_switch("client_order", "a later write of a client stands for all its earlier ones, acknowledged or not")
+@SWITCHES.register("client_order", "a later write of a client stands for all its earlier ones, acknowledged or not")
 def _client_order() -> list[Any]:
     original = waits._drop_covered
 
@@ -145,7 +128,7 @@ def _client_order() -> list[Any]:
     return [patch.object(waits, "_drop_covered", change)]
 
 
-@_switch("agreeing_checks", "one check that finds no index or another incarnation is enough to fail")
+@SWITCHES.register("agreeing_checks", "one check that finds no index or another incarnation is enough to fail")
 def _agreeing_checks() -> list[Any]:
     return [patch.object(rule, "CONFIRMING_CHECKS", 1)]
 
@@ -153,7 +136,7 @@ def _agreeing_checks() -> list[Any]:
 # ---------------------------------------------------------------- lines that end a wait at an acceptable cost
 
 
-@_switch("own_id", "the mutation's own id as the watermark is no proof")
+@SWITCHES.register("own_id", "the mutation's own id as the watermark is no proof")
 def _own_id() -> list[Any]:
     def hide(original: Any, memory: Memory, *args: Any) -> Any:
         own_ids = {wait.mutation_id for wait in memory.waits}
@@ -164,7 +147,7 @@ def _own_id() -> list[Any]:
     return [_around("prove", hide), _around("proof_needs_incarnation", hide)]
 
 
-@_switch("seen_once", "a watermark is forgotten when the index shows another one")
+@SWITCHES.register("seen_once", "a watermark is forgotten when the index shows another one")
 def _seen_once() -> list[Any]:
     def change(original: Any, memory: Memory, info: Any) -> Memory:
         memory = original(memory, info)
@@ -173,12 +156,12 @@ def _seen_once() -> list[Any]:
     return [_around("record_info", change)]
 
 
-@_switch("join", "each write of one client is waited for")
+@SWITCHES.register("join", "each write of one client is waited for")
 def _join() -> list[Any]:
     return [patch.object(waits, "_drop_covered", lambda found: list(dict.fromkeys(wait for wait, _ in found)))]
 
 
-@_switch("markers_kept", "only the newest marker is remembered")
+@SWITCHES.register("markers_kept", "only the newest marker is remembered")
 def _markers_kept() -> list[Any]:
     def change(original: Any, *args: Any) -> Memory:
         memory = original(*args)
@@ -187,7 +170,7 @@ def _markers_kept() -> list[Any]:
     return [_around("record_marker", change)]
 
 
-@_switch("by_the_clock", "markers follow the changes of the watermark")
+@SWITCHES.register("by_the_clock", "markers follow the changes of the watermark")
 def _by_the_clock() -> list[Any]:
     def change(original: Any, memory: Memory, groups: Any, now: float) -> bool:
         unchanged = memory.markers and memory.markers[-1].watermark_before == memory.watermark
@@ -196,27 +179,27 @@ def _by_the_clock() -> list[Any]:
     return [_around("is_marker_due", change)]
 
 
-@_switch("every_20_s", "a marker is sent at every check")
+@SWITCHES.register("every_20_s", "a marker is sent at every check")
 def _every_20_s() -> list[Any]:
     return [patch.object(rule, "MARKER_INTERVAL_SECONDS", 0.0), patch.object(rule, "MARKER_JITTER_SECONDS", 0.0)]
 
 
-@_switch("while_still", "the number of markers is not limited while the watermark does not change")
+@SWITCHES.register("while_still", "the number of markers is not limited while the watermark does not change")
 def _while_still() -> list[Any]:
     return [patch.object(rule, "MAX_MARKERS_PER_WATERMARK", 10**9)]
 
 
-@_switch("after_120_s", "the time that has passed makes no marker due")
+@SWITCHES.register("after_120_s", "the time that has passed makes no marker due")
 def _after_120_s() -> list[Any]:
     return [patch.object(rule, "MARKER_AFTER_SECONDS", float("inf"))]
 
 
-@_switch("foreign_hint", "watermarks of other writers do not make a marker due")
+@SWITCHES.register("foreign_hint", "watermarks of other writers do not make a marker due")
 def _foreign_hint() -> list[Any]:
     return [_around("_count_foreign", lambda original, memory, group, state, info: state)]
 
 
-@_switch("three_checks", "one watermark of another writer makes a marker due")
+@SWITCHES.register("three_checks", "one watermark of another writer makes a marker due")
 def _three_checks() -> list[Any]:
     def change(original: Any, memory: Memory, group: Any, state: Any, info: Any) -> Any:
         after = original(memory, group, state, info)
@@ -225,12 +208,12 @@ def _three_checks() -> list[Any]:
     return [_around("_count_foreign", change)]
 
 
-@_switch("siblings", "watermarks of the same write count as foreign")
+@SWITCHES.register("siblings", "watermarks of the same write count as foreign")
 def _siblings() -> list[Any]:
     return [patch.object(waits.Wait, "owns", lambda self, mutation_id: mutation_id == self.mutation_id)]
 
 
-@_switch("set_hint", "one shown receipt of several makes no marker due")
+@SWITCHES.register("set_hint", "one shown receipt of several makes no marker due")
 def _set_hint() -> list[Any]:
     return [
         _around("needs_marker", lambda original, memory, group, now: original(replace(memory, shown={}), group, now))
