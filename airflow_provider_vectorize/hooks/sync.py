@@ -122,6 +122,7 @@ class Syncs(Loads):
         folder = storage.StoredFolder(settings.pop("state"), conn_id)
         dead_letter_file = open_dead_letter_file(settings.pop("on_bad_row"), dead_letter_path, conn_id)
         stored_objects = find_objects(source, conn_id, dead_letter_file)
+        folder.check_outside_source(stored_objects, source, conn_id)
         dead_letters = DeadLetters(dead_letter_file, run_name(identity)) if dead_letter_file else None
         load_names = (
             "float32_text",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, cast
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.sources.compression import error_reason
 from airflow_provider_vectorize.storage.connections import open_store
+from airflow_provider_vectorize.storage.containment import in_same_bucket, is_below, real_key
 from airflow_provider_vectorize.storage.errors import raise_storage_errors
 from airflow_provider_vectorize.storage.globs import compile_pattern
 from airflow_provider_vectorize.storage.names import Location, parse
@@ -59,7 +59,7 @@ class DeadLetterFile:
                 f"The dead-letter file {self.uri} is one of the objects to be loaded: choose another path for it."
             )
         names = [parse(name, conn_id) for name in ([source] if isinstance(source, str) else source)]
-        if any(self._is_in(name.location) for name in names if name.is_folder):
+        if any(is_below(self.location, name.location) for name in names if name.is_folder):
             raise ConfigError(
                 f"The dead-letter file {self.uri} is in a folder of the source, so the next load would read it as part "
                 "of the source: write it to another folder."
@@ -124,22 +124,10 @@ class DeadLetterFile:
             return entry.version if entry else "gone"
 
     def _matches(self, pattern: Location) -> bool:
-        expression = compile_pattern(self._real_path(pattern.key).split("/"))
-        is_match = bool(expression.fullmatch(self._real_path(self.location.key)))
-        return is_match and _bucket(pattern) == _bucket(self.location)
-
-    def _is_in(self, folder: Location) -> bool:
-        path = self._real_path(folder.key).rstrip("/") + "/"
-        return _bucket(folder) == _bucket(self.location) and self._real_path(self.location.key).startswith(path)
-
-    def _real_path(self, key: str) -> str:
-        return os.path.realpath(key) if self._local_path else key
+        expression = compile_pattern(real_key(pattern).split("/"))
+        return in_same_bucket(pattern, self.location) and bool(expression.fullmatch(real_key(self.location)))
 
     def _is_at(self, other: Location) -> bool:
         if self._local_path and other.is_local:
             return same_file(self._local_path, other.key)
-        return _bucket(other) == _bucket(self.location) and other.key == self.location.key
-
-
-def _bucket(location: Location) -> tuple[str, str]:
-    return location.scheme, location.bucket
+        return in_same_bucket(other, self.location) and other.key == self.location.key

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import IO, cast
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.sources.compression import error_reason
 from airflow_provider_vectorize.storage.connections import open_store
+from airflow_provider_vectorize.storage.containment import is_below
 from airflow_provider_vectorize.storage.errors import raise_storage_errors
 from airflow_provider_vectorize.storage.names import Location, parse
+from airflow_provider_vectorize.storage.objects import StoredObject
 from airflow_provider_vectorize.storage.replace_file import replace_file
 from airflow_provider_vectorize.storage.store import Entry, ObjectStore
 from airflow_provider_vectorize.storage.streams import ObjectStream, UnclosableFile
@@ -35,6 +37,25 @@ class StoredFolder:
         self.location = location
         self.uri = location.uri
         self._store = cast(ObjectStore, open_store(location))
+
+    def check_outside_source(
+        self, objects: Iterable[StoredObject], source: str | Sequence[str], conn_id: str | None
+    ) -> None:
+        """Check that the source does not contain the folder, whose objects would otherwise be read as data.
+
+        :param objects: Objects of the source.
+        :param source: Names and patterns.
+        :param conn_id: Storage connection of the source.
+        :raises ConfigError: An object of the source is in the folder, or the folder is in a folder of the source.
+        """
+        names = [parse(name, conn_id) for name in ([source] if isinstance(source, str) else source)]
+        if any(is_below(stored.location, self.location) for stored in objects) or any(
+            is_below(self.location, name.location) for name in names if name.is_folder
+        ):
+            raise ConfigError(
+                f"The state folder {self.uri} is in the source, so its objects would be read as data: choose a folder "
+                "outside of the source."
+            )
 
     def read(self, name: str) -> bytes | None:
         """Return the content of an object, or ``None`` if it does not exist.

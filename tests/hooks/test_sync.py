@@ -67,3 +67,20 @@ def test_hook_sync_wrong_parameter_raises(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         sync(make_rows(1), **options)
+
+
+def test_hook_sync_state_in_the_source_folder_raises_before_it_writes(
+    sync: Callable[..., dict[str, Any]], local_vectorize: LocalVectorize, tmp_path: Path
+) -> None:
+    from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+
+    sync(make_rows(3))
+    local_vectorize.clear_requests()
+    for source, state in (
+        (f"{tmp_path}/", tmp_path / "new-state"),
+        (f"{tmp_path}/**/*.json", tmp_path / "state"),
+    ):
+        with pytest.raises(ConfigError, match=r"The state folder .*state is in the source"):
+            VectorizeHook().sync("books", source, state=str(state))
+    assert local_vectorize.requests() == []
+    assert not (tmp_path / "new-state").exists()
