@@ -27,6 +27,7 @@ from airflow_provider_vectorize.plan.plan import PLAN_CHECKS, Plan, plan, requir
 from airflow_provider_vectorize.plan.survey import survey
 from airflow_provider_vectorize.quantities import format_size, pluralize
 from airflow_provider_vectorize.rows import function_rows
+from airflow_provider_vectorize.rows.block_checker import Processes
 from airflow_provider_vectorize.rows.validation import Float32Text, Validation, check_settings
 from airflow_provider_vectorize.sources.fields import Fields
 from airflow_provider_vectorize.sources.formats import FormatSetting, detect_format
@@ -64,6 +65,7 @@ class Loads(Endpoints):
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,
         max_in_flight: int = 4,
+        processes: Processes = "auto",
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
         checkpoints: CheckpointStore | None = None,
@@ -99,6 +101,9 @@ class Loads(Endpoints):
         :param max_bad_rows: The load fails once more than this many rows are rejected. Default: 1,000.
         :param max_in_flight: Maximum number of concurrent requests. Rows that share an ID are still written in order.
             Default: 4.
+        :param processes: Number of processes that check and rewrite rows of ndjson. ``auto`` starts one for each
+            processor that the task may use, at most 4, once 32 MB were read. 1 starts none. Each takes up to 64 MB of
+            memory. Default: ``auto``.
         :param format: ``ndjson`` or ``parquet``. ``auto`` decides by the names of the objects or, where a name has no
             known suffix, by the first bytes. Parquet requires the extra ``parquet``. Default: ``auto``.
         :param fields: Which fields of the source become the fields of a vector, if they are not called ``id``,
@@ -132,6 +137,7 @@ class Loads(Endpoints):
             on_bad_row=on_bad_row,
             max_bad_rows=max_bad_rows,
             max_in_flight=max_in_flight,
+            processes=processes,
             format=format,
             fields=fields,
             limits=self.limits,

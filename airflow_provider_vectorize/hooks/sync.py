@@ -17,6 +17,7 @@ from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.options import LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
 from airflow_provider_vectorize.rows import function_rows
+from airflow_provider_vectorize.rows.block_checker import Processes
 from airflow_provider_vectorize.rows.validation import Float32Text
 from airflow_provider_vectorize.sources.formats import FormatSetting
 from airflow_provider_vectorize.sync.options import SYNC_CHECKS, SyncOptions
@@ -49,6 +50,7 @@ class Syncs(Loads):
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,
         max_in_flight: int = 4,
+        processes: Processes = "auto",
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
         identity: Mapping[str, str] | None = None,
@@ -84,6 +86,7 @@ class Syncs(Loads):
         :param dead_letter_path: As for :meth:`load`.
         :param max_bad_rows: As for :meth:`load`.
         :param max_in_flight: As for :meth:`load`.
+        :param processes: As for :meth:`load`.
         :param format: As for :meth:`load`.
         :param fields: As for :meth:`load`.
         :param identity: Names and values that identify the run, for the dead-letter file and ``owner.json``.
@@ -115,6 +118,7 @@ class Syncs(Loads):
             on_bad_row=on_bad_row,
             max_bad_rows=max_bad_rows,
             max_in_flight=max_in_flight,
+            processes=processes,
             format=format,
             fields=fields,
             limits=self.limits,
@@ -129,6 +133,7 @@ class Syncs(Loads):
             "unparsable_behavior",
             "max_bad_rows",
             "max_in_flight",
+            "processes",
             "limits",
             "format",
             "fields",

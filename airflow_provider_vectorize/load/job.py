@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -69,6 +70,7 @@ def run(
         options.limits,
         options.validation,
         options.float32_text,
+        processes=options.processes,
     )
     source = LoadSource(objects, reader)
     checkpoint_writer = CheckpointWriter(store)
@@ -82,7 +84,7 @@ def run(
         # The stored checkpoint would otherwise claim that this attempt left no abandoned request either.
         checkpoint_writer.save(checkpoint)
     policy = BadRowPolicy(options, source, checkpoint.receipt.rejected)
-    receipt = Uploader(
+    uploader = Uploader(
         client,
         source,
         options,
@@ -90,7 +92,9 @@ def run(
         policy,
         Delivery(client, operation, index.name, policy),
         observer,
-    ).run()
+    )
+    with closing(reader):
+        receipt = uploader.run()
     if not receipt.vectors:
         raise _nothing_loaded(source, receipt)
     if not identity:

@@ -16,6 +16,7 @@ from airflow_provider_vectorize.parameters import (
     one_of,
     whole_number,
 )
+from airflow_provider_vectorize.rows.block_checker import PROCESSES, Processes
 from airflow_provider_vectorize.rows.validation import FLOAT32_TEXT, VALIDATION, Float32Text, Validation
 from airflow_provider_vectorize.sources.fields import DEFAULT_FIELDS, Fields, parse_fields
 from airflow_provider_vectorize.sources.formats import FORMAT, FormatSetting
@@ -31,6 +32,7 @@ LOAD_CHECKS: Mapping[str, Check] = {
     "on_bad_row": one_of(*get_args(OnBadRow)),
     "max_bad_rows": whole_number(0),
     "max_in_flight": whole_number(1),
+    "processes": PROCESSES,
     "durable": flag,
     "limits": instance_of(Limits),
     "format": FORMAT,
@@ -50,6 +52,7 @@ class LoadOptions:
     :param dead_letters: The dead-letter file for rejected rows. Without it, the first bad row fails the load.
     :param max_bad_rows: The load fails once more than this many rows are rejected. Default: 1,000.
     :param max_in_flight: Maximum number of concurrent requests, at least 1. Default: 4.
+    :param processes: Number of processes that check rows, see :class:`~.block_checker.BlockChecker`. Default: 1.
     :param limits: Cloudflare's limits.
     :param format: Format of the objects. Default: detected from their names, or else their first bytes.
     :param fields: Which fields of the source become the fields of a vector. Default: the format of Vectorize itself.
@@ -61,6 +64,7 @@ class LoadOptions:
     dead_letters: DeadLetters | None = None
     max_bad_rows: int = 1_000
     max_in_flight: int = 4
+    processes: Processes = 1
     limits: Limits = LIMITS
     format: FormatSetting = "auto"
     fields: Fields = DEFAULT_FIELDS

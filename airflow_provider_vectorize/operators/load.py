@@ -14,6 +14,7 @@ from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.load.options import LOAD_CHECKS, OnBadRow
 from airflow_provider_vectorize.operators.source_task import SourceTask
 from airflow_provider_vectorize.parameters import Check, flag
+from airflow_provider_vectorize.rows.block_checker import Processes
 from airflow_provider_vectorize.rows.validation import Float32Text, Validation
 from airflow_provider_vectorize.sources.formats import FormatSetting
 
@@ -60,6 +61,9 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
     :param max_bad_rows: The task fails once more than this many rows are rejected. Default: 1,000. (templated)
     :param max_in_flight: Maximum number of concurrent requests. Rows that share an ID are still written in order.
         Default: 4. (templated)
+    :param processes: Number of processes that check and rewrite rows of ndjson. ``auto`` starts one for each
+        processor that the task may use, at most 4, once 32 MB were read. 1 starts none. Each takes up to 64 MB of
+        memory. Default: ``auto``. (templated)
     :param format: ``ndjson`` or ``parquet``. ``auto`` decides by the names of the objects or, where a name has no known
         suffix, by the first bytes. Parquet requires the extra ``parquet``. Default: ``auto``. (templated)
     :param fields: Which fields of the source become the fields of a vector, if they have other names: a dict such as
@@ -85,6 +89,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         "dead_letter_path",
         "max_bad_rows",
         "max_in_flight",
+        "processes",
         "format",
         "fields",
         "vectorize_conn_id",
@@ -104,6 +109,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,
         max_in_flight: int = 4,
+        processes: Processes = "auto",
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
         durable: bool = True,
@@ -123,6 +129,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         self.dead_letter_path = dead_letter_path
         self.max_bad_rows = max_bad_rows
         self.max_in_flight = max_in_flight
+        self.processes = processes
         self.format = format
         self.fields = fields
         self.durable = durable
@@ -146,6 +153,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
                 dead_letter_path=self.dead_letter_path,
                 max_bad_rows=self.max_bad_rows,
                 max_in_flight=self.max_in_flight,
+                processes=self.processes,
                 format=self.format,
                 fields=self.fields,
                 checkpoints=checkpoint_store(context) if run_by_airflow and flag("durable", self.durable) else None,

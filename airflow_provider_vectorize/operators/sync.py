@@ -15,6 +15,7 @@ from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.load.options import OnBadRow
 from airflow_provider_vectorize.operators.source_task import SourceTask
 from airflow_provider_vectorize.parameters import Check
+from airflow_provider_vectorize.rows.block_checker import Processes
 from airflow_provider_vectorize.rows.validation import Float32Text
 from airflow_provider_vectorize.sources.formats import FormatSetting
 from airflow_provider_vectorize.sync.options import SYNC_CHECKS
@@ -68,6 +69,7 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
     :param dead_letter_path: As for ``VectorizeUpsertOperator``. (templated)
     :param max_bad_rows: As for ``VectorizeUpsertOperator``. (templated)
     :param max_in_flight: As for ``VectorizeUpsertOperator``. (templated)
+    :param processes: As for ``VectorizeUpsertOperator``. (templated)
     :param format: As for ``VectorizeUpsertOperator``. (templated)
     :param fields: As for ``VectorizeUpsertOperator``. (templated)
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits.
@@ -97,6 +99,7 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
         "dead_letter_path",
         "max_bad_rows",
         "max_in_flight",
+        "processes",
         "format",
         "fields",
         "vectorize_conn_id",
@@ -123,6 +126,7 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,
         max_in_flight: int = 4,
+        processes: Processes = "auto",
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
         limits: Limits = LIMITS,
@@ -148,6 +152,7 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
         self.dead_letter_path = dead_letter_path
         self.max_bad_rows = max_bad_rows
         self.max_in_flight = max_in_flight
+        self.processes = processes
         self.format = format
         self.fields = fields
         self.limits = limits

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
-from airflow_provider_vectorize.rows.block_rows import Rows, check_rows
-from airflow_provider_vectorize.rows.validation import Check
+from airflow_provider_vectorize.rows.block_checker import BlockChecker
+from airflow_provider_vectorize.rows.block_rows import Rows
 from airflow_provider_vectorize.sources.compression import is_compressed
 from airflow_provider_vectorize.sources.formats import refuse_parquet
-from airflow_provider_vectorize.sources.lines import Position, read_blocks
+from airflow_provider_vectorize.sources.lines import Block, Position, read_blocks
 from airflow_provider_vectorize.sources.parquet import MAGIC
 from airflow_provider_vectorize.sources.parts import object_offset
 from airflow_provider_vectorize.sources.places import row_label, row_place
@@ -21,11 +21,11 @@ from airflow_provider_vectorize.sources.source_object import SourceObject
 class NdjsonReader:
     """Implements :class:`~.reader.RowReader` for ndjson, plain and compressed.
 
-    :param check: Checks each row. It is used by one thread.
+    :param checker: Checks the blocks of all objects. It is closed with the reader.
     """
 
-    def __init__(self, check: Check) -> None:
-        self._check = check
+    def __init__(self, checker: BlockChecker) -> None:
+        self._checker = checker
 
     def read(self, source_object: SourceObject, position: Position) -> Iterator[Rows]:
         """Yield the rows of an object from a position on."""
@@ -34,14 +34,17 @@ class NdjsonReader:
             source_object.open(position.offset) as text,
             nullcontext(text.stream) if text.file else read_ahead(text.stream) as stream,
         ):
-            for block in read_blocks(stream, position):
-                if not object_offset(source_object.uri, block.position.offset):
-                    refuse_parquet(block.data[: len(MAGIC)], source_object.uri)
-                rows = check_rows(block, self._check)
+            blocks = _refuse_parquet(read_blocks(stream, position), source_object.uri)
+            for block, rows in self._checker.check(blocks):
                 if text.file and rows.body is block.data:
-                    rows = rows._replace(source_range=(text.file, text.start + block.position.offset))
-                yield rows
+                    yield rows._replace(source_range=(text.file, text.start + block.position.offset))
+                else:
+                    yield rows
                 del block, rows  # a long line must not stay in memory while the next one is read
+
+    def close(self) -> None:
+        """End the processes that check rows. Any thread may call this."""
+        self._checker.close()
 
     def place(self, uri: str, position: Position) -> str:
         """Name a row at the beginning of a sentence."""
@@ -59,3 +62,15 @@ class NdjsonReader:
         """Return the stored bytes before a position. Those of a compressed object count when it is complete."""
         is_plain = not is_compressed(source_object.key, source_object.encoding)
         return min(position.offset, source_object.size or 0) if is_plain else 0
+
+
+def _refuse_parquet(blocks: Iterator[Block], uri: str) -> Iterator[Block]:
+    """Yield the blocks of an object.
+
+    :raises SourceError: The object begins as Parquet does.
+    """
+    for block in blocks:
+        if not object_offset(uri, block.position.offset):
+            refuse_parquet(block.data[: len(MAGIC)], uri)
+        yield block
+        del block  # A long line must not stay in memory while the next one is read.

@@ -73,6 +73,9 @@ class ParquetRowReader:
                     for piece in decoded.split(self._text_rows):
                         yield rows.check(piece, position.object)
 
+    def close(self) -> None:
+        """Do nothing: this reader has no processes."""
+
     def place(self, uri: str, position: Position) -> str:
         """Name a row at the beginning of a sentence."""
         return f"Row {self._number(uri, position)}"

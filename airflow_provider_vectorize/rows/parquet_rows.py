@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NULL = msgspec.Raw(b"null")
-#: Maximum number of metadata keys to remember. The keys of a struct are the same in all rows.
-_KNOWN_KEYS = 1_000
+#: Maximum number of metadata keys, and of namespaces, to remember. The keys of a struct are the same in all rows.
+_REMEMBERED = 1_000
+#: Types of metadata that JSON has. A NaN or an infinity becomes null.
+_PLAIN = frozenset({str, int, bool, float, type(None)})
 
 
 class ParquetRows:
@@ -50,6 +52,8 @@ class ParquetRows:
         self._check = FullCheck(dimensions, limits).check
         #: Keys of metadata that passed the checks.
         self._known_keys: set[str] = set()
+        #: Namespaces that passed the checks, as a field of a row.
+        self._known_namespaces: dict[str | None, bytes] = {None: b""}
         #: Names of the top-level columns to decode.
         self.columns = columns.names
 
@@ -68,10 +72,13 @@ class ParquetRows:
         lists = take(batch, self._found.values)
         values, problems = _matrix(lists, self._dimensions)
         tails: dict[int, bytes] = {}
+        ids_fit = self._ids_fit(ids)
         for row, vector_id in enumerate(ids):
             if row not in problems:
+                namespace = namespaces[row] if namespaces else None
+                tail = self._plain_tail(namespace, metadata[row]) if ids_fit else None
                 try:
-                    tails[row] = self._tail(vector_id, namespaces[row] if namespaces else None, metadata[row])
+                    tails[row] = tail or self._tail(vector_id, namespace, metadata[row])
                 except (RowProblem, EncodingError) as error:
                     problems[row] = str(error)
         pieces = _pieces(ids, _number_texts(values, self._float32_text), tails)
@@ -91,6 +98,36 @@ class ParquetRows:
             end=Position(number, first + len(batch) + 1, group),
         )
 
+    def _ids_fit(self, ids: Sequence[Any]) -> bool:
+        """Return whether all IDs are certainly short enough."""
+        try:
+            return "".join(ids).isascii() and max(map(len, ids)) <= self._limits.id_bytes
+        except TypeError:  # One of them is null, or cannot be read.
+            return False
+
+    def _plain_tail(self, namespace: Any, metadata: Any) -> bytes | None:
+        """Return what follows the values of a usual row, or ``None`` if the row must be checked in full."""
+        if metadata is None:
+            raw = b""
+        elif (
+            type(metadata) is dict
+            and _PLAIN.issuperset(map(type, metadata.values()))
+            and metadata.keys() <= self._known_keys
+        ):
+            try:
+                raw = orjson.dumps(metadata)
+                if b"null" in raw:
+                    raw = orjson.dumps({key: value for key, value in metadata.items() if value is not None})
+            except TypeError:  # Text that is not Unicode, or a number of more than 64 bits.
+                return None
+            if b"null" in raw or len(raw) > self._limits.metadata_bytes:  # It may stand for a NaN.
+                return None
+            raw = b',"metadata":' + raw
+        else:
+            return None
+        spaced = None if isinstance(namespace, UnreadableValue) else self._known_namespaces.get(namespace)
+        return None if spaced is None else spaced + raw + b"}\n"
+
     def _tail(self, vector_id: Any, namespace: Any, metadata: Any) -> bytes:
         """Check everything but the values, and return what follows them in the row."""
         if vector_id is None:
@@ -100,9 +137,11 @@ class ParquetRows:
         raw = _encode_metadata(metadata)
         unchecked = msgspec.Raw(raw) if raw and not self._has_known_keys(metadata, raw) else _NULL
         self._check(Row(vector_id, [], namespace, unchecked), self._dimensions)
-        if isinstance(metadata, dict) and len(self._known_keys) < _KNOWN_KEYS:
+        if isinstance(metadata, dict) and len(self._known_keys) < _REMEMBERED:
             self._known_keys.update(key for key, value in metadata.items() if value is not None)
         spaced = b"" if namespace is None else b',"namespace":' + orjson.dumps(namespace)
+        if len(self._known_namespaces) < _REMEMBERED:
+            self._known_namespaces[namespace] = spaced
         return spaced + (b',"metadata":' + raw if raw else b"") + b"}\n"
 
     def _has_known_keys(self, metadata: Any, raw: bytes) -> bool:

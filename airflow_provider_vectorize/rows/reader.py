@@ -26,6 +26,10 @@ class RowReader(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """End what reads or checks in the background. Any thread may call this."""
+        ...
+
     def place(self, uri: str, position: Position) -> str:
         """Name a row at the beginning of a sentence."""
         ...

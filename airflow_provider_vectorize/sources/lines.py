@@ -183,6 +183,18 @@ def _split_lines(data: bytes, position: Position, pieces: list[bytes]) -> Genera
     return position
 
 
+def make_block(data: bytes, position: Position) -> Block:
+    """Return the block of whole lines. Only the last line may have no ``\\n``.
+
+    :param data: The lines, at most :data:`BLOCK_LINES`.
+    :param position: Where the first line begins.
+    """
+    ends = _line_ends(data)
+    if not ends or ends[-1] < len(data):
+        ends.append(len(data))
+    return Block(data, position, ends)
+
+
 def _line_ends(data: bytes) -> list[int]:
     """Return where the first :data:`BLOCK_LINES` lines end."""
     find, end = data.find, 0

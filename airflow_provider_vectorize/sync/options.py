@@ -43,6 +43,7 @@ SYNC_CHECKS: Mapping[str, Check] = {
             "on_bad_row",
             "max_bad_rows",
             "max_in_flight",
+            "processes",
             "limits",
             "format",
             "fields",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,7 @@ class SyncRun:
         self._audit = AuditOutcome()
         self._plan_kind = ""
         self._to_delete = 0
+        self._cleanup = ExitStack()
 
     def run(self) -> SyncResult:
         """Run the sync, and return what it did.
@@ -103,7 +104,7 @@ class SyncRun:
         """
         if not self._objects:
             raise SourceError("The source names no objects, so nothing was sent or deleted.")
-        with tempfile.TemporaryDirectory(prefix="vectorize-sync-") as name, self._client() as client:
+        with tempfile.TemporaryDirectory(prefix="vectorize-sync-") as name, self._client() as client, self._cleanup:
             self._temporary = Path(name)
             self.index = index = client.get_index(self._index_name)
             self._format = detect_format(self._objects, self._options.load.format)
@@ -178,9 +179,11 @@ class SyncRun:
 
     def _make_reader(self, index: Index) -> RowReader:
         load, dimensions = self._options.load, index.config.dimensions
-        return choose_reader(
-            self._format, load.fields, dimensions, load.limits, "full", load.float32_text, self._hasher
+        reader = choose_reader(
+            self._format, load.fields, dimensions, load.limits, "full", load.float32_text, self._hasher, load.processes
         )
+        self._cleanup.callback(reader.close)
+        return reader
 
     def _send(self, base: Base, comparison: Comparison, policy: BadRowPolicy, write_ahead: Log) -> SyncResult:
         """Read the source, and send the rows that changed. Return when all of them are acknowledged."""

@@ -1,0 +1,115 @@
+"""Check the blocks of an object in order: in this process, or also in others if the source is large."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from typing import Literal
+
+from airflow_provider_vectorize.parameters import whole_number_or
+from airflow_provider_vectorize.rows.block_rows import Rows, check_rows
+from airflow_provider_vectorize.rows.check_settings import CheckSettings
+from airflow_provider_vectorize.rows.check_workers import CheckWorker
+from airflow_provider_vectorize.rows.cpus import available_cpus
+from airflow_provider_vectorize.sources.lines import Block
+
+log = logging.getLogger(__name__)
+
+Processes = Literal["auto"] | int
+
+PROCESSES = whole_number_or("auto", least=1)
+
+#: Bytes of a source that are checked in this process before others are started. They take less time than a process
+#: needs to start.
+ALONE_BYTES = 32 << 20
+#: Maximum number of processes for ``auto``. Four check more than the 20,000 vectors per second that Vectorize accepts.
+AUTO_PROCESSES = 4
+
+#: Blocks that are being checked, and the processes that check them.
+_Pending = deque[tuple[Block, CheckWorker]]
+
+
+class BlockChecker:
+    """Checks blocks. One thread may use it.
+
+    This process checks the blocks until the others have started. If one of them dies, this process checks its blocks
+    again, and the others continue.
+
+    :param settings: How rows are checked.
+    :param processes: Number of processes that check rows. 1: only this one. ``auto``: one for each processor that this
+        process may use, at most :data:`AUTO_PROCESSES`, and only for full checks, because other checks take less time
+        than reading.
+    """
+
+    def __init__(self, settings: CheckSettings, processes: Processes = 1) -> None:
+        self._settings = settings
+        self._check = settings.make_check()
+        #: Number of processes that check rows of a large source.
+        self.processes = _auto_processes(settings) if processes == "auto" else processes
+        self._workers: list[CheckWorker] = []
+        self._bytes_before_start = ALONE_BYTES
+
+    @property
+    def process_ids(self) -> list[int]:
+        """IDs of the other processes that were started."""
+        return [worker.process_id for worker in self._workers]
+
+    def check(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, Rows]]:
+        """Yield each block with its rows, in order."""
+        pending: _Pending = deque()
+        try:
+            for block in blocks:
+                self._start_when_large(len(block.data))
+                shared = CheckWorker.accepts(block)
+                while pending and not (shared and self._free_worker()):
+                    yield self._receive(pending)
+                worker = self._free_worker() if shared else None
+                if worker:
+                    worker.send(block)
+                    pending.append((block, worker))
+                else:
+                    yield block, check_rows(block, self._check)
+                del block  # A long line must not stay in memory while the next one is read.
+            while pending:
+                yield self._receive(pending)
+        finally:
+            for _, worker in pending:  # The caller does not want the rest.
+                worker.receive()
+
+    def close(self) -> None:
+        """End the other processes. Any thread may call this, also while another one waits for them."""
+        self.processes = 1
+        for worker in self._workers:
+            worker.close()
+
+    def _start_when_large(self, size: int) -> None:
+        """Start the other processes once enough bytes were read."""
+        if self._bytes_before_start > 0:
+            self._bytes_before_start -= size
+            if self._bytes_before_start <= 0 and self.processes > 1:
+                self._start_workers()
+
+    def _free_worker(self) -> CheckWorker | None:
+        """Return the process that has the fewest blocks, or ``None`` if no process can take another block."""
+        free = [worker for worker in self._workers if worker.is_free]
+        return min(free, key=lambda worker: worker.waiting, default=None)
+
+    def _start_workers(self) -> None:
+        try:
+            for _ in range(self.processes):
+                self._workers.append(CheckWorker(self._settings))
+        except OSError as error:
+            log.warning("Started %d of %d processes that check rows: %s", len(self._workers), self.processes, error)
+        else:
+            log.info("Started %d processes that check rows.", self.processes)
+
+    def _receive(self, pending: _Pending) -> tuple[Block, Rows]:
+        """Return the oldest block and its rows."""
+        block, worker = pending.popleft()
+        rows = worker.receive()
+        return block, check_rows(block, self._check) if rows is None else rows
+
+
+def _auto_processes(settings: CheckSettings) -> int:
+    return min(available_cpus(), AUTO_PROCESSES) if settings.validation == "full" else 1

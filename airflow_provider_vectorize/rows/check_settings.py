@@ -1,0 +1,39 @@
+"""Describe how the rows of ndjson are checked, so that other processes can check them in the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.rows.hashing import RowHasher
+from airflow_provider_vectorize.rows.mapped_rows import MappedCheck
+from airflow_provider_vectorize.rows.validation import Check, Float32Text, Validation, choose_check
+from airflow_provider_vectorize.sources.fields import DEFAULT_FIELDS, Fields
+
+
+@dataclass(frozen=True)
+class CheckSettings:
+    """Settings of a check.
+
+    :param dimensions: Dimensions of the index.
+    :param limits: Limits of Cloudflare.
+    :param validation: See :func:`~.validation.choose_check`.
+    :param float32_text: See the same function.
+    :param hasher: Calculates the hashes of rows. ``None`` (default): no hashes.
+    :param fields: Which fields of a row become the fields of a vector.
+    """
+
+    dimensions: int
+    limits: Limits
+    validation: Validation
+    float32_text: Float32Text
+    hasher: RowHasher | None = None
+    fields: Fields = DEFAULT_FIELDS
+
+    def make_check(self) -> Check:
+        """Return a new check, for one thread.
+
+        :raises ConfigError: ``validation`` and ``float32_text`` contradict each other.
+        """
+        check = choose_check(self.dimensions, self.limits, self.validation, self.float32_text, self.hasher)
+        return check if self.fields.is_default else MappedCheck(check, self.fields)

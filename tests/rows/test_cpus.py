@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_vectorize.rows.cpus import available_cpus
+
+
+@pytest.fixture(autouse=True)
+def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("limit", "cpus"),
+    [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("nonsense", 8)],
+)
+def test_cpus_are_limited_by_the_quota_of_the_container(tmp_path: Path, limit: str, cpus: int) -> None:
+    (tmp_path / "cpu.max").write_text(limit + "\n")
+    assert available_cpus(tmp_path) == cpus
+
+
+@pytest.mark.parametrize(("quota", "cpus"), [("-1", 8), ("300000", 3)])
+def test_cpus_are_limited_by_the_quota_of_an_old_control_group(tmp_path: Path, quota: str, cpus: int) -> None:
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
+    assert available_cpus(tmp_path) == cpus
+
+
+def test_cpus_without_a_control_group_are_those_of_the_process(tmp_path: Path) -> None:
+    assert available_cpus(tmp_path) == 8
