@@ -96,6 +96,7 @@ class CheckWorker:
         answer = self._read()
         if answer is None or block is None:
             return None
+        rows: Rows | str
         rows, size = pickle.loads(answer)  # noqa: S301 - from a process that this one started
         if isinstance(rows, str):
             log.warning("A process that checks rows failed, so its rows are checked in this one: %s", rows)

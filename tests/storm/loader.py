@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
 import logging
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +21,10 @@ from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
+from airflow_provider_vectorize.rows import block_checker, check_workers, ndjson_reader
+from airflow_provider_vectorize.rows.check_workers import CheckWorker
 from airflow_provider_vectorize.sources import compression
+from airflow_provider_vectorize.sources.lines import Block, read_blocks
 from airflow_provider_vectorize.sources.source_object import SourceObject
 from tests.support import FileObject, FileStore, FileTarget
 
@@ -30,6 +37,8 @@ SUCCEEDED, FAILED = 0, 3
 def main(config: dict[str, Any]) -> int:
     # The files of the storm are small, but their rows have to be sent directly from the source file.
     compression.MIN_OPEN_FILE_BYTES = 0
+    if config["options"]["processes"] > 1:
+        _check_in_small_blocks(config["killed_checkers"])
     folder = Path(config["folder"])
     limits = Limits(vectors_per_request=config["per_request"], late_seconds=config["late_seconds"])
     client = VectorizeClient(
@@ -64,6 +73,23 @@ def main(config: dict[str, Any]) -> int:
     temporary.write_text(json.dumps(receipt.to_dict()))
     temporary.replace(folder / "receipt.json")
     return SUCCEEDED
+
+
+def _check_in_small_blocks(killed_after: int) -> None:
+    """Read small blocks, let other processes check them from the first one on, and kill one of these processes.
+
+    :param killed_after: Number of the block with which the process is killed. 0: never.
+    """
+    block_checker.ALONE_BYTES, check_workers.READY_SECONDS = 1, 30.0
+    ndjson_reader.read_blocks = functools.partial(read_blocks, size=4_096)
+    send, sent = CheckWorker.send, itertools.count(1)
+
+    def send_and_kill(worker: CheckWorker, block: Block) -> None:
+        send(worker, block)
+        if next(sent) == killed_after:
+            os.kill(worker.process_id, signal.SIGKILL)
+
+    CheckWorker.send = send_and_kill  # type: ignore[method-assign]
 
 
 def _objects(config: dict[str, Any]) -> Sequence[SourceObject]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ class Scenario:
     :param parts: Whether the source consists of parts of its objects, as a plan of shards names them, and the lines of
         the objects are shuffled between the plan and the load. No row is bad and no ID occurs twice then, so that the
         order makes no difference.
+    :param processes: Number of processes that check rows.
+    :param killed_checkers: After how many blocks one of these processes is killed, in each attempt. 0: never.
     """
 
     seed: int
@@ -72,6 +75,8 @@ class Scenario:
     changes: list[str] = field(default_factory=list)
     cleared: bool = False
     parts: bool = False
+    processes: int = 1
+    killed_checkers: int = 0
 
     @property
     def index(self) -> str:
@@ -107,7 +112,16 @@ def make_scenario(seed: int) -> Scenario:
     scenario.cleared = rng.random() < 0.2
     _choose_parquet(scenario)
     _choose_parts(scenario)
+    _choose_processes(scenario)
     return scenario
+
+
+def _choose_processes(scenario: Scenario) -> None:
+    """Decide which processes check rows. Its own random numbers leave the rest of the scenario unchanged."""
+    rng = random.Random(f"processes {scenario.seed}")
+    least = int(os.environ.get("STORM_PROCESSES", "1"))
+    scenario.processes = max(least, rng.choice([1, 1, 2]))
+    scenario.killed_checkers = rng.choice([0, 1, 3, 8]) if scenario.processes > 1 else 0
 
 
 def _choose_parquet(scenario: Scenario) -> None:

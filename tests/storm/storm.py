@@ -119,10 +119,12 @@ class StormRun:
             "retry_seconds": self._rng.choice([2, 20]),
             "timeout": TIMEOUT,
             "late_seconds": LATE_SECONDS,
+            "killed_checkers": scenario.killed_checkers,
             "options": {
                 "validation": scenario.validation,
                 "float32_text": scenario.float32_text,
                 "max_in_flight": scenario.in_flight,
+                "processes": scenario.processes,
             },
         }
         path.write_text(json.dumps(config))

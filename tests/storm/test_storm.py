@@ -51,6 +51,8 @@ def test_storm_hundred_seeds_cover_every_fault_and_disaster() -> None:
     assert {scenario.suffix for scenario in scenarios} == {"", ".gz", ".zst", ".parquet"}
     assert any(scenario.bad for scenario in scenarios if scenario.suffix == ".parquet")
     assert {scenario.parts for scenario in scenarios if scenario.suffix == ".parquet"} == {True, False}
+    assert {scenario.processes for scenario in scenarios} == {1, 2}
+    assert {scenario.killed_checkers > 0 for scenario in scenarios if scenario.processes > 1} == {True, False}
     assert {scenario.operation for scenario in scenarios} == {"insert", "upsert"}
     assert {scenario.held for scenario in scenarios} == {scenario.flaps for scenario in scenarios} == {True, False}
 
