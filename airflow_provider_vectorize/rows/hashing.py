@@ -136,7 +136,7 @@ class RowHasher:
 
 def float32_bytes(values: np.ndarray) -> bytes:
     """Return values as little-endian float32. Negative zeros become zeros."""
-    return (values.astype("<f4") + np.float32(0)).astype("<f4", copy=False).tobytes()
+    return (values.astype("<f4", copy=False) + np.float32(0)).astype("<f4", copy=False).tobytes()
 
 
 def canonical_json(value: Any) -> bytes:

@@ -87,5 +87,5 @@ def test_scale_page_says_when_deleting_costs_more_than_loading_everything() -> N
 
 @pytest.mark.parametrize("page", ["nightly-sync.md", "scale.md"])
 def test_pages_say_what_an_unchanged_night_costs(page: str) -> None:
-    (requests,) = re.findall(r"[Aa] night without changes\s+costs\s+(\d+)\s+requests", (DOCS / page).read_text())
+    (requests,) = re.findall(r"[Aa]\s+night\s+without\s+changes\s+costs\s+(\d+)\s+requests", (DOCS / page).read_text())
     assert {int(requests)} == {nights(vectors)["nothing changed"] for vectors in SYNCED}

@@ -60,7 +60,7 @@ def test_state_page_lists_the_columns(books: SyncedIndex) -> None:
     [
         ("before send", 60),
         ("after write log/", 60),
-        ("before acknowledgement 3", 30),  # The record of the fourth request says that two were acknowledged.
+        ("before acknowledgement 3", 30),  # The record of the fourth request says that three were acknowledged.
         ("before write current.json", 10),  # No later record says that the last one was acknowledged.
         ("after write current.json", 0),
         ("after delete log/", 0),
