@@ -77,8 +77,8 @@ def ours(file: str, port: int, **options: Any) -> Callable[[], None]:
 def sync(file: str, port: int, *, night: str, **options: Any) -> Callable[[], None]:
     """Call ``execute`` of the sync operator.
 
-    :param night: ``first``, or a night after it: ``skipped`` (nothing has changed), ``rewritten`` (the object has another
-        version and the same rows) or ``changed`` (the rows of :func:`corpus.changed`).
+    :param night: ``first``, or a night after it: ``skipped`` (nothing has changed), ``rewritten`` (the object has
+        another version and the same rows) or ``changed`` (the rows of :func:`corpus.changed`).
     """
     connect(port)
     from airflow_provider_vectorize.operators.sync import VectorizeSyncOperator  # noqa: PLC0415

@@ -109,9 +109,7 @@ def at_most(name: str, target: float, measured: float, unit: str = "") -> Target
 
 
 @contextmanager
-def run_sink(
-    dimensions: int, latency: float = 0.0, rate: float = 0.0, holds_corpus: bool = False
-) -> Iterator[int]:
+def run_sink(dimensions: int, latency: float = 0.0, rate: float = 0.0, holds_corpus: bool = False) -> Iterator[int]:
     """Run sink.py until the block ends, and yield its port."""
     arguments = ["--dimensions", str(dimensions), "--latency", str(latency), "--rate", str(rate)]
     arguments += ["--holds-corpus"] if holds_corpus else []

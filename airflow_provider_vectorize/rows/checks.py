@@ -216,7 +216,7 @@ class Float32Check(FullCheck):
 
 
 class SelectiveFloat32Check(Float32Check):
-    """:class:`Float32Check` for a sync, which sends few rows: the values of a block are rewritten after it chose them."""
+    """:class:`Float32Check` for a sync, which sends few rows: it rewrites the values of a block after it chose them."""
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Parse all rows of a block. Return ``None`` if each line must be checked alone."""

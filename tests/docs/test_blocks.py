@@ -138,10 +138,8 @@ def test_console_command_is_valid(command: str, monkeypatch: pytest.MonkeyPatch)
             pass  # make test-wheel creates a venv in its own way
         case ["airflow", "standalone"]:
             pass  # make test-ui starts the same processes one by one
-        case ["curl", *_] | ["npx", "wrangler", *_]:
-            pass  # run by tests/clients/test_local_vectorize_page.py
-        case ["pytest", "tests"]:
-            pass  # run by test_test_your_dags.py
+        case ["curl", *_] | ["npx", "wrangler", *_] | ["pytest", "tests"]:
+            pass  # run by tests/clients/test_local_vectorize_page.py and test_test_your_dags.py
         case ["rm", "-rf", *folders]:  # only folders that git ignores
             assert {f"/{folder}/" for folder in folders} <= set((ROOT / ".gitignore").read_text().split("\n"))
         case _:

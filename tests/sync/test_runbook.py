@@ -138,6 +138,14 @@ def state_lost(incident: Incident) -> None:
 
 
 @resolves("The state is lost")
+def wrong_folder_for_a_night(incident: Incident) -> None:
+    incident.night(ROWS)
+    incident.night(make_rows(100, seed=1)[:30] + ROWS[30:], folder=MemoryFolder())
+    incident.night(ROWS, reconcile=True)
+    incident.resolved(ROWS)
+
+
+@resolves("The state is lost")
 def state_restored_from_a_backup(incident: Incident) -> None:
     incident.night(ROWS)
     backup = dict(incident.books.folder.content)
