@@ -7,6 +7,9 @@ import json
 import random
 from pathlib import Path
 
+#: Every hundredth row differs in a changed copy.
+CHANGED = 100
+
 
 def ndjson(folder: Path, dimensions: int, megabytes: int, *, float32: bool = False) -> Path:
     """Create a file of at least this size, and a file with its first row.
@@ -20,7 +23,7 @@ def ndjson(folder: Path, dimensions: int, megabytes: int, *, float32: bool = Fal
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    tails = [_tail(values, page, float32) for values, page in _distinct_rows(dimensions)]
+    tails = [_tail(values, page, float32) for values, page in distinct_rows(dimensions)]
     temporary = path.with_suffix(".part")
     written = number = 0
     with temporary.open("wb") as stream:
@@ -33,10 +36,37 @@ def ndjson(folder: Path, dimensions: int, megabytes: int, *, float32: bool = Fal
     return path
 
 
-def _distinct_rows(dimensions: int) -> list[tuple[list[float], int]]:
+def distinct_rows(dimensions: int) -> list[tuple[list[float], int]]:
     """Return the values and the page number of a thousand rows."""
     rng = random.Random(dimensions)  # noqa: S311 - vectors, not secrets
     return [([rng.gauss(0, 0.05) for _ in range(dimensions)], rng.randrange(1_000)) for _ in range(1_000)]
+
+
+def row_number(vector_id: str) -> int:
+    """Return the number of the row with an ID."""
+    return int(vector_id.removeprefix("vector-"))
+
+
+def changed(path: Path) -> Path:
+    """Copy a file of vectors, and the file of its first row. Some rows have the text of the row before them."""
+    target = path.with_name(f"changed-{path.name}")
+    if not target.exists():
+        temporary = target.with_suffix(".part")
+        with path.open("rb") as stream, temporary.open("wb") as out:
+            last = b""
+            for number, line in enumerate(stream):
+                head, text = line.split(b", ", 1)
+                out.write(b"%b, %b" % (head, last if number and not number % CHANGED else text))
+                last = text
+        temporary.rename(target)
+    if not path.name.startswith("one-row-"):
+        changed(path.with_name(f"one-row-{path.name}"))
+    return target
+
+
+def changed_rows(rows: int) -> int:
+    """Return how many rows differ between a file of so many rows and its changed copy."""
+    return (rows - 1) // CHANGED
 
 
 def _tail(values: list[float], page: int, float32: bool) -> bytes:
@@ -91,7 +121,7 @@ def _write_parquet(path: Path, dimensions: int, rows: int, value_type: str, comp
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    distinct = _distinct_rows(dimensions)
+    distinct = distinct_rows(dimensions)
     values = np.array([row for row, _ in distinct], value_type)
     pages = np.array([page for _, page in distinct])
     number_type = pa.from_numpy_dtype(values.dtype)

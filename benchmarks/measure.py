@@ -65,6 +65,7 @@ class Result:
     :param spread: Shortest and longest duration.
     :param over_mb: Peak memory in MB above that of the process after a load of one row.
     :param requests: Number of write requests of a run.
+    :param reads: Number of all other requests of a run.
     :param bytes_sent: Bytes of all request bodies of a run.
     :param largest: Bytes of the largest request body.
     """
@@ -74,6 +75,7 @@ class Result:
     spread: tuple[float, float]
     over_mb: float
     requests: int
+    reads: int
     bytes_sent: int
     largest: int
 
@@ -107,9 +109,10 @@ def at_most(name: str, target: float, measured: float, unit: str = "") -> Target
 
 
 @contextmanager
-def run_sink(dimensions: int, latency: float = 0.0, rate: float = 0.0) -> Iterator[int]:
+def run_sink(dimensions: int, latency: float = 0.0, rate: float = 0.0, holds_corpus: bool = False) -> Iterator[int]:
     """Run sink.py until the block ends, and yield its port."""
     arguments = ["--dimensions", str(dimensions), "--latency", str(latency), "--rate", str(rate)]
+    arguments += ["--holds-corpus"] if holds_corpus else []
     with subprocess.Popen(  # noqa: S603
         [sys.executable, str(HERE / "sink.py"), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -129,7 +132,6 @@ def sink_counts(port: int, path: str = "counts") -> dict[str, int]:
 
 def run_once(case: Case, port: int) -> tuple[dict[str, float], dict[str, int]]:
     """Run a case in its own process, and return its figures and the counts of the sink."""
-    sink_counts(port, "reset")
     arguments = [case.contestant, case.file, str(port), "--one-row", case.one_row]
     arguments += ["--options", json.dumps(case.options)]
     process = subprocess.run(  # noqa: S603
@@ -146,16 +148,24 @@ def run_once(case: Case, port: int) -> tuple[dict[str, float], dict[str, int]]:
 
 
 def run_group(
-    title: str, cases: Sequence[Case], *, dimensions: int, runs: int, latency: float = 0.0, rate: float = 0.0
+    title: str,
+    cases: Sequence[Case],
+    *,
+    dimensions: int,
+    runs: int,
+    latency: float = 0.0,
+    rate: float = 0.0,
+    holds_corpus: bool = False,
 ) -> list[Result]:
     """Run the cases in turn, print their results and return them.
 
     :param latency: Seconds before each response of the sink.
     :param rate: Maximum MB/s of each connection, 0 for no limit.
+    :param holds_corpus: Whether the index of the sink holds the rows of the corpus.
     """
     print(f"\n{title}", flush=True)  # noqa: T201
     runs_by_label: dict[str, list[tuple[dict[str, float], dict[str, int]]]] = {case.label: [] for case in cases}
-    with run_sink(dimensions, latency, rate) as port:
+    with run_sink(dimensions, latency, rate, holds_corpus) as port:
         for number in range(runs):
             for case in cases:
                 if number < (case.runs or runs):
@@ -175,7 +185,14 @@ def _result(case: Case, runs: list[tuple[dict[str, float], dict[str, int]]]) -> 
     counts = runs[-1][1]
     spread = (seconds[0], seconds[-1])
     return Result(
-        case, statistics.median(seconds), spread, over_mb, counts["requests"], counts["bytes"], counts["largest"]
+        case,
+        statistics.median(seconds),
+        spread,
+        over_mb,
+        counts["requests"],
+        counts["reads"],
+        counts["bytes"],
+        counts["largest"],
     )
 
 

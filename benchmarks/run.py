@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import corpus
+import nights
 from measure import (
     DATA,
     HERE,
@@ -234,6 +235,14 @@ class Bench:
         ratio = default.rate / batches.rate
         self.targets.append(at_least("30 MB/s per connection, relative to the documentation's example", 6, ratio))
 
+    def sync(self) -> None:
+        file = self.file(768, 2_000)
+        rows = rows_in(file)
+        results = self.group(
+            f"Sync, 768 dimensions, {rows:,} vectors", nights.cases(file, rows), nights.TEXT, holds_corpus=True
+        )
+        self.targets += nights.targets(rows, list(results.values()))
+
     def text(self) -> str:
         """Return all targets and tables as Markdown."""
         rows = [
@@ -253,7 +262,7 @@ def rows_in(file: str) -> int:
         return sum(1 for _ in stream)
 
 
-GROUPS = ("two_gigabytes", "peers", "other_dimensions", "parquet", "memory", "networks")
+GROUPS = ("two_gigabytes", "peers", "other_dimensions", "parquet", "memory", "networks", "sync")
 
 
 def main() -> None:

@@ -1,15 +1,17 @@
-"""Calculate what a load of any size costs from Cloudflare's limits, without measurements: ``make scale``."""
+"""Calculate what loads and syncs of any size cost from Cloudflare's limits, without measurements: ``make scale``."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import orjson
 
 from airflow_provider_vectorize.api.limits import LIMITS, MUTATIONS_FOLDED, VECTORS_FOLDED, Limits
+from airflow_provider_vectorize.sync.audit import AUDITED
 
 #: Requests that an account has in a window, and seconds of a window.
 QUOTA, WINDOW = 1_200, 300.0
@@ -18,6 +20,8 @@ RESERVE = 0.2
 MB, HOUR = 1e6, 3_600.0
 VECTORS, DIMENSIONS = 20_000_000, 1_536
 BANDWIDTHS = (10, 30, 100, 300, 1_000)
+#: Sizes of the index in the table of the sync.
+SYNCED = (1_000_000, 20_000_000)
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Cost:
 
     def budget_seconds(self, reserve: float = RESERVE) -> float:
         """Return the minimum number of seconds over which the request budget spreads the requests."""
-        return self.requests / (QUOTA * (1 - reserve)) * WINDOW
+        return budget_seconds(self.requests, reserve)
 
     def seconds(self, bandwidth: float) -> float:
         """Return the duration at a bandwidth in MB/s, shared by all workers."""
@@ -48,6 +52,11 @@ class Cost:
     def turning_point(self) -> float:
         """Return the bandwidth in MB/s above which the request budget is the limit."""
         return self.bytes_sent / self.budget_seconds() / MB
+
+
+def budget_seconds(requests: int, reserve: float = RESERVE) -> float:
+    """Return the number of seconds over which the request budget spreads requests."""
+    return requests / (QUOTA * (1 - reserve)) * WINDOW
 
 
 def cost(vectors: int, bytes_per_vector: float, limits: Limits = LIMITS) -> Cost:
@@ -73,8 +82,51 @@ def line_bytes(dimensions: int, *, float32: bool) -> float:
     return sum(len(f'{{"id":"v{number:08}","values":{text}}}\n') for number, text in enumerate(texts)) / len(texts)
 
 
+def upserts(vectors: int, limits: Limits = LIMITS) -> int:
+    """Return the requests that send vectors: one reads the index, one checks whether the samples are new."""
+    return math.ceil(vectors / limits.vectors_per_request) + 2
+
+
+def deletes(vectors: int, limits: Limits = LIMITS) -> int:
+    """Return the requests that delete vectors: one reads samples before."""
+    return math.ceil(vectors / limits.ids_per_delete) + 1
+
+
+def nights(vectors: int, limits: Limits = LIMITS) -> dict[str, int]:
+    """Return the requests of each kind of night of a sync with one request at a time.
+
+    Each concurrent request can add one read of the index. Bytes are not counted: a request of vectors with more than
+    about 1,000 dimensions holds fewer of them.
+
+    :param vectors: Number of vectors in the index. 1 % of them are at least one vector.
+    """
+    one_percent = vectors // 100
+    start = commit = info = 1
+    audit = info + math.ceil(min(AUDITED, vectors) / limits.ids_per_get)
+    unchanged = start + audit
+    return {
+        "first night, or everything changed": start + info + upserts(vectors, limits) + commit,
+        "nothing changed": unchanged,
+        "1% changed": unchanged + upserts(one_percent, limits) + commit,
+        "1% left the source": unchanged + deletes(one_percent, limits) + commit,
+        "`reconcile`": start + upserts(vectors, limits) + commit,
+        "nothing changed, `report_foreign`": unchanged + math.ceil(vectors / limits.list_page),
+    }
+
+
+def sync_table() -> str:
+    """Return the table of the sync in docs/scale.md."""
+    columns = [nights(vectors) for vectors in SYNCED]
+    rows = [
+        (name, *(f"{column[name]:,} · {budget_seconds(column[name]) / 60:,.1f} min" for column in columns))
+        for name in columns[0]
+    ]
+    head = ("night", *(f"{vectors / 1e6:.0f} M vectors" for vectors in SYNCED))
+    return _table(head, rows)
+
+
 def tables() -> list[str]:
-    """Return the tables of docs/scale.md: the figures of the load, and how long it takes."""
+    """Return the tables of docs/scale.md: the figures of the load, how long it takes, and the nights of a sync."""
     float64, float32_text = (cost(VECTORS, line_bytes(DIMENSIONS, float32=float32)) for float32 in (False, True))
     both = [
         (
@@ -107,6 +159,7 @@ def tables() -> list[str]:
     return [
         _table((f"{VECTORS / 1e6:.0f} M vectors of {DIMENSIONS:,} dimensions", "float64 text", "float32 text"), both),
         _table(("bandwidth of all workers", "float64 text", "float32 text"), hours),
+        sync_table(),
     ]
 
 
@@ -115,7 +168,7 @@ def _hours(load: Cost, bandwidth: float) -> str:
     return f"{seconds / HOUR:.1f} h" + (" (limited by the budget)" if bandwidth > load.turning_point() else "")
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, str, str]]) -> str:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [header, ("---", "--:", "--:"), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

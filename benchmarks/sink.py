@@ -3,6 +3,9 @@
 The server must not limit a measurement, so it does as little as possible: it uses one thread per connection, parses the
 headers itself, and discards bodies in the kernel without a copy (``MSG_TRUNC`` on Linux). It counts writes and their
 bytes, and checks nothing. ``--latency`` delays each response to a write, and ``--rate`` limits each connection.
+
+With ``--holds-corpus`` it answers reads by ID as if the index held the rows of ``corpus.py``, because a sync reads a
+sample of its vectors back.
 """
 
 from __future__ import annotations
@@ -14,7 +17,11 @@ import sys
 import threading
 import time
 import uuid
+from datetime import UTC, datetime
 from email.utils import formatdate
+from typing import Any
+
+import corpus
 
 BUFFER_BYTES = 1 << 20
 #: Bytes received at a time if the rate is limited.
@@ -27,14 +34,17 @@ class Sink:
     :param dimensions: Dimensions of the index in responses.
     :param latency: Seconds before the response to a write.
     :param rate: Maximum MB/s of each connection, 0 for no limit.
+    :param holds_corpus: Whether reads by ID return the rows of the corpus, instead of nothing.
     """
 
-    def __init__(self, dimensions: int, latency: float, rate: float) -> None:
+    def __init__(self, dimensions: int, latency: float, rate: float, holds_corpus: bool = False) -> None:
         self.dimensions = dimensions
+        self.rows = corpus.distinct_rows(dimensions) if holds_corpus else []
+        self.last_mutation: str | None = None
         self.latency = latency
         self.rate = rate * 1e6
         self.lock = threading.Lock()
-        self.counts = {"requests": 0, "bytes": 0, "largest": 0}
+        self.counts = {"requests": 0, "reads": 0, "bytes": 0, "largest": 0}
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         # Accepted connections inherit this size. With the default, the sender waits for the receiver.
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
@@ -65,10 +75,14 @@ class Sink:
                     connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                 if headers.get("transfer-encoding", "").lower() == "chunked":
                     size, ahead = self.discard_chunks(connection, ahead)
-                else:
+                    body = b""
+                elif "/get_by_ids " in line:
                     size = int(headers.get("content-length", "0"))
+                    body, ahead = self.receive(connection, ahead, size)
+                else:
+                    size, body = int(headers.get("content-length", "0")), b""
                     ahead = self.discard(connection, ahead, size, buffer)
-                connection.sendall(self.respond(line, size))
+                connection.sendall(self.respond(line, size, body))
         except (ConnectionError, TimeoutError):
             return
         finally:
@@ -91,6 +105,16 @@ class Sink:
                 time.sleep(early)
         return b""
 
+    @staticmethod
+    def receive(connection: socket.socket, ahead: bytes, size: int) -> tuple[bytes, bytes]:
+        """Return a body of a known size, and the bytes received after it."""
+        while len(ahead) < size:
+            piece = connection.recv(BUFFER_BYTES)
+            if not piece:
+                raise ConnectionResetError
+            ahead += piece
+        return ahead[:size], ahead[size:]
+
     def discard_chunks(self, connection: socket.socket, ahead: bytes) -> tuple[int, bytes]:
         """Discard a chunked body, and return its size and the bytes received after it."""
         total = 0
@@ -106,8 +130,18 @@ class Sink:
             if not size:
                 return total, ahead
 
-    def respond(self, line: str, size: int) -> bytes:
-        """Return the response to a request, and count it if it is a write."""
+    def vectors(self, ids: list[str]) -> list[dict[str, Any]]:
+        """Return the vectors of the corpus with these IDs."""
+        if not self.rows:
+            return []
+        found = [(vector_id, self.rows[corpus.row_number(vector_id) % len(self.rows)]) for vector_id in ids]
+        return [
+            {"id": vector_id, "values": values, "metadata": {"page": page, "lang": "en"}}
+            for vector_id, (values, page) in found
+        ]
+
+    def respond(self, line: str, size: int, body: bytes) -> bytes:
+        """Return the response to a request, and count it."""
         method, path = line.split(" ")[:2]
         path = path.split("?")[0]
         result: object
@@ -118,18 +152,36 @@ class Sink:
             with self.lock:
                 self.counts = dict.fromkeys(self.counts, 0)
             result = None
-        elif method == "GET":
-            shape = {"dimensions": self.dimensions, "metric": "cosine"}
-            result = {"name": "bench", "config": shape, "dimensions": self.dimensions, "vectorCount": 0}
-        elif path.endswith("/get_by_ids"):
-            result = []
+        elif method == "GET" or path.endswith("/get_by_ids"):
+            with self.lock:
+                self.counts["reads"] += 1
+            result = self.vectors(json.loads(body)["ids"]) if method == "POST" else self.describe_index()
         else:
+            mutation = str(uuid.uuid4())
             with self.lock:
                 self.counts["requests"] += 1
                 self.counts["bytes"] += size
                 self.counts["largest"] = max(self.counts["largest"], size)
+                self.last_mutation = mutation
             time.sleep(self.latency)
-            result = {"mutationId": str(uuid.uuid4())}
+            result = {"mutationId": mutation}
+        return self.encode(result)
+
+    def describe_index(self) -> dict[str, Any]:
+        """Return the index with its state. Each write is visible at once."""
+        return {
+            "name": "bench",
+            "created_on": "2026-01-01T00:00:00.000000Z",
+            "config": {"dimensions": self.dimensions, "metric": "cosine"},
+            "dimensions": self.dimensions,
+            "vectorCount": 0,
+            "processedUpToMutation": self.last_mutation,
+            "processedUpToDatetime": datetime.now(UTC).isoformat() if self.last_mutation else None,
+        }
+
+    @staticmethod
+    def encode(result: object) -> bytes:
+        """Return a response of Vectorize."""
         body = json.dumps({"success": True, "result": result, "errors": [], "messages": []}).encode()
         head = (
             f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -143,8 +195,9 @@ def main() -> None:
     parser.add_argument("--dimensions", type=int, default=768)
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--rate", type=float, default=0.0)
+    parser.add_argument("--holds-corpus", action="store_true")
     args = parser.parse_args()
-    sink = Sink(args.dimensions, args.latency, args.rate)
+    sink = Sink(args.dimensions, args.latency, args.rate, args.holds_corpus)
     sys.stdout.write(f"{sink.port}\n")
     sys.stdout.flush()
     # The server exits when its standard input closes, which also happens if the parent process is killed.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,6 +12,7 @@ import orjson
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.rows.float32 import rounds_twice, to_float32
+from airflow_provider_vectorize.rows.float32_text import BEFORE_VALUES, find_values, shorten_values
 from airflow_provider_vectorize.rows.hashing import HashingRowParser, RowHasher
 from airflow_provider_vectorize.rows.parsing import PARSED_BYTES, RowParser, is_valid_metadata_key
 
@@ -24,12 +24,14 @@ class CheckedBlock(NamedTuple):
     :param ends: Where each row ends in the text to send.
     :param body: Text to send, each row with its ``\\n``. ``None``: the block itself.
     :param hashes: Hash of each row, if the check calculates hashes.
+    :param values: Values of each row as float32, if their text is still to be shortened.
     """
 
     ids: Sequence[str | None]
     ends: list[int]
     body: bytes | None = None
     hashes: list[int] | None = None
+    values: np.ndarray | None = None
 
 
 _NULL = msgspec.Raw(b"null")
@@ -86,11 +88,14 @@ class FullCheck:
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Parse all rows of a block. Return ``None`` if each line must be checked alone."""
+        parsed = self._parse_block(data, ends)
+        return CheckedBlock(parsed[0], ends, hashes=self._hash(parsed[1])) if parsed else None
+
+    def _parse_block(self, data: bytes, ends: list[int]) -> tuple[list[str], np.ndarray] | None:
+        """Return the ids and the float32 values of all rows of a block, or ``None``."""
         parsed = self._parser.parse(data, ends)
         values = to_float32(parsed.values) if parsed else None
-        if parsed is None or values is None:
-            return None
-        return CheckedBlock(parsed.ids, ends, hashes=self._hash(values))
+        return None if parsed is None or values is None else (parsed.ids, values)
 
     def _hash(self, values: np.ndarray) -> list[int] | None:
         """Return the hashes of the rows that were parsed last, or ``None``."""
@@ -179,28 +184,6 @@ def _check_size(key: str, text: str, limit: int) -> None:
         raise RowProblem(f"the {key} has {size} bytes, but at most {limit} are allowed")
 
 
-#: The text before the values in most rows: only one opening brace, that of the row, and at the end the key "values".
-#: Its first quote follows a comma, a brace or a space. In valid JSON this quote can only begin a string. It cannot end
-#: one or be inside of one.
-_BEFORE_VALUES = re.compile(rb'[ \t\r]*\{(?:[^{]*,)?[ \t\r]*"values"[ \t\r]*:[ \t\r]*')
-
-
-def _find_values(data: bytes, ends: list[int]) -> Iterator[tuple[int, int, int, int]]:
-    """Yield for each row where it begins, where its values begin and end, and where it ends.
-
-    If the values are not found, because the keys have an unusual order, their range is empty.
-    """
-    find, is_usual = data.find, _BEFORE_VALUES.fullmatch
-    start = 0
-    for end in ends:
-        first = find(b"[", start, end)
-        if is_usual(data, start, first):
-            yield start, first, find(b"]", first, end) + 1, end
-        else:
-            yield start, end, end, end
-        start = end
-
-
 class Float32Check(FullCheck):
     """:class:`FullCheck` that also rewrites the values as the shortest text of the same float32.
 
@@ -209,31 +192,18 @@ class Float32Check(FullCheck):
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Parse all rows of a block, and rewrite their values. Return ``None`` if each line must be checked alone."""
-        parsed = self._parser.parse(data, ends)
-        values = to_float32(parsed.values) if parsed else None
-        if parsed is None or values is None or rounds_twice(values):
+        parsed = self._parse_block(data, ends)
+        if not parsed or rounds_twice(parsed[1]):
             return None
-        texts = orjson.dumps(values.reshape(len(ends), -1), option=orjson.OPT_SERIALIZE_NUMPY)
-        pieces: list[bytes] = []
-        sent_ends: list[int] = []
-        at, size = 1, 0
-        for start, first, last, end in _find_values(data, ends):
-            after = texts.find(b"]", at) + 1
-            if after - at < last - first:
-                pieces += data[start:first], texts[at:after], data[last:end]
-                size += after - at - (last - first)
-            else:  # The values were not found, or are already shorter, as whole numbers are.
-                pieces.append(data[start:end])
-            size += end - start
-            sent_ends.append(size)
-            at = after + 1
-        return CheckedBlock(parsed.ids, sent_ends, b"".join(pieces), self._hash(values))
+        ids, values = parsed
+        body, sent_ends = shorten_values(data, ends, values.reshape(len(ends), -1))
+        return CheckedBlock(ids, sent_ends, body, self._hash(values))
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
         """Check one line, and return the vector's id and the line with its values rewritten."""
         row, packed = self._parse(text)
         first = text.find(b"[")
-        if not _BEFORE_VALUES.fullmatch(text, 0, first):
+        if not BEFORE_VALUES.fullmatch(text, 0, first):
             return row.id, text  # The order of the keys is unusual.
         last = text.find(b"]", first)
         values = np.frombuffer(packed, np.float32)
@@ -243,6 +213,18 @@ class Float32Check(FullCheck):
         if len(short) > last - first:  # The values are already shorter, as whole numbers are.
             return row.id, text
         return row.id, b"%b%b%b" % (text[:first], short, text[last + 1 :])
+
+
+class SelectiveFloat32Check(Float32Check):
+    """:class:`Float32Check` for a sync, which sends few rows: it rewrites the values of a block after it chose them."""
+
+    def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
+        """Parse all rows of a block. Return ``None`` if each line must be checked alone."""
+        parsed = self._parse_block(data, ends)
+        if not parsed or rounds_twice(parsed[1]):
+            return None
+        ids, values = parsed
+        return CheckedBlock(ids, ends, hashes=self._hash(values), values=values.reshape(len(ends), -1))
 
 
 def _are_the_values(text: bytes, first: int, last: int, values: list[float]) -> bool:
@@ -269,7 +251,7 @@ class LightCheck(FullCheck):
         pieces: list[bytes] = []
         ends_without_values: list[int] = []
         size = 0
-        for start, first, last, end in _find_values(data, ends):
+        for start, first, last, end in find_values(data, ends):
             if first == last or np.count_nonzero(commas[first:last]) != self._dimensions - 1:
                 return None
             pieces += data[start : first + 1], data[last - 1 : end]
@@ -283,7 +265,7 @@ class LightCheck(FullCheck):
         if len(text) > LONG_BYTES:
             self._check_long(text)
         first = text.find(b"[")
-        if not _BEFORE_VALUES.fullmatch(text, 0, first):
+        if not BEFORE_VALUES.fullmatch(text, 0, first):
             return super().__call__(text)
         last = text.find(b"]", first)
         row = _decode(text[: first + 1] + text[last:])

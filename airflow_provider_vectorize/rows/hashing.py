@@ -7,8 +7,9 @@ line, because writers of the same data spell numbers, keys and spaces differentl
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -46,15 +47,12 @@ class _HashedRow(msgspec.Struct):
 _decode = msgspec.json.Decoder(_HashedRow).decode
 
 
-def hash_bytes(data: bytes) -> int:
-    """Return a hash of 8 bytes that is stable across processes and machines.
+@cache
+def stable_hash() -> Callable[[bytes], int]:
+    """Return the function that calculates a hash of 8 bytes, which is stable across processes and machines.
 
     :raises ConfigError: The package that calculates it is not installed.
     """
-    return int(_xxh3()(data))
-
-
-def _xxh3() -> Any:
     with sync_packages():
         from xxhash import xxh3_64_intdigest  # noqa: PLC0415 - only a sync needs this package
     return xxh3_64_intdigest
@@ -83,7 +81,7 @@ class RowHasher:
     """
 
     def __init__(self, changed_by: str = "row") -> None:
-        self._digest = _xxh3()
+        self._digest = stable_hash()
         self._path = changed_by.split(".")[1:] if changed_by.startswith("metadata.") else []
 
     def hash(self, float32_values: bytes, namespace: str | None, metadata: Mapping[str, Any] | None) -> int:
@@ -136,7 +134,7 @@ class RowHasher:
 
 def float32_bytes(values: np.ndarray) -> bytes:
     """Return values as little-endian float32. Negative zeros become zeros."""
-    return (values.astype("<f4") + np.float32(0)).astype("<f4", copy=False).tobytes()
+    return (values.astype("<f4", copy=False) + np.float32(0)).astype("<f4", copy=False).tobytes()
 
 
 def canonical_json(value: Any) -> bytes:

@@ -11,7 +11,14 @@ import msgspec
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.parameters import one_of
-from airflow_provider_vectorize.rows.checks import CheckedBlock, Float32Check, FullCheck, LightCheck, RowProblem
+from airflow_provider_vectorize.rows.checks import (
+    CheckedBlock,
+    Float32Check,
+    FullCheck,
+    LightCheck,
+    RowProblem,
+    SelectiveFloat32Check,
+)
 from airflow_provider_vectorize.rows.hashing import RowHasher
 
 Validation = Literal["full", "light", "off"]
@@ -108,6 +115,7 @@ class AutoCheck:
 
     def __init__(self, dimensions: int, limits: Limits = LIMITS, hasher: RowHasher | None = None) -> None:
         self._check: Check = Float32Check(dimensions, limits, hasher)
+        self._float32_check = SelectiveFloat32Check(dimensions, limits, hasher) if hasher else self._check
         self._full_check = FullCheck(dimensions, limits, hasher)
         self._rows = self._bytes_read = self._bytes_to_send = 0
 
@@ -129,8 +137,9 @@ class AutoCheck:
             self._rows += rows
             self._bytes_read += bytes_read
             self._bytes_to_send += bytes_to_send
-            if self._rows >= self.TRIAL_ROWS and self._bytes_to_send > 0.9 * self._bytes_read:
-                self._check = self._full_check
+            if self._rows >= self.TRIAL_ROWS:
+                is_shorter = self._bytes_to_send <= 0.9 * self._bytes_read
+                self._check = self._float32_check if is_shorter else self._full_check
 
 
 def check_settings(validation: Validation, float32_text: Float32Text) -> None:
@@ -161,7 +170,8 @@ def choose_check(
         ``off``: read only the id. If Vectorize then refuses a batch, it is halved until the bad row is found.
     :param float32_text: Whether to write values as the shortest text of the same float32. ``auto``: if it saves a tenth
         or more, and ``validation`` is ``full``. ``always`` (needs ``full``) or ``never``.
-    :param hasher: Calculates the hashes of rows, which needs ``full``. ``None`` (default): no hashes.
+    :param hasher: Calculates the hashes of rows, which needs ``full``. Values of whole blocks are then rewritten by
+        :func:`~.block_rows.with_short_values`, after the rows to send are chosen. ``None`` (default): no hashes.
     :raises ConfigError: A setting is not one of the allowed words, or the two exclude each other.
     """
     check_settings(validation, float32_text)
@@ -171,4 +181,5 @@ def choose_check(
         return LightCheck(dimensions, limits)
     if float32_text == "auto":
         return AutoCheck(dimensions, limits, hasher)
-    return (Float32Check if float32_text == "always" else FullCheck)(dimensions, limits, hasher)
+    float32_check = SelectiveFloat32Check if hasher else Float32Check
+    return (float32_check if float32_text == "always" else FullCheck)(dimensions, limits, hasher)

@@ -147,7 +147,8 @@ def object_states(base: Base, comparison: Comparison) -> tuple[ObjectState, ...]
     for number, source_object in enumerate(comparison.objects):
         known = stored.get(source_object.uri)
         rows = findings.rows_read.get(number, known.rows if known else 0)
-        version = source_object.version if findings.is_complete(number) else None
+        # An empty object is opened again, so that a source without rows deletes nothing in the next run either.
+        version = source_object.version if rows and findings.is_complete(number) else None
         states.append(ObjectState(source_object.uri, version, rows))
     return tuple(states)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from airflow_provider_vectorize.errors import BadRowError, SourceError
 from airflow_provider_vectorize.rows.bad_row_ids import readable_id
-from airflow_provider_vectorize.rows.block_rows import BadRow, Rows, select_rows
+from airflow_provider_vectorize.rows.block_rows import BadRow, Rows, select_rows, with_short_values
 from airflow_provider_vectorize.rows.hashing import RowHasher
 from airflow_provider_vectorize.rows.reader import RowReader, read_object
 from airflow_provider_vectorize.sources.lines import Position
@@ -131,9 +131,8 @@ class Comparison:
             selected += self._compare_rows(ids[first:stop], hashes[first:stop], rows.object, first)
         if rows.bad:
             self._note_bad_rows(rows)
-        if len(selected) == len(ids):
-            return rows._replace(hashes=hashes)
-        return select_rows(rows._replace(hashes=hashes), selected)
+        rows = rows._replace(hashes=hashes)
+        return with_short_values(rows if len(selected) == len(ids) else select_rows(rows, selected))
 
     def _compare_rows(self, ids: list[str], hashes: list[int], number: int, first: int) -> list[int]:
         """Compare rows with different IDs, and return the numbers of those that are sent, counted from ``first``."""

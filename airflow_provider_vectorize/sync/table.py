@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from airflow_provider_vectorize.rows.hashing import UNKNOWN, hash_bytes
+from airflow_provider_vectorize.rows.hashing import UNKNOWN, stable_hash
 from airflow_provider_vectorize.sync.mapped import IdFile, MappedColumn
 from airflow_provider_vectorize.sync.new_keys import NewKeys
 
@@ -25,12 +25,13 @@ CHUNK = 1 << 16
 
 def id_key(vector_id: str) -> int:
     """Return the key of an ID, by which it is found and sorted."""
-    return hash_bytes(vector_id.encode("utf-8", "surrogatepass"))
+    return stable_hash()(vector_id.encode("utf-8", "surrogatepass"))
 
 
 def id_keys(ids: Sequence[str]) -> np.ndarray:
     """Return the keys of IDs."""
-    return np.fromiter(map(id_key, ids), np.uint64, len(ids))
+    key = stable_hash()
+    return np.fromiter((key(vector_id.encode("utf-8", "surrogatepass")) for vector_id in ids), np.uint64, len(ids))
 
 
 class IdTable:

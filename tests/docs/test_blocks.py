@@ -18,9 +18,10 @@ from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.serve import banner, parser
+from airflow_provider_vectorize.state import _parser as state_parser
 from tests.airflow.runs import readme_dag
 from tests.airflow.test_example_dags import EXAMPLES
-from tests.docs.test_pages import PAGES
+from tests.docs.test_pages import DAGS, PAGES
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -65,7 +66,7 @@ def test_code_blocks_have_only_known_languages() -> None:
 
 
 def test_sql_is_only_on_pages_whose_queries_are_checked() -> None:
-    assert {block.page for block in blocks_in("sql")} == {PRODUCERS / "warehouses.md"}
+    assert {block.page for block in blocks_in("sql")} == {PRODUCERS / "warehouses.md", ROOT / "docs/query-state.md"}
 
 
 def test_every_python_block_is_run_by_a_test() -> None:
@@ -75,8 +76,9 @@ def test_every_python_block_is_run_by_a_test() -> None:
             assert name in (*EXAMPLES, "quickstart", "after_load")
         elif page.name == "README.md" and page.parent == ROOT:  # run by tests/airflow/test_example_dags.py
             assert text == readme_dag(page)
-        else:  # run by test_pages.py and test_test_your_dags.py in this folder, and by tests/local/test_docs.py
-            elsewhere = page.name in ("local-vectorize.md", "test-your-dags.md") or page.parent == PRODUCERS
+        else:  # run by test_pages.py and others in this folder, and by tests/local/test_docs.py
+            pages_with_tests = ("local-vectorize.md", "test-your-dags.md", "query-state.md")
+            elsewhere = page.name in pages_with_tests or page.parent == PRODUCERS
             assert page in PAGES or elsewhere, page
 
 
@@ -125,6 +127,10 @@ def test_console_command_is_valid(command: str, monkeypatch: pytest.MonkeyPatch)
             assert not constraint or (ROOT / constraint[1]).exists()
         case ["python", "-m", "airflow_provider_vectorize.local", *options]:  # run by tests/local/test_command.py
             parser().parse_args(options)
+        case ["python", "-m", "airflow_provider_vectorize.state", *options]:  # run by test_query_state.py
+            state_parser().parse_args(options)
+        case ["airflow", "dags", "trigger", dag_id, "--conf", conf]:  # run by test_nightly_sync.py
+            assert json.loads(conf).keys() <= set(re.findall(r'"{{ params\.(\w+) }}"', DAGS[dag_id]))
         case ["export", *settings]:
             for setting in settings:
                 check_environment_variable(*setting.split("=", 1), monkeypatch)
@@ -132,10 +138,8 @@ def test_console_command_is_valid(command: str, monkeypatch: pytest.MonkeyPatch)
             pass  # make test-wheel creates a venv in its own way
         case ["airflow", "standalone"]:
             pass  # make test-ui starts the same processes one by one
-        case ["curl", *_] | ["npx", "wrangler", *_]:
-            pass  # run by tests/clients/test_local_vectorize_page.py
-        case ["pytest", "tests"]:
-            pass  # run by test_test_your_dags.py
+        case ["curl", *_] | ["npx", "wrangler", *_] | ["pytest", "tests"]:
+            pass  # run by tests/clients/test_local_vectorize_page.py and test_test_your_dags.py
         case ["rm", "-rf", *folders]:  # only folders that git ignores
             assert {f"/{folder}/" for folder in folders} <= set((ROOT / ".gitignore").read_text().split("\n"))
         case _:

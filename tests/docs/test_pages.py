@@ -21,7 +21,7 @@ from tests.airflow.runs import Airflow, Run
 pytestmark = pytest.mark.airflow
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [
-    *(DOCS / f"{name}.md" for name in ("connection", "hook", "sensor", "errors")),
+    *(DOCS / f"{name}.md" for name in ("connection", "hook", "sensor", "errors", "nightly-sync")),
     *sorted((DOCS / "operators").glob("*.md")),
 ]
 DIMENSIONS = 768
@@ -44,6 +44,8 @@ def data(tmp_path: Path) -> Path:
     (tmp_path / "embeddings.ndjson").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "more.ndjson").write_text(json.dumps(rows[0] | {"id": "more"}) + "\nnonsense\n")
     (tmp_path / "orphans.txt").write_text("page-7\npage-8\n")
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "pages.ndjson").write_text((tmp_path / "embeddings.ndjson").read_text())
     return tmp_path
 
 
@@ -69,14 +71,14 @@ def database() -> None:
 
 
 @pytest.fixture
-def run(database: None, data: Path, docs_index: LocalVectorize) -> Iterator[Callable[[str], Run]]:
+def run(database: None, data: Path, docs_index: LocalVectorize) -> Iterator[Callable[..., Run]]:
     """Return a function that runs a DAG of the pages."""
     folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"]) / "docs"
     folder.mkdir(exist_ok=True)
 
-    def run(dag_id: str) -> Run:
+    def run(dag_id: str, conf: dict[str, Any] | None = None) -> Run:
         (folder / f"{dag_id}.py").write_text(DAGS[dag_id].replace("file:///data/", f"{data.as_uri()}/"))
-        return Airflow(folder).run(dag_id)
+        return Airflow(folder).run(dag_id, conf)
 
     yield run
     for file in folder.glob("*.py"):

@@ -5,10 +5,18 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from benchmarks.scale import cost, line_bytes, tables
+import pytest
 
-PAGE = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
+from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.local.handle import LocalVectorize
+from benchmarks.scale import SYNCED, cost, deletes, line_bytes, nights, tables, upserts
+from tests.support import Row, make_rows
+from tests.sync.support import SyncedIndex
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "scale.md").read_text()
 
 
 def test_scale_page_quotes_the_calculated_tables() -> None:
@@ -44,3 +52,40 @@ def test_scale_page_counts_grow_linearly_with_the_shards() -> None:
         counts = [int(cell.replace(",", "")) for cell in cells.split("|")]
         steps = zip(pairwise(counts), pairwise(shards), strict=True)
         assert len({(late - early) / (many - few) for (early, late), (few, many) in steps}) == 1, name
+
+
+def test_scale_page_counts_the_requests_of_real_nights(local_vectorize: LocalVectorize, tmp_path: Path) -> None:
+    limits = Limits(vectors_per_request=50, ids_per_delete=10, list_page=100, late_seconds=0)
+    docs = SyncedIndex(local_vectorize, tmp_path)
+    docs.create()
+    rows = make_rows(1_000)
+    expected = nights(1_000, limits)
+    measured = {}
+
+    def night(name: str, rows: list[Row] | None = None, **options: Any) -> None:
+        if rows is not None:
+            docs.write("a.ndjson", rows)
+        local_vectorize.clear_requests()
+        docs.sync(limits=limits, load={"max_in_flight": 1}, **options)
+        measured[name] = len(local_vectorize.requests())
+
+    night("first night, or everything changed", rows)
+    night("nothing changed")
+    night("1% changed", [*make_rows(10, seed=1), *rows[10:]])
+    night("nothing changed, `report_foreign`", report_foreign=True)
+    night("`reconcile`", reconcile=True)
+    night("1% left the source", [*make_rows(10, seed=1), *rows[10:990]], delete_vanished=True)
+    assert measured == expected
+
+
+def test_scale_page_says_when_deleting_costs_more_than_loading_everything() -> None:
+    (percent,) = re.findall(r"more than about (\d+) % of the vectors", PAGE)
+    for vectors in SYNCED:
+        share = int(vectors * int(percent) / 100)
+        assert deletes(share - share // 20) < upserts(vectors) < deletes(share + share // 20)
+
+
+@pytest.mark.parametrize("page", ["nightly-sync.md", "scale.md"])
+def test_pages_say_what_an_unchanged_night_costs(page: str) -> None:
+    (requests,) = re.findall(r"[Aa]\s+night\s+without\s+changes\s+costs\s+(\d+)\s+requests", (DOCS / page).read_text())
+    assert {int(requests)} == {nights(vectors)["nothing changed"] for vectors in SYNCED}

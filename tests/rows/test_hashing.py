@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.rows.bad_row_ids import readable_id
-from airflow_provider_vectorize.rows.block_rows import check_rows
+from airflow_provider_vectorize.rows.block_rows import check_rows, select_rows, with_short_values
 from airflow_provider_vectorize.rows.hashing import RowHasher, is_comparable
 from airflow_provider_vectorize.rows.validation import choose_check
 from airflow_provider_vectorize.sources.lines import Block, Position
@@ -101,6 +101,29 @@ def test_hash_of_block_line_and_vector_agree(seed: int, float32_text: Any) -> No
         hasher.hash_vector(np.array(row["values"], np.float32).tolist(), row.get("namespace"), row.get("metadata"))
         for row in rows
     ]
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("float32_text", ["auto", "always", "never"])
+def test_rows_that_a_sync_selects_have_the_text_of_a_load(seed: int, float32_text: Any) -> None:
+    lines = [json.dumps(row).encode() + b"\n" for row in random_rows(seed) * 11]
+    selected = sorted(random.Random(seed).sample(range(len(lines)), 50))
+    texts = []
+    for hasher in (None, RowHasher()):
+        check = choose_check(4, Limits(), "full", float32_text, hasher)
+        blocks = [lines[:110], lines[110:]]  # "auto" decides after the first one.
+        checked = [check_rows(Block(b"".join(block), Position(), ends_of(block)), check) for block in blocks]
+        chosen = [[row - first for row in selected if 0 <= row - first < 110] for first in (0, 110)]
+        sent = [with_short_values(select_rows(*each)) for each in zip(checked, chosen, strict=True)]
+        all_rows = [with_short_values(rows) for rows in checked]
+        texts.append([(rows.body, list(rows.ends), rows.values, rows.source_range) for rows in sent + all_rows])
+
+    assert texts[0] == texts[1]
+    assert (texts[0][2][0] == b"".join(lines[:110])) is (float32_text == "never")
+
+
+def ends_of(lines: list[bytes]) -> list[int]:
+    return list(np.cumsum([len(line) for line in lines]).tolist())
 
 
 def test_check_without_hasher_calculates_no_hashes() -> None:

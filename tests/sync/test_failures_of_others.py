@@ -148,8 +148,9 @@ def test_empty_source_deletes_nothing(books: SyncedIndex, content: bytes) -> Non
     books.sync()
     books.write("a.ndjson", content)
 
-    with pytest.raises(SyncError, match="the source has no good rows"):
-        books.sync(delete_vanished=True, max_deletes=1.0)
+    for _ in range(2):  # In the second night, the version of the empty object is the same.
+        with pytest.raises(SyncError, match="the source has no good rows"):
+            books.sync(delete_vanished=True, max_deletes=1.0)
 
     assert books.dump() == expected_dump(rows)
 

@@ -148,7 +148,7 @@ def test_table_finds_ids_of_the_state_and_added_ones(
 def test_table_keeps_ids_with_equal_keys_apart(
     make_table: Callable[[], IdTable], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(table_module, "hash_bytes", len)
+    monkeypatch.setattr(table_module, "stable_hash", lambda: len)
     folder, first = MemoryFolder(), make_table()
     add(first, ["a", "b"])
     columns = write_columns(folder, "generations/x", first, np.array([True, False]), tmp_path)
