@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from copy import deepcopy
 from typing import Any
 from unittest.mock import patch
 
@@ -20,11 +19,12 @@ from tests.visibility.world import Fate, SentRequest, World
 
 from .actors import Actor, Killed
 from .inspection import Inspection
-from .sources import Fault, MemoryObject, ModelRow, Truth, truth_of
+from .sources import Fault, MemoryObject, ModelRow, Source, Truth, change, truth_of
 from .support import DeadLetterSink, MemoryFolder
 
 INDEX = "docs"
 NIGHTS, ATTEMPTS, LAST_NIGHTS = 5, 4, 5
+IDS = 6
 BRAKE = 0.3
 TIMEOUT, LATE_SECONDS = 110.0, 120.0
 LIMITS = Limits(vectors_per_request=2, ids_per_delete=2, late_seconds=LATE_SECONDS)
@@ -40,8 +40,8 @@ class History:
         self.rng = random.Random(seed)
         self.world = world
         self.folder = MemoryFolder()
-        self.source: dict[str, list[ModelRow]] = {}
-        self.earlier_sources: list[dict[str, list[ModelRow]]] = []
+        self.source: Source = {}
+        self.earlier_sources: list[Source] = []
         self.faults: dict[str, Fault] = {}
         self.parameter = 0
         self.troubled = True
@@ -95,33 +95,7 @@ class History:
 
     def change_source(self) -> None:
         for _ in range(self.rng.choice([0, 1, 1, 2, 3])):
-            self._change_once()
-
-    def _change_once(self) -> None:
-        rng, chance = self.rng, self.rng.random()
-        if chance > 0.9 and self.earlier_sources:
-            self.source = deepcopy(rng.choice(self.earlier_sources[-3:]))
-            return
-        if chance < 0.25 or not self.source:
-            row = ModelRow("good", f"v{rng.randrange(6)}", rng.randrange(3))
-            self.source.setdefault(rng.choice("abc"), []).append(row)
-            return
-        name = rng.choice(sorted(self.source))
-        rows = self.source[name]
-        if chance > 0.86:
-            del self.source[name]
-        elif chance > 0.84:
-            rows.append(ModelRow("bad", f"f{rng.randrange(3)}"))
-        elif rows:
-            number = rng.randrange(len(rows))
-            row = rows.pop(number)
-            if chance < 0.45:
-                name = row.id if row.id.startswith("v") else f"v{rng.randrange(6)}"  # No good row has a foreign ID.
-                rows.insert(number, ModelRow("good", name, rng.randrange(3)))
-            elif 0.6 <= chance < 0.72:
-                self.source.setdefault(rng.choice("abc"), []).append(row)
-            elif chance >= 0.72:
-                rows.insert(number, ModelRow("bad" if rng.random() < 0.7 else "unreadable", row.id))
+            self.source = change(self.source, self.earlier_sources, self.rng, IDS)
 
     def objects(self) -> list[MemoryObject]:
         return [
@@ -191,7 +165,7 @@ class History:
 
     def night(self) -> None:
         rng = self.rng
-        self.earlier_sources.append(deepcopy(self.source))
+        self.earlier_sources.append(self.source)
         self.change_source()
         self.faults = {rng.choice(sorted(self.source)): rng.choice(["truncated", "gone"])} if self._has_fault() else {}
         if rng.random() < 0.05:
