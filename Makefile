@@ -10,7 +10,7 @@ MERMAID_VERSION := 11.17.2
 MERMAID := .tools/mermaid/mermaid-$(MERMAID_VERSION).min.js
 
 .PHONY: help setup test test-all test-2.11 test-3.1 test-python test-quick test-ui test-wheel test-celery lint format \
-  demo demo-ui storm model bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
+  demo demo-ui storm storm-sync model bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ demo-ui: $(READY) ## run make demo, and leave Airflow's UI and the local Vectori
 
 storm: $(READY) ## run 100 seeded loads with faults and kills, and report lost rows (STORM_RUNS, STORM_SEED)
 	$(BIN)/python -m tests.storm
+
+storm-sync: $(READY) ## run 100 seeded syncs of several nights with faults and kills, and report what is wrong (same variables)
+	$(BIN)/python -m tests.sync_storm
 
 bench: $(READY) ## measure this provider and its peers on an otherwise idle machine, and write benchmarks/results.md
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/clients/install_wrangler.sh

@@ -94,8 +94,13 @@ def obstacles(base: Base, comparison: Comparison, audit_problem: str) -> list[st
 
 
 def has_rows(comparison: Comparison) -> bool:
-    """Return whether the source has at least one good row, or an object that was skipped."""
-    return bool(comparison.findings.good_rows or comparison.skipped.any())
+    """Return whether the source has at least one good row, in an object that was read or in one that was skipped.
+
+    A skipped object may have no rows: Spark writes empty parts.
+    """
+    table, skipped = comparison.table, comparison.skipped
+    in_skipped = table.where(lambda chunk: skipped[table.objects[chunk]])
+    return comparison.findings.good_rows > 0 or next(in_skipped, None) is not None
 
 
 # ---------------------------------------------------------------- the result

@@ -281,11 +281,13 @@ class SyncRun:
         state = commit.next_state(base, comparison, result, self.run_id, absorbed)
         if self._plan_kind and self._options.approve:
             state = replace(state, spent=(*state.spent, self._options.approve))
-        if commit.columns_changed(base, comparison):
+        if self._audit.problem or commit.columns_changed(base, comparison):
             name = columns_name(state.generation)
             columns = write_columns(self._folder, name, base.table, comparison.skipped, self._temporary)
             state = replace(state, columns=columns)
         elif not records and commit.says_the_same(state, base.state):
+            self._owner.check()
+            commit.check_generation(self._folder, base.generation)
             log.info("Nothing has changed, so generation %d stays the current one.", result.generation)
             return result
         commit.write_current(

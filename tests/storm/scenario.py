@@ -100,7 +100,7 @@ def make_scenario(seed: int) -> Scenario:
         lag=rng.choice([0.0, 0.1, 0.4]),
         flaps=rng.random() < 0.5,
         budget=rng.choice(["100000/300"] * 5 + ["60/2"]),
-        faults=list(_faults(rng)),
+        faults=list(make_faults(rng)),
         disasters=[
             (rng.choice(["kill", "kill", "crash"]), rng.choice([0, 1, 2, 5, 10, 15]))
             for _ in range(rng.choice([0, 1, 1, 2, 3, 4]))
@@ -154,8 +154,11 @@ def _choose_parts(scenario: Scenario) -> None:
         scenario.changes = ["move" if rng.random() < 0.5 else change for change in ["", *scenario.changes]]
 
 
-def _faults(rng: random.Random) -> Iterator[dict[str, Any]]:
-    """Yield rules for some or all kinds of faults, which together affect at most half of the requests."""
+def make_faults(rng: random.Random, timeout: float = TIMEOUT) -> Iterator[dict[str, Any]]:
+    """Yield rules for some or all kinds of faults, which together affect at most half of the requests.
+
+    :param timeout: Seconds after which the client abandons a request.
+    """
     kinds = rng.sample(FAULTS, rng.choice([0, 1, 2, 3, 5, 8, len(FAULTS)]))
     for fault in kinds:
         probability = min(rng.choice([0.02, 0.08, 0.2]), 0.5 / len(kinds))
@@ -167,7 +170,7 @@ def _faults(rng: random.Random) -> Iterator[dict[str, Any]]:
         elif fault == "answer":
             rule |= {"status": rng.choice([502, 503, 408, 425]), "text": "<html>not now</html>"}
         elif fault == "delay":
-            rule["seconds"] = rng.choice([0.02, 0.1, TIMEOUT + 0.3])
+            rule["seconds"] = rng.choice([0.02, 0.1, timeout + 0.3])
         elif fault == "late":
             rule |= rng.choice([{}, {"status": 500}, {"status": 524}])
             rule["seconds"] = rng.choice([0.05, 0.3, 0.5])

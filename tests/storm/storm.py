@@ -10,10 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.handle import LocalVectorize, RecordedRequest
@@ -96,10 +97,7 @@ class StormRun:
             local.hold()
         if scenario.flaps:
             local.flap(scenario.index, probability=0.4, seed=scenario.seed)
-        for rule in scenario.faults:
-            operations = WRITES if rule.get("operation") == "write" else (None,)
-            for operation in operations:
-                local.fail(**{**rule, "operation": operation, "times": None})
+        set_faults(local, scenario.faults, WRITES)
 
     def _write_config(self, objects: list[Path]) -> Path:
         """Write the configuration of the loading process."""
@@ -236,6 +234,17 @@ def _source_paths(config: Path) -> list[Path]:
 
 def _update_config(config: Path, **values: object) -> None:
     config.write_text(json.dumps(json.loads(config.read_text()) | values))
+
+
+def set_faults(local: LocalVectorize, faults: Iterable[dict[str, Any]], writes: Sequence[str]) -> None:
+    """Set faults in a local Vectorize.
+
+    :param faults: Rules, as :func:`~.scenario.make_faults` yields them.
+    :param writes: The operations that a rule for ``write`` means.
+    """
+    for rule in faults:
+        for operation in writes if rule.get("operation") == "write" else (None,):
+            local.fail(**{**rule, "operation": operation, "times": None})
 
 
 @contextmanager

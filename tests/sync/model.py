@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import random
-from copy import deepcopy
 from typing import Any
 from unittest.mock import patch
 
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.errors import SourceError, SyncError
 from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.rows.hashing import RowHasher
+from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher
 from airflow_provider_vectorize.sync import decisions
 from airflow_provider_vectorize.sync.options import SyncOptions
 from airflow_provider_vectorize.sync.run import SyncRun
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor
-from tests.support import DIMENSIONS
-from tests.visibility.world import Fate, SentRequest, World
+from tests.visibility.world import World
 
 from .actors import Actor, Killed
 from .inspection import Inspection
-from .sources import Fault, MemoryObject, ModelRow, Truth, truth_of
-from .support import DeadLetterSink, MemoryFolder
+from .service import INDEX, LATE_SECONDS, TIMEOUT, Service
+from .sources import Fault, MemoryObject, Source, Truth, change, truth_of
+from .support import DeadLetterSink, MemoryFolder, PausingFolder
 
-INDEX = "docs"
 NIGHTS, ATTEMPTS, LAST_NIGHTS = 5, 4, 5
+IDS = 6
+#: Probabilities that a frozen run continues while another run does one step.
+PACES = (0.4, 0.4, 0.02)
+#: Beginnings of the events around a commit, at which it matters most what other runs do.
+COMMITTING = ("before write generations/", "before write current.json")
+#: The last checks before a commit have passed, and current.json is on its way.
+IN_FLIGHT = "during write current.json"
 BRAKE = 0.3
-TIMEOUT, LATE_SECONDS = 110.0, 120.0
+#: What :meth:`History.drive` returns if the run has committed.
+COMMITTED = ("green", "held", "unfinished")
 LIMITS = Limits(vectors_per_request=2, ids_per_delete=2, late_seconds=LATE_SECONDS)
 
 
@@ -40,88 +46,22 @@ class History:
         self.rng = random.Random(seed)
         self.world = world
         self.folder = MemoryFolder()
-        self.source: dict[str, list[ModelRow]] = {}
-        self.earlier_sources: list[dict[str, list[ModelRow]]] = []
+        self.source: Source = {}
+        self.earlier_sources: list[Source] = []
         self.faults: dict[str, Fault] = {}
         self.parameter = 0
-        self.troubled = True
-        self.recreated = False
         self.plan: str | None = None
-        self.frozen: list[Actor] = []
+        self.frozen: dict[Actor, float] = {}  # With the probability of a step.
         self.runs = 0
         self.violations: list[tuple[str, Any]] = []
-        self.hasher = RowHasher()
-        world.create_index(INDEX, dimensions=DIMENSIONS)
-        self.inspection = Inspection(world, INDEX, self.folder, self.hasher)
-        world.choose_fate = self.fate
-        self._run_job()
-
-    # ---------------------------------------------------------------- the service
-
-    def _run_job(self) -> None:
-        self.world.fold(INDEX, self.rng.choice([None, 1, 2, 5]))
-        self.world.schedule(self.rng.uniform(2, 20), self._run_job)
-
-    def fate(self, sent: SentRequest) -> Fate:
-        rng = self.rng
-        if not sent.write:
-            lag = rng.uniform(0, 15) if sent.operation == "get_by_ids" and rng.random() < 0.3 else 0.0
-            return Fate(lag=lag)
-        if not self.troubled or rng.random() < 0.75:
-            return Fate()
-        late = TIMEOUT + rng.uniform(0, LATE_SECONDS - 10)
-        return rng.choice([
-            Fate(carried_out=(0.0,), answer="timeout"),
-            Fate(carried_out=(), answer="timeout"),
-            Fate(carried_out=(late,), answer="timeout"),
-            Fate(carried_out=(0.0,), answer=524),  # The retry carries it out twice.
-        ])
-
-    def recreate(self) -> None:
-        self.world.delete_index(INDEX)
-        self.world.create_index(INDEX, dimensions=DIMENSIONS)
-        self.recreated = True
-        self.inspection.foreign.clear()
-
-    def write_foreign(self) -> None:
-        name, content = f"f{self.rng.randrange(3)}", self.rng.randrange(100, 200)
-        with self.world.client("foreign", limits=Limits(late_seconds=0)) as client:
-            self.troubled, before = False, self.troubled
-            client.upsert(INDEX, ModelRow("good", name, content).line() + b"\n")
-            self.troubled = before
-        self.inspection.foreign[name] = content
+        self.service = Service(world, self.rng)
+        self.inspection = Inspection(world, INDEX, self.folder, RowHasher())
 
     # ---------------------------------------------------------------- the source
 
     def change_source(self) -> None:
         for _ in range(self.rng.choice([0, 1, 1, 2, 3])):
-            self._change_once()
-
-    def _change_once(self) -> None:
-        rng, chance = self.rng, self.rng.random()
-        if chance > 0.9 and self.earlier_sources:
-            self.source = deepcopy(rng.choice(self.earlier_sources[-3:]))
-            return
-        if chance < 0.25 or not self.source:
-            row = ModelRow("good", f"v{rng.randrange(6)}", rng.randrange(3))
-            self.source.setdefault(rng.choice("abc"), []).append(row)
-            return
-        name = rng.choice(sorted(self.source))
-        rows = self.source[name]
-        if chance > 0.86:
-            del self.source[name]
-        elif chance > 0.84:
-            rows.append(ModelRow("bad", f"f{rng.randrange(3)}"))
-        elif rows:
-            number = rng.randrange(len(rows))
-            row = rows.pop(number)
-            if chance < 0.45:
-                name = row.id if row.id.startswith("v") else f"v{rng.randrange(6)}"  # No good row has a foreign ID.
-                rows.insert(number, ModelRow("good", name, rng.randrange(3)))
-            elif 0.6 <= chance < 0.72:
-                self.source.setdefault(rng.choice("abc"), []).append(row)
-            elif chance >= 0.72:
-                rows.insert(number, ModelRow("bad" if rng.random() < 0.7 else "unreadable", row.id))
+            self.source = change(self.source, self.earlier_sources, self.rng, IDS)
 
     def objects(self) -> list[MemoryObject]:
         return [
@@ -141,7 +81,7 @@ class History:
                 lambda: IndexMonitor(self.world.monitor_client(f"monitor-{number}"), INDEX),
                 INDEX,
                 self.objects(),
-                self.folder,
+                PausingFolder(self.folder, probe),
                 SyncOptions(load=LoadOptions(limits=LIMITS, max_in_flight=1, dead_letters=DeadLetterSink()), **options),  # type: ignore[arg-type]
                 run_id=f"{self.rng.randrange(10**6):06d}-{number}",
                 probe=probe,
@@ -155,22 +95,31 @@ class History:
         rng, committed = self.rng, False
         while not actor.done:
             unanswered = bool(self.world.sent) and self.world.sent[-1].fate.answer != "real"
-            if rng.random() < (8 * kill if unanswered else kill):
-                if rng.random() < 0.25:
-                    self.frozen.append(actor)
+            if rng.random() < (8 * kill if unanswered or actor.event.startswith(COMMITTING) else kill):
+                if rng.random() < 0.4:
+                    self.frozen[actor] = rng.choice(PACES)
                     return "frozen"
                 actor.kill()
                 return "killed"
-            committed = committed or actor.event == "after write current.json"
+            committed = committed or actor.event == IN_FLIGHT
             if disturbed and not committed and rng.random() < 0.003:
-                self.recreate()
-            for other in list(self.frozen):
-                if rng.random() < 0.4:
-                    other.step()
-                if other.done:
-                    self.frozen.remove(other)
+                self.service.recreate(self.inspection)
+            for other, pace in list(self.frozen.items()):
+                self._thaw(other, pace, actor.event)
             actor.step()
         return self._outcome(actor)
+
+    def _thaw(self, other: Actor, pace: float, event: str) -> None:
+        """Let a frozen run continue, by one step or to its end.
+
+        :param event: Where the run of this attempt is. Before it commits, an earlier write of ``current.json`` arrives.
+        """
+        if self.rng.random() < pace or (other.event == IN_FLIGHT and event.startswith(COMMITTING)):
+            other.step()
+            while not other.done and self.rng.random() < 0.3:
+                other.step()
+        if other.done:
+            del self.frozen[other]
 
     def _outcome(self, actor: Actor) -> str:
         error = actor.error
@@ -190,21 +139,28 @@ class History:
         raise error
 
     def night(self) -> None:
-        rng = self.rng
-        self.earlier_sources.append(deepcopy(self.source))
+        rng, service, inspection = self.rng, self.service, self.inspection
+        self.earlier_sources.append(self.source)
         self.change_source()
         self.faults = {rng.choice(sorted(self.source)): rng.choice(["truncated", "gone"])} if self._has_fault() else {}
         if rng.random() < 0.05:
-            self.recreate()
+            service.recreate(inspection, inspection.known().keys() - truth_of(self.source).present)
         if rng.random() < 0.06:
             self.parameter += 1
         if rng.random() < 0.3:
-            self.write_foreign()
+            service.write_foreign(inspection)
+        known = {name for name, content in inspection.known().items() if content != UNKNOWN}
+        if known and rng.random() < 0.08 and self._can_audit():
+            service.damage(known)
         for attempt in range(ATTEMPTS):
             if attempt and rng.random() < 0.3:
                 self.change_source()
             if self.attempt(last=attempt == ATTEMPTS - 1) not in ("killed", "frozen", "not committed"):
                 return
+
+    def _can_audit(self) -> bool:
+        """Return whether the next run notices that another writer has changed a vector."""
+        return not (self.frozen or self.inspection.is_baseline() or self.inspection.logged())
 
     def _has_fault(self) -> bool:
         return bool(self.source) and self.rng.random() < 0.12
@@ -217,45 +173,57 @@ class History:
             "reconcile": rng.random() < 0.05,
         }
         kill = 0.04 if rng.random() < 0.6 and not last else 0.0
-        before = self.inspection.vectors() if not self.frozen else None
-        self.recreated = False
-        baseline = self.inspection.is_baseline()
-        known = set(self.inspection.known()) | self.inspection.logged()
-        approved = self.inspection.approved(options["approve"])
+        inspection, service, present = self.inspection, self.service, truth_of(self.source).present
+        for name in present & inspection.foreign.keys():
+            if name.startswith("v"):  # The source has it again, so the sync may write it.
+                del inspection.foreign[name]
+        before = inspection.vectors() if not self.frozen else None
+        service.recreated = False
+        baseline = inspection.is_baseline()
+        known, logged = inspection.known(), inspection.logged()
+        approved = inspection.approved(options["approve"])
         actor = self.start(**options)
         outcome = self.drive(actor, kill)
         self.check(outcome, actor, before, deletes=options["delete_vanished"] and not baseline)
-        self._check_brake(actor, len(known), approved)
+        if before is not None and not logged and not service.recreated:
+            self._check_deletions(before.keys() - inspection.vectors().keys(), len(known), approved)
+        if outcome in COMMITTED:  # Somebody had the chance to see that the index was created again.
+            inspection.foreign = {name: what for name, what in inspection.foreign.items() if name.startswith("f")}
         return outcome
 
     def check(self, outcome: str, actor: Actor, before: Any, *, deletes: bool, where: Any = "") -> None:
         """Compare the index with what a run promises."""
-        truth = truth_of(self.source)
+        service = self.service
         found = self.inspection.violations(
-            truth,
+            truth_of(self.source),
             self.parameter,
             green=outcome == "green",
-            committed=outcome in ("green", "held", "unfinished"),
+            committed=outcome in COMMITTED,
             deletes=deletes,
-            before=None if self.recreated else before,
+            before=None if service.recreated else before,
         )
-        if isinstance(actor.error, SyncError) and "not what the state says" in str(actor.error) and not self.recreated:
+        is_audit = isinstance(actor.error, SyncError) and "not what the state says" in str(actor.error)
+        if is_audit and not (service.recreated or service.damaged):
             found.append(("false audit", str(actor.error)))
+        service.damaged = service.damaged and outcome not in COMMITTED
         self.violations += [(kind, (self.runs, outcome, what, where)) for kind, what in found]
 
-    def _check_brake(self, actor: Actor, known: int, approved: set[str]) -> None:
-        """Check that a run deleted no more than the brake allows besides what was approved."""
-        plain = actor.result.to_dict() if actor.result else getattr(actor.error, "result", None)
-        if plain and plain["deleted"] and not plain["objects_skipped"] and not truth_of(self.source).good:
-            self.violations.append(("empty source deletes", self.runs))
-        if plain and plain["deleted"] - len(approved) > max(1, BRAKE * known):
-            self.violations.append(("brake", (self.runs, plain["deleted"], known, sorted(approved))))
+    def _check_deletions(self, deleted: set[str], known: int, approved: set[str]) -> None:
+        """Check that a run deleted no more than the brake allows besides what was approved.
+
+        :param deleted: The IDs that it deleted.
+        :param known: Number of IDs in the state.
+        """
+        if deleted and not truth_of(self.source).good:
+            self.violations.append(("empty source deletes", (self.runs, sorted(deleted))))
+        if len(deleted - approved) > max(1, BRAKE * known):
+            self.violations.append(("brake", (self.runs, sorted(deleted), known, sorted(approved))))
 
     def finish(self) -> None:
         """Let the source rest, and check that the sync converges."""
         for actor in self.frozen:
             actor.kill()
-        self.frozen, self.faults, self.troubled = [], {}, False
+        self.frozen, self.faults, self.service.troubled = {}, {}, False
         self.source = {name: [row for row in rows if row.kind != "unreadable"] for name, rows in self.source.items()}
         truth = truth_of(self.source)
         outcome, sent = "", 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -113,3 +114,46 @@ def truth_of(source: Source) -> Truth:
                 truth.good[row.id] = row.content
             truth.unreadable |= row.kind == "unreadable"
     return truth
+
+
+def change(
+    source: Source, earlier: Sequence[Source], rng: random.Random, ids: int, objects: str = "abc"
+) -> dict[str, list[ModelRow]]:
+    """Return a source that differs from another one by one change, as nights bring them.
+
+    A row is added, changed, removed, moved to another object, or becomes bad. An object is removed. Or the source is
+    what it was in an earlier night.
+
+    :param earlier: The source of earlier nights, the last one at the end.
+    :param ids: Number of IDs. They may occur more than once.
+    :param objects: Names of the objects, one letter each.
+    """
+    chance = rng.random()
+    if chance > 0.9 and earlier:
+        return _copy(rng.choice(earlier[-3:]))
+    changed = _copy(source)
+    if chance < 0.25 or not changed:
+        row = ModelRow("good", f"v{rng.randrange(ids)}", rng.randrange(3))
+        changed.setdefault(rng.choice(objects), []).append(row)
+        return changed
+    name = rng.choice(sorted(changed))
+    rows = changed[name]
+    if chance > 0.86:
+        del changed[name]
+    elif chance > 0.84:
+        rows.append(ModelRow("bad", f"f{rng.randrange(3)}"))
+    elif rows:
+        number = rng.randrange(len(rows))
+        row = rows.pop(number)
+        if chance < 0.45:
+            vector_id = row.id if row.id.startswith("v") else f"v{rng.randrange(ids)}"  # No good row has a foreign ID.
+            rows.insert(number, ModelRow("good", vector_id, rng.randrange(3)))
+        elif 0.6 <= chance < 0.72:
+            changed.setdefault(rng.choice(objects), []).append(row)
+        elif chance >= 0.72:
+            rows.insert(number, ModelRow("bad" if rng.random() < 0.7 else "unreadable", row.id))
+    return changed
+
+
+def _copy(source: Source) -> dict[str, list[ModelRow]]:
+    return {name: list(rows) for name, rows in source.items()}

@@ -15,6 +15,8 @@ from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.local.handle import LocalVectorize, RecordedRequest
+from airflow_provider_vectorize.sync.folder import CURRENT
+from airflow_provider_vectorize.sync.log import LOG
 from airflow_provider_vectorize.sync.options import SyncOptions
 from airflow_provider_vectorize.sync.run import SyncRun
 from airflow_provider_vectorize.sync.state import State, read_state
@@ -57,6 +59,27 @@ class MemoryFolder:
         state = read_state(self)
         assert state is not None
         return state
+
+
+class PausingFolder(MemoryFolder):
+    """A state folder in memory as one run sees it, with pauses where other runs can come between.
+
+    :param folder: The folder of all runs.
+    :param probe: Called while ``current.json`` is on its way, and between the reads of the state and of the logs.
+    """
+
+    def __init__(self, folder: MemoryFolder, probe: Callable[[str], None]) -> None:
+        self.content, self.denied, self._probe = folder.content, folder.denied, probe
+
+    def write(self, name: str, content: IO[bytes]) -> None:
+        if name == CURRENT:
+            self._probe(f"during write {name}")
+        super().write(name, content)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        if prefix == LOG:
+            self._probe(f"before list {prefix}")
+        return super().list(prefix)
 
 
 class DeadLetterSink:

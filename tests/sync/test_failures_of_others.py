@@ -155,6 +155,19 @@ def test_empty_source_deletes_nothing(books: SyncedIndex, content: bytes) -> Non
     assert books.dump() == expected_dump(rows)
 
 
+def test_empty_source_beside_a_skipped_empty_object_deletes_nothing(books: SyncedIndex) -> None:
+    rows = make_rows(10)
+    books.write("a.ndjson", rows)
+    books.write("empty.ndjson", b"")
+    books.sync()
+    books.write("a.ndjson", b"")
+
+    with pytest.raises(SyncError, match="the source has no good rows"):
+        books.sync(delete_vanished=True, max_deletes=1.0)
+
+    assert books.dump() == expected_dump(rows)
+
+
 def test_unreadable_object_deletes_nothing_and_the_others_are_synced(books: SyncedIndex) -> None:
     rows = make_rows(30)
     books.write("a.ndjson.gz", rows[:15])

@@ -123,3 +123,20 @@ def test_sync_brake_withholds_until_approved(books: SyncedIndex) -> None:
     assert books.dump() == expected_dump([*rows[:61], *fresh])
     assert plan in books.folder.state.spent
     assert books.counts(delete_vanished=True, approve=plan) == {"unchanged": 64}
+
+
+def test_vector_that_left_the_source_and_disappeared_is_reported_once(books: SyncedIndex) -> None:
+    """It cannot be sent again. The next run deletes it, and does not fail for ever."""
+    rows = make_rows(10)
+    books.write("a.ndjson", rows)
+    books.sync()
+    books.write("a.ndjson", rows[1:])
+    books.sync()
+    with books.client() as client:
+        client.delete_by_ids("books", ["v0"])
+
+    with pytest.raises(SyncError, match="The index is not what the state says"):
+        books.sync(delete_vanished=True)
+
+    assert books.sync(delete_vanished=True)["deleted"] == 1
+    assert books.counts(delete_vanished=True) == {"unchanged": 9}

@@ -11,7 +11,7 @@ from airflow_provider_vectorize.errors import SyncTakenOverError
 from tests.support import expected_dump, make_rows, ndjson
 
 from .actors import Actor, Killed
-from .support import SyncedIndex
+from .support import PausingFolder, SyncedIndex
 
 FIRST = make_rows(24)
 SECOND = [*make_rows(4, seed=1), *FIRST[4:19], *make_rows(3, first=100)]
@@ -35,6 +35,14 @@ def killer(number: int) -> Callable[[str], None]:
             raise Killed(event)
 
     return probe
+
+
+def paused_run(books: SyncedIndex, event: str) -> Actor:
+    """Return a run that pauses at an event."""
+    actor = Actor(lambda probe: books.run(folder=PausingFolder(books.folder, probe), probe=probe).run)
+    while actor.event != event:
+        actor.step()
+    return actor
 
 
 def test_run_killed_at_any_step_is_finished_by_the_next_one(books: SyncedIndex) -> None:
@@ -115,6 +123,25 @@ def test_two_runs_at_once_commit_once(books: SyncedIndex) -> None:
     assert isinstance(first.error, SyncTakenOverError)
     assert books.folder.state.generation.number == 2
     assert books.counts() == {"unchanged": 9}
+
+
+def test_run_without_changes_notices_that_another_run_commits(books: SyncedIndex) -> None:
+    """The second run reads the state before the commit of the first, and the logs after it."""
+    books.write("a.ndjson", FIRST)
+    books.sync()
+    books.write("a.ndjson", SECOND)
+    first = paused_run(books, "during write current.json")
+    books.write("a.ndjson", FIRST)
+    second = paused_run(books, "before list log/")
+    while not first.done:
+        first.step()
+
+    while not second.done:
+        second.step()
+
+    assert isinstance(second.error, SyncTakenOverError)
+    books.sync()
+    assert books.dump() == expected_dump([*FIRST, *SECOND[-3:]])
 
 
 def test_sync_with_unanswered_requests_ends_with_the_source(books: SyncedIndex) -> None:
