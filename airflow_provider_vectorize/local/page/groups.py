@@ -34,8 +34,8 @@ def group(values: Sequence[Scalar]) -> Groups:
 
     Ranges contain about the same number of points. Values that are not among the most frequent ones form one group.
     """
-    distinct = {value for value in values if value is not None}
-    ordered = len(distinct) > MAX_GROUPS and all(type(value) in (int, float) for value in distinct)
+    known = [value for value in values if value is not None]
+    ordered = len(set(known)) > MAX_GROUPS and all(type(value) in (int, float) for value in known)
     labels, of_point = _by_range(values) if ordered else _by_value(values)
     counts = np.bincount(of_point, minlength=len(labels) + 2)
     kept = np.flatnonzero(counts)

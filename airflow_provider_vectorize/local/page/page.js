@@ -8,12 +8,12 @@ const BASE = "/__local__/page/";
 
 const byId = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
-const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 let paused = false;
 let state = null;
 let chosen = decodeURIComponent(location.hash.slice(1)); // "account/index"
-let plotted = { key: null, at: 0 };
+let plotted = { key: null, at: -Infinity };
 let isPlotting = false;
 let matchedIds = [];
 
@@ -138,7 +138,7 @@ function choose(key) {
   byId("answer").textContent = "";
   byId("results").hidden = true;
   matchedIds = [];
-  plotted = { key: null, at: 0 };
+  plotted = { key: null, at: -Infinity };
 }
 
 function chosenIndex() {
@@ -234,7 +234,7 @@ byId("query").addEventListener("submit", (event) => {
   query();
 });
 byId("color").addEventListener("change", () => {
-  plotted.at = 0;
+  plotted.at = -Infinity;
   refreshPlot();
 });
 byId("indexes").addEventListener("click", (event) => {

@@ -50,4 +50,6 @@ def project(values: Floats, metric: str) -> Projection:
 def _scale(values: Floats, axis: int | None = None) -> Floats:
     """Return a copy whose largest absolute value, of all or of each row, is 1. Zeros stay zeros."""
     largest = np.abs(values).max(axis=axis, keepdims=True)
-    return np.divide(values, largest, out=np.zeros(values.shape, np.float32), where=largest > 0)
+    scaled = np.zeros(values.shape, np.float32)
+    np.divide(values, largest, out=scaled, where=largest > 0)
+    return scaled
