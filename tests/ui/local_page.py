@@ -47,6 +47,11 @@ UNNAMED = """() => [...document.querySelectorAll('button, input, select, [role=r
         || element.getAttribute('aria-labelledby')?.split(' ').every((id) => document.getElementById(id)?.textContent)))
     .map((element) => element.outerHTML)"""
 
+#: JavaScript that returns the first point of a path, in pixels of the page.
+FIRST_POINT = """(path) => {
+    const point = path.getPointAtLength(0).matrixTransform(path.getScreenCTM());
+    return [point.x, point.y];
+}"""
 #: JavaScript that sends a request and waits for the response.
 LAST_REQUEST = "() => fetch('/__local__/faults').then((response) => response.text())"
 

@@ -12,6 +12,7 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.ui.conftest import ARGUMENTS, CHROMIUM, SCREENSHOTS, TIMEOUT_MS
 from tests.ui.local_page import (
     DIMENSIONS,
+    FIRST_POINT,
     LAST_REQUEST,
     LOW_CONTRAST,
     NAMESPACES,
@@ -33,11 +34,12 @@ expect = pytest.importorskip("playwright.sync_api").expect
 @pytest.fixture(scope="module")
 def local() -> Iterator[LocalVectorize]:
     """Run a local Vectorize with an index of 20,000 vectors, and one whose writes are pending."""
-    with LocalVectorize.start(extra_args=["--no-sync"]) as started:
+    with LocalVectorize.start(lag=2, extra_args=["--no-sync"]) as started:
         create(started, "docs", DIMENSIONS)
         vectors = documentation_vectors()
         for first in range(0, VECTORS, 5_000):
             upsert(started, "docs", *vectors[first : first + 5_000])
+        started.process()
         assert started.count("docs") == VECTORS
         create(started, "films")
         started.hold()
@@ -88,7 +90,7 @@ def page(browser: Browser, local: LocalVectorize) -> Iterator[Page]:
 def test_page_shows_indexes_budget_requests_and_a_plot_offline(
     browser: Browser, local: LocalVectorize, screenshots: Screenshots
 ) -> None:
-    page = browser.new_page(viewport={"width": 1280, "height": 1300})
+    page = browser.new_page(viewport={"width": 1280, "height": 1500})
     requested = Requested(page, local)
     page.goto(f"http://127.0.0.1:{local.port}/")
     rows = page.locator("#indexes tr")
@@ -103,11 +105,11 @@ def test_page_shows_indexes_budget_requests_and_a_plot_offline(
     expect(page.locator("#plot-caption")).to_contain_text("A sample of 5,000 of 20,000 vectors")
     expect(page.locator("#legend li")).to_have_count(len(NAMESPACES))
     expect(page.locator("#legend li").first).to_contain_text("guides")
-    assert page.locator("#plot > path").count() == len(NAMESPACES) + 2
+    assert page.locator("#plot > path").count() == len(NAMESPACES) + 3
     page.get_by_label("Vector ID or values").fill(first_id(page, "support"))
     page.get_by_role("button", name="Query").click()
     expect(page.locator("#answer")).to_contain_text("10 results in")
-    screenshots.for_docs(page, "local-page", height=1180)
+    screenshots.for_docs(page, "local-page", height=1340)
     assert requested.foreign == []
     assert requested.errors == []
     page.close()
@@ -159,15 +161,7 @@ def test_page_click_on_a_point_queries_its_neighbors(page: Page) -> None:
     box = plot.bounding_box()
     assert box is not None
     # The path of a group starts at its first point.
-    at = (
-        plot
-        .locator("path")
-        .nth(1)
-        .evaluate("""(path) => {
-        const point = path.getPointAtLength(0).matrixTransform(path.getScreenCTM());
-        return [point.x, point.y];
-    }""")
-    )
+    at = plot.locator("path").first.evaluate(FIRST_POINT)
     plot.hover(position={"x": at[0] - box["x"], "y": at[1] - box["y"]})
     expect(page.locator("#point")).to_contain_text("guides")
     plot.click(position={"x": at[0] - box["x"], "y": at[1] - box["y"]})

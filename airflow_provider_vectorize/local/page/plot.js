@@ -28,7 +28,8 @@ export class Plot {
   #positions = new Map();
   #paths = [];
   #shown = null; // The only group that is not faded, by its label.
-  #matches = svgElement("path", { class: "match" });
+  // A match is a ring: a large dot with a smaller one of the color of the background on top.
+  #matches = ["match", "match-inside"].map((name) => svgElement("path", { class: name }));
   #hovered = svgElement("path", { class: "hovered" });
 
   constructor(onPick) {
@@ -53,7 +54,7 @@ export class Plot {
     });
     // Frequent groups are drawn first, so that they do not hide rare ones.
     const order = [...this.#paths.keys()].sort((a, b) => data.groups[b].count - data.groups[a].count);
-    this.#svg.replaceChildren(this.#matches, ...order.map((group) => this.#paths[group]), this.#hovered);
+    this.#svg.replaceChildren(...order.map((group) => this.#paths[group]), ...this.#matches, this.#hovered);
     this.#hover(null);
     this.#showLegend();
     this.#describe(colorName);
@@ -62,7 +63,7 @@ export class Plot {
   // Mark the vectors with these IDs, and return how many of them the plot contains.
   mark(ids) {
     const points = ids.map((id) => this.#positions.get(id)).filter((point) => point !== undefined);
-    this.#matches.setAttribute("d", points.map((point) => this.#dot(point)).join(""));
+    for (const path of this.#matches) path.setAttribute("d", points.map((point) => this.#dot(point)).join(""));
     return points.length;
   }
 
