@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import urllib.request
 from importlib.metadata import distribution, entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import airflow_provider_vectorize
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
+from airflow_provider_vectorize.local.page.page import FILES
 
 NAME = "airflow-provider-vectorize"
 MODULES = sorted(
@@ -42,6 +44,17 @@ def test_entry_points_of_airflow_and_pytest_load() -> None:
     plugins = {one.name: one for one in entry_points(group="pytest11") if one.dist and one.dist.name == NAME}
     assert plugins["local_vectorize"].load()
     assert plugins["temporary_airflow"].load()
+
+
+def test_console_script_of_the_local_vectorize_loads() -> None:
+    (script,) = entry_points(group="console_scripts", name="vectorize-local")
+    assert callable(script.load())
+
+
+def test_installed_package_has_the_files_of_the_local_page(local_vectorize: LocalVectorize) -> None:
+    for name in ("", *(f"__local__/page/{file}" for file in FILES)):
+        with urllib.request.urlopen(f"http://127.0.0.1:{local_vectorize.port}/{name}", timeout=10) as response:
+            assert response.status == 200
 
 
 def test_distribution_contains_the_license() -> None:

@@ -40,6 +40,8 @@ class RecordedRequest:
     in_block: bool
     """Whether it arrived during a rate-limit block of its token."""
     fault: str | None
+    code: int | None = None
+    """The code of the error in the response, or None."""
 
 
 class LocalVectorize(ServerProcess):

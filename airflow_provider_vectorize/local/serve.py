@@ -35,7 +35,7 @@ from airflow_provider_vectorize.local.http.auth import Guard
 from airflow_provider_vectorize.local.http.control import PREFIX, Control
 from airflow_provider_vectorize.local.http.late_requests import LateRequests
 from airflow_provider_vectorize.local.http.origins import is_loopback, refusal
-from airflow_provider_vectorize.local.http.page import StatusPage
+from airflow_provider_vectorize.local.page.page import StatusPage
 from airflow_provider_vectorize.local.routes import BASE
 
 ANY_ACCOUNT = "0123456789abcdef0123456789abcdef"
@@ -45,7 +45,7 @@ ANY_TOKEN = "local-token"  # noqa: S105 - the server accepts any token by defaul
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m airflow_provider_vectorize.local",
+        prog="vectorize-local",
         description="Run local Vectorize, a server for the HTTP API v2 of Cloudflare Vectorize.",
     )
     add = parser.add_argument
@@ -247,7 +247,7 @@ def application(components: Components, base_url: Callable[[], str], *, any_host
     api.add_routes(app)
     control = Control(components, base_url)
     control.add_routes(app)
-    app.router.add_get("/", StatusPage(control).show)
+    StatusPage(components, control).add_routes(app)
     return app
 
 
@@ -268,6 +268,7 @@ def banner(base_url: str, data: Path, options: argparse.Namespace) -> str:
         f"  Data directory: {data}{lifetime}",
         f"  Credentials: {accepted}. Writes become visible after {options.lag:g} s. "
         f"Control API: {base_url.removesuffix(BASE)}{PREFIX}/",
+        f"  Web page with indexes, requests and vectors: {base_url.removesuffix(BASE)}/",
         f"  Airflow connection form: API base URL {base_url}, API token {connection['password']}, "
         f"Account ID {connection['extra']['account_id']}",
         "  Airflow connection as an environment variable:",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
 
+from ..node import PATH, TOOLS, install
 from .conftest import ndjson, values
-from .test_wrangler import PATH, executable  # noqa: F401 - a fixture
+from .test_wrangler import executable  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.clients
 PAGE = (Path(__file__).parents[2] / "docs/local-vectorize.md").read_text()
@@ -62,3 +64,20 @@ def test_python_example_prints_its_result(
     names: dict[str, Any] = {}
     exec(example(heading, local_vectorize), names)
     assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("heading", "expected"), [("Cloudflare's SDK for Node", "[ '1' ]"), ("Mastra", "[ 'poems' ]")])
+def test_node_example_prints_its_result(
+    local_vectorize: LocalVectorize, tmp_path: Path, heading: str, expected: str
+) -> None:
+    install(Path(__file__).with_name("install_node_clients.sh"))
+    (tmp_path / "node_modules").symlink_to(TOOLS / "node_clients/node_modules")
+    (tmp_path / "example.mjs").write_text(example(heading, local_vectorize))
+    assert run_in_shell("node example.mjs", tmp_path).strip() == expected
+
+
+def test_cloudflare_vectorize_example_lists_its_index(local_vectorize: LocalVectorize, tmp_path: Path) -> None:
+    install(Path(__file__).with_name("install_cloudflare_vectorize.sh"), needs="uv")
+    (tmp_path / "example.py").write_text(example("cloudflare-vectorize", local_vectorize))
+    printed = run_in_shell(f"PYTHONPATH={TOOLS / 'cloudflare_vectorize'} {sys.executable} example.py", tmp_path)
+    assert printed.strip() == "['letters']"

@@ -62,7 +62,12 @@ def blocks_in(language: str) -> list[CodeBlock]:
 
 
 def test_code_blocks_have_only_known_languages() -> None:
-    assert {block.language for block in CODE_BLOCKS} == {"console", "json", "mermaid", "python", "sql", "text"}
+    assert {block.language for block in CODE_BLOCKS} == {"console", "js", "json", "mermaid", "python", "sql", "text"}
+
+
+def test_javascript_is_only_on_the_page_whose_examples_are_run() -> None:
+    # run by tests/clients/test_local_vectorize_page.py
+    assert {block.page for block in blocks_in("js")} == {ROOT / "docs/local-vectorize.md"}
 
 
 def test_sql_is_only_on_pages_whose_queries_are_checked() -> None:
@@ -125,7 +130,8 @@ def test_console_command_is_valid(command: str, monkeypatch: pytest.MonkeyPatch)
             assert re.fullmatch(r"(?:\.|airflow-provider-vectorize)\[(\w+)\]", requirement)
             assert set(re.findall(r"\[(\w+)\]", requirement)) <= EXTRAS
             assert not constraint or (ROOT / constraint[1]).exists()
-        case ["python", "-m", "airflow_provider_vectorize.local", *options]:  # run by tests/local/test_command.py
+        case ["vectorize-local", *options] | ["python", "-m", "airflow_provider_vectorize.local", *options]:
+            # run by tests/local/test_command.py
             parser().parse_args(options)
         case ["python", "-m", "airflow_provider_vectorize.state", *options]:  # run by test_query_state.py
             state_parser().parse_args(options)

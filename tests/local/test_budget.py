@@ -59,6 +59,7 @@ def test_ratelimit_headers_count_down_to_a_block_that_ends(http: Http) -> None:
         assert blocked.headers["Ratelimit-Policy"] == '"default";q=3;w=60'
     assert [request.in_block for request in http.local.requests()] == [False] * 3 + [True] * 2
     budget = http.local.status()["budget"]
+    assert budget.pop("windows") == [{"left": 0, "reset": 60, "blocked": True}]
     assert budget == {"allowance": "3/60", "blocks": 1, "arrived_during_block": 1}
     http.local.shift_clock(60)
     assert http.send("GET", "").status_code == 200

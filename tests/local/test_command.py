@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +18,11 @@ COMMAND = [sys.executable, "-m", "airflow_provider_vectorize.local"]
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """Start a server, and return the process and the seven lines of its startup message."""
+    """Start a server, and return the process and the eight lines of its startup message."""
     process = subprocess.Popen([*COMMAND, "--port", "0", *arguments], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield process, [process.stdout.readline().rstrip() for _ in range(7)]
+        yield process, [process.stdout.readline().rstrip() for _ in range(8)]
     finally:
         process.terminate()  # SIGTERM lets it delete its temporary directory.
         process.wait()
@@ -41,19 +42,20 @@ def test_startup_message_has_address_data_and_airflow_connection(tmp_path: Path)
         assert lines[0].startswith("Local Vectorize listens on http://127.0.0.1:")
         assert "this machine only" in lines[1]
         assert str(tmp_path / "data") in lines[2]
-        name, _, value = lines[6].partition("=")
+        name, _, value = lines[7].partition("=")
         assert name == "AIRFLOW_CONN_VECTORIZE_DEFAULT"
         connection = json.loads(value.strip("'"))
         assert connection["conn_type"] == "vectorize"
         for typed in (connection["host"], connection["password"], connection["extra"]["account_id"]):
-            assert typed in lines[4]
+            assert typed in lines[5]
         url = f"{connection['host']}/accounts/{connection['extra']['account_id']}/vectorize/v2/indexes"
         headers = {"Authorization": f"Bearer {connection['password']}"}
         assert requests.get(url, headers=headers, timeout=10).json()["result"] == []
         port = port_file.read_text()
         assert f":{port}/client/v4" in lines[0]
+        assert lines[4].endswith(f" http://127.0.0.1:{port}/")
         page = requests.get(f"http://127.0.0.1:{port}/", timeout=10)
-        assert "No indexes yet" in page.text
+        assert "<h1>Local Vectorize</h1>" in page.text
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
 
@@ -98,12 +100,21 @@ def test_fault_option_is_active_from_the_start() -> None:
         assert [requests.get(url, headers=headers, timeout=10).status_code for _ in range(2)] == [500, 200]
 
 
-def test_status_page_shows_indexes_and_pending_mutations() -> None:
-    with running("--lag", "3600") as (_, lines):
-        base = lines[0].split()[-1]
-        url, headers = base + "/accounts/a/vectorize/v2/indexes", {"Authorization": "Bearer x"}
-        body = {"name": "books", "config": {"dimensions": 32, "metric": "cosine"}}
-        requests.post(url, json=body, headers=headers, timeout=10).raise_for_status()
-        requests.post(url + "/books/delete_by_ids", json={"ids": ["a"]}, headers=headers, timeout=10).raise_for_status()
-        page = requests.get(base.removesuffix("client/v4"), timeout=10).text
-        assert "<td>books<td>32<td>cosine<td>0<td>1<td>a" in page
+def test_console_script_runs_the_server() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    module, _, function = project["scripts"]["vectorize-local"].partition(":")
+    command = f"import sys, {module} as module; sys.argv[1:] = ['--help']; module.{function}()"
+    printed = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, timeout=30, check=True
+    ).stdout
+    assert printed.startswith("usage: vectorize-local ")
+
+
+def test_command_without_aiohttp_names_the_extra() -> None:
+    command = "import runpy, sys; sys.modules['aiohttp'] = None; runpy.run_module(sys.argv[1], run_name='__main__')"
+    process = subprocess.run(
+        [sys.executable, "-c", command, COMMAND[-1]], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert process.returncode == 2
+    assert "pip install 'airflow-provider-vectorize[local]'" in process.stderr
+    assert "Traceback" not in process.stderr

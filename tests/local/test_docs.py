@@ -16,7 +16,8 @@ from airflow_provider_vectorize.local.http.control import Control
 from airflow_provider_vectorize.local.routes import ROUTES
 from airflow_provider_vectorize.local.serve import parser
 
-PAGE = (Path(__file__).parents[2] / "docs/local-vectorize.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/local-vectorize.md").read_text()
 
 
 def test_pytest_example_of_the_page_runs(
@@ -58,3 +59,14 @@ def test_page_lists_every_guessed_error_code() -> None:
         for _, problem in inspect.getmembers(module, inspect.isclass):
             if problem.guessed:
                 assert str(problem.code) in PAGE, problem
+
+
+def test_page_lists_every_tested_client_with_its_version() -> None:
+    scripts = "".join(path.read_text() for path in (ROOT / "tests/clients").glob("install_*.sh"))
+    constraints = (ROOT / "constraints.txt").read_text()
+    table = re.findall(r"^\| `(@?[\w/-]+)` \((npm|PyPI)\) \| ([\d.]+) \|", PAGE, re.MULTILINE)
+    assert len(table) == 6
+    for name, _, version in table:
+        assert f"={version}" in scripts or f"\n{name}=={version}\n" in constraints, name
+    modules = {path.stem for path in (ROOT / "tests/clients").glob("test_*.py")} - {"test_local_vectorize_page"}
+    assert len(modules) == len(table)

@@ -63,6 +63,16 @@ class Verdict:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """What is left of the request budget of one credential. It does not tell which credential that is."""
+
+    left: int
+    reset: int
+    """Seconds until the window or the rate-limit block ends, rounded up."""
+    blocked: bool
+
+
 class Budget:
     """Counts the requests of each credential and blocks credentials that exceed the allowance."""
 
@@ -94,6 +104,15 @@ class Budget:
             return self._verdict(False, 0, seconds)
         window.left -= 1
         return self._verdict(True, window.left, window.ends - now)
+
+    def windows(self) -> list[WindowState]:
+        """Return the current windows, in the order in which their credentials were first used."""
+        now, seconds = self._clock.now(), self.allowance.seconds
+        return [
+            WindowState(window.left, math.ceil(window.ends - now), window.blocked)
+            for window in self._windows.values()
+            if window.is_current(now, seconds)
+        ]
 
     def _verdict(self, allowed: bool, left: int, seconds: float) -> Verdict:
         return Verdict(allowed, left, math.ceil(seconds), self.allowance)

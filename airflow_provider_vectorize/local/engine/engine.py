@@ -239,6 +239,18 @@ class Engine:
         mutation_id, processed_at, vectors = state.store.watermark(state.visible_batch) or (None, None, 0)
         return Info(index.dimensions, vectors, mutation_id, processed_at)
 
+    def visible_batch(self, index: Index) -> int:
+        """Return the number of the batch that reads see."""
+        state = self.states.get(index)
+        self.folding.fold_before_read(index)
+        return state.visible_batch
+
+    def sample(self, index: Index, count: int, batch: int) -> tuple[int, list[StoredVector]]:
+        """Return the number of vectors as of a batch, and up to ``count`` of them, spread over all."""
+        store = self.states.get(index).store
+        watermark = store.watermark(batch)
+        return watermark[2] if watermark else 0, store.sample(count, batch)
+
     def visible_vectors(self, index: Index) -> Iterator[StoredVector]:
         """Return all visible vectors."""
         state = self.states.get(index)

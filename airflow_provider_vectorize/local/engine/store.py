@@ -34,6 +34,8 @@ CREATE TABLE IF NOT EXISTS metadata_index (
 """
 VECTOR = 'row, id, namespace, metadata, "values", seq'
 ALIVE = "born <= :at AND (died IS NULL OR died > :at)"
+# The golden ratio of 2**32 spreads consecutive rows evenly.
+ROW_HASH_FACTOR, ROW_HASHES = 2_654_435_761, 4_294_967_296
 # Rows of the store that have the ids of a mutation.
 TOUCHED = (
     "SELECT vector.row FROM log.logged CROSS JOIN vector ON vector.id = logged.id AND vector.died IS NULL"
@@ -112,6 +114,19 @@ class Store:
 
     def all_vectors(self, at: int, since: int = 0) -> Iterator[StoredVector]:
         """Yield all vectors as of batch ``at``. With ``since``, yield only vectors that were added after that batch."""
+        return self._scan(f"born > :since AND {ALIVE}", {"at": at, "since": since})
+
+    def sample(self, count: int, at: int) -> list[StoredVector]:
+        """Return up to ``count`` vectors as of a batch, spread over all of them.
+
+        The order is that of a hash of the row, so that two batches with many common vectors have similar samples.
+        """
+        rows = (
+            f"SELECT row FROM vector WHERE {ALIVE} ORDER BY (row * {ROW_HASH_FACTOR}) % {ROW_HASHES}, row LIMIT :count"
+        )
+        return list(self._scan(f"row IN ({rows})", {"at": at, "count": count}))
+
+    def _scan(self, where: str, values: dict[str, object]) -> Iterator[StoredVector]:
         with self._lock:
             if self._closed:
                 raise IndexDeleted(self._name)
@@ -119,8 +134,7 @@ class Store:
             connection = self._connect(self._path)
         try:
             rows = connection.execute(
-                f"SELECT {VECTOR} FROM vector JOIN content USING (row) WHERE born > :since AND {ALIVE} ORDER BY row",
-                {"at": at, "since": since},
+                f"SELECT {VECTOR} FROM vector JOIN content USING (row) WHERE {where} ORDER BY row", values
             )
             yield from map(StoredVector._make, rows)
         finally:

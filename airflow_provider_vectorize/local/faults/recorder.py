@@ -28,6 +28,8 @@ class RequestRecord:
     """Whether it arrived during a rate-limit block of its token."""
     fault: str | None = None
     """The fault that was applied to it."""
+    code: int | None = None
+    """The code of the error in the response, or None."""
 
 
 class Recorder:

@@ -98,6 +98,7 @@ class Api:
         try:
             response = await self._operate(call, handler, verdict)
         except Problem as problem:
+            call.recorded.code = problem.code
             response = _json(problem.body(), problem.status)
             response.headers.update(problem.headers)
         except (ConnectionCut, ConnectionError):

@@ -61,7 +61,7 @@ class Control:
             ("DELETE", "/requests", self.clear_requests),
             ("GET", "/dump", self.dump),
         ):
-            app.router.add_route(method, PREFIX + path, _json_route(handler))
+            app.router.add_route(method, PREFIX + path, json_route(handler))
 
     # State
 
@@ -77,6 +77,7 @@ class Control:
                 "allowance": str(budget.allowance),
                 "blocks": budget.blocks,
                 "arrived_during_block": budget.arrived_during_block,
+                "windows": [asdict(window) for window in budget.windows()],
             },
             "late_requests": len(self._components.late_requests),
             "indexes": await asyncio.to_thread(self._indexes),
@@ -95,6 +96,8 @@ class Control:
                 "metric": index.metric,
                 "vectors": info.vectors,
                 "pending_mutations": backlog.get(index.key, 0),
+                "processed_up_to_mutation": info.mutation_id,
+                "processed_up_to": info.processed_at,
             })
         return indexes
 
@@ -109,7 +112,7 @@ class Control:
         fields = parse_fields(body, INDEX, "index")
 
         def read_digests() -> Json:
-            index = self._find_index(fields)
+            index = self.find_index(fields)
             return {vector.id: digest(vector) for vector in self._engine.visible_vectors(index)}
 
         return {"vectors": await asyncio.to_thread(read_digests)}
@@ -143,7 +146,7 @@ class Control:
         fields = parse_fields(body, INDEX | {"batches": TIMES, "mutations": TIMES})
 
         def fold() -> list[Json]:
-            index = self._find_index(fields) if "index" in fields else None
+            index = self.find_index(fields) if "index" in fields else None
             batches = self._engine.folding.process(index, fields.get("batches"), mutations=fields.get("mutations"))
             return [asdict(batch) | {"processed_at": milliseconds(batch.processed_at)} for batch in batches]
 
@@ -153,7 +156,7 @@ class Control:
         fields = parse_fields(body, INDEX | {"times": FOREIGN_TIMES}, "index")
 
         def log_mutations() -> list[str]:
-            index = self._find_index(fields)
+            index = self.find_index(fields)
             return [self._engine.foreign_mutation(index.account, index.name).id for _ in range(fields.get("times", 1))]
 
         return {"mutation_ids": await asyncio.to_thread(log_mutations)}
@@ -189,7 +192,11 @@ class Control:
         self._components.faults.flap = None
         return {}
 
-    def _find_index(self, fields: Json) -> Index:
+    def find_index(self, fields: Json) -> Index:
+        """Return the index that a body names.
+
+        :raises IndexNotFound: No index has this name, or several accounts have one and the body names no account.
+        """
         name, account = fields["index"], fields.get("account_id")
         indexes = [index for index in self._engine.catalog.indexes(account) if index.name == name]
         if len(indexes) != 1:
@@ -197,7 +204,9 @@ class Control:
         return indexes[0]
 
 
-def _json_route(handler: Callable[[Json], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+def json_route(handler: Callable[[Json], Awaitable[Any]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Return a route that calls a handler with the query and the JSON body of a request, and returns its result."""
+
     async def route(request: web.Request) -> web.Response:
         try:
             text = await request.read()

@@ -52,15 +52,14 @@ def immediate_response(rule: Rule) -> web.Response:
 
 
 def _custom_response(rule: Rule) -> web.Response:
+    """Return a response with the configured text, or raise the configured error."""
     options = rule.options
     status, headers = options.get("status", 500), options.get("headers")
     if "text" in options:
         return web.Response(status=status, text=options["text"], headers=headers)
-    problem = Problem(options.get("message", "Internal error"))
-    problem.code = options.get("code", 0)
-    return web.Response(
-        status=status, body=orjson.dumps(problem.body()), content_type="application/json", headers=headers
-    )
+    problem = Problem(options.get("message", "Internal error"), headers=headers)
+    problem.status, problem.code = status, options.get("code", 0)
+    raise problem
 
 
 async def after_operation(call: Call, response: web.Response) -> web.StreamResponse:

@@ -111,14 +111,17 @@ class Handlers:
         return result
 
     async def query(self, call: Call) -> Json:
-        body = await call.json()
-        await asyncio.to_thread(self._engine.get_index, call.account, call.index)
+        return await self.answer_query(call.account, call.index, await call.json())
+
+    async def answer_query(self, account: str, index_name: str, body: Json) -> Json:
+        """Return the result of a query, whose body has not been checked."""
+        await asyncio.to_thread(self._engine.get_index, account, index_name)
         request = checks.query(body, self._limits)
-        stale = self._faults.next_read_is_stale(call.index)
-        matches = await asyncio.to_thread(self._engine.query, call.account, call.index, request, stale=stale)
+        stale = self._faults.next_read_is_stale(index_name)
+        matches = await asyncio.to_thread(self._engine.query, account, index_name, request, stale=stale)
         indexes: list[MetadataIndex] = []
         if request.return_metadata == "indexed":
-            indexes = await asyncio.to_thread(self._engine.list_metadata_indexes, call.account, call.index, stale=stale)
+            indexes = await asyncio.to_thread(self._engine.list_metadata_indexes, account, index_name, stale=stale)
         result = []
         for match in matches:
             fields: Json = {"id": match.vector.id, "score": match.score}
