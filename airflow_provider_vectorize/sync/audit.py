@@ -95,6 +95,11 @@ def different_ids(client: VectorizeClient, index_name: str, expected: Mapping[st
     different = set(expected)
     for read in range(READS):
         if read:
+            log.info(
+                "%d of these vectors differ from the state. Reading them again in %.0f s, because replicas may lag.",
+                len(different),
+                READ_SECONDS,
+            )
             _wait(client, READ_SECONDS)
         try:
             vectors = {vector.id: vector for vector in client.get_by_ids(index_name, sorted(different))}

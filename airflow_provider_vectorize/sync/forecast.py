@@ -34,7 +34,7 @@ def log_estimate(sample: Sample, known: int, known_opened: int, unknown: int, cl
 
     :param known: Number of known IDs whose content in the index is known.
     :param known_opened: How many of these belong to objects that are opened.
-    :param unknown: Number of known IDs whose content in the index is not known.
+    :param unknown: Number of other known IDs of the source, whose content in the index is not known.
     :param client: Knows the limits and the request budget.
     """
     if not known:
@@ -43,14 +43,15 @@ def log_estimate(sample: Sample, known: int, known_opened: int, unknown: int, cl
         log.info("Sending every row%s.", about)
         return
     again = round_estimate(estimate_changed(sample, known_opened) + unknown)
-    expected = f"about {again:,} of them again, in about {_requests_for_rows(again, client)}" if again else "none again"
     log.info(
-        "Sampled %s at the beginning of objects: %d of %s changed. Of %s, the sync will send %s, besides new ones.",
+        "Sampled %s: %d of %s changed. Expecting to send %s.",
         pluralize(sample.rows, "row"),
         sample.changed,
         pluralize(sample.known, "known vector"),
-        pluralize(known + unknown, "known vector"),
-        expected,
+        f"about {again:,} of {known + unknown:,} known vectors again in about {_requests_for_rows(again, client)}, and "
+        "all new ones"
+        if again
+        else "only new vectors",
     )
 
 
