@@ -94,7 +94,7 @@ with DAG(
 
     if ApprovalOperator:
 
-        @task.short_circuit(trigger_rule="one_failed")
+        @task.short_circuit(trigger_rule="one_failed", ignore_downstream_trigger_rules=False)
         def has_plan() -> bool:
             """Continue if the sync has failed with a plan that a person can approve."""
             return bool(get_current_context()["ti"].xcom_pull(task_ids="sync", key="plan"))
