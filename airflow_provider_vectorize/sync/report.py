@@ -128,6 +128,8 @@ def log_end(result: SyncResult, findings: Findings, seconds: float) -> None:
     :param seconds: Duration of the run.
     """
     log.info("%s", result.summary(seconds))
+    if kept := result.vanished - result.deleted - result.withheld:
+        log.info("Kept %s that left the source, because delete_vanished is off.", pluralize(kept, "vector"))
     if result.rejected:
         log.warning("%s", describe_rejected(result))
     if findings.flapping:

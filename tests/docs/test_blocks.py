@@ -18,6 +18,8 @@ from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.serve import banner, parser
+from airflow_provider_vectorize.sync.progress import SyncProgress
+from airflow_provider_vectorize.sync.result import SyncResult
 from tests.airflow.runs import readme_dag
 from tests.airflow.test_example_dags import EXAMPLES, OTHER_EXAMPLES
 from tests.docs.test_pages import PAGES
@@ -80,7 +82,7 @@ def test_every_python_block_is_run_by_a_test() -> None:
             assert page in PAGES or elsewhere, page
 
 
-def test_text_blocks_are_the_error_tree_and_a_progress_message() -> None:
+def test_text_blocks_are_the_error_tree_and_progress_messages() -> None:
     empty = Receipt("upsert", "docs")
     progress = Progress(
         dataclasses.replace(empty, vectors=30_000, bytes_sent=284_200_000),
@@ -93,10 +95,29 @@ def test_text_blocks_are_the_error_tree_and_a_progress_message() -> None:
         0,
         0.0,
     )
+    sent = dataclasses.replace(empty, vectors=20_000, bytes_sent=330_000_000)
+    sync_progress = SyncProgress(sent, empty, 0.6, 0.0, 10.0, 5, 0, 1, 0.0, 1_200_000, 1_000, 20_000, 1_179_000)
+    result = SyncResult(
+        "upsert",
+        "docs",
+        mutation_id="…",
+        vectors=21_000,
+        batches=10,
+        bytes_sent=346_500_000,
+        added=1_000,
+        changed=20_000,
+        unchanged=2_979_000,
+        vanished=500,
+        deleted=500,
+        objects_skipped=3,
+        rows_read=2_000_000,
+    )
     texts = [block for block in blocks_in("text") if block.page.parent != PRODUCERS]
-    assert {block.page.name: block.text.split("\n")[0] for block in texts} == {
-        "errors.md": "VectorizeError",
-        "progress.md": str(progress),
+    assert {(block.page.name, block.text.split("\n")[0]) for block in texts} == {
+        ("errors.md", "VectorizeError"),
+        ("progress.md", str(progress)),
+        ("progress.md", str(sync_progress)),
+        ("progress.md", result.summary(45).removesuffix(".")),
     }
 
 
