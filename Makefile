@@ -84,7 +84,7 @@ format: $(READY) ## format the code with ruff
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-demo: $(READY) ## run the nightly load on real text, a real Airflow and the local Vectorize, then stop
+demo: $(READY) ## run two nights of a sync on real text, a real Airflow and the local Vectorize, then stop
 	$(BIN)/python demo/run.py
 
 demo-ui: $(READY) ## run make demo, and leave Airflow's UI and the local Vectorize running

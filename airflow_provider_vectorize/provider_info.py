@@ -116,6 +116,7 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": [
             f"{_PACKAGE}.links.load.VectorizeIndexLink",
             f"{_PACKAGE}.links.load.VectorizeDeadLetterLink",
+            f"{_PACKAGE}.links.load.VectorizeSyncStateLink",
         ],
         "task-decorators": [
             {"name": "vectorize_upsert", "class-name": f"{_PACKAGE}.decorators.load.vectorize_upsert_task"}

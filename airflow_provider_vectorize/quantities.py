@@ -1,6 +1,8 @@
-"""Format numbers with their units, for log messages and errors."""
+"""Format numbers with their units, and times, for log messages and errors."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 
 def pluralize(count: int, noun: str, plural: str = "") -> str:
@@ -25,6 +27,11 @@ def format_rate(count: float, seconds: float) -> str:
     return f"{format_size(count / seconds)}/s" if count and seconds > 0 else "0 MB/s"
 
 
+def format_elapsed(seconds: float) -> str:
+    """Return a measured duration, with tenths of a second if it is short: "2.1 s", "1 min 15 s"."""
+    return f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)
+
+
 def format_duration(seconds: float) -> str:
     """Return a duration in hours, minutes and seconds: "4 s", "1 min 15 s", "16 min", "2 h 1 min"."""
     minutes, rest = divmod(round(seconds), 60)
@@ -32,3 +39,16 @@ def format_duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min" if minutes >= 10 else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def format_time(text: str) -> str:
+    """Return a time in ISO 8601 with a time zone as people write it: "2026-01-31 02:00:07 UTC"."""
+    try:
+        return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return text
+
+
+def round_estimate(count: float) -> int:
+    """Return an estimate with two significant digits, because more would look exact."""
+    return int(float(f"{count:.2g}"))

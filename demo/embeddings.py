@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import wordllama
@@ -16,14 +15,6 @@ from wordllama import WordLlama
 DIMENSIONS = 256
 #: Maximum number of characters of a paragraph in the metadata.
 EXCERPT_CHARACTERS = 300
-
-
-class WrittenObject(NamedTuple):
-    """An object that was written, with its number of rows and its size in bytes."""
-
-    path: Path
-    rows: int
-    bytes: int
 
 
 class Embedder:
@@ -38,21 +29,18 @@ class Embedder:
         return self._model.embed(list(texts), norm=True)
 
 
-def write_objects(paragraphs: Sequence[Paragraph], embedder: Embedder, folder: Path) -> list[WrittenObject]:
-    """Write an uncompressed and a gzipped object, and replace the content of the folder with them."""
-    new = folder.with_name(f"{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    provider_paragraphs = [paragraph for paragraph in paragraphs if paragraph.area == "providers"]
-    others = [paragraph for paragraph in paragraphs if paragraph.area != "providers"]
-    with open(new / "airflow.ndjson", "wb") as plain:
-        plain.writelines(_lines(others, embedder))
-    with gzip.open(new / "providers.ndjson.gz", "wb", compresslevel=1) as gzipped:
-        gzipped.writelines(_lines(provider_paragraphs, embedder))
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
-    written = ((folder / "airflow.ndjson", others), (folder / "providers.ndjson.gz", provider_paragraphs))
-    return [WrittenObject(path, len(rows), path.stat().st_size) for path, rows in written]
+def write_object(path: Path, paragraphs: Sequence[Paragraph], embedder: Embedder) -> None:
+    """Write paragraphs with their embeddings to an object, gzipped if its name ends in ``.gz``, and replace it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f"_{path.name}")  # Sources skip names that start with an underscore.
+    lines = _lines(paragraphs, embedder)
+    if path.suffix == ".gz":
+        with gzip.open(new, "wb", compresslevel=1) as gzipped:
+            gzipped.writelines(lines)
+    else:
+        with open(new, "wb") as plain:
+            plain.writelines(lines)
+    new.rename(path)
 
 
 def _lines(paragraphs: Sequence[Paragraph], embedder: Embedder) -> Iterator[bytes]:

@@ -1,9 +1,9 @@
-"""Run the nightly load from end to end: with real text, embeddings and Airflow, and a local Vectorize.
+"""Run two nights of a sync from end to end: with real text, embeddings and Airflow, and a local Vectorize.
 
-python demo/run.py         run the load and exit
-python demo/run.py --ui    run the load and keep Airflow's UI and the local Vectorize running until Ctrl-C
+python demo/run.py         run both nights and exit
+python demo/run.py --ui    run both nights and keep Airflow's UI and the local Vectorize running until Ctrl-C
 
-All files are in .demo/, so that a second run finds the index of the first one. Nothing leaves this machine.
+All files are in .demo/. Each run starts with an empty index. Nothing leaves this machine.
 """
 
 from __future__ import annotations
@@ -19,26 +19,32 @@ import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from importlib.metadata import distributions, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local_airflow import DemoError, LocalAirflow, free_port
+from steps import Steps
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.credentials import Credentials
-from airflow_provider_vectorize.errors import IndexNotFoundError
 from airflow_provider_vectorize.local.handle import LocalVectorize
+
+if TYPE_CHECKING:
+    from corpus import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / ".demo"
-DAG_ID = "nightly_load"
+CORPUS = HOME / "storage" / "corpus"
+STATE = HOME / "storage" / "vectorize-state"
+DAG_ID = "nightly_sync"
 INDEX = "docs"
+#: Number of objects of the corpus.
+OBJECTS = 2
 #: Packages that contain the text and the embedding model.
 PACKAGES = ("apache-airflow", "wordllama")
 #: Seconds from a write to its visibility. On Cloudflare, 5 to 80 seconds were observed.
-LAG = 4.0
+LAG = 2.0
 REPORTED_STATES = {"deferred": "deferred: waits in the triggerer, without a worker", "success": "success"}
 QUESTIONS: tuple[tuple[str, str | None], ...] = (
     ("How many runs of a DAG may be active at the same time?", None),
@@ -49,7 +55,7 @@ QUESTIONS: tuple[tuple[str, str | None], ...] = (
 
 def main() -> int:
     """Run the demo, and return the exit status."""
-    parser = argparse.ArgumentParser(description="Run the nightly load on real text and a real Airflow.")
+    parser = argparse.ArgumentParser(description="Run two nights of a sync on real text and a real Airflow.")
     parser.add_argument("--ui", action="store_true", help="keep Airflow's UI and the local Vectorize running")
     options = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -77,23 +83,25 @@ class Demo:
         self._cleanup = cleanup
         self._ui = ui
         self._started = time.monotonic()
-        self._night = datetime.now(UTC).date().isoformat()
-        self._embeddings = HOME / "storage" / "embeddings"
 
     def run(self) -> None:
         """Run all steps."""
         airflow_version = version("apache-airflow")
-        print(f"Nightly load on Airflow {airflow_version}, with the text of its own documentation.\n")
+        print(f"Two nights of a sync on Airflow {airflow_version}, with the text of its own documentation.\n")
         remove_files_of_other_versions()
+        for folder in (CORPUS, STATE, HOME / "vectorize"):  # The first night starts with an empty index.
+            shutil.rmtree(folder, ignore_errors=True)
         vectorize = self._start_vectorize()
-        before = vector_count(vectorize)
         airflow = self._start_airflow(vectorize)
-        rows, embedder = self._write_embeddings()
+        corpus = self._write_corpus()
         with step("Wait until Airflow is ready: API server, scheduler, triggerer, DAG processor"):
             airflow.wait_until_ready(DAG_ID, 240)
-        receipt = self._load(airflow, vectorize)
-        self._ask(vectorize, embedder)
-        self._compare(rows, receipt, before, vector_count(vectorize))
+        first = self._run_night(airflow, "Night 1: run the DAG nightly_sync (example_dags/nightly_sync.py)")
+        self._edit(corpus)
+        second = self._run_night(airflow, "Night 2: run it again")
+        self._compare(first, second)
+        self._check(vectorize, corpus, second)
+        self._ask(vectorize, corpus.embedder)
         print(f"\nThe demo succeeded after {time.monotonic() - self._started:.0f} s.")
         if self._ui:
             self._keep_running(airflow, vectorize)
@@ -108,60 +116,88 @@ class Demo:
 
     def _start_airflow(self, vectorize: LocalVectorize) -> LocalAirflow:
         with step("Start Airflow in the background"):
-            settings = vectorize.airflow_env() | {"AIRFLOW_VAR_EMBEDDINGS": f"file://{self._embeddings}"}
+            variables = {"AIRFLOW_VAR_CORPUS": CORPUS.as_uri(), "AIRFLOW_VAR_SYNC_STATE": STATE.as_uri()}
+            settings = vectorize.airflow_env() | variables
             airflow = LocalAirflow(HOME / "airflow", ROOT / "example_dags", settings, 8080 if self._ui else 0)
             self._cleanup.callback(airflow.stop)
             airflow.start()
         detail(f"{airflow.url}, with its home in .demo/airflow")
         return airflow
 
-    def _write_embeddings(self) -> tuple[int, Any]:
-        # These imports take a second, so they run while Airflow is starting.
-        from embeddings import DIMENSIONS, Embedder, write_objects  # noqa: PLC0415
-        from texts import paragraphs  # noqa: PLC0415
+    def _write_corpus(self) -> Corpus:
+        # This import takes a second, so it runs while Airflow is starting.
+        from corpus import Corpus  # noqa: PLC0415
 
-        with step(f"Embed text with the model WordLlama, in {DIMENSIONS} dimensions"):
-            texts = paragraphs()
-            embedder = Embedder()
-            objects = write_objects(texts, embedder, self._embeddings / self._night)
-        detail(f"{len(texts):,} paragraphs of Airflow's docstrings and configuration reference, as ndjson:")
-        for stored in objects:
-            name = stored.path.relative_to(ROOT)
-            detail(f"{name!s:58} {stored.rows:>6,} rows {stored.bytes / 1e6:>6.1f} MB")
-        return len(texts), embedder
+        with step("Embed text with the model WordLlama, in 256 dimensions"):
+            corpus = Corpus(CORPUS)
+            corpus.write_first_night()
+        detail(f"{len(corpus):,} paragraphs of Airflow's docstrings and configuration reference, as ndjson:")
+        for path, rows in corpus.objects():
+            detail(f"{path.relative_to(ROOT)!s:46} {rows:>6,} rows {path.stat().st_size / 1e6:>6.1f} MB")
+        return corpus
 
-    def _load(self, airflow: LocalAirflow, vectorize: LocalVectorize) -> dict[str, Any]:
-        vectorize.clear_requests()
-        with step(f"Run the DAG {DAG_ID} (example_dags/nightly_load.py)"):
-            run_id = airflow.trigger(DAG_ID, {"night": self._night})
+    def _run_night(self, airflow: LocalAirflow, title: str) -> dict[str, Any]:
+        """Run the DAG, and return the result of its sync with the seconds that the task took."""
+        with step(title):
+            run_id = airflow.trigger(DAG_ID, {})
             triggered = time.monotonic()
+            seconds = 0.0
             for task in airflow.follow(DAG_ID, run_id, 240):
+                if task["task_id"] == "sync" and task["state"] == "success":
+                    seconds = task["duration"]
                 if task["state"] in REPORTED_STATES:
-                    seconds = time.monotonic() - triggered
-                    detail(f"{seconds:5.1f} s  {task['task_id']:12} {REPORTED_STATES[task['state']]}")
-        receipt: dict[str, Any] = airflow.xcom(DAG_ID, run_id, "load")
-        answer = airflow.xcom(DAG_ID, run_id, "ask")
-        with client_of(vectorize) as client:
-            processed = client.get_index_info(INDEX).processed_up_to_datetime
-        acknowledged = vectorize.requests("upsert")[-1].ended
-        assert processed
-        assert acknowledged
-        detail()
-        detail(f"rows read      {receipt['vectors'] + receipt['rejected']:,}, of which {receipt['rejected']} rejected")
-        detail(f"batches        {receipt['batches']}")
-        detail(f"bytes sent     {receipt['bytes_sent']:,}")
-        detail(f"mutation id    {receipt['mutation_id']} (the last of {len(receipt['mutation_ids'])})")
-        detail(f"visible after  {processed.timestamp() - acknowledged:.1f} s")
-        nearest = answer["matches"][0]
-        detail(f"query          nearest to a loaded vector is the vector itself, score {nearest['score']:.3f}")
-        return receipt
+                    passed = time.monotonic() - triggered
+                    detail(f"{passed:5.1f} s  {task['task_id']:12} {REPORTED_STATES[task['state']]}")
+        result: dict[str, Any] = airflow.xcom(DAG_ID, run_id, "sync")
+        return result | {"seconds": seconds}
+
+    def _edit(self, corpus: Corpus) -> None:
+        with step("Overnight, people edit the text"):
+            edits = corpus.write_second_night()
+        detail(f"{edits.changed} paragraphs are revised, {edits.removed} are removed, and {edits.added} are new.")
+        detail("All of them are in airflow.ndjson. Nobody touches providers.ndjson.gz.")
+
+    def _compare(self, first: dict[str, Any], second: dict[str, Any]) -> None:
+        with step("What each night has sent"):
+            nights = (first, second)
+        detail(f"{'':26} {'night 1':>10} {'night 2':>10}")
+        rows = {
+            "objects opened": [f"{OBJECTS - night['objects_skipped']} of {OBJECTS}" for night in nights],
+            "rows read": [f"{night['rows_read']:,}" for night in nights],
+            "vectors added": [f"{night['added']:,}" for night in nights],
+            "vectors changed": [f"{night['changed']:,}" for night in nights],
+            "vectors unchanged": [f"{night['unchanged']:,}" for night in nights],
+            "vectors deleted": [f"{night['deleted']:,}" for night in nights],
+            "requests that write": [f"{night['batches']:,}" for night in nights],
+            "MB sent": [f"{night['bytes_sent'] / 1e6:.2f}" for night in nights],
+            "seconds of the task": [f"{night['seconds']:.1f}" for night in nights],
+        }
+        for name, (one, two) in rows.items():
+            detail(f"{name:26} {one:>10} {two:>10}")
+        share = second["bytes_sent"] / first["bytes_sent"]
+        detail(f"Night 2 has sent {share:.1%} of the bytes of night 1. A load sends all of them every night.")
+
+    def _check(self, vectorize: LocalVectorize, corpus: Corpus, second: dict[str, Any]) -> None:
+        with step("Check that the index equals the corpus"), client_of(vectorize) as client:
+            expected = {"added": corpus.edits.added, "changed": corpus.edits.changed, "deleted": corpus.edits.removed}
+            found = {name: second[name] for name in expected}
+            if found != expected:
+                raise DemoError(f"The second night should have {expected}, but it has {found}.")
+            count = client.get_index_info(INDEX).vector_count
+            if count != len(corpus):
+                raise DemoError(f"The corpus has {len(corpus):,} paragraphs, but the index has {count:,} vectors.")
+            (revised,) = client.get_by_ids(INDEX, [corpus.an_edited_id])
+            if client.get_by_ids(INDEX, [corpus.a_removed_id]):
+                raise DemoError("A removed paragraph is still in the index.")
+        detail(f"{count:,} paragraphs, {count:,} vectors. The removed ones are gone, the revised ones are new:")
+        detail(textwrap.shorten((revised.metadata or {})["text"], 100, placeholder=" …"))
 
     def _ask(self, vectorize: LocalVectorize, embedder: Any) -> None:
         with step("Embed questions with the same model, and show the nearest paragraphs with their scores"):
             vectors = embedder.embed([question for question, _ in QUESTIONS])
             with client_of(vectorize) as client:
                 answers = [
-                    client.query(INDEX, vector=vector.tolist(), top_k=3, namespace=namespace, return_metadata="all")
+                    client.query(INDEX, vector=vector.tolist(), top_k=2, namespace=namespace, return_metadata="all")
                     for vector, (_, namespace) in zip(vectors, QUESTIONS, strict=True)
                 ]
         for (question, namespace), answer in zip(QUESTIONS, answers, strict=True):
@@ -174,20 +210,7 @@ class Demo:
                 detail(f"{match.score:.3f}  {textwrap.shorten(metadata['text'], 100, placeholder=' …')}")
                 detail(f"       {metadata['file']}")
 
-    def _compare(self, rows: int, receipt: dict[str, Any], before: int | None, after: int | None) -> None:
-        with step("Check that the numbers match"):
-            if receipt["vectors"] != rows or receipt["rejected"]:
-                raise DemoError(f"The source has {rows:,} rows, but this is the receipt: {receipt}")
-            if after != rows:
-                raise DemoError(f"{rows:,} rows were loaded, but the index has {after:,} vectors.")
-            if before not in (None, 0, rows):
-                raise DemoError(f"Before the load, the index had {before:,} vectors, not {rows:,}.")
-        detail(f"{rows:,} paragraphs, {receipt['vectors']:,} vectors acknowledged, {after:,} in the index.")
-        if before:
-            detail(f"The index had {before:,} of them before this run, which upsert overwrote.")
-
     def _keep_running(self, airflow: LocalAirflow, vectorize: LocalVectorize) -> None:
-        folder = f"file://{self._embeddings / self._night}"
         print(
             f"\nStill running, reachable from this machine only. Press Ctrl-C to stop.\n\n"
             f"  Airflow          {airflow.url}/dags/{DAG_ID}\n"
@@ -196,44 +219,16 @@ class Demo:
             f"                   API base {vectorize.base_url}\n"
             f"                   account  {vectorize.account_id}\n"
             f"                   token    {vectorize.token}\n\n"
+            f"  To see a held brake, remove most lines of {(CORPUS / 'airflow.ndjson').relative_to(ROOT)} and trigger\n"
+            f'  {DAG_ID}: its task "approve" then waits for your answer under Required Actions.\n\n'
             f"  To run the other example DAGs, trigger them with these parameters:\n"
-            f"    mapped_load      folder  {folder}\n"
-            f"    taskflow_load    source  {folder}/*",
+            f"    mapped_load      folder  {CORPUS.as_uri()}\n"
+            f"    taskflow_load    source  {CORPUS.as_uri()}/*",
             flush=True,
         )
         while True:
             airflow.check()
             time.sleep(1)
-
-
-class Steps:
-    """Prints numbered steps, each with its duration and with details below."""
-
-    def __init__(self) -> None:
-        self._number = 0
-        self._in_title = False
-
-    @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """Print a title, run the step, and print its duration after the title or after the details."""
-        self._number += 1
-        print(f"{self._number}. {title}", end="", flush=True)
-        self._in_title = True
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            seconds = time.monotonic() - started
-            if not self._in_title:
-                print(f"   ({seconds:.1f} s)", flush=True)
-            else:
-                print(f"  ({seconds:.1f} s)" if seconds >= 0.1 else "", flush=True)
-            self._in_title = False
-
-    def detail(self, text: str = "") -> None:
-        """Print a line below the title."""
-        print(("\n" if self._in_title else "") + f"   {text}".rstrip(), flush=True)
-        self._in_title = False
 
 
 STEPS = Steps()
@@ -243,15 +238,6 @@ step, detail = STEPS.step, STEPS.detail
 def client_of(vectorize: LocalVectorize) -> VectorizeClient:
     """Return a client of the local Vectorize that needs no Airflow."""
     return VectorizeClient(Credentials(vectorize.account_id, vectorize.token, base_url=vectorize.base_url))
-
-
-def vector_count(vectorize: LocalVectorize) -> int | None:
-    """Return the number of vectors in the index, or ``None`` if the index does not exist."""
-    with client_of(vectorize) as client:
-        try:
-            return client.get_index_info(INDEX).vector_count
-        except IndexNotFoundError:
-            return None
 
 
 @contextmanager

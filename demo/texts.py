@@ -24,16 +24,23 @@ class Paragraph(NamedTuple):
 
     :param area: ``configuration``, ``core``, ``sdk`` or ``providers``. It becomes the namespace of the vector.
     :param file: File in the installed package.
+    :param original: The text before it was edited. Empty if it was not edited.
     """
 
     area: str
     file: str
     text: str
+    original: str = ""
 
     @property
     def id(self) -> str:
-        """Id of the vector. The same text has the same id in every run, so that upsert overwrites its vector."""
-        return f"{self.area}-{hashlib.sha256(self.text.encode()).hexdigest()[:20]}"
+        """ID of the vector. An edited paragraph keeps its ID, so that its vector is overwritten."""
+        text = self.original or self.text
+        return f"{self.area}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+
+    def edited(self) -> Paragraph:
+        """Return the paragraph as its author has changed it overnight."""
+        return self._replace(text=f"Revised last night: {self.text}", original=self.original or self.text)
 
 
 def paragraphs() -> list[Paragraph]:

@@ -13,6 +13,7 @@ from airflow_provider_vectorize import assets
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.rows.function_rows import is_function_rows
 from airflow_provider_vectorize.storage.names import Location, printable
+from airflow_provider_vectorize.sync.result import SyncResult
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +113,21 @@ def operator_lineage(load: FinishedLoad) -> Any:
                 namespace=f"{assets.SCHEME}://{load.account_id}",
                 name=receipt.index_name,
                 facets={"schema": schema},
-                outputFacets={"outputStatistics": statistics},
+                outputFacets={"outputStatistics": statistics, **_sync_facet(receipt)},
             )
         ],
     )
+
+
+def _sync_facet(receipt: Receipt) -> dict[str, Any]:
+    """Return the facet with the counts of a sync, deletions included, or nothing for a load."""
+    if not isinstance(receipt, SyncResult):
+        return {}
+    from airflow_provider_vectorize.airflow_support import openlineage_facets  # noqa: PLC0415
+
+    names = ("added", "changed", "unchanged", "vanished", "deleted", "withheld", "rejected")
+    facet = openlineage_facets.VectorizeSyncOutputDatasetFacet(**{name: getattr(receipt, name) for name in names})
+    return {openlineage_facets.SYNC_FACET: facet}
 
 
 def _input_dataset(read_object: ReadObject) -> Any:

@@ -21,7 +21,7 @@ from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LOAD_CHECKS, LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.load.rejections import format_reasons
+from airflow_provider_vectorize.load.rejections import describe_rejected
 from airflow_provider_vectorize.plan.parquet_survey import survey_parquet
 from airflow_provider_vectorize.plan.plan import PLAN_CHECKS, Plan, plan, require_whole_objects
 from airflow_provider_vectorize.plan.survey import survey
@@ -151,7 +151,7 @@ class Loads(Endpoints):
             self._load_client = client
             stored_objects = find_objects(source, source_conn_id, dead_letter_file)
             objects = function_rows.with_function_names(stored_objects)
-            self.log.info("%s", _start_message(index_name, operation, objects))
+            self.log.info("%s", start_message(f'Loading %s into index "{index_name}" by {operation}', objects))
             index = client.get_index(index_name)
             observer = LastProgress(LoadMetrics(index_name))
             receipt = run(
@@ -168,14 +168,7 @@ class Loads(Endpoints):
         self._report_lineage(client.credentials.account_id, index, stored_objects, dead_letter_file, receipt)
         self.log.info("%s", observer.last.summary() if observer.last else "")
         if receipt.rejected:
-            self.log.warning(
-                "Rejected %s: %s. %s",
-                pluralize(receipt.rejected, "row"),
-                format_reasons(receipt.rejected_by_reason),
-                f"They are written to {receipt.dead_letter_path}."
-                if receipt.dead_letter_path
-                else "The messages above name them.",
-            )
+            self.log.warning("%s", describe_rejected(receipt))
         return receipt.to_dict()
 
     def plan(
@@ -285,9 +278,11 @@ def find_objects(
     return stored_objects
 
 
-def _start_message(index_name: str, operation: str, objects: Sequence[SourceObject]) -> str:
+def start_message(action: str, objects: Sequence[SourceObject]) -> str:
+    """Return the first message of a load or a sync: what it does, with which objects.
+
+    :param action: What it does, with ``%s`` for the number and size of the objects.
+    """
     stored_bytes = sum(source_object.size or 0 for source_object in objects)
-    objects_and_size = f"{pluralize(len(objects), 'object')} ({format_size(stored_bytes)} as stored)"
-    first_object = f"the first is {objects[0].uri}" if len(objects) > 1 else objects[0].uri
-    separator = ", " if len(objects) > 1 else ": "
-    return f'Loading {objects_and_size} into index "{index_name}" by {operation}{separator}{first_object}'
+    message = action % f"{pluralize(len(objects), 'object')} ({format_size(stored_bytes)} as stored)"
+    return f"{message}, the first is {objects[0].uri}" if len(objects) > 1 else f"{message}: {objects[0].uri}"

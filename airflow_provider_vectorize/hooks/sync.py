@@ -12,7 +12,7 @@ from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.errors import SyncError
 from airflow_provider_vectorize.hooks.connection import build_client, build_monitor
-from airflow_provider_vectorize.hooks.loads import Loads, find_objects, open_dead_letter_file
+from airflow_provider_vectorize.hooks.loads import Loads, find_objects, open_dead_letter_file, start_message
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.options import LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
@@ -141,12 +141,15 @@ class Syncs(Loads):
         load = LoadOptions(**{name: settings.pop(name) for name in load_names}, dead_letters=dead_letters)
         connection = self.connection()
         self._sync_clients = []
+        objects = function_rows.with_function_names(stored_objects)
+        verb = "Comparing" if dry_run else "Syncing"
+        self.log.info("%s", start_message(f'{verb} index "{index_name}" with %s', objects))
         observer = LastProgress(LoadMetrics(index_name))
         sync_run = SyncRun(
             lambda: self._open_sync_client(connection),
             lambda: build_monitor(connection, index_name),
             index_name,
-            function_rows.with_function_names(stored_objects),
+            objects,
             folder,
             SyncOptions(**settings, load=load),
             observer=observer,
@@ -173,11 +176,11 @@ class Syncs(Loads):
         stored_objects: Sequence[storage.StoredObject],
         dead_letter_file: storage.DeadLetterFile | None,
     ) -> None:
-        """Report a sync to Airflow's lineage and metrics. A dry run changes nothing, so it has no lineage."""
-        report_sync(result)
+        """Report a sync to Airflow's lineage and metrics. A dry run changes nothing, so it reports nothing."""
         index = sync_run.index
         if result.dry_run or index is None:
             return
+        report_sync(result)
         account_id = self._sync_clients[0].credentials.account_id
         self._report_lineage(account_id, index, stored_objects, dead_letter_file, result)
 

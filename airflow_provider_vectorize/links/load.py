@@ -12,6 +12,7 @@ from airflow_provider_vectorize.storage.names import Location, parse
 #: XCom keys of the URLs.
 INDEX_LINK = "vectorize_index_link"
 DEAD_LETTER_LINK = "vectorize_dead_letter_link"
+STATE_LINK = "vectorize_state_link"
 
 
 class VectorizeIndexLink(BaseOperatorLink):
@@ -35,6 +36,17 @@ class VectorizeDeadLetterLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL, or an empty string if no row was rejected."""
         return XCom.get_value(key=DEAD_LETTER_LINK, ti_key=ti_key) or ""
+
+
+class VectorizeSyncStateLink(BaseOperatorLink):
+    """Link to the folder that holds the state of a sync, and the lists of deletions that wait for an approval."""
+
+    name = "Sync state"
+    xcom_key = STATE_LINK
+
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+        """Return the URL, or an empty string if the store of the folder has no console."""
+        return XCom.get_value(key=STATE_LINK, ti_key=ti_key) or ""
 
 
 def index_url(base_url: str, account_id: str, index_name: str) -> str:
@@ -61,4 +73,19 @@ def object_url(target: Location | str) -> str:
         return f"https://s3.console.aws.amazon.com/s3/object/{bucket}?prefix={key}"
     if location.scheme == "gs":
         return f"https://console.cloud.google.com/storage/browser/_details/{bucket}/{key}"
+    return ""
+
+
+def folder_url(name: str) -> str:
+    """Return the URL of a folder in the console of its store.
+
+    :param name: URI of the folder.
+    :return: An empty string if the store has no console.
+    """
+    location = parse(name.rstrip("/")).location
+    bucket, key = quote(location.bucket), quote(location.key)
+    if location.scheme == "s3":
+        return f"https://s3.console.aws.amazon.com/s3/buckets/{bucket}?prefix={key}/"
+    if location.scheme == "gs":
+        return f"https://console.cloud.google.com/storage/browser/{bucket}/{key}"
     return ""

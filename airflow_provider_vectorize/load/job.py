@@ -25,6 +25,7 @@ from airflow_provider_vectorize.load.ledger import Ledger
 from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.progress import Observer
+from airflow_provider_vectorize.load.progress_reporter import ProgressReporter
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.uploader import Uploader
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
@@ -84,14 +85,15 @@ def run(
         # The stored checkpoint would otherwise claim that this attempt left no abandoned request either.
         checkpoint_writer.save(checkpoint)
     policy = BadRowPolicy(options, source, checkpoint.receipt.rejected)
+    ledger = Ledger(checkpoint, checkpoint_writer, options.dead_letters, source)
     uploader = Uploader(
         client,
         source,
         options,
-        Ledger(checkpoint, checkpoint_writer, options.dead_letters, source),
+        ledger,
         policy,
         Delivery(client, operation, index.name, policy),
-        observer,
+        ProgressReporter(client, ledger, source, observer),
     )
     with closing(reader):
         receipt = uploader.run()

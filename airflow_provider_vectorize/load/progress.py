@@ -6,7 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.quantities import format_duration, format_rate, format_size, pluralize
+from airflow_provider_vectorize.quantities import (
+    format_duration,
+    format_elapsed,
+    format_rate,
+    format_size,
+    pluralize,
+)
 
 
 @dataclass(frozen=True)
@@ -59,10 +65,9 @@ class Progress:
     def summary(self) -> str:
         """Return one line for the log at the end of the load."""
         receipt, before = self.receipt, self.before
-        elapsed = f"{self.seconds:.1f} s" if self.seconds < 10 else format_duration(self.seconds)
         batches, sent = receipt.batches - before.batches, receipt.bytes_sent - before.bytes_sent
         line = f"Uploaded {pluralize(receipt.vectors - before.vectors, 'vector')} in {pluralize(batches, 'request')}"
-        line += f" ({format_size(sent)}) in {elapsed}, {format_rate(sent, self.seconds)}"
+        line += f" ({format_size(sent)}) in {format_elapsed(self.seconds)}, {format_rate(sent, self.seconds)}"
         if before.vectors:
             line += f", after {pluralize(before.vectors, 'vector')} in earlier attempts"
         if receipt.rejected:

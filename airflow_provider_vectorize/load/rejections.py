@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from airflow_provider_vectorize.load.receipt import Receipt
+from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.rows.dead_letter_rows import without_origin
 
 #: Maximum number of reasons that are counted separately. The receipt travels by XCom, so it has to stay small.
@@ -35,3 +37,13 @@ def count_reasons(counts: Mapping[str, int], reasons: Iterable[str]) -> dict[str
 def format_reasons(counts: Mapping[str, int]) -> str:
     """Return the counts as text, the most frequent reason first."""
     return "; ".join(f"{reason}: {count:,}" for reason, count in Counter(counts).most_common())
+
+
+def describe_rejected(receipt: Receipt) -> str:
+    """Return the summary of rejected rows for the log: how many there are, why, and where they are."""
+    place = (
+        f"They are written to {receipt.dead_letter_path}."
+        if receipt.dead_letter_path
+        else "The messages above name them."
+    )
+    return f"Rejected {pluralize(receipt.rejected, 'row')}: {format_reasons(receipt.rejected_by_reason)}. {place}"

@@ -28,7 +28,6 @@ from airflow_provider_vectorize.load.delivery import Ack, Delivery
 from airflow_provider_vectorize.load.ledger import Ledger
 from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.load.progress_reporter import ProgressReporter
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.rows.block_rows import Rows
@@ -64,7 +63,7 @@ class Uploader:
     :param ledger: Knows what earlier attempts achieved, and records what this one does.
     :param bad_row_policy: Decides whether the load continues without a bad row.
     :param delivery: Sends batches.
-    :param observer: Called with the progress of the load.
+    :param reporter: Reports the progress of the load.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class Uploader:
         ledger: Ledger,
         bad_row_policy: BadRowPolicy,
         delivery: Delivery,
-        observer: Observer,
+        reporter: ProgressReporter,
     ) -> None:
         self._client = client
         self._source = source
@@ -88,7 +87,7 @@ class Uploader:
         self._free_batches = threading.Semaphore(options.max_in_flight + 1)
         self._stopped = threading.Event()
         self._file_pool = BatchFilePool()
-        self._reporter = ProgressReporter(client, ledger, source, observer)
+        self._reporter = reporter
 
     def run(self) -> Receipt:
         """Load the source. Return when every row is acknowledged or rejected.

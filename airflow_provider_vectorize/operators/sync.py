@@ -12,6 +12,7 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import UnparsableBehavior
 from airflow_provider_vectorize.errors import SyncError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.links.load import STATE_LINK, VectorizeSyncStateLink, folder_url
 from airflow_provider_vectorize.load.options import OnBadRow
 from airflow_provider_vectorize.operators.source_task import SourceTask
 from airflow_provider_vectorize.parameters import Check
@@ -20,8 +21,8 @@ from airflow_provider_vectorize.rows.validation import Float32Text
 from airflow_provider_vectorize.sources.formats import FormatSetting
 from airflow_provider_vectorize.sync.options import SYNC_CHECKS
 
-#: XCom keys that are pushed even if the task fails: the plan that can be approved, and the counts.
-PLAN, RESULT = "plan", "sync_result"
+#: XCom keys that are pushed if the task fails: the plan that can be approved, the counts, and the message.
+PLAN, RESULT, PROBLEM = "plan", "sync_result", "problem"
 
 
 class VectorizeSyncOperator(SourceTask, BaseOperator):
@@ -36,7 +37,9 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
 
     If more vectors left the source than ``max_deletes`` allows, everything else is written, the deletions are withheld,
     and the task fails without retries, in every run until a person approves the plan that the message names. The ID of
-    the plan is also pushed to XCom with the key ``plan``, and the counts with the key ``sync_result``.
+    the plan is also pushed to XCom with the key ``plan``, the counts with the key ``sync_result``, and the message of
+    the failure with the key ``problem``, so that an ``ApprovalOperator`` can show it, see the example DAG
+    ``nightly_sync``.
 
     Returns the receipt of a load, and ``added``, ``changed``, ``unchanged``, ``vanished``, ``deleted``, ``withheld``,
     ``unknown``, ``duplicates``, ``foreign``, ``objects_skipped``, ``rows_read``, ``generation`` and ``plan``. If
@@ -44,7 +47,8 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
     separately.
 
     If the ``outlets`` contain the asset ``vectorize://<account id>/<index name>``, its event carries the result.
-    OpenLineage receives the objects and the index.
+    OpenLineage receives the objects, and the index with the counts, also if deletions were withheld. The task links to
+    the folder of its state if its store has a console.
 
     :param index_name: Name of an existing index. (templated)
     :param source: A URI, a path, a glob, or a list of them, as for ``VectorizeUpsertOperator``. Objects whose version
@@ -105,6 +109,7 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
         "vectorize_conn_id",
     )
     parameter_checks: ClassVar[Mapping[str, Check]] = SYNC_CHECKS
+    operator_extra_links = (*SourceTask.operator_extra_links, VectorizeSyncStateLink())
 
     def __init__(
         self,
@@ -162,6 +167,8 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Sync the index with the source, and return the result."""
         with self.checked_execution(context):
+            if self._pushes_to_xcom(context):
+                context["ti"].xcom_push(key=STATE_LINK, value=folder_url(self.state))
             try:
                 result = self._sync(self._open_hook(context), context)
             except SyncError as error:
@@ -178,6 +185,11 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
             task_instance.xcom_push(key=PLAN, value=error.plan)
         if error.result is not None:
             task_instance.xcom_push(key=RESULT, value=error.result)
+        task_instance.xcom_push(key=PROBLEM, value=str(error))
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """Return what the task wrote before it failed, for instance because deletions were withheld."""
+        return self.get_openlineage_facets_on_complete(task_instance)
 
     def _sync(self, hook: VectorizeHook, context: Context) -> dict[str, Any]:
         names = set(self.template_fields) - {"vectorize_conn_id"}

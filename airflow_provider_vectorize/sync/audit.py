@@ -15,6 +15,7 @@ import numpy as np
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.errors import IndexNotFoundError, SourceError
+from airflow_provider_vectorize.rows.block_rows import Rows
 from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher, is_comparable
 from airflow_provider_vectorize.rows.reader import RowReader
 from airflow_provider_vectorize.sources.lines import Position
@@ -94,6 +95,11 @@ def different_ids(client: VectorizeClient, index_name: str, expected: Mapping[st
     different = set(expected)
     for read in range(READS):
         if read:
+            log.info(
+                "%d of these vectors differ from the state. Reading them again in %.0f s, because replicas may lag.",
+                len(different),
+                READ_SECONDS,
+            )
             _wait(client, READ_SECONDS)
         try:
             vectors = {vector.id: vector for vector in client.get_by_ids(index_name, sorted(different))}
@@ -131,8 +137,11 @@ def sample_source(
     """
     hashes: dict[str, int] = {}
     texts: dict[str, bytes] = {}
-    for vector_id, text in _sample_rows(objects, reader):
-        hashes[vector_id], texts[vector_id] = hasher.hash_line(text), text
+    sizes: list[tuple[int, int]] = []
+    for source_object, rows in _first_blocks(objects, reader):
+        sizes.append((len(rows.ends) + len(rows.bad), reader.stored_bytes_before(source_object, rows.end)))
+        for vector_id, text in _good_rows(rows):
+            hashes[vector_id], texts[vector_id] = hasher.hash_line(text), text
     known = _known_hashes(table, list(hashes))
     changed = [vector_id for vector_id in known if known[vector_id] != hashes[vector_id]]
     cosines: list[float] = []
@@ -140,7 +149,7 @@ def sample_source(
         compared = list(known)[:: max(1, len(known) // COMPARED_VALUES)][:COMPARED_VALUES]
         for vector in read_vectors(compared):
             cosines.append(_cosine(vector.values, msgspec.json.decode(texts[vector.id])["values"]))
-    return Sample(len(known), len(changed), cosines)
+    return Sample(len(known), len(changed), cosines, len(hashes), _estimate_rows(objects, sizes))
 
 
 def _known_hashes(table: IdTable, ids: Sequence[str]) -> dict[str, int]:
@@ -155,8 +164,8 @@ def _known_hashes(table: IdTable, ids: Sequence[str]) -> dict[str, int]:
     return known
 
 
-def _sample_rows(objects: Sequence[SourceObject], reader: RowReader) -> Iterator[tuple[str, bytes]]:
-    """Yield ID and text of good rows at the beginning of some objects, spread over the source."""
+def _first_blocks(objects: Sequence[SourceObject], reader: RowReader) -> Iterator[tuple[SourceObject, Rows]]:
+    """Yield the first block of some objects, spread over the source."""
     step = max(1, len(objects) // SAMPLED_OBJECTS)
     for source_object in objects[::step][:SAMPLED_OBJECTS]:
         try:
@@ -166,10 +175,27 @@ def _sample_rows(objects: Sequence[SourceObject], reader: RowReader) -> Iterator
         except SourceError as error:
             log.info("Could not look at an object before the sync: %s", error)
             continue  # Reading all of it will report what is wrong.
-        for row, (first, stop) in enumerate(pairwise((0, *rows.ends)) if rows else ()):
-            vector_id = rows.ids[row] if rows and row < SAMPLED_ROWS else None
-            if rows and vector_id is not None:
-                yield vector_id, rows.body[first:stop]
+        if rows:
+            yield source_object, rows
+
+
+def _good_rows(rows: Rows) -> Iterator[tuple[str, bytes]]:
+    """Yield ID and text of good rows at the beginning of a block."""
+    for row, (first, stop) in enumerate(pairwise((0, *rows.ends[:SAMPLED_ROWS]))):
+        vector_id = rows.ids[row]
+        if vector_id is not None:
+            yield vector_id, rows.body[first:stop]
+
+
+def _estimate_rows(objects: Sequence[SourceObject], sizes: Sequence[tuple[int, int]]) -> int:
+    """Estimate the number of rows, or return 0 if the stored size of some rows is not known, as in a compressed object.
+
+    :param sizes: The number of rows and the stored bytes of each block that was read.
+    """
+    rows, stored = sum(rows for rows, _ in sizes), sum(stored for _, stored in sizes)
+    if not all(stored for _, stored in sizes) or not stored:
+        return 0
+    return round(rows * sum(source_object.size or 0 for source_object in objects) / stored)
 
 
 def _cosine(first: Sequence[float], second: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import Index
-from airflow_provider_vectorize.quantities import pluralize
+from airflow_provider_vectorize.quantities import format_time, pluralize
 from airflow_provider_vectorize.rows.hashing import HASH_VERSION, UNKNOWN
 from airflow_provider_vectorize.sources.source_object import SourceObject
 from airflow_provider_vectorize.sync.columns import load_table
@@ -159,7 +159,7 @@ def load_base(
         base.replayed = trusted
         _log_pending(pending, trusted=trusted)
     base.known = len(table)
-    _log_basis(base, folder)
+    _log_basis(base, folder, reconcile=options.reconcile)
     return base
 
 
@@ -176,17 +176,45 @@ def _log_pending(pending: PendingLog, *, trusted: bool) -> None:
     )
 
 
-def _log_basis(base: Base, folder: StateFolder) -> None:
+def _log_basis(base: Base, folder: StateFolder, *, reconcile: bool) -> None:
     name = base.index.name
-    if base.state is None:
-        log.info('Found no state in %s: every row is sent to index "%s".', folder.uri, name)
+    if base.state is None and base.basis == "first":
+        log.info('Found no state in %s, and index "%s" is empty. This is the first sync.', folder.uri, name)
+    elif base.state is None:
+        log.warning(
+            'Found no state in %s, but index "%s" has vectors. They stay in the index unless a row has their ID. If '
+            "this is not the first sync, check the name of the state folder.",
+            folder.uri,
+            name,
+        )
     elif base.basis == "baseline":
         log.warning(
-            'Index "%s" was created again (%s, before: %s): every row is sent, and nothing is deleted in this run.',
+            'Index "%s" was deleted and created again since the last sync (created %s, before %s). Every row is sent, '
+            "and nothing is deleted in this run.",
             name,
-            base.identity.created_on,
-            base.state.created_on,
+            format_time(base.identity.created_on),
+            format_time(base.state.created_on),
         )
     else:
-        number, ids = base.state.generation.number, pluralize(base.known, "known vector")
-        log.info("Read generation %d of the state in %s: %s.", number, folder.uri, ids)
+        log.info(
+            "Read generation %d of the state in %s, committed %s: %s.",
+            base.state.generation.number,
+            folder.uri,
+            format_time(base.state.committed_at),
+            pluralize(base.known, "known vector"),
+        )
+        if reason := _reason_to_open(base.state, base.identity, reconcile=reconcile):
+            log.info("%s", reason)
+
+
+def _reason_to_open(state: State, identity: Identity, *, reconcile: bool) -> str:
+    """Return why the sync opens objects that have not changed, or an empty text."""
+    if reconcile:
+        return "Every row is sent again, because reconcile is on."
+    if state.changed_by != identity.changed_by:
+        return f"Every row is sent again, because changed_by was {state.changed_by} and is {identity.changed_by} now."
+    if state.hash_version != identity.hash_version:
+        return "Every row is sent again, because this version of the provider compares rows in another way."
+    if state.parameters != identity.parameters:
+        return "Every object is opened, because fields or another parameter that shapes rows has changed."
+    return ""

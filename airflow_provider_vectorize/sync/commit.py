@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_vectorize.errors import SyncError, SyncTakenOverError
+from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.sync.base import Base
 from airflow_provider_vectorize.sync.comparison import Comparison
 from airflow_provider_vectorize.sync.deletes import vanished
@@ -84,7 +85,8 @@ def write_current(
     owner.check()
     check_generation(folder, base)
     write_json(folder, CURRENT, state.to_dict())
-    log.info("Committed generation %d with %d IDs to %s.", state.generation.number, state.columns.ids, folder.uri)
+    ids = pluralize(state.columns.ids, "ID")
+    log.info("Committed generation %d with %s to %s.", state.generation.number, ids, folder.uri)
 
 
 def clean_up(folder: StateFolder, state: State, before: State | None, records: Iterable[str]) -> None:

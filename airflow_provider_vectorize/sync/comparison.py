@@ -29,6 +29,9 @@ class Findings:
 
     :param rows_read: Number of rows, good and bad, by object number.
     :param good_rows: Number of good rows.
+    :param bad_rows: Number of bad rows.
+    :param rows_added: Number of rows whose ID was not known before.
+    :param rows_changed: Number of other rows that are sent.
     :param unfinished: Error of each object that was not read to its end.
     :param unclean: Numbers of the objects with bad rows.
     :param shared: Numbers of the objects that share an ID with another object.
@@ -42,6 +45,9 @@ class Findings:
 
     rows_read: dict[int, int] = field(default_factory=dict)
     good_rows: int = 0
+    bad_rows: int = 0
+    rows_added: int = 0
+    rows_changed: int = 0
     unfinished: dict[int, SourceError] = field(default_factory=dict)
     unclean: set[int] = field(default_factory=set)
     shared: set[int] = field(default_factory=set)
@@ -84,6 +90,7 @@ class Comparison:
         self.skipped = skipped
         self.findings = Findings()
         self.objects = objects
+        self.position = Position()  #: What is before it was compared. Other threads may read it and the findings.
         self._reader = reader
         self._id_path = id_path
         self._hasher = hasher
@@ -105,13 +112,16 @@ class Comparison:
                 for rows in read_object(source_object, self._reader, Position(number)):
                     if stopped():
                         return
-                    yield self._compare(rows)
-                    del rows  # A long line must not stay in memory while the next one is read.
+                    selected = self._compare(rows)
+                    self.position = rows.end
+                    yield selected
+                    del rows, selected  # A long line must not stay in memory while the next one is read.
             except BadRowError:
                 raise
             except SourceError as error:
                 self.findings.unfinished[number] = error
                 log.warning("Could not read an object to its end, so nothing is deleted in this run: %s", error)
+            self.position = Position(number + 1)
 
     def uri(self, number: int) -> str:
         """Return the URI of an object."""
@@ -124,6 +134,7 @@ class Comparison:
         findings = self.findings
         findings.rows_read[rows.object] += len(rows.ends) + len(rows.bad)
         findings.good_rows += len(rows.ends)
+        findings.bad_rows += len(rows.bad)
         ids = [vector_id for vector_id in rows.ids if vector_id is not None]
         hashes = rows.hashes if rows.hashes is not None else self._hasher.hash_lines(rows.body, rows.ends)
         selected: list[int] = []
@@ -152,6 +163,8 @@ class Comparison:
                 new.append(row)
             elif self._changes(position, ids[row], hashes[row], number):
                 selected.append(row)
+        self.findings.rows_added += len(new)
+        self.findings.rows_changed += len(selected)
         if new:
             table.add(
                 [ids[row] for row in new], keys[new], content[new], np.full(len(new), number), SEEN | SENT | ADDED

@@ -174,7 +174,9 @@ def choose_deletions(
     if obstacles:
         return Deletions(withheld=approved + others, reason="; ".join(obstacles))
     if exceeds_brake(others, known, max_deletes):
-        limit = f"{max_deletes:.1%} of {known:,}" if isinstance(max_deletes, float) else f"{max_deletes:,}"
+        limit = (
+            f"{max_deletes:.1%} of {known:,} known vectors" if isinstance(max_deletes, float) else f"{max_deletes:,}"
+        )
         return Deletions(
             delete_approved=True,
             withheld=others,
@@ -199,11 +201,15 @@ class Sample:
     :param known: Number of sampled rows whose vector is known with its hash.
     :param changed: How many of these have another hash.
     :param cosines: Cosine similarity of sampled vectors to those in the index, if they were compared.
+    :param rows: Number of sampled rows.
+    :param total_rows: Estimated number of rows of the objects, 0 if it cannot be estimated.
     """
 
     known: int
     changed: int
     cosines: Sequence[float] = ()
+    rows: int = 0
+    total_rows: int = 0
 
 
 def estimate_changed(sample: Sample, opened: int) -> int:

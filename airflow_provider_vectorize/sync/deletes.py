@@ -11,7 +11,9 @@ import numpy as np
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import Mutation
 from airflow_provider_vectorize.load.deletion import existing_samples
+from airflow_provider_vectorize.load.progress_reporter import PROGRESS_SECONDS
 from airflow_provider_vectorize.load.receipt import Sample
+from airflow_provider_vectorize.quantities import format_duration, pluralize
 from airflow_provider_vectorize.sync.decisions import Deletions
 from airflow_provider_vectorize.sync.log import Log
 from airflow_provider_vectorize.sync.table import APPROVED, DELETED, SEEN, IdTable
@@ -56,11 +58,13 @@ class DeletionReceipt:
     """What Vectorize acknowledged of the deletions.
 
     :param ids: Number of deleted IDs.
+    :param requests: Number of acknowledged requests.
     :param mutations: The mutations, in order.
     :param samples: A few vectors that existed before, so that their disappearance is evidence.
     """
 
     ids: int = 0
+    requests: int = 0
     mutations: list[Mutation] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
@@ -77,6 +81,7 @@ def delete_vectors(
     :raises VectorizeError: A request failed. The pages before it are acknowledged.
     """
     receipt = DeletionReceipt()
+    started = reported = client.clock.now()
     with client.late.settling():
         for positions in _pages(table, condition, client.limits.ids_per_delete):
             ids = table.ids(positions)
@@ -87,6 +92,17 @@ def delete_vectors(
             write_ahead.acknowledge(number)
             table.flags[positions] |= DELETED
             receipt.ids += len(ids)
+            receipt.requests += 1
+            if (now := client.clock.now()) - reported >= PROGRESS_SECONDS:
+                reported = now
+                left = (now - started) / receipt.ids * (total - receipt.ids)
+                log.info(
+                    "Deleted %s of %s that left the source (%.0f%%), about %s left.",
+                    f"{receipt.ids:,}",
+                    pluralize(total, "vector"),
+                    100 * receipt.ids / total,
+                    format_duration(left),
+                )
     return receipt
 
 

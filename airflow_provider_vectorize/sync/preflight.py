@@ -13,12 +13,14 @@ import numpy as np
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.errors import SyncError
 from airflow_provider_vectorize.load.load_source import LoadSource
+from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher
-from airflow_provider_vectorize.sync import audit, plans, report
+from airflow_provider_vectorize.sync import audit, forecast, plans
 from airflow_provider_vectorize.sync.base import Base
-from airflow_provider_vectorize.sync.decisions import audit_problem, estimate_changed, look_ahead_problem, plan_id
+from airflow_provider_vectorize.sync.decisions import audit_problem, look_ahead_problem, plan_id
 from airflow_provider_vectorize.sync.folder import StateFolder, write_json
 from airflow_provider_vectorize.sync.options import SyncOptions
+from airflow_provider_vectorize.sync.table import NO_OBJECT
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ def run_audit(
     with closing(open_monitor()) as monitor:
         if not audit.wait_until_visible(client, monitor, state.last_mutation, "none" if dry_run else "delete"):
             return AuditOutcome(proved=False)
+    log.info("Comparing %s of the index with the state.", pluralize(len(expected), "random vector"))
     different = audit.different_ids(client, base.index.name, expected, hasher)
     for vector_id in different:
         base.table.hashes[base.table.position(vector_id)] = UNKNOWN
@@ -85,10 +88,10 @@ def look_ahead(
     :raises SyncError: Most vectors changed. The error has the ID of a plan.
     """
     opened = [one for one, skip in zip(source.objects, skipped.tolist(), strict=False) if not skip]
-    report.log_objects(opened, source.objects, base)
-    if not base.known_hashes or not opened:
+    forecast.log_objects(opened, source.objects)
+    if not opened:
         return
-    compares_values = options.changed_by != "row"
+    compares_values = options.changed_by != "row" and base.known_hashes
     sample = audit.sample_source(
         base.table,
         opened,
@@ -99,12 +102,13 @@ def look_ahead(
     table = base.table
     known = table.count(lambda chunk: table.hashes[chunk] != UNKNOWN)
     known_opened = table.count(lambda chunk: (table.hashes[chunk] != UNKNOWN) & ~skipped[table.objects[chunk]])
-    report.log_estimate(estimate_changed(sample, known_opened), known, client.limits)
+    unknown = table.count(lambda chunk: (table.hashes[chunk] == UNKNOWN) & (table.objects[chunk] != NO_OBJECT))
+    forecast.log_estimate(sample, known, known_opened, unknown, client)
     problem = look_ahead_problem(sample, known_opened, known)
     if not problem or approved:
         return
     if options.dry_run:
-        log.warning("The sync would stop before it sends anything, because %s.", problem)
+        log.warning("A real run would stop before it sends anything, because %s.", problem)
         return
     plan = plan_id(base.generation.number if base.generation else 0, run_id)
     write_json(folder, plans.changes_name(plan), {"plan": plan, "problem": problem})

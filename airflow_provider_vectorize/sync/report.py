@@ -9,16 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from airflow_provider_vectorize.api.client import VectorizeClient
-from airflow_provider_vectorize.api.limits import WINDOW_SECONDS, Limits
 from airflow_provider_vectorize.api.markers import PREFIX
 from airflow_provider_vectorize.api.models import Mutation
-from airflow_provider_vectorize.api.retry import QUOTA
 from airflow_provider_vectorize.errors import SourceError, SyncError
 from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.receipt import MUTATION_IDS, Sample
-from airflow_provider_vectorize.quantities import format_duration, format_size, pluralize
+from airflow_provider_vectorize.load.rejections import describe_rejected
+from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.rows.hashing import UNKNOWN
-from airflow_provider_vectorize.sources.source_object import SourceObject
 from airflow_provider_vectorize.sync import plans
 from airflow_provider_vectorize.sync.base import Base
 from airflow_provider_vectorize.sync.comparison import Comparison, Findings
@@ -31,46 +29,7 @@ from airflow_provider_vectorize.sync.table import ADDED, DELETED, SEEN, SENT, Id
 log = logging.getLogger(__name__)
 
 
-# ---------------------------------------------------------------- before the steps
-
-
-def log_objects(opened: Sequence[SourceObject], objects: Sequence[SourceObject], base: Base) -> None:
-    """Log which objects are opened."""
-    size = sum(source_object.size or 0 for source_object in opened)
-    log.info(
-        "Skipping %s of %d whose version has not changed. Comparing %s (%s as stored) with %s.",
-        pluralize(len(objects) - len(opened), "object"),
-        len(objects),
-        pluralize(len(opened), "object"),
-        format_size(size),
-        pluralize(base.known, "known vector"),
-    )
-
-
-def log_estimate(changed: int, known: int, limits: Limits) -> None:
-    """Log what a sample says about the vectors to send."""
-    requests = -(-changed // limits.vectors_per_request)
-    log.info(
-        "A sample of the source says that about %s of %d changed, which takes at least %s.",
-        pluralize(changed, "known vector"),
-        known,
-        pluralize(requests, "request"),
-    )
-
-
-def log_deletions(count: int, decision: Deletions, limits: Limits) -> None:
-    """Log what will be deleted, and what is withheld."""
-    if count:
-        requests = -(-count // limits.ids_per_delete)
-        seconds = max(0, requests - QUOTA) * WINDOW_SECONDS / QUOTA
-        log.info(
-            "Deleting %s that left the source, in %s%s.",
-            pluralize(count, "vector"),
-            pluralize(requests, "request"),
-            f" (at least {format_duration(seconds)})" if seconds else "",
-        )
-    if decision.withheld:
-        log.warning("Withholding %s: %s.", pluralize(decision.withheld, "deletion"), decision.reason)
+# ---------------------------------------------------------------- what keeps vectors from being deleted
 
 
 def obstacles(base: Base, comparison: Comparison, audit_problem: str) -> list[str]:
@@ -150,8 +109,9 @@ def result_of(
         (table.flags[chunk] & SEEN != 0) | (skipped[table.objects[chunk]] & (table.flags[chunk] & DELETED == 0))
     )
     sent = SENT | SEEN
-    result = replace(
+    return replace(
         receipt,
+        batches=receipt.batches + deletions.requests,
         added=table.count(table.has(sent | ADDED)),
         changed=table.count(lambda chunk: table.flags[chunk] & (sent | ADDED) == sent),
         unchanged=table.count(lambda chunk: present(chunk) & (table.flags[chunk] & SENT == 0)),
@@ -165,14 +125,24 @@ def result_of(
         generation=base.generation.number if base.generation else 0,
         plan=plan,
     )
-    log.info("%s: %s.", "Compared without writing" if receipt.dry_run else "Synced", result.describe())
+
+
+def log_end(result: SyncResult, findings: Findings, seconds: float) -> None:
+    """Log what the run did, and what a person should correct in the source.
+
+    :param seconds: Duration of the run.
+    """
+    log.info("%s", result.summary(seconds))
+    if kept := result.vanished - result.deleted - result.withheld:
+        log.info("Kept %s that left the source, because delete_vanished is off.", pluralize(kept, "vector"))
+    if result.rejected:
+        log.warning("%s", describe_rejected(result))
     if findings.flapping:
         log.warning(
             "Some IDs occur more than once with different content, so they are sent in every run, and the last row "
             "wins: %s. Remove the duplicates from the source.",
             ", ".join(findings.flapping),
         )
-    return result
 
 
 def report_foreign(client: VectorizeClient, folder: StateFolder, table: IdTable, result: SyncResult) -> SyncResult:
@@ -185,14 +155,15 @@ def report_foreign(client: VectorizeClient, folder: StateFolder, table: IdTable,
                 yield vector_id
 
     count = sum(1 for _ in foreign()) if result.dry_run else plans.write_ids(folder, name, foreign())
-    log.info(
-        "The index has %s that this sync does not know. They may belong to other syncs or writers. %s",
-        pluralize(count, "vector"),
-        "Nothing was written down."
-        if result.dry_run
-        else f"Their IDs are in {folder.uri}/{name}. To delete them, pass "
-        "this file to VectorizeDeleteVectorsOperator with source_lines_are='vectors'.",
-    )
+    message = f"The index has {pluralize(count, 'vector')} that this sync does not know."
+    if count:
+        message += " They may belong to other syncs or writers."
+    if count and not result.dry_run:
+        message += (
+            f" Their IDs are in {folder.uri}/{name}. To delete them, pass this file to VectorizeDeleteVectorsOperator "
+            "with source_lines_are='vectors'."
+        )
+    log.info("%s", message)
     return replace(result, foreign=count)
 
 
@@ -220,14 +191,15 @@ def check_outcome(
         )
     if decision.withheld:
         problems.append(f"Withheld {pluralize(decision.withheld, 'deletion')}, because {decision.reason}")
-        if examples:
-            problems[-1] += f" (for instance {', '.join(examples)})"
+        problems.append(f"Some of their IDs: {', '.join(examples)}")
+        if not result.plan:
+            problems.append("They cannot be approved, and the next run without this problem deletes them")
     if result.plan:
         problems.append(
-            f"The IDs are in {folder.uri}/{plans.deletions_name(result.plan)}. If they should be deleted, run the sync "
-            f"once with approve={result.plan!r}"
+            f"All of them are in {folder.uri}/{plans.deletions_name(result.plan)}. If they should be deleted, run the "
+            f"sync once with approve={result.plan!r}"
         )
-    committed = f"Fresh rows were written and committed ({result.describe()})."
+    committed = f"Everything else was written and committed: {result.describe()}."
     if problems:
         message = f"{'. '.join(problems)}. {committed}"
         raise SyncError(message, plan=result.plan or "", result=result.to_dict(), permanent=_is_permanent(findings))

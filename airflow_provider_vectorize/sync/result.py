@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_vectorize.load.receipt import Receipt
+from airflow_provider_vectorize.quantities import format_elapsed, format_size, pluralize
 
 #: The counts of a sync, in the order in which the log names them.
 COUNTS = (
@@ -64,8 +65,41 @@ class SyncResult(Receipt):
         return {name: getattr(self, name) for name in COUNTS}
 
     def describe(self) -> str:
-        """Return the counts as text."""
-        return ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.counts.items())
+        """Return the counts as text. Those of unusual things are named only if they are not 0."""
+        counts = [
+            f"{self.added:,} added",
+            f"{self.changed:,} changed",
+            f"{self.unchanged:,} unchanged",
+            f"{self.vanished:,} left the source",
+            f"{self.deleted:,} deleted",
+            f"{self.withheld:,} withheld",
+        ]
+        unusual = {
+            "rejected": pluralize(self.rejected, "bad row"),
+            "duplicates": pluralize(self.duplicates, "duplicate row"),
+            "unknown": f"{self.unknown:,} with unknown content in the index",
+        }
+        return ", ".join(counts + [text for name, text in unusual.items() if getattr(self, name)])
+
+    def summary(self, seconds: float) -> str:
+        """Return one line for the log at the end of the sync.
+
+        :param seconds: Duration of the run.
+        """
+        what = "Compared without writing: " if self.dry_run else "Synced "
+        line = f'{what}index "{self.index_name}" in {format_elapsed(seconds)}: {self.describe()}. {self._sent}. '
+        line += f"Read {pluralize(self.rows_read, 'row')}, skipped {pluralize(self.objects_skipped, 'object')}."
+        return f"{line} Last mutation: {self.mutation_id}." if self.mutation_id else line
+
+    @property
+    def _sent(self) -> str:
+        what = [(self.vectors, "vector"), (self.deleted, "deletion")]
+        sent = " and ".join(pluralize(count, noun) for count, noun in what if count)
+        verb = "A real run sends" if self.dry_run else "Sent"
+        if not sent:
+            return f"{verb} nothing"
+        size = f" ({format_size(self.bytes_sent)})" if self.bytes_sent else ""
+        return f"{verb} {sent} in {pluralize(self.batches, 'request')}{size}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON. It is also a receipt, see :meth:`Receipt.to_dict`."""

@@ -27,7 +27,7 @@ from airflow_provider_vectorize.rows.reader import RowReader
 from airflow_provider_vectorize.rows.row_readers import choose_reader
 from airflow_provider_vectorize.sources.formats import detect_format
 from airflow_provider_vectorize.sources.source_object import SourceObject
-from airflow_provider_vectorize.sync import commit, plans, report
+from airflow_provider_vectorize.sync import commit, forecast, plans, report
 from airflow_provider_vectorize.sync.base import Base, check_folder, created_on, identify, load_base
 from airflow_provider_vectorize.sync.columns import write_columns
 from airflow_provider_vectorize.sync.comparison import EXAMPLES, Comparison
@@ -37,11 +37,12 @@ from airflow_provider_vectorize.sync.folder import Owner, Probe, ProbedFolder, S
 from airflow_provider_vectorize.sync.log import Log
 from airflow_provider_vectorize.sync.options import SyncOptions
 from airflow_provider_vectorize.sync.preflight import AuditOutcome, look_ahead, run_audit
+from airflow_provider_vectorize.sync.progress import SyncProgressReporter
 from airflow_provider_vectorize.sync.result import SyncResult
 from airflow_provider_vectorize.sync.run_ids import new_run_id, now_text
 from airflow_provider_vectorize.sync.state import columns_name
 from airflow_provider_vectorize.sync.table import APPROVED
-from airflow_provider_vectorize.sync.upload import RecordedDelivery, SyncUploader
+from airflow_provider_vectorize.sync.upload import RecordedDelivery, SyncUploader, measure
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ class SyncRun:
         if not self._objects:
             raise SourceError("The source names no objects, so nothing was sent or deleted.")
         with tempfile.TemporaryDirectory(prefix="vectorize-sync-") as name, self._client() as client, self._cleanup:
-            self._temporary = Path(name)
+            self._temporary, self._started = Path(name), client.clock.now()
             self.index = index = client.get_index(self._index_name)
             self._format = detect_format(self._objects, self._options.load.format)
             self._source = LoadSource(self._objects, self._make_reader(index))
@@ -164,7 +165,7 @@ class SyncRun:
             policy.reject_all,
         )
         receipt = self._send(base, comparison, policy, write_ahead)
-        decision = self._decide(base, comparison)
+        decision = self._decide(client, base, comparison)
         deletions = self._delete(client, base, comparison, decision, write_ahead)
         receipt = self._seal(client, base, receipt, deletions)
         plan, examples = self._save_plan(base, comparison, decision)
@@ -173,6 +174,7 @@ class SyncRun:
             result = self._commit(client, base, comparison, result, write_ahead)
         if options.report_foreign:
             result = report.report_foreign(client, folder, base.table, result)
+        report.log_end(result, comparison.findings, client.clock.now() - self._started)
         if not options.dry_run:
             report.check_outcome(result, folder, comparison, decision, examples, self._audit.problem, self._source)
         return result
@@ -195,31 +197,29 @@ class SyncRun:
             dead_letter_path=load.dead_letters.target.uri if load.dead_letters else None,
             dry_run=self._options.dry_run,
         )
-        if self._options.dry_run:
-            rows = bad = 0
-            for block in comparison.rows_to_send():
-                rows, bad = rows + len(block.ends), bad + len(block.bad)
-            return replace(receipt, vectors=rows, rejected=bad)
-        if load.dead_letters:
-            load.dead_letters.start()
+        dead_letters = None if self._options.dry_run else load.dead_letters
+        if dead_letters:
+            dead_letters.start()
         with self._client() as client:
             if base.pending.records:
                 client.late.add_abandoned()
-            ledger = Ledger(
-                Checkpoint({}, ProcessedRanges(), receipt), CheckpointWriter(None), load.dead_letters, self._source
-            )
-            delivery = RecordedDelivery(
-                client, "upsert", base.index.name, policy, write_ahead=write_ahead, uris=self._source.uris
-            )
-            uploader = SyncUploader(
-                client, self._source, load, ledger, policy, delivery, self._observer, comparison=comparison
-            )
-            sent = uploader.run()
+            checkpoint = Checkpoint({}, ProcessedRanges(), receipt)
+            ledger = Ledger(checkpoint, CheckpointWriter(None), dead_letters, self._source)
+            reporter = SyncProgressReporter(client, ledger, self._source, self._observer, comparison=comparison)
+            if self._options.dry_run:
+                sent = measure(comparison, load.limits, ledger, reporter)
+            else:
+                delivery = RecordedDelivery(
+                    client, "upsert", base.index.name, policy, write_ahead=write_ahead, uris=self._source.uris
+                )
+                sent = SyncUploader(
+                    client, self._source, load, ledger, policy, delivery, reporter, comparison=comparison
+                ).run()
         report.forget_refused(base.table, comparison.findings, write_ahead.refused)
         assert isinstance(sent, SyncResult)
         return sent
 
-    def _decide(self, base: Base, comparison: Comparison) -> Deletions:
+    def _decide(self, client: VectorizeClient, base: Base, comparison: Comparison) -> Deletions:
         """Decide which of the vectors that left the source are deleted."""
         table = base.table
         has_left = vanished(table, comparison.skipped)
@@ -238,14 +238,15 @@ class SyncRun:
             obstacles=report.obstacles(base, comparison, self._audit.problem),
         )
         self._to_delete = table.count(to_delete(table, comparison.skipped, decision))
-        report.log_deletions(self._to_delete, decision, self._options.load.limits)
+        forecast.log_deletions(self._to_delete, decision, client, dry_run=self._options.dry_run)
         return decision
 
     def _delete(
         self, client: VectorizeClient, base: Base, comparison: Comparison, decision: Deletions, write_ahead: Log
     ) -> DeletionReceipt:
         if self._options.dry_run or not self._to_delete:
-            return DeletionReceipt(self._to_delete)
+            pages = -(-self._to_delete // self._options.load.limits.ids_per_delete)
+            return DeletionReceipt(self._to_delete, pages)
         condition = to_delete(base.table, comparison.skipped, decision)
         return delete_vectors(client, base.index.name, base.table, condition, self._to_delete, write_ahead)
 
@@ -264,12 +265,11 @@ class SyncRun:
             return None, []
         table, condition = base.table, withheld(base.table, comparison.skipped, decision)
         examples = table.ids(next(table.where(condition), np.empty(0, np.int64))[:EXAMPLES])
-        if not decision.can_be_approved:
+        if not decision.can_be_approved or self._options.dry_run:
             return None, examples
         plan = plan_id(base.generation.number if base.generation else 0, self.run_id)
-        if not self._options.dry_run:
-            ids = (vector_id for positions in table.where(condition) for vector_id in table.ids(positions))
-            plans.write_ids(self._folder, plans.deletions_name(plan), ids)
+        ids = (vector_id for positions in table.where(condition) for vector_id in table.ids(positions))
+        plans.write_ids(self._folder, plans.deletions_name(plan), ids)
         return plan, examples
 
     def _commit(

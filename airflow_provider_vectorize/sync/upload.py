@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.load.bad_row_file import BadRowFile
-from airflow_provider_vectorize.load.batches import Batch
+from airflow_provider_vectorize.load.batches import Batch, split_into_batches
+from airflow_provider_vectorize.load.bodies import BatchFilePool
 from airflow_provider_vectorize.load.delivery import Ack, Delivery
+from airflow_provider_vectorize.load.ledger import Ledger
+from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.uploader import Uploader
 from airflow_provider_vectorize.rows.block_rows import Rows
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
+from airflow_provider_vectorize.sources.lines import Position
 from airflow_provider_vectorize.sync.comparison import Comparison
 from airflow_provider_vectorize.sync.log import Log
+from airflow_provider_vectorize.sync.progress import SyncProgressReporter
 
 
 class RecordedDelivery(Delivery):
@@ -70,3 +77,23 @@ class SyncUploader(Uploader):
 
     def _seal(self) -> None:
         """Do nothing. The sync seals its receipt after the deletions."""
+
+
+def measure(comparison: Comparison, limits: Limits, ledger: Ledger, reporter: SyncProgressReporter) -> Receipt:
+    """Pack the rows to send into requests as an upload does, and count them without sending them.
+
+    :param ledger: Counts and logs bad rows. It has no dead-letter file.
+    :return: A receipt with the counts of an upload.
+    """
+    vectors = batches = bytes_sent = 0
+    file_pool = BatchFilePool()
+    try:
+        blocks = reporter.while_reading(comparison.rows_to_send())
+        for batch in split_into_batches(blocks, limits, Position(), file_pool):
+            vectors, bytes_sent = vectors + len(batch), bytes_sent + batch.size
+            batches += bool(len(batch))
+            ledger.record(batch, [], BadRowFile())
+            batch.close()
+    finally:
+        file_pool.close()
+    return replace(ledger.receipt, vectors=vectors, batches=batches, bytes_sent=bytes_sent)

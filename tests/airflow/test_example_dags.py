@@ -18,10 +18,12 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.runs import Airflow, Run
 from tests.storage.object_store import BUCKET, ObjectStore, serve
 
+#: Examples with tests of their own: below, and in test_nightly_sync.py.
+OTHER_EXAMPLES = ("after_load", "nightly_sync", "quickstart")
 EXAMPLES = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "example_dags").glob("[a-z]*.py")
-    if path.stem not in ("after_load", "quickstart")  # these have tests of their own below
+    if path.stem not in OTHER_EXAMPLES
 )
 DIMENSIONS = 256
 Prepare = Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]

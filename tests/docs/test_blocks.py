@@ -19,9 +19,11 @@ from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.serve import banner, parser
 from airflow_provider_vectorize.state import _parser as state_parser
+from airflow_provider_vectorize.sync.progress import SyncProgress
+from airflow_provider_vectorize.sync.result import SyncResult
 from tests.airflow.runs import readme_dag
-from tests.airflow.test_example_dags import EXAMPLES
-from tests.docs.test_pages import DAGS, PAGES
+from tests.airflow.test_example_dags import EXAMPLES, OTHER_EXAMPLES
+from tests.docs.test_pages import PAGES
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -78,7 +80,7 @@ def test_every_python_block_is_run_by_a_test() -> None:
     for page, _, text in blocks_in("python"):
         if text.startswith("--8<--"):  # run by tests/airflow/test_example_dags.py
             (name,) = re.findall(r'"example_dags/(\w+)\.py"', text)
-            assert name in (*EXAMPLES, "quickstart", "after_load")
+            assert name in (*EXAMPLES, *OTHER_EXAMPLES)
         elif page.name == "README.md" and page.parent == ROOT:  # run by tests/airflow/test_example_dags.py
             assert text == readme_dag(page)
         else:  # run by test_pages.py and others in this folder, and by tests/local/test_docs.py
@@ -87,7 +89,7 @@ def test_every_python_block_is_run_by_a_test() -> None:
             assert page in PAGES or elsewhere, page
 
 
-def test_text_blocks_are_the_error_tree_and_a_progress_message() -> None:
+def test_text_blocks_are_the_error_tree_and_progress_messages() -> None:
     empty = Receipt("upsert", "docs")
     progress = Progress(
         dataclasses.replace(empty, vectors=30_000, bytes_sent=284_200_000),
@@ -100,10 +102,29 @@ def test_text_blocks_are_the_error_tree_and_a_progress_message() -> None:
         0,
         0.0,
     )
+    sent = dataclasses.replace(empty, vectors=20_000, bytes_sent=330_000_000)
+    sync_progress = SyncProgress(sent, empty, 0.6, 0.0, 10.0, 5, 0, 1, 0.0, 1_200_000, 1_000, 20_000, 1_179_000)
+    result = SyncResult(
+        "upsert",
+        "docs",
+        mutation_id="…",
+        vectors=21_000,
+        batches=10,
+        bytes_sent=346_500_000,
+        added=1_000,
+        changed=20_000,
+        unchanged=2_979_000,
+        vanished=500,
+        deleted=500,
+        objects_skipped=3,
+        rows_read=2_000_000,
+    )
     texts = [block for block in blocks_in("text") if block.page.parent != PRODUCERS]
-    assert {block.page.name: block.text.split("\n")[0] for block in texts} == {
-        "errors.md": "VectorizeError",
-        "progress.md": str(progress),
+    assert {(block.page.name, block.text.split("\n")[0]) for block in texts} == {
+        ("errors.md", "VectorizeError"),
+        ("progress.md", str(progress)),
+        ("progress.md", str(sync_progress)),
+        ("progress.md", result.summary(45).removesuffix(".")),
     }
 
 

@@ -14,6 +14,7 @@ from airflow_provider_vectorize.api.pacing import Clock
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.options import LoadOptions
+from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.local.handle import LocalVectorize, RecordedRequest
 from airflow_provider_vectorize.sync.folder import CURRENT
 from airflow_provider_vectorize.sync.log import LOG
@@ -145,6 +146,7 @@ class SyncedIndex:
         limits: Limits | None = None,
         dead_letters: bool = False,
         load: dict[str, Any] | None = None,
+        observer: Observer = lambda progress: None,
         **options: Any,
     ) -> SyncRun:
         """Return a run of the sync that did not start yet."""
@@ -159,6 +161,7 @@ class SyncedIndex:
             self.objects() if objects is None else objects,
             folder or self.folder,
             SyncOptions(load=LoadOptions(limits=limits, dead_letters=letters, **(load or {})), **options),
+            observer=observer,
             probe=probe,
         )
 
