@@ -10,6 +10,7 @@ from typing import Any
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import Index, Operation
 from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.load import spans
 from airflow_provider_vectorize.load.bad_row_policy import BadRowPolicy
 from airflow_provider_vectorize.load.checkpoint import (
     Checkpoint,
@@ -82,7 +83,7 @@ def run(
         # The stored checkpoint would otherwise claim that this attempt left no abandoned request either.
         checkpoint_writer.save(checkpoint)
     policy = BadRowPolicy(options, source, checkpoint.receipt.rejected)
-    receipt = Uploader(
+    uploader = Uploader(
         client,
         source,
         options,
@@ -90,7 +91,10 @@ def run(
         policy,
         Delivery(client, operation, index.name, policy),
         observer,
-    ).run()
+    )
+    with spans.span("vectorize.load", index=index.name, operation=operation, objects=len(objects)) as current:
+        receipt = uploader.run()
+        spans.describe(current, vectors=receipt.vectors, rejected=receipt.rejected, mutation_id=receipt.mutation_id)
     if not receipt.vectors:
         raise _nothing_loaded(source, receipt)
     if not identity:

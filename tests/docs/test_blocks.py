@@ -19,7 +19,7 @@ from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.serve import banner, parser
 from tests.airflow.runs import readme_dag
-from tests.airflow.test_example_dags import EXAMPLES
+from tests.airflow.test_example_dags import EXAMPLES, SPECIAL_EXAMPLES
 from tests.docs.test_pages import PAGES
 
 ROOT = Path(__file__).parents[2]
@@ -72,7 +72,7 @@ def test_every_python_block_is_run_by_a_test() -> None:
     for page, _, text in blocks_in("python"):
         if text.startswith("--8<--"):  # run by tests/airflow/test_example_dags.py
             (name,) = re.findall(r'"example_dags/(\w+)\.py"', text)
-            assert name in (*EXAMPLES, "quickstart", "after_load")
+            assert name in (*EXAMPLES, *SPECIAL_EXAMPLES)
         elif page.name == "README.md" and page.parent == ROOT:  # run by tests/airflow/test_example_dags.py
             assert text == readme_dag(page)
         else:  # run by test_pages.py and test_test_your_dags.py in this folder, and by tests/local/test_docs.py
