@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.providers.common.compat.triggers import BaseEventTrigger
-from airflow.triggers.base import TriggerEvent
+from airflow.triggers import base
 
 from airflow_provider_vectorize.parameters import positive_number, text
 from airflow_provider_vectorize.triggers import changes
@@ -15,6 +14,8 @@ from airflow_provider_vectorize.triggers.cursor import Cursor
 from airflow_provider_vectorize.triggers.view import View
 from airflow_provider_vectorize.triggers.watch import Watch
 
+#: Airflow 2 can import this module, but has no watchers.
+BaseEventTrigger: Any = getattr(base, "BaseEventTrigger", base.BaseTrigger)
 #: Seconds after which a problem that continues is logged again.
 LOG_INTERVAL_SECONDS = 600.0
 #: Seconds from an event to the storing of its cursor. Airflow stores an event within about a second. If the triggerer
@@ -83,7 +84,7 @@ class VectorizeIndexChangedTrigger(BaseEventTrigger):
             },
         )
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
+    async def run(self) -> AsyncIterator[base.TriggerEvent]:
         """Yield an event for each change. It never returns, because Airflow would start the trigger again at once."""
         loop = asyncio.get_running_loop()
         key = f"vectorize_index_changed/{self.vectorize_conn_id}/{self.index_name}"
@@ -106,7 +107,7 @@ class VectorizeIndexChangedTrigger(BaseEventTrigger):
                     event, state = self._payload(state, quiet=reason == "quiet"), changes.fire(state)
                     if not await self._was_sent(cursor, state):
                         self.log.info("Index changed: %s", event)
-                        yield TriggerEvent(event)
+                        yield base.TriggerEvent(event)
                         await asyncio.sleep(HANDOVER_SECONDS)
                         await cursor.save(state.to_cursor())
 

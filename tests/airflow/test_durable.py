@@ -165,7 +165,7 @@ def test_cleared_load_after_retries_were_lowered_loads_everything_again(
 def airflow_3_4(store: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the state store the asynchronous methods by which the provider recognizes Airflow 3.4.
 
-    A clear keeps the state here, as it does in 3.4 if the user asks for it. Deleting the state imitates any other clear.
+    A clear keeps the state here, as in 3.4 if the user asks for it. Deleting the state imitates any other clear.
     """
     from airflow.sdk.execution_time.context import TaskStateStoreAccessor
 

@@ -94,7 +94,7 @@ def test_watcher_restored_from_its_row_is_unchanged(airflow_home: Airflow) -> No
 
 def test_watcher_with_equal_arguments_has_an_equal_hash(airflow_home: Airflow) -> None:
     """Airflow identifies watchers by this hash, at every parse of the DAG."""
-    from airflow.providers.common.compat.triggers import BaseEventTrigger
+    from airflow_provider_vectorize.triggers.index import BaseEventTrigger
 
     if not hasattr(BaseEventTrigger, "hash"):
         pytest.skip("Airflow 2 has no watchers")
