@@ -20,7 +20,7 @@ else:
 
 @contextmanager
 def span(name: str, **attributes: str | int) -> Iterator[Any]:
-    """Record the block as a span below the current one. An error that the block raises is recorded, too.
+    """Record the block as a span below the current one. An error that the block raises is also recorded.
 
     :param name: Name of the span.
     :param attributes: Attributes. ``vectorize.`` is prepended to their names. They must not contain secrets.

@@ -124,12 +124,19 @@ class VectorizeIndexChangedTrigger(BaseEventTrigger):
 
     def _log_problem(self, view: View, now: float) -> None:
         """Log why the index cannot be watched, and when it can be watched again."""
-        problem = str(view.error) if view.error else "" if view.answered else view.text
-        if view.index and not view.index.exists:
-            problem = "it does not exist, or does not exist yet"
-        if problem and (problem != self._problem or now - self._problem_logged_at >= LOG_INTERVAL_SECONDS):
-            self.log.warning('Index "%s" is not watched at the moment, because %s.', self.index_name, problem)
+        kind, problem = _problem(view)
+        if kind and (kind != self._problem or now - self._problem_logged_at >= LOG_INTERVAL_SECONDS):
+            self.log.warning('Index "%s" cannot be watched at the moment. %s', self.index_name, problem)
             self._problem_logged_at = now
-        elif self._problem and not problem:
+        elif self._problem and not kind:
             self.log.info('Index "%s" is watched again.', self.index_name)
-        self._problem = problem
+        self._problem = kind
+
+
+def _problem(view: View) -> tuple[str, str]:
+    """Return the kind of problem that a check found, which does not change from check to check, and its description."""
+    if view.error:
+        return type(view.error).__name__, str(view.error)
+    if view.index is None:
+        return "no answer", view.text
+    return ("", "") if view.index.exists else ("missing", "It does not exist, or does not exist yet.")

@@ -19,11 +19,11 @@ EXAMPLES = Path(__file__).parents[2] / "example_dags"
 DAGS = ("after_change", "after_load", "partitioned_load")
 NIGHT = "2026-01-31"
 DIMENSIONS = 256
-SECONDS = 180.0
+SECONDS = 300.0
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(
         not all(runs_here(EXAMPLES / f"{name}.py") for name in DAGS), reason="needs the events and partitions of 3.2"
     ),
