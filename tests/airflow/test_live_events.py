@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ class Deployment:
         for name in DAGS:
             text = (EXAMPLES / f"{name}.py").read_text().replace("quiet_for=120", "quiet_for=2, poll_interval=0.5")
             (dags / f"{name}.py").write_text(text)
+        now = datetime.now(UTC)
+        for days in (-1, 0, 1):  # Airflow also starts the run of last night, which must not block the others
+            write_source(folder / f"{now + timedelta(days):%Y-%m-%d}" / "a.ndjson", 10)
         connection = json.dumps(vectorize.connection)
         settings = {
             "AIRFLOW_CONN_VECTORIZE_DEFAULT": connection,
@@ -71,20 +75,22 @@ class Deployment:
             time.sleep(0.3)
         return value
 
-    def runs(self, dag_id: str, state: str = "") -> list[str]:
-        """Return the IDs of the runs of a DAG, in a state if one is given, oldest first."""
+    def runs(self, dag_id: str, state: str = "%", partition: str = "%") -> list[str]:
+        """Return the IDs of the runs of a DAG, of a state and a partition if they are given, oldest first."""
         found = self.query(
-            "select run_id from dag_run where dag_id = ? and (state = ? or ? = '') order by id", dag_id, state, state
+            "select run_id from dag_run where dag_id = ? and state like ? and coalesce(partition_key, '') like ? "
+            "order by id",
+            dag_id,
+            state,
+            partition,
         )
         return [run_id for (run_id,) in found]
 
-    def wait_for_success(self, dag_id: str, count: int = 1) -> str:
+    def wait_for_success(self, dag_id: str, count: int = 1, partition: str = "%") -> str:
         """Wait until a DAG has so many successful runs, and return the ID of the last one."""
-        runs = self.wait(
-            lambda: len(self.runs(dag_id, "success")) >= count and self.runs(dag_id, "success"),
-            f"{count} successful runs of {dag_id}, which has the runs {self.runs(dag_id)}",
-        )
-        return str(runs[-1])
+        event = f"{count} successful runs of {dag_id}"
+        self.wait(lambda: len(self.runs(dag_id, "success", partition)) >= count, event)
+        return self.runs(dag_id, "success", partition)[-1]
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Query Airflow's metadata database."""
@@ -165,8 +171,8 @@ def test_partition_is_loaded_and_starts_the_dag_of_its_key(deployment: Deploymen
     write_source(deployment.folder / NIGHT / "a.ndjson", 20)
 
     deployment.airflow.api("POST", "dags/partitioned_load/dagRuns", {"logical_date": None, "partition_key": NIGHT})
-    run_id = deployment.wait_for_success("partitioned_load")
-    after = deployment.wait_for_success("after_partition")
+    run_id = deployment.wait_for_success("partitioned_load", partition=NIGHT)
+    after = deployment.wait_for_success("after_partition", partition=NIGHT)
 
     assert deployment.airflow.xcom("partitioned_load", run_id, "load")["vectors"] == 20
     assert deployment.airflow.xcom("after_partition", after, "report") == f"The vectors of {NIGHT} can be queried."
