@@ -103,7 +103,7 @@ def get_provider_info() -> dict[str, Any]:
             )
         ],
         "sensors": [_modules("sensors.mutation")],
-        "triggers": [_modules("triggers.mutation")],
+        "triggers": [_modules("triggers.index", "triggers.mutation")],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

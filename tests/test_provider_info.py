@@ -111,8 +111,12 @@ INTERNAL_MODULES = (
     "hooks.sync",
     "operators.base",
     "operators.source_task",
+    "triggers.changes",
+    "triggers.cursor",
     "triggers.poll",
     "triggers.view",
+    "triggers.waiter",
+    "triggers.watch",
 )
 
 
@@ -138,7 +142,7 @@ def classes(kind: str, base: type) -> list[type[Any]]:
     return found
 
 
-def test_named_modules_contain_all_operators_the_sensor_and_the_trigger() -> None:
+def test_named_modules_contain_all_operators_the_sensor_and_the_triggers() -> None:
     assert {cls.__name__ for cls in classes("operators", BaseOperator)} == {
         "VectorizeInsertOperator",
         "VectorizeUpsertOperator",
@@ -153,7 +157,10 @@ def test_named_modules_contain_all_operators_the_sensor_and_the_trigger() -> Non
         "VectorizeGetVectorsOperator",
     }
     assert [cls.__name__ for cls in classes("sensors", BaseSensorOperator)] == ["VectorizeMutationSensor"]
-    assert [cls.__name__ for cls in classes("triggers", BaseTrigger)] == ["VectorizeMutationTrigger"]
+    assert {cls.__name__ for cls in classes("triggers", BaseTrigger)} == {
+        "VectorizeIndexChangedTrigger",
+        "VectorizeMutationTrigger",
+    }
 
 
 @pytest.mark.parametrize("cls", classes("operators", BaseOperator) + classes("sensors", BaseSensorOperator))

@@ -26,6 +26,7 @@ MODULES = (
     "assets",
     "decorators.load",
     "errors",
+    "events",
     "hooks.vectorize",
     "links.load",
     "local.handle",
@@ -38,12 +39,14 @@ MODULES = (
     "operators.sync",
     "operators.vectors",
     "pytest_airflow",
+    "retries",
     "sensors.mutation",
+    "triggers.index",
     "triggers.mutation",
 )
 #: Helpers of these modules that no documentation names.
-INTERNAL = {"links.load.index_url", "links.load.object_url"}
-INTERNAL_METHODS = {"check_literals", "checked_execution"}
+INTERNAL = {"links.load.index_url", "links.load.object_url", "retries.Decision", "retries.decide"}
+INTERNAL_METHODS = {"check_literals", "checked_execution", "record_operation"}
 Signature = list[list[str]]
 
 

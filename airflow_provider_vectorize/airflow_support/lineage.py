@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
 from airflow_provider_vectorize import assets
+from airflow_provider_vectorize.api.models import Index
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.rows.function_rows import is_function_rows
+from airflow_provider_vectorize.storage import DeadLetterFile, StoredObject
 from airflow_provider_vectorize.storage.names import Location, printable
 from airflow_provider_vectorize.sync.result import SyncResult
 
@@ -31,14 +33,14 @@ class ReadObject(NamedTuple):
 
 @dataclass(frozen=True)
 class FinishedLoad:
-    """A load that succeeded.
+    """A load that succeeded or failed.
 
     :param account_id: Account of the index.
     :param dimensions: Dimensions of the index.
     :param metric: Metric of the index.
     :param read_objects: The objects that were read, in order.
     :param dead_letter_file: Location of the dead-letter file, or ``None`` if no row was written to it.
-    :param receipt: The receipt of the load.
+    :param receipt: The receipt of the load. Of a failed load, what was acknowledged.
     """
 
     account_id: str
@@ -47,6 +49,25 @@ class FinishedLoad:
     read_objects: Sequence[ReadObject]
     dead_letter_file: Location | None
     receipt: Receipt
+
+    @classmethod
+    def of(
+        cls,
+        account_id: str,
+        index: Index,
+        stored_objects: Sequence[StoredObject],
+        dead_letter_file: DeadLetterFile | None,
+        receipt: Receipt,
+    ) -> Self:
+        """Return the load of these objects into this index."""
+        return cls(
+            account_id=account_id,
+            dimensions=index.config.dimensions,
+            metric=index.config.metric,
+            read_objects=[ReadObject(stored.location, stored.size) for stored in stored_objects],
+            dead_letter_file=dead_letter_file.location if dead_letter_file and receipt.rejected else None,
+            receipt=receipt,
+        )
 
     @property
     def objects(self) -> Sequence[tuple[str, int | None]]:
@@ -82,11 +103,37 @@ def report_to_collector(hook: Any, load: FinishedLoad) -> None:
     )
 
 
-def set_event_extras(outlets: Sequence[Any], outlet_events: Any, load: FinishedLoad) -> None:
-    """Attach the receipt to the event of each outlet that is the asset of the loaded index."""
-    for outlet in outlets:
-        if getattr(outlet, "uri", None) == load.asset_uri:
-            outlet_events[outlet].extra = load.receipt.to_dict()
+@dataclass(frozen=True)
+class IndexOperation:
+    """A deletion of vectors, or an operation on an index or a metadata index.
+
+    :param account_id: Account of the index.
+    :param index_name: Name of the index.
+    :param change: What happened to the index: ``CREATE``, ``ALTER`` or ``DROP``. Empty if nothing happened, or if the
+        operation failed.
+    :param dimensions: Dimensions of the index, if known.
+    :param metric: Metric of the index, if known.
+    :param inputs: The objects that contain the IDs to delete.
+    """
+
+    account_id: str
+    index_name: str
+    change: Literal["", "CREATE", "ALTER", "DROP"] = ""
+    dimensions: int | None = None
+    metric: str | None = None
+    inputs: Sequence[ReadObject] = ()
+
+    @property
+    def asset_uri(self) -> str:
+        """Return the URI of the index as an asset."""
+        return assets.asset_uri(self.account_id, self.index_name)
+
+
+def set_event_extras(context: Mapping[str, Any], outlets: Any, asset_uri: str, receipt: Mapping[str, Any]) -> None:
+    """Attach a receipt to the event of each outlet of the task that is the asset of the index."""
+    for outlet in outlets or ():
+        if getattr(outlet, "uri", None) == asset_uri and "outlet_events" in context:
+            context["outlet_events"][outlet].extra = dict(receipt)
 
 
 def operator_lineage(load: FinishedLoad) -> Any:
@@ -95,16 +142,10 @@ def operator_lineage(load: FinishedLoad) -> Any:
     from airflow.providers.common.compat.openlineage.facet import (  # noqa: PLC0415
         OutputDataset,
         OutputStatisticsOutputDatasetFacet,
-        SchemaDatasetFacet,
-        SchemaDatasetFacetFields,
     )
     from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
 
     receipt = load.receipt
-    values = SchemaDatasetFacetFields(
-        name="values", type=f"float32[{load.dimensions}]", description=f"metric {load.metric}"
-    )
-    schema = SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(name="id", type="string"), values])
     statistics = OutputStatisticsOutputDatasetFacet(rowCount=receipt.vectors, size=receipt.bytes_sent)
     return OperatorLineage(
         inputs=[_input_dataset(one) for one in load.inputs],
@@ -112,7 +153,7 @@ def operator_lineage(load: FinishedLoad) -> Any:
             OutputDataset(
                 namespace=f"{assets.SCHEME}://{load.account_id}",
                 name=receipt.index_name,
-                facets={"schema": schema},
+                facets={"schema": _schema(load.dimensions, load.metric)},
                 outputFacets={"outputStatistics": statistics, **_sync_facet(receipt)},
             )
         ],
@@ -128,6 +169,37 @@ def _sync_facet(receipt: Receipt) -> dict[str, Any]:
     names = ("added", "changed", "unchanged", "vanished", "deleted", "withheld", "rejected")
     facet = openlineage_facets.VectorizeSyncOutputDatasetFacet(**{name: getattr(receipt, name) for name in names})
     return {openlineage_facets.SYNC_FACET: facet}
+
+
+def operation_lineage(operation: IndexOperation) -> Any:
+    """Return the OpenLineage facets: the index with its shape and what happened to it, and the objects with IDs."""
+    from airflow.providers.common.compat.openlineage.facet import (  # noqa: PLC0415
+        LifecycleStateChange,
+        LifecycleStateChangeDatasetFacet,
+        OutputDataset,
+    )
+    from airflow.providers.openlineage.extractors import OperatorLineage  # noqa: PLC0415
+
+    facets: dict[str, Any] = {}
+    if operation.change:
+        change = LifecycleStateChange(operation.change)
+        facets["lifecycleStateChange"] = LifecycleStateChangeDatasetFacet(lifecycleStateChange=change)
+    if operation.dimensions is not None:
+        facets["schema"] = _schema(operation.dimensions, operation.metric)
+    index = OutputDataset(
+        namespace=f"{assets.SCHEME}://{operation.account_id}", name=operation.index_name, facets=facets
+    )
+    return OperatorLineage(inputs=[_input_dataset(one) for one in operation.inputs], outputs=[index])
+
+
+def _schema(dimensions: int, metric: str | None) -> Any:
+    from airflow.providers.common.compat.openlineage.facet import (  # noqa: PLC0415
+        SchemaDatasetFacet,
+        SchemaDatasetFacetFields,
+    )
+
+    values = SchemaDatasetFacetFields(name="values", type=f"float32[{dimensions}]", description=f"metric {metric}")
+    return SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(name="id", type="string"), values])
 
 
 def _input_dataset(read_object: ReadObject) -> Any:

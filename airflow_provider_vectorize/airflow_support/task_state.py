@@ -11,19 +11,37 @@ log = logging.getLogger(__name__)
 KEY = "vectorize_load"
 
 
+#: Name of the entry in a load's identity that changes when the task is cleared.
+CLEARS = "number of clears"
+
+
 class TaskStateCheckpoints:
     """Stores checkpoints in ``context["task_state_store"]``.
 
     Implements :class:`~airflow_provider_vectorize.load.checkpoint.CheckpointStore`. The store belongs to one task
     instance and survives its retries, a killed process and a lost worker.
+
+    :param store: The store of the task.
+    :param clears: How often the task was cleared, as in the identity of its load.
     """
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, clears: str) -> None:
         self._store = store
+        self._clears = clears
 
     def load(self) -> Any:
-        """Return the last checkpoint, or ``None``."""
-        return self._store.get(KEY)
+        """Return the last checkpoint, or ``None``.
+
+        A checkpoint from before a clear makes the load start over, because it names another number of clears. If the
+        user kept it on purpose, and the load had not finished, it gets the current number, so that the load resumes.
+        """
+        stored = self._store.get(KEY)
+        if discards_state_on_clear(self._store) and _is_unfinished(stored):
+            identity = stored["identity"]
+            if identity.get(CLEARS) != self._clears:
+                log.info("Airflow kept the checkpoint when the task was cleared, so the load resumes from it.")
+                return {**stored, "identity": {**identity, CLEARS: self._clears}}
+        return stored
 
     def save(self, value: dict[str, Any]) -> None:
         """Replace the last checkpoint."""
@@ -32,6 +50,25 @@ class TaskStateCheckpoints:
     def clear(self) -> None:
         """Delete the checkpoint."""
         self._store.delete(KEY)
+
+
+def discards_state_on_clear(store: Any) -> bool:
+    """Check whether Airflow discards the state of a cleared task unless the user keeps it, as 3.4 does.
+
+    Airflow does not tell a task how it was cleared. The asynchronous methods of the store came with the same version.
+    """
+    return hasattr(store, "aget")
+
+
+def _is_unfinished(stored: Any) -> bool:
+    """Check whether a stored checkpoint is that of a load that had not sent everything.
+
+    The receipt is sealed when the last batch is acknowledged, which is sent after all others.
+    """
+    if not isinstance(stored, Mapping) or not isinstance(stored.get("identity"), Mapping):
+        return False
+    receipt = stored.get("receipt")
+    return isinstance(receipt, Mapping) and not receipt.get("sealed")
 
 
 def checkpoint_store(context: Mapping[str, Any]) -> TaskStateCheckpoints | None:
@@ -43,18 +80,18 @@ def checkpoint_store(context: Mapping[str, Any]) -> TaskStateCheckpoints | None:
             "A retry starts over, which is safe."
         )
         return None
-    return TaskStateCheckpoints(store)
+    return TaskStateCheckpoints(store, attempt_identity(context)[CLEARS])
 
 
 def attempt_identity(context: Mapping[str, Any]) -> dict[str, str]:
     """Return what distinguishes a retry, which resumes, from a cleared task, which starts over.
 
-    The store survives a clear (in Airflow 3.4, a clear that keeps the state, or one of the whole run). Each clear
-    increases ``clear_number`` of the run and sets ``max_tries`` of the task, which may keep its value if ``retries``
-    was lowered. A retry changes neither.
+    The store of Airflow 3.3 survives a clear, and that of 3.4 survives one that keeps the state or clears the whole
+    run. Each clear increases ``clear_number`` of the run and sets ``max_tries`` of the task, which may keep its value
+    if ``retries`` was lowered. A retry changes neither.
     """
     clears = (getattr(context["ti"], "max_tries", ""), getattr(context.get("dag_run"), "clear_number", ""))
-    return {"number of clears": ", ".join(map(str, clears))}
+    return {CLEARS: ", ".join(map(str, clears))}
 
 
 #: Key of the entry in a load's identity that names the run of the task.

@@ -38,7 +38,7 @@ class Loads(Endpoints):
     """Methods of the hook that load a source or plan a load."""
 
     limits: Limits
-    #: The last load that finished, for lineage.
+    #: The last load that sent something, for lineage. It may have failed.
     loaded: lineage.FinishedLoad | None = None
     log: Any
     _context: Mapping[str, Any] | None
@@ -154,18 +154,24 @@ class Loads(Endpoints):
             self.log.info("%s", start_message(f'Loading %s into index "{index_name}" by {operation}', objects))
             index = client.get_index(index_name)
             observer = LastProgress(LoadMetrics(index_name))
-            receipt = run(
-                client,
-                operation,
-                index,
-                objects,
-                options,
-                checkpoints,
-                identity or {},
-                observer,
-                earlier_attempt=is_retry(self._context),
-            )
-        self._report_lineage(client.credentials.account_id, index, stored_objects, dead_letter_file, receipt)
+            written = (client.credentials.account_id, index, stored_objects, dead_letter_file)
+            try:
+                receipt = run(
+                    client,
+                    operation,
+                    index,
+                    objects,
+                    options,
+                    checkpoints,
+                    identity or {},
+                    observer,
+                    earlier_attempt=is_retry(self._context),
+                )
+            except BaseException:
+                if observer.last:
+                    self.loaded = lineage.FinishedLoad.of(*written, observer.last.receipt)
+                raise
+        self._report_lineage(*written, receipt)
         self.log.info("%s", observer.last.summary() if observer.last else "")
         if receipt.rejected:
             self.log.warning("%s", describe_rejected(receipt))
@@ -238,14 +244,7 @@ class Loads(Endpoints):
         receipt: Receipt,
     ) -> None:
         """Report what was read and written to Airflow's lineage, and keep it in :attr:`loaded`."""
-        self.loaded = lineage.FinishedLoad(
-            account_id=account_id,
-            dimensions=index.config.dimensions,
-            metric=index.config.metric,
-            read_objects=[lineage.ReadObject(stored.location, stored.size) for stored in stored_objects],
-            dead_letter_file=dead_letter_file.location if dead_letter_file and receipt.rejected else None,
-            receipt=receipt,
-        )
+        self.loaded = lineage.FinishedLoad.of(account_id, index, stored_objects, dead_letter_file, receipt)
         lineage.report_to_collector(self, self.loaded)
 
     def stop(self) -> None:

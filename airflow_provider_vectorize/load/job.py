@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import Index, Operation
 from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.load import spans
 from airflow_provider_vectorize.load.bad_row_policy import BadRowPolicy
 from airflow_provider_vectorize.load.checkpoint import (
     Checkpoint,
@@ -95,8 +96,12 @@ def run(
         Delivery(client, operation, index.name, policy),
         ProgressReporter(client, ledger, source, observer),
     )
-    with closing(reader):
+    with (
+        closing(reader),
+        spans.span("vectorize.load", index=index.name, operation=operation, objects=len(objects)) as current,
+    ):
         receipt = uploader.run()
+        spans.describe(current, vectors=receipt.vectors, rejected=receipt.rejected, mutation_id=receipt.mutation_id)
     if not receipt.vectors:
         raise _nothing_loaded(source, receipt)
     if not identity:

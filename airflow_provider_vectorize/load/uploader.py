@@ -10,6 +10,7 @@ request could write one of its IDs, and a load ends only when none of its reques
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 import queue
 import threading
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.errors import VectorizeError
+from airflow_provider_vectorize.load import spans
 from airflow_provider_vectorize.load.bad_row_file import BadRowFile
 from airflow_provider_vectorize.load.bad_row_policy import BadRowPolicy
 from airflow_provider_vectorize.load.batches import Batch, split_into_batches
@@ -122,7 +124,9 @@ class Uploader:
 
     @staticmethod
     def _start_thread(threads: list[threading.Thread], name: str, target: Callable[[], None]) -> None:
-        thread = threading.Thread(target=target, name=f"vectorize-{name}", daemon=True)
+        # The context of the caller makes the spans of the thread children of its span.
+        run_in_context = contextvars.copy_context().run
+        thread = threading.Thread(target=run_in_context, args=(target,), name=f"vectorize-{name}", daemon=True)
         thread.start()
         threads.append(thread)
 
@@ -236,7 +240,14 @@ class Uploader:
         while (batch := self._work.get()) is not None:
             outcome = _Outcome(batch)
             try:
-                outcome.refused = self._delivery.deliver(batch, outcome.acks)
+                with spans.span("vectorize.batch", rows=len(batch)) as current:
+                    outcome.refused = self._delivery.deliver(batch, outcome.acks)
+                    spans.describe(
+                        current,
+                        vectors=sum(ack.vectors for ack in outcome.acks),
+                        bytes=sum(ack.size for ack in outcome.acks),
+                        mutation_id=outcome.acks[-1].mutation_id if outcome.acks else None,
+                    )
             except BaseException as error:  # noqa: BLE001 - the caller's thread raises it
                 outcome.error = error
             self._events.put(outcome)

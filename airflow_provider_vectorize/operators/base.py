@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, Context
 
+from airflow_provider_vectorize.airflow_support.lineage import IndexOperation, operation_lineage
+from airflow_provider_vectorize.airflow_support.watching import warn_if_watched
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import VectorizeError
@@ -52,6 +55,8 @@ class IndexTask:
     parameter_checks: ClassVar[Mapping[str, Check]] = {}
     #: Template of the names of mapped tasks in Airflow's pages, unless the DAG sets ``map_index_template``.
     default_map_index_template: ClassVar[str | None] = None
+    #: Whether the task sends mutations to the index.
+    writes_mutations: ClassVar[bool] = False
 
     index_name: Any
     vectorize_conn_id: str
@@ -100,6 +105,8 @@ class IndexTask:
                 check(name, getattr(self, name))
             if self.do_xcom_push and "ti" in context:
                 push_index_link(context, self.vectorize_conn_id, self.index_name)
+            if self.writes_mutations:
+                warn_if_watched(context, self.vectorize_conn_id, [self.index_name])
             yield
 
 
@@ -112,15 +119,35 @@ def _check_literals(checks: Mapping[str, Check], values: Mapping[str, Any]) -> N
 class WritingOperator(BaseOperator):
     """Base of operators that write with a single client, which is stopped when the task is killed."""
 
+    index_name: Any
     vectorize_conn_id: str
     limits: Limits = LIMITS
     _client: VectorizeClient | None = None
+    _operation: IndexOperation | None = None
 
     def open_client(self, context: Context) -> VectorizeClient:
         """Return a new client. From the second attempt on, its first write waits for late requests."""
         hook = VectorizeHook(self.vectorize_conn_id, limits=self.limits, context=context)
         self._client = hook.get_conn()
+        self._operation = IndexOperation(self._client.credentials.account_id, self.index_name)
         return self._client
+
+    def record_operation(self, **facts: Any) -> IndexOperation:
+        """Record for lineage what the task did, and return it.
+
+        :param facts: Fields of :class:`~.airflow_support.lineage.IndexOperation`.
+        """
+        assert self._operation is not None
+        self._operation = replace(self._operation, **facts)
+        return self._operation
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return the index, what happened to it, and the objects that were read."""
+        return operation_lineage(self._operation) if self._operation else None
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """Return the index that the task was about to change, and the objects that were read."""
+        return self.get_openlineage_facets_on_complete(task_instance)
 
     def on_kill(self) -> None:
         """Abort the requests and waits of the client."""

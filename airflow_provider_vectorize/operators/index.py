@@ -89,6 +89,7 @@ class VectorizeCreateIndexOperator(IndexTask, WritingOperator):
                 index, created = client.ensure_index(self.index_name, **shape, description=self.description)
             else:
                 index, created = client.create_index(self.index_name, **shape, description=self.description), True
+            self.record_operation(change="CREATE" if created else "", **index.config.model_dump())
         self.log.info(
             'Created index "%s" with %d dimensions and the metric %s.'
             if created
@@ -148,5 +149,6 @@ class VectorizeDeleteIndexOperator(IndexTask, WritingOperator):
                     raise
                 self.log.info('Skipped the deletion of index "%s", which does not exist: %s', self.index_name, error)
                 return {"index_name": self.index_name, "deleted": False}
+            self.record_operation(change="DROP")
         self.log.info('Deleted index "%s" with all its vectors.', self.index_name)
         return {"index_name": self.index_name, "deleted": True}

@@ -69,7 +69,8 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
     :param fields: Which fields of the source become the fields of a vector, if they have other names: a dict such as
         ``{"id": "custom_id", "values": "response.body.data.0.embedding", "metadata": ["title", "url"]}``, see
         :meth:`~.hooks.loads.Loads.load`. (templated)
-    :param durable: Save checkpoints for retries, on Airflow 3.3 and newer. A cleared task starts over. On by default.
+    :param durable: Save checkpoints for retries, on Airflow 3.3 and newer. A cleared task starts over, unless Airflow
+        3.4 was asked to keep its state and the load had not finished. On by default.
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits.
     :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
     :raises SourceError: An object is missing, truncated or changed, no object matches, or there are no rows.

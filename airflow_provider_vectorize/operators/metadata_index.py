@@ -37,6 +37,7 @@ class VectorizeCreateMetadataIndexOperator(IndexTask, WritingOperator):
 
     template_fields: Sequence[str] = ("index_name", "property_name", "index_type", "vectorize_conn_id")
     parameter_checks: ClassVar[Mapping[str, Check]] = METADATA_INDEX_CHECKS
+    writes_mutations: ClassVar[bool] = True
     ui_color = "#fbe0c6"
 
     def __init__(
@@ -62,6 +63,7 @@ class VectorizeCreateMetadataIndexOperator(IndexTask, WritingOperator):
         """Create the metadata index, and return the acknowledged mutation."""
         with self.checked_execution(context), self.open_client(context) as client:
             mutation = client.create_metadata_index(self.index_name, self.property_name, self.index_type)
+            self.record_operation(change="ALTER")
         self.log.info(
             'Vectorize acknowledged the creation of the %s metadata index on "%s" of index "%s" (mutation %s).',
             self.index_type,
@@ -94,6 +96,7 @@ class VectorizeDeleteMetadataIndexOperator(IndexTask, WritingOperator):
 
     template_fields: Sequence[str] = ("index_name", "property_name", "if_missing", "vectorize_conn_id")
     parameter_checks: ClassVar[Mapping[str, Check]] = {"if_missing": one_of("skip", "fail")}
+    writes_mutations: ClassVar[bool] = True
     ui_color = "#fbe0c6"
 
     def __init__(
@@ -132,6 +135,7 @@ class VectorizeDeleteMetadataIndexOperator(IndexTask, WritingOperator):
                 # An earlier attempt may have deleted it and lost the response. A sensor can wait for the marker.
                 mutation = client.send_marker(self.index_name)
             else:
+                self.record_operation(change="ALTER")
                 self.log.info(
                     'Vectorize acknowledged the deletion of the metadata index on "%s" of index "%s" (mutation %s).',
                     self.property_name,

@@ -33,6 +33,7 @@ class SourceTask(IndexTask):
     ui_color = "#fbe0c6"
     operator_extra_links = (VectorizeIndexLink(), VectorizeDeadLetterLink())
     default_map_index_template: ClassVar[str | None] = "{{ task.source_label }}"
+    writes_mutations: ClassVar[bool] = True
 
     source: Any
     limits: Limits
@@ -57,8 +58,7 @@ class SourceTask(IndexTask):
             return
         if written.dead_letter_file and self._pushes_to_xcom(context):
             context["ti"].xcom_push(key=DEAD_LETTER_LINK, value=object_url(written.dead_letter_file))
-        if self.outlets and "outlet_events" in context:
-            set_event_extras(self.outlets, context["outlet_events"], written)
+        set_event_extras(context, self.outlets, written.asset_uri, written.receipt.to_dict())
 
     @property
     def source_label(self) -> str:
@@ -69,6 +69,10 @@ class SourceTask(IndexTask):
         """Return the objects with their sizes, and the index with its shape and written rows."""
         written = self._hook.loaded if self._hook else None
         return operator_lineage(written) if written else None
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """Return the objects, and the index with the rows that were acknowledged before the failure."""
+        return self.get_openlineage_facets_on_complete(task_instance)
 
     def on_kill(self) -> None:
         """Stop writing. What a retry needs to continue is kept."""

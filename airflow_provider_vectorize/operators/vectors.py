@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, get_args
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_provider_vectorize import parameters, storage
+from airflow_provider_vectorize.airflow_support.lineage import ReadObject, set_event_extras
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.errors import ConfigError, VectorsNotFoundError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
@@ -31,6 +32,9 @@ class VectorizeDeleteVectorsOperator(IndexTask, WritingOperator):
     the sensor), and ``existing_of_first`` (``ids``: how many of the first IDs were looked up before the deletion, at
     most 20. ``existing``: how many of those existed). Each key is also pushed to XCom separately. If none of the first
     IDs existed, the task logs a warning, because the file may spell them differently.
+
+    If the ``outlets`` contain the asset ``vectorize://<account id>/<index name>``, its event carries the receipt.
+    OpenLineage receives the objects and the index.
 
     :param index_name: Name of the index. (templated)
     :param ids: List of IDs, or the output of a task. Pass either this or ``source``. Use a source for more than some
@@ -61,6 +65,7 @@ class VectorizeDeleteVectorsOperator(IndexTask, WritingOperator):
     parameter_checks: ClassVar[Mapping[str, parameters.Check]] = {
         "source_lines_are": parameters.optional(parameters.one_of(*get_args(LinesAre)))
     }
+    writes_mutations: ClassVar[bool] = True
     ui_color = "#fbd3cd"
 
     def __init__(
@@ -90,6 +95,7 @@ class VectorizeDeleteVectorsOperator(IndexTask, WritingOperator):
         """Delete the vectors, and return the receipt."""
         with self.checked_execution(context), self.open_client(context) as client:
             receipt = delete(client, self.index_name, self._ids())
+        set_event_extras(context, self.outlets, self.record_operation().asset_uri, receipt)
         sample = receipt["existing_of_first"]
         self.log.info(
             'Vectorize acknowledged the deletion of %s from index "%s" in %s (last mutation %s). Of the first %s, %d '
@@ -112,7 +118,9 @@ class VectorizeDeleteVectorsOperator(IndexTask, WritingOperator):
         conn_id = parameters.optional(parameters.text, empty_is_none=True)("source_conn_id", self.source_conn_id)
         if self.source_lines_are is None:
             raise ConfigError("source_lines_are is required with a source: 'ids' or 'vectors'.")
-        return read_ids(storage.find(source, conn_id), self.source_lines_are)
+        objects = storage.find(source, conn_id)
+        self.record_operation(inputs=[ReadObject(one.location, one.size) for one in objects])
+        return read_ids(objects, self.source_lines_are)
 
 
 class VectorizeGetVectorsOperator(IndexTask, BaseOperator):

@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_vectorize.airflow_support.watching import warn_if_watched
 from airflow_provider_vectorize.errors import ConfigError, TerminalApiError
 from airflow_provider_vectorize.hooks.connection import build_monitor
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
@@ -165,6 +166,9 @@ class VectorizeMutationSensor(IndexTask, BaseSensorOperator):
                 return
             if has_link:
                 push_index_link(context, self.vectorize_conn_id, waits[0].index_name)
+        if self.marker != "none":
+            names = [wait.index_name for wait in waits]
+            warn_if_watched(context, self.vectorize_conn_id, names, markers=True)
         if self.deferrable:
             self._defer(waits)
         self.log.info("Waiting for %s in %s.", describe_writes(waits), _index_names(waits))

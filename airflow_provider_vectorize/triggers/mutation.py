@@ -9,7 +9,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_vectorize.errors import VectorizeError
-from airflow_provider_vectorize.triggers.poll import Waiter
+from airflow_provider_vectorize.triggers.waiter import Waiter
 
 #: Seconds after which a waiting trigger logs its state again, even if nothing changed.
 LOG_INTERVAL_SECONDS = 60.0

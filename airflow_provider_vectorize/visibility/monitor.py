@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from airflow_provider_vectorize.api.client import VectorizeClient
@@ -73,11 +74,23 @@ class IndexMonitor:
         self._memory = Memory()
         self._info: IndexInfo | None = None
         self._leftovers_deleted = False
+        #: Why Vectorize did not answer the latest check. Empty if it did.
+        self.problem = ""
+
+    @property
+    def info(self) -> IndexInfo | None:
+        """State of the index at the latest check that was answered. ``None`` if the index was not found."""
+        return self._info
+
+    @property
+    def server_time(self) -> datetime | None:
+        """Vectorize's clock in the latest response. ``None`` before the first one."""
+        return self._client.server_time
 
     def check(self, requests: Mapping[SensorKey, WaitRequest]) -> tuple[dict[SensorKey, Verdict], float]:
         """Check the index once for any number of sensors.
 
-        :param requests: What each sensor asks for.
+        :param requests: What each sensor asks for. Without any, only the state of the index is read.
         :return: The verdict for each sensor, and the number of seconds to wait before the next check because requests
             are limited.
         :raises TerminalApiError: The credentials or the request are wrong.
@@ -87,7 +100,9 @@ class IndexMonitor:
         self._memory = rule.begin_check(self._memory, groups, now)
         try:
             self._observe(list(requests.values()), now)
+            self.problem = ""
         except TransientApiError as error:
+            self.problem = str(error)
             verdicts = {
                 sensor: verdict_without_answer(self._memory, request.waits, str(error))
                 for sensor, request in requests.items()

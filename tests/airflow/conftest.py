@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.airflow.runs import Airflow, Log, readme_dag
+from tests.airflow.runs import Airflow, Log, readme_dag, runs_here
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -27,7 +27,9 @@ def dags_folder() -> Path:
     """Return the DAGs folder with the DAGs of the tests, of ``example_dags`` and of the README."""
     folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     shutil.copytree(HERE / "dags", folder / "tests", dirs_exist_ok=True)
-    shutil.copytree(ROOT / "example_dags", folder / "example_dags", dirs_exist_ok=True)
+    newer = [path.name for path in (ROOT / "example_dags").glob("*.py") if not runs_here(path)]
+    ignore = shutil.ignore_patterns(*newer)
+    shutil.copytree(ROOT / "example_dags", folder / "example_dags", ignore=ignore, dirs_exist_ok=True)
     if source := readme_dag(ROOT / "README.md"):
         (folder / "readme.py").write_text(source)
     return folder

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import json
 import os
 import re
 import sqlite3
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -126,6 +130,14 @@ class Airflow:
             instances = session.query(TaskInstance).filter_by(dag_id=run.dag_id, run_id=run.run_id).all()
             clear_task_instances(instances, session)
 
+    def discard_state(self, run: Run) -> None:
+        """Delete the state of the tasks of a run, as a clear does in Airflow 3.4 unless the user keeps it."""
+        from airflow.models.task_state_store import TaskStateStoreModel
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            session.query(TaskStateStoreModel).filter_by(dag_id=run.dag_id, run_id=run.run_id).delete()
+
     def set_max_tries(self, run: Run, max_tries: int) -> None:
         """Set ``max_tries``, to imitate a clear after ``retries`` was lowered."""
         from airflow.models.taskinstance import TaskInstance
@@ -165,7 +177,25 @@ def has_parameter(function: Any, parameter: str) -> bool:
     return parameter in inspect.signature(function).parameters
 
 
+def runs_here(dag_file: Path) -> bool:
+    """Check whether a DAG file runs on this Airflow. Its docstring says "Requires Airflow 3.0" if it needs that."""
+    required = re.search(r"Requires Airflow (\d+)\.(\d+)", dag_file.read_text())
+    major, minor, *_ = version("apache-airflow").split(".")
+    return required is None or (int(major), int(minor)) >= (int(required[1]), int(required[2]))
+
+
 def readme_dag(readme: Path) -> str | None:
     """Return the unchanged Python block of the README that defines a DAG."""
     blocks = re.findall(r"^```python\n(.*?)^```$", readme.read_text(), re.DOTALL | re.MULTILINE)
     return next((block for block in blocks if re.search(r"\bDAG\(|@dag\b", block)), None)
+
+
+def demo_module(name: str) -> ModuleType:
+    """Import a module of the demo by its path, because the demo consists of scripts and is not a package."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "demo" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

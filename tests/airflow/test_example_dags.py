@@ -18,8 +18,8 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.runs import Airflow, Run
 from tests.storage.object_store import BUCKET, ObjectStore, serve
 
-#: Examples with tests of their own: below, and in test_nightly_sync.py.
-OTHER_EXAMPLES = ("after_load", "nightly_sync", "quickstart")
+#: These have tests of their own: below, in test_nightly_sync.py and in test_live_events.py.
+OTHER_EXAMPLES = ("after_change", "after_load", "nightly_sync", "partitioned_load", "quickstart")
 EXAMPLES = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "example_dags").glob("[a-z]*.py")
@@ -216,11 +216,13 @@ def test_quickstart_dag_loads_sentences_and_logs_neighbors(airflow: Airflow, vec
     assert "0.63  To clear a task is to make it run again from the start." in airflow.log.text
 
 
-def test_after_load_dag_reads_receipts_from_asset_events(airflow: Airflow) -> None:
+def test_after_load_dag_reads_whole_receipts_from_asset_events(airflow: Airflow) -> None:
     read_receipts = airflow.bag.dags["after_load"].task_dict["loaded"].python_callable
-    events = [SimpleNamespace(extra={"mutation_id": one, "index_name": "docs"}) for one in "ab"]
+    samples = [{"id": "a", "digest": "d", "new": True}]
+    events = [SimpleNamespace(extra={"mutation_id": one, "index_name": "docs", "samples": samples}) for one in "ab"]
+    by_asset = {"the asset": [*events, SimpleNamespace(extra={})]}
 
-    assert read_receipts({"the asset": [*events, SimpleNamespace(extra={})]}) == [event.extra for event in events]
+    assert read_receipts(triggering_asset_events=by_asset) == [event.extra for event in events]
 
 
 def test_after_load_dag_without_event_skips(

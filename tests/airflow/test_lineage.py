@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from airflow_provider_vectorize import assets
+from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.errors import ServerError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.links.load import object_url
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID, LocalVectorize
+from airflow_provider_vectorize.operators.index import VectorizeCreateIndexOperator, VectorizeDeleteIndexOperator
 from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
+from airflow_provider_vectorize.operators.metadata_index import (
+    VectorizeCreateMetadataIndexOperator,
+    VectorizeDeleteMetadataIndexOperator,
+)
+from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsOperator
 from tests.airflow.runs import Airflow, query
 
 
@@ -62,11 +71,7 @@ def executed_operator(
     for name, value in books.airflow_env().items():
         monkeypatch.setenv(name, value)
     operator = VectorizeUpsertOperator(task_id="load", index_name="books", source=rows(10), do_xcom_push=False)
-
-    class TaskInstance:
-        max_tries = 0
-
-    operator.execute({"ti": TaskInstance()})
+    execute(operator)
     return operator
 
 
@@ -84,10 +89,126 @@ def test_openlineage_facets_of_a_load_name_objects_and_index(executed_operator: 
     assert "float32[32]" in {field.type for field in index.facets["schema"].fields}
 
 
-def test_openlineage_facets_of_a_failed_load_are_none() -> None:
+def test_openlineage_facets_of_a_load_that_read_nothing_are_none() -> None:
     operator = VectorizeUpsertOperator(task_id="load", index_name="books", source="file:///nothing")
 
     assert operator.get_openlineage_facets_on_complete(None) is None
+    assert operator.get_openlineage_facets_on_failure(None) is None
+
+
+def execute(operator: Any, context: dict[str, Any] | None = None) -> Any:
+    """Execute an operator outside of a DAG."""
+
+    class TaskInstance:
+        max_tries = 0
+
+    return operator.execute({"ti": TaskInstance(), **(context or {})})
+
+
+def test_openlineage_facets_of_a_failed_load_count_what_was_acknowledged(
+    airflow_home: Airflow, books: LocalVectorize, rows: Any
+) -> None:
+    pytest.importorskip("airflow.providers.openlineage")
+    books.fail("http_500", operation="upsert", after=3)
+    operator = VectorizeUpsertOperator(
+        task_id="load",
+        index_name="books",
+        source=rows(100),
+        limits=Limits(vectors_per_request=10, late_seconds=0),
+        max_in_flight=1,
+        do_xcom_push=False,
+    )
+
+    with pytest.raises(ServerError):
+        execute(operator)
+
+    lineage = operator.get_openlineage_facets_on_failure(None)
+    (source,), (index,) = lineage.inputs, lineage.outputs
+    assert source.namespace == "file"
+    assert (index.namespace, index.name) == (f"vectorize://{ACCOUNT_ID}", "books")
+    assert index.outputFacets["outputStatistics"].rowCount == 30
+
+
+def lineage_of(operator: Any, *, failure: bool = False) -> tuple[list[str], str, str | None, str | None]:
+    """Return the inputs, the index, what happened to it, and the type of its values."""
+    name = f"get_openlineage_facets_on_{'failure' if failure else 'complete'}"
+    lineage = getattr(operator, name)(None)
+    (index,) = lineage.outputs
+    assert index.namespace == f"vectorize://{ACCOUNT_ID}"
+    change, schema = index.facets.get("lifecycleStateChange"), index.facets.get("schema")
+    return (
+        [source.name for source in lineage.inputs],
+        index.name,
+        change.lifecycleStateChange.value if change else None,
+        schema.fields[1].type if schema else None,
+    )
+
+
+def test_openlineage_facets_of_index_operations_say_what_happened(airflow_home: Airflow, books: LocalVectorize) -> None:
+    pytest.importorskip("airflow.providers.openlineage")
+    quiet: dict[str, Any] = {"task_id": "task", "do_xcom_push": False}
+    create = VectorizeCreateIndexOperator(index_name="films", dimensions=32, metric="cosine", **quiet)
+    metadata = VectorizeCreateMetadataIndexOperator(
+        index_name="films", property_name="year", index_type="number", **quiet
+    )
+    no_metadata = VectorizeDeleteMetadataIndexOperator(index_name="films", property_name="year", **quiet)
+    drop = VectorizeDeleteIndexOperator(index_name="films", **quiet)
+
+    execute(create)
+    assert lineage_of(create) == ([], "films", "CREATE", "float32[32]")
+    execute(create)
+    assert lineage_of(create) == ([], "films", None, "float32[32]")
+    execute(metadata)
+    assert lineage_of(metadata) == ([], "films", "ALTER", None)
+    execute(no_metadata)
+    assert lineage_of(no_metadata) == ([], "films", "ALTER", None)
+    execute(drop)
+    assert lineage_of(drop) == ([], "films", "DROP", None)
+    execute(drop)
+    assert lineage_of(drop) == ([], "films", None, None)
+
+
+def test_openlineage_facets_of_a_failed_index_operation_name_the_index(
+    airflow_home: Airflow, books: LocalVectorize
+) -> None:
+    pytest.importorskip("airflow.providers.openlineage")
+    books.fail("http_500", times=None)
+    drop = VectorizeDeleteIndexOperator(
+        task_id="drop", index_name="books", do_xcom_push=False, limits=Limits(late_seconds=0)
+    )
+
+    with pytest.raises(ServerError):
+        execute(drop)
+
+    assert lineage_of(drop, failure=True) == ([], "books", None, None)
+
+
+def test_openlineage_facets_of_a_deletion_name_objects_and_index(
+    airflow_home: Airflow, books: LocalVectorize, tmp_path: Path
+) -> None:
+    pytest.importorskip("airflow.providers.openlineage")
+    path = tmp_path / "ids.txt"
+    path.write_text("book-1\n")
+    delete = VectorizeDeleteVectorsOperator(
+        task_id="delete", index_name="books", source=str(path), source_lines_are="ids", do_xcom_push=False
+    )
+
+    execute(delete)
+
+    assert lineage_of(delete) == ([str(path)], "books", None, None)
+
+
+def test_asset_event_of_a_deletion_carries_its_receipt(airflow_home: Airflow, books: LocalVectorize) -> None:
+    asset = assets.create_asset(account_id=ACCOUNT_ID, index_name="books")
+    events = {asset: SimpleNamespace(extra=None), "other": SimpleNamespace(extra=None)}
+    delete = VectorizeDeleteVectorsOperator(
+        task_id="delete", index_name="books", ids=["book-1"], do_xcom_push=False, outlets=[asset]
+    )
+
+    receipt = execute(delete, {"outlet_events": events})
+
+    assert events[asset].extra == receipt
+    assert events["other"].extra is None
 
 
 def test_hook_load_reports_source_and_index_to_the_lineage_collector(

@@ -209,9 +209,10 @@ def test_trigger_after_its_deadline_checks_once_more(waits: Waits, books: LocalV
 def test_trigger_at_its_deadline_times_out_and_names_what_is_missing(
     waits: Waits, books: LocalVectorize, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from airflow_provider_vectorize.triggers import poll
+    from airflow_provider_vectorize.triggers import poll, waiter
 
-    monkeypatch.setattr(poll, "FRESH_SECONDS", 0.0)  # as if the first check were long ago
+    for module in (poll, waiter):
+        monkeypatch.setattr(module, "FRESH_SECONDS", 0.0)  # as if the first check were long ago
 
     (event,) = asyncio.run(events(make_trigger(waits, poke_interval=3600, deadline=time.time() + 2)))
 

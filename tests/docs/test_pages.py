@@ -87,7 +87,7 @@ def run(database: None, data: Path, docs_index: LocalVectorize) -> Iterator[Call
 
 @pytest.mark.parametrize("dag_id", DAGS)
 def test_dag_of_a_page_runs_unchanged(run: Callable[[str], Run], dag_id: str) -> None:
-    if "airflow.sdk import" in DAGS[dag_id] and not hasattr(pytest.importorskip("airflow.sdk"), "RetryRule"):
+    if "retry_policy(" in DAGS[dag_id] and not hasattr(pytest.importorskip("airflow.sdk"), "RetryRule"):
         pytest.skip("retry policies came with Airflow 3.3")
     finished = run(dag_id)
     assert finished.state == "success", finished.states()
@@ -152,6 +152,28 @@ def test_operator_page_lists_exactly_the_parameters_of_the_class(page: Path) -> 
         own = set(inspect.signature(cls.__init__).parameters) - {"self", "kwargs", "vectorize_conn_id"}
         assert set(listed) == own
         assert {name for name, templated in listed.items() if templated} == set(cls.template_fields) & own
+
+
+def rows_after(text: str, header: str) -> set[str]:
+    """Return the names in the first column of the table with this header."""
+    table = text.partition(header)[2].partition("\n\n")[0]
+    return {name for row in table.splitlines()[1:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+def test_events_page_lists_parameters_payload_and_attributes() -> None:
+    from airflow_provider_vectorize.events import IndexEvent
+    from airflow_provider_vectorize.triggers.changes import begin
+    from airflow_provider_vectorize.triggers.index import VectorizeIndexChangedTrigger
+    from airflow_provider_vectorize.triggers.view import IndexState
+
+    page = (DOCS / "events.md").read_text()
+    parameters = set(inspect.signature(VectorizeIndexChangedTrigger.__init__).parameters) - {"self"}
+    payload = VectorizeIndexChangedTrigger("docs")._payload(begin(IndexState(exists=False)), quiet=True)
+    assert rows_after(page, "| parameter | meaning |\n") == parameters
+    assert rows_after(page, "| key of the payload | value |\n") == set(payload)
+    assert rows_after(page, "| attribute | event of a task | event of a watcher |\n") == set(
+        IndexEvent.__dataclass_fields__
+    )
 
 
 def test_connection_page_lists_every_field_of_the_form() -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +13,7 @@ import orjson
 import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
+from tests.airflow.runs import demo_module
 from tests.ui.pages import DEFAULT_CONNECTION, ROOT, ConnectionForm, Connections, Run, Screenshots, trigger
 
 if TYPE_CHECKING:
@@ -61,7 +59,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def vectorize() -> Iterator[LocalVectorize]:
     """Run a local Vectorize without indexes that accepts one account and one token, at its usual port if free."""
-    with LocalVectorize.start(lag=LAG, port=_demo_module("local_airflow").free_port(8787)) as local:
+    with LocalVectorize.start(lag=LAG, port=demo_module("local_airflow").free_port(8787)) as local:
         yield local
 
 
@@ -84,7 +82,7 @@ def embeddings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory, embeddings: Path) -> Iterator[Any]:
     """Run the API server, scheduler, triggerer and DAG processor as the demo does, without any connection."""
-    demo = _demo_module("local_airflow")
+    demo = demo_module("local_airflow")
     settings = {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled", "AIRFLOW_VAR_EMBEDDINGS": f"file://{embeddings}"}
     running = demo.LocalAirflow(tmp_path_factory.mktemp("airflow"), ROOT / "example_dags", settings)
     running.start()
@@ -93,17 +91,6 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, embeddings: Path) -> Itera
         yield running
     finally:
         running.stop()
-
-
-def _demo_module(name: str) -> ModuleType:
-    """Import a module of the demo by its path, because the demo consists of scripts and is not a package."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "demo" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")
