@@ -71,6 +71,8 @@ def run(
         options.float32_text,
     )
     source = LoadSource(objects, reader)
+    if options.collector:
+        options.collector.start(index)
     checkpoint_writer = CheckpointWriter(store)
     stored = checkpoint_writer.load()
     left_requests = may_have_left_requests(stored, earlier_attempt=earlier_attempt)

@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from airflow_provider_vectorize.rows.checks import LONG_BYTES, RowProblem
 from airflow_provider_vectorize.rows.dead_letter_rows import DeadLetterCheck, may_be_dead_letter, row_in_dead_letter
@@ -55,6 +56,7 @@ class Rows(NamedTuple):
     :param source_range: A source file that holds the bytes of ``body``, and the offset at which they begin in it, or
         ``None``. Batches are sent from that file without a copy.
     :param hashes: Hash of each good row, if the check calculates hashes and checked the block as a whole.
+    :param values: Values of the good rows, one row after the other, where the check has them as an array anyway.
     """
 
     object: int
@@ -68,6 +70,7 @@ class Rows(NamedTuple):
     end: Position
     source_range: tuple[SourceFile, int] | None = None
     hashes: list[int] | None = None
+    values: np.ndarray | None = None
 
     def position(self, row: int) -> Position:
         """Return where a good row begins in the source."""
@@ -95,7 +98,17 @@ def check_rows(block: Block, check: Check) -> Rows:
             lines = range(line, line + len(block.ends))
             offsets = [0, *block.ends]
             return Rows(
-                number, body, checked.ends, checked.ids, lines, offset, offsets, [], block.end, hashes=checked.hashes
+                number,
+                body,
+                checked.ends,
+                checked.ids,
+                lines,
+                offset,
+                offsets,
+                [],
+                block.end,
+                hashes=checked.hashes,
+                values=checked.values,
             )
     rows = _check_lines(block, check)
     return _check_dead_letters(block, check) if any(row_in_dead_letter(bad.text) for bad in rows.bad) else rows
@@ -210,5 +223,6 @@ def select_rows(rows: Rows, selected: Sequence[int]) -> Rows:
         lines=[rows.lines[row] for row in selected],
         offsets=[rows.offsets[row] for row in selected],
         hashes=[rows.hashes[row] for row in selected] if rows.hashes is not None else None,
+        values=None,
         source_range=None,
     )

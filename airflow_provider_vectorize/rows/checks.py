@@ -24,12 +24,14 @@ class CheckedBlock(NamedTuple):
     :param ends: Where each row ends in the text to send.
     :param body: Text to send, each row with its ``\\n``. ``None``: the block itself.
     :param hashes: Hash of each row, if the check calculates hashes.
+    :param values: Values of each row as float32, one row after the other, if the check parses them.
     """
 
     ids: Sequence[str | None]
     ends: list[int]
     body: bytes | None = None
     hashes: list[int] | None = None
+    values: np.ndarray | None = None
 
 
 _NULL = msgspec.Raw(b"null")
@@ -90,7 +92,7 @@ class FullCheck:
         values = to_float32(parsed.values) if parsed else None
         if parsed is None or values is None:
             return None
-        return CheckedBlock(parsed.ids, ends, hashes=self._hash(values))
+        return CheckedBlock(parsed.ids, ends, hashes=self._hash(values), values=values)
 
     def _hash(self, values: np.ndarray) -> list[int] | None:
         """Return the hashes of the rows that were parsed last, or ``None``."""
@@ -227,7 +229,7 @@ class Float32Check(FullCheck):
             size += end - start
             sent_ends.append(size)
             at = after + 1
-        return CheckedBlock(parsed.ids, sent_ends, b"".join(pieces), self._hash(values))
+        return CheckedBlock(parsed.ids, sent_ends, b"".join(pieces), self._hash(values), values)
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
         """Check one line, and return the vector's id and the line with its values rewritten."""

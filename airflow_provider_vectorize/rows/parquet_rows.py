@@ -89,6 +89,7 @@ class ParquetRows:
             offsets=[0] * len(tails),
             bad=bad,
             end=Position(number, first + len(batch) + 1, group),
+            values=values if len(tails) == len(ids) else None,
         )
 
     def _tail(self, vector_id: Any, namespace: Any, metadata: Any) -> bytes:
