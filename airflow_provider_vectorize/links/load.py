@@ -12,6 +12,7 @@ from airflow_provider_vectorize.storage.names import Location, parse
 #: XCom keys of the URLs.
 INDEX_LINK = "vectorize_index_link"
 DEAD_LETTER_LINK = "vectorize_dead_letter_link"
+REPORT_LINK = "vectorize_report_link"
 
 
 class VectorizeIndexLink(BaseOperatorLink):
@@ -35,6 +36,17 @@ class VectorizeDeadLetterLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL, or an empty string if no row was rejected."""
         return XCom.get_value(key=DEAD_LETTER_LINK, ti_key=ti_key) or ""
+
+
+class VectorizeReportLink(BaseOperatorLink):
+    """Link to the report of a check, if it was written to a store that has a console."""
+
+    name = "Check report"
+    xcom_key = REPORT_LINK
+
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+        """Return the URL, or an empty string if no report was written."""
+        return XCom.get_value(key=REPORT_LINK, ti_key=ti_key) or ""
 
 
 def index_url(base_url: str, account_id: str, index_name: str) -> str:

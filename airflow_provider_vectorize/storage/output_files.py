@@ -152,3 +152,9 @@ class ReportFile(OutputFile):
     """The report of a check. See :class:`OutputFile`."""
 
     kind = "report"
+
+
+class QueriesFile(OutputFile):
+    """Golden queries, which a check only reads. See :class:`OutputFile`."""
+
+    kind = "object of golden queries"
