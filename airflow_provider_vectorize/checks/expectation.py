@@ -144,9 +144,9 @@ def _why_incomplete(receipts: Sequence[Receipt], collections: Sequence[Collectio
         return "each of several loads saw only its own rows"
     if collections[0].operation == "insert":
         return "an insert keeps vectors that exist, so the collected values may not be those in the index"
-    if not collections[0].queries:
-        return "the source has no vectors whose neighbors are known"
-    return next((reason for receipt in receipts for reason in _unseen(receipt)), "")
+    if unseen := next((reason for receipt in receipts for reason in _unseen(receipt)), ""):
+        return unseen
+    return "" if collections[0].queries else "the source has no vectors whose neighbors are known"
 
 
 def _unseen(receipt: Receipt) -> Iterator[str]:

@@ -116,26 +116,27 @@ def judge_golden(gates: Gates, results: Sequence[QueryResult]) -> list[GateResul
 
 def judge_zero_vectors(gates: Gates, collections: Sequence[Collection]) -> GateResult:
     """Return the verdict on zero vectors in the source."""
-    if gates.max_zero_vectors is None or not collections:
-        return _skipped("zero_vectors", OFF if gates.max_zero_vectors is None else NOT_COLLECTED)
-    zeros = sum(collected.counts.zero_vectors for collected in collections)
     ids = sum(collected.counts.distinct_ids for collected in collections)
+    if gates.max_zero_vectors is None or not ids:
+        return _skipped("zero_vectors", OFF if gates.max_zero_vectors is None else _no_rows(collections))
+    zeros = sum(collected.counts.zero_vectors for collected in collections)
     examples = [vector_id for collected in collections for vector_id in collected.zero_ids] if zeros else []
     text = f"{zeros:,} of {pluralize(ids, 'vector')} have only zeros{_examples(examples)}"
-    return _at_most("zero_vectors", zeros / ids if ids else 0.0, gates.max_zero_vectors, text)
+    return _at_most("zero_vectors", zeros / ids, gates.max_zero_vectors, text)
 
 
 def judge_duplicates(gates: Gates, collections: Sequence[Collection]) -> GateResult:
     """Return the verdict on vectors of the source that have the same values as others."""
-    if gates.max_duplicates is None or not collections:
-        return _skipped("duplicates", OFF if gates.max_duplicates is None else NOT_COLLECTED)
-    duplicates = sum(collected.counts.duplicates for collected in collections)
     ids = sum(collected.counts.distinct_ids for collected in collections)
+    if gates.max_duplicates is None or not ids:
+        return _skipped("duplicates", OFF if gates.max_duplicates is None else _no_rows(collections))
+    duplicates = sum(collected.counts.duplicates for collected in collections)
     text = f"{duplicates:,} of {pluralize(ids, 'vector')} have the values of a vector with another ID"
-    return _at_most("duplicates", duplicates / ids if ids else 0.0, gates.max_duplicates, text)
+    return _at_most("duplicates", duplicates / ids, gates.max_duplicates, text)
 
 
-NOT_COLLECTED = "nothing was collected. Set collect_checks on the load"
+def _no_rows(collections: Sequence[Collection]) -> str:
+    return "no rows were read" if collections else "nothing was collected. Set collect_checks on the load"
 
 
 def mean_recall(results: Sequence[QueryResult]) -> float:

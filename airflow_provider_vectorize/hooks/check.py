@@ -125,8 +125,11 @@ def _read_collection(receipt: Receipt, conn_id: str | None) -> Collection:
     :raises SourceError: The checks file is missing, damaged, or belongs to another load.
     """
     file = storage.ChecksFile(str(receipt.checks_path), conn_id)
+    content = file.read()
+    if not content:
+        raise SourceError(f"The checks file {file.uri} of the load does not exist.", uri=file.uri)
     try:
-        collected = Collection.from_json(file.read())
+        collected = Collection.from_json(content)
     except ValueError as error:
         raise SourceError(f"The checks file {file.uri} cannot be read: {error}.", uri=file.uri) from error
     if (collected.index_name, collected.created_on) != (receipt.index_name, receipt.created_on):

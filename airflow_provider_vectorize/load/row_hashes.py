@@ -47,7 +47,9 @@ class RowHashes:
         """
         self._file = self._file or open_temporary_file()
         with temporary_file_errors():
-            self._file.write(np.stack([id_hashes, value_hashes], axis=1).astype(np.uint64).tobytes())
+            left = memoryview(np.stack([id_hashes, value_hashes], axis=1).astype(np.uint64).tobytes())
+            while left:
+                left = left[self._file.write(left) :]
         self._rows += len(id_hashes)
 
     def count(self) -> Counts:
@@ -76,7 +78,8 @@ def count_rows(id_hashes: np.ndarray, value_hashes: np.ndarray, part_rows: int =
         hashes = id_hashes[positions]
         order = np.argsort(hashes, kind="stable")
         ordered = hashes[order]
-        ends = np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ordered)))
+        ends = np.ones(len(ordered), bool)
+        ends[:-1] = ordered[1:] != ordered[:-1]
         is_last[positions[order[ends]]] = True
     zeros = duplicates = 0
     for positions in _parts(rows, part_rows, lambda chunk: value_hashes[chunk]):

@@ -1,4 +1,4 @@
-"""Tests of ``VectorizeHook.check``, with all files local: receipts, checks files, states, golden queries and reports."""
+"""Tests of ``VectorizeHook.check`` with local files: receipts, checks files, states, golden queries and reports."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_hook_check_damaged_or_missing_files_raise(hook: Any, source: str, tmp_p
     with pytest.raises(SourceError, match=r"checks.json cannot be read: it is damaged"):
         hook.check("books", receipt=receipt)
     checks.unlink()
-    with pytest.raises(SourceError, match="it is not a checks file"):
+    with pytest.raises(SourceError, match="of the load does not exist"):
         hook.check("books", receipt=receipt)
     checks.write_bytes(content.replace(b'"index_name":"books"', b'"index_name":"films"'))
     with pytest.raises(SourceError, match='belongs to another load, of index "films"'):
@@ -185,7 +185,7 @@ def test_hook_check_stopped_raises(hook: Any, source: str, monkeypatch: pytest.M
     from airflow_provider_vectorize.errors import VectorizeError
 
     receipt = hook.load("books", source)
-    monkeypatch.setattr(reads.Reads, "wait", lambda self: hook.stop() or original(self))
-    original = lambda self: self._client.pacer.start(lambda *_: None)  # noqa: E731 - raises once the client is stopped
+    wait = reads.Reads.wait
+    monkeypatch.setattr(reads.Reads, "wait", lambda self: (hook.stop(), wait(self)))
     with pytest.raises(VectorizeError, match="The check was stopped"):
         hook.check("books", receipt=receipt)
