@@ -13,7 +13,7 @@ from airflow_provider_vectorize.errors import CheckError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.links.load import REPORT_LINK, VectorizeIndexLink, VectorizeReportLink, object_url
 from airflow_provider_vectorize.operators.base import IndexTask
-from airflow_provider_vectorize.parameters import Check, instance_of
+from airflow_provider_vectorize.parameters import Check, instance_of, optional
 
 #: XCom key of the figures of a check that failed.
 RESULT = "check_result"
@@ -58,7 +58,7 @@ class VectorizeCheckOperator(IndexTask, BaseOperator):
         "source_conn_id",
         "vectorize_conn_id",
     )
-    parameter_checks: ClassVar[Mapping[str, Check]] = {"gates": instance_of(Gates)}
+    parameter_checks: ClassVar[Mapping[str, Check]] = {"gates": optional(instance_of(Gates))}
     operator_extra_links = (VectorizeIndexLink(), VectorizeReportLink())
     ui_color = "#d5ecd9"
     _hook: VectorizeHook | None = None
@@ -70,7 +70,7 @@ class VectorizeCheckOperator(IndexTask, BaseOperator):
         receipt: Any = None,
         state: str | None = None,
         queries: str | None = None,
-        gates: Gates = Gates(),  # noqa: B008 - it is frozen
+        gates: Gates | None = None,
         report_path: str | None = None,
         source_conn_id: str | None = None,
         limits: Limits = LIMITS,
