@@ -11,7 +11,7 @@ from airflow_provider_vectorize.checks.result import GateResult, QueryResult
 _BAR_WIDTH, _BAR_HEIGHT = 260, 26
 #: Ranks from here on share a line.
 _LAST_RANK = 10
-_COLUMN, _TOP, _LINE, _LEFT, _BAR = 12, 14, 13, 74, 54
+_COLUMN, _TOP, _LINE, _LEFT, _BAR = 18, 14, 13, 74, 54
 
 
 def gate_chart(gate: GateResult) -> str:

@@ -14,7 +14,7 @@ from airflow_provider_vectorize.quantities import pluralize
 #: How every report begins, so that no other file is mistaken for one.
 SIGNATURE = b"<!doctype html><!-- report of airflow-provider-vectorize -->"
 #: Number of queries that the table lists, the worst ones.
-_LISTED = 15
+_LISTED = 8
 _WORDS = {"passed": "Passed", "failed": "Failed", "skipped": "Skipped"}
 _SIGNS = {"passed": "✓", "failed": "✕", "skipped": "○"}
 
@@ -72,7 +72,7 @@ def _queries(title: str, text: str, results: Sequence[QueryResult]) -> str:
     )
     legend = (
         '<p class="legend"><b>●</b> the first match is expected &nbsp; <b>■</b> a later match is &nbsp; '
-        "<b>✕</b> none is. The worst queries are on the left.</p>"
+        "<b>✕</b> none is. Bars show the recall. The worst queries are on the left.</p>"
     )
     return f"<section><h2>{title}</h2><p>{text}</p>{query_chart(results)}{legend}{_table(imperfect)}</section>"
 

@@ -29,7 +29,8 @@ dd{margin:0;font-weight:600}
 .gate{display:grid;grid-template-columns:96px minmax(0,1fr) 260px 150px;gap:4px 16px;align-items:center;
 padding:12px 0;border-top:1px solid var(--line)}
 .gate:first-of-type{border-top:0}
-.gate b{display:block;text-transform:capitalize}
+.gate b{display:block}
+.gate b::first-letter{text-transform:uppercase}
 .gate small{color:var(--soft);font-size:13.5px;overflow-wrap:anywhere}
 .badge{justify-self:start;padding:2px 10px;border-radius:99px;font-size:13px;font-weight:600;white-space:nowrap}
 .badge.passed{background:var(--good-soft);color:var(--good)}

@@ -38,7 +38,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def page(playwright: Playwright) -> Iterator[Page]:
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-    yield browser.new_page(viewport={"width": 1280, "height": 900})
+    yield browser.new_page(viewport={"width": 1040, "height": 900})
     browser.close()
 
 
