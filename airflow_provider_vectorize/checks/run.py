@@ -21,11 +21,11 @@ from airflow_provider_vectorize.load.collection import CollectedQuery
 #: Vectors of one request.
 _PAGE = 20
 #: Number of vectors that are queried, and number of golden queries. The latter share the queries that are left.
-QUERIES, ALL_QUERIES = 40, 60
+QUERIES, ALL_QUERIES = 30, 50
 #: Number of vectors that are queried for themselves if no queries were collected.
 SELF_QUERIES = 20
-#: Maximum number of further requests for sampled vectors, and for queries of vectors.
-_SAMPLE_RETRIES, _QUERY_RETRIES = 22, 20
+#: Maximum number of further requests for sampled vectors, and for queries of vectors. Golden queries get the rest.
+_SAMPLE_RETRIES, _QUERY_RETRIES = 36, 30
 #: Number of missing IDs that a report names for each query.
 _MISSING = 3
 
@@ -171,7 +171,8 @@ class Check:
             own = verdicts.judge_self_retrieval(self._gates, results, "" if asks_self else "not asked")
             return "failed" not in {own.status, verdicts.judge_recall(self._gates, results, incomplete).status}
 
-        return ask_again(queries, ask, better, query_quality, enough, _QUERY_RETRIES, self._reads.wait)
+        retries = min(_QUERY_RETRIES, self._reads.left - ALL_QUERIES)
+        return ask_again(queries, ask, better, query_quality, enough, retries, self._reads.wait)
 
     def _ask_golden_queries(self, queried: int) -> list[QueryResult]:
         """Ask the golden queries.

@@ -59,7 +59,7 @@ class Checking(Syncs):
         :param state: URI or path of the state folder of a sync. A sample of its IDs is read back. Needs the extra
             ``sync``.
         :param queries: URI or path of an ndjson object of golden queries: ``{"vector": [...], "expect": ["page-1"],
-            "k": 10}``, or ``"id"`` instead of ``"vector"``. With more than 60 queries, an even selection is asked, and
+            "k": 10}``, or ``"id"`` instead of ``"vector"``. With more than 50 queries, an even selection is asked, and
             20 of them if exact neighbors are checked as well.
         :param gates: The thresholds. Default: ``Gates()``.
         :param report_path: URI or path of the report, an HTML page. It replaces an earlier report. Default: none.

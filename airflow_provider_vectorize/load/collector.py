@@ -23,7 +23,7 @@ from airflow_provider_vectorize.rows.reader import RowReader, read_rows
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
 #: Number of vectors whose neighbors are searched. They are the first ones of the source.
-QUERIES = 40
+QUERIES = 30
 #: Number of vectors of which a digest is kept. They are a random sample of all IDs.
 SAMPLES = 500
 #: Number of zero vectors whose IDs are kept.

@@ -42,9 +42,9 @@ def check_complete(collected: Collection, rows: list[Row]) -> None:
     assert collected.counts == Counts(len(rows), len(rows), 0, 0)
     assert set(collected.samples) == {row["id"] for row in rows}
     assert all(collected.samples[row["id"]] == values_digest(row["values"]) for row in rows)
-    assert len(collected.queries) == 40
+    assert len(collected.queries) == 30
     for query in collected.queries:
-        assert [found.id for found in query.neighbors[:10]] == exact_neighbors(query.values, rows, 10)
+        assert {found.id for found in query.neighbors[:10]} == set(exact_neighbors(query.values, rows, 10))
 
 
 @pytest.mark.parametrize("name", ["a.ndjson", "a.ndjson.gz"])
