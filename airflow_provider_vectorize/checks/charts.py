@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from airflow_provider_vectorize.checks.result import GateResult, QueryResult
+from airflow_provider_vectorize.checks.result import GateResult, QueryOutcome
 
 #: Size of the chart of a gate in pixels.
 _BAR_WIDTH, _BAR_HEIGHT = 260, 26
@@ -55,7 +55,7 @@ def format_value(gate: GateResult, value: float) -> str:
     return f"{value:.3f}" if gate.at_least else f"{value:.2%}"
 
 
-def query_chart(results: Sequence[QueryResult]) -> str:
+def query_chart(results: Sequence[QueryOutcome]) -> str:
     """Return a column for each query: a bar for its recall, and below it a mark at the rank of its first match."""
     results = sorted(
         results, key=lambda result: (result.recall if result.recall is not None else 1, -(result.rank or 99))
@@ -86,7 +86,7 @@ def _label(y: float, text: str) -> str:
     return f'<text x="{_LEFT - 8}" y="{y}" text-anchor="end">{text}</text>' if text else ""
 
 
-def _column(result: QueryResult, x: float, ranks_top: float) -> str:
+def _column(result: QueryOutcome, x: float, ranks_top: float) -> str:
     middle = x + _COLUMN / 2
     line = _LAST_RANK if result.rank is None else min(result.rank, _LAST_RANK) - 1
     y = ranks_top + line * _LINE
@@ -105,7 +105,7 @@ def _column(result: QueryResult, x: float, ranks_top: float) -> str:
     return f"<g><title>{escape(describe_query(result))}</title>{bar}{mark}</g>"
 
 
-def describe_query(result: QueryResult) -> str:
+def describe_query(result: QueryOutcome) -> str:
     """Return the outcome of a query as text."""
     rank = f"rank {result.rank}" if result.rank else "not found"
     share = "" if result.recall is None else f", recall {result.recall:.2f}"

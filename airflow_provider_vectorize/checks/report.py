@@ -8,7 +8,7 @@ from html import escape
 
 from airflow_provider_vectorize.checks.charts import format_value, gate_chart, query_chart
 from airflow_provider_vectorize.checks.report_style import STYLE
-from airflow_provider_vectorize.checks.result import CheckResult, GateResult, QueryResult
+from airflow_provider_vectorize.checks.result import CheckResult, GateResult, QueryOutcome
 from airflow_provider_vectorize.quantities import pluralize
 
 #: How every report begins, so that no other file is mistaken for one.
@@ -63,7 +63,7 @@ def _gate(gate: GateResult) -> str:
     )
 
 
-def _queries(title: str, text: str, results: Sequence[QueryResult]) -> str:
+def _queries(title: str, text: str, results: Sequence[QueryOutcome]) -> str:
     if not results:
         return ""
     imperfect = sorted(
@@ -77,7 +77,7 @@ def _queries(title: str, text: str, results: Sequence[QueryResult]) -> str:
     return f"<section><h2>{title}</h2><p>{text}</p>{query_chart(results)}{legend}{_table(imperfect)}</section>"
 
 
-def _table(results: Sequence[QueryResult]) -> str:
+def _table(results: Sequence[QueryOutcome]) -> str:
     if not results:
         return ""
     rows = "".join(

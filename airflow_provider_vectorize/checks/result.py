@@ -35,7 +35,7 @@ class GateResult:
 
 
 @dataclass(frozen=True)
-class QueryResult:
+class QueryOutcome:
     """The outcome of one query.
 
     :param label: The ID of the query, or its line in the object of golden queries.
@@ -69,7 +69,7 @@ class CheckResult:
     created_on: str | None
     vector_count: int
     gates: Sequence[GateResult]
-    queries: Sequence[QueryResult]
+    queries: Sequence[QueryOutcome]
     requests: int
     report_path: str | None = None
 

@@ -13,7 +13,7 @@ from airflow_provider_vectorize.checks.expectation import SAMPLES, Expectation
 from airflow_provider_vectorize.checks.gates import Gates
 from airflow_provider_vectorize.checks.golden import GoldenQuery, choose_evenly
 from airflow_provider_vectorize.checks.reads import Reads, ask_again
-from airflow_provider_vectorize.checks.result import CheckResult, GateResult, QueryResult
+from airflow_provider_vectorize.checks.result import CheckResult, GateResult, QueryOutcome
 from airflow_provider_vectorize.checks.scoring import first_rank, own_rank, recall
 from airflow_provider_vectorize.errors import ConfigError, VectorizeError
 from airflow_provider_vectorize.load.collection import CollectedQuery
@@ -53,7 +53,7 @@ class _Page:
         return _Page(self.ids, self.found | later.found, self.same | later.same, self.incomparable | later.incomparable)
 
 
-class Check:
+class IndexCheck:
     """One check of an index. Call :meth:`run` once.
 
     :param client: The client.
@@ -147,7 +147,7 @@ class Check:
 
     # ---------------------------------------------------------------- queries
 
-    def _query_vectors(self, metric: Metric, vectors: Sequence[Vector], incomplete: str) -> list[QueryResult]:
+    def _query_vectors(self, metric: Metric, vectors: Sequence[Vector], incomplete: str) -> list[QueryOutcome]:
         """Query vectors of the source, and return which of their neighbors were found.
 
         :param vectors: Vectors that were read, which are queried if none were collected.
@@ -163,25 +163,25 @@ class Check:
             for vector in choose_evenly([one for one in vectors if any(one.values)], SELF_QUERIES)
         ]
 
-        def ask(query: CollectedQuery) -> QueryResult:
+        def ask(query: CollectedQuery) -> QueryOutcome:
             count = min(len(query.neighbors), self._expectation.collections[0].neighbors) if query.neighbors else 5
             return neighbor_result(query, self._reads.nearest(query.values, count), metric, count, asks_recall)
 
-        def enough(results: Sequence[QueryResult]) -> bool:
+        def enough(results: Sequence[QueryOutcome]) -> bool:
             own = verdicts.judge_self_retrieval(self._gates, results, "" if asks_self else "not asked")
             return "failed" not in {own.status, verdicts.judge_recall(self._gates, results, incomplete).status}
 
         retries = min(_QUERY_RETRIES, self._reads.left - ALL_QUERIES)
         return ask_again(queries, ask, better, query_quality, enough, retries, self._reads.wait)
 
-    def _ask_golden_queries(self, queried: int) -> list[QueryResult]:
+    def _ask_golden_queries(self, queried: int) -> list[QueryOutcome]:
         """Ask the golden queries.
 
         :param queried: Number of queries that were asked before, which share the requests with these.
         """
         queries = choose_evenly(self._golden, ALL_QUERIES - queried)
 
-        def enough(results: Sequence[QueryResult]) -> bool:
+        def enough(results: Sequence[QueryOutcome]) -> bool:
             return all(result.status != "failed" for result in verdicts.judge_golden(self._gates, results))
 
         return ask_again(
@@ -204,7 +204,7 @@ def _count_samples(pages: Sequence[_Page]) -> verdicts.SampleCounts:
 
 def neighbor_result(
     query: CollectedQuery, matches: Sequence[Match], metric: Metric, count: int, with_recall: bool
-) -> QueryResult:
+) -> QueryOutcome:
     """Return the outcome of the query of a vector.
 
     :param count: Number of its exact neighbors, without those that tie with the last one.
@@ -215,23 +215,23 @@ def neighbor_result(
     share = recall(found, expected, count) if with_recall else None
     missing = tuple(vector_id for vector_id in expected[:count] if vector_id not in found)[:_MISSING]
     rank = own_rank(matches, query.id, metric) if metric != "dot-product" else first_rank(found, expected)
-    return QueryResult(query.id, False, rank, share, missing if share is not None and share < 1 else ())
+    return QueryOutcome(query.id, False, rank, share, missing if share is not None and share < 1 else ())
 
 
-def golden_result(query: GoldenQuery, matches: Sequence[Match]) -> QueryResult:
+def golden_result(query: GoldenQuery, matches: Sequence[Match]) -> QueryOutcome:
     """Return the outcome of a golden query."""
     found = [match.id for match in matches]
     missing = tuple(vector_id for vector_id in query.expect if vector_id not in found)[:_MISSING]
     share = recall(found, query.expect, min(len(query.expect), query.k))
-    return QueryResult(query.label, True, first_rank(found, query.expect), share, missing)
+    return QueryOutcome(query.label, True, first_rank(found, query.expect), share, missing)
 
 
-def better(first: QueryResult, second: QueryResult) -> QueryResult:
+def better(first: QueryOutcome, second: QueryOutcome) -> QueryOutcome:
     """Return the better of two outcomes of a query, because a replica may lag but never leads."""
     return second if query_quality(second) > query_quality(first) else first
 
 
-def query_quality(result: QueryResult) -> float:
+def query_quality(result: QueryOutcome) -> float:
     """Return how good the outcome of a query is: 1.0 if nothing is left to be desired."""
     return ((1.0 if result.recall is None else result.recall) + (1 / result.rank if result.rank else 0.0)) / 2
 

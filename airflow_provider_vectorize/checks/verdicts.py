@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from airflow_provider_vectorize.checks.gates import Gates
-from airflow_provider_vectorize.checks.result import GateResult, QueryResult
+from airflow_provider_vectorize.checks.result import GateResult, QueryOutcome
 from airflow_provider_vectorize.load.collection import Collection
 from airflow_provider_vectorize.quantities import pluralize
 
@@ -71,7 +71,7 @@ def judge_content(gates: Gates, found: SampleCounts) -> GateResult:
     return _at_most("content", len(found.different) / found.compared, gates.max_different, text)
 
 
-def judge_self_retrieval(gates: Gates, results: Sequence[QueryResult], reason: str) -> GateResult:
+def judge_self_retrieval(gates: Gates, results: Sequence[QueryOutcome], reason: str) -> GateResult:
     """Return the verdict on vectors that should be their own nearest neighbors.
 
     :param reason: Why this was not checked, or empty.
@@ -87,7 +87,7 @@ def judge_self_retrieval(gates: Gates, results: Sequence[QueryResult], reason: s
     return _at_least("self_retrieval", 1 - len(lost) / len(results), gates.min_self_retrieval, text)
 
 
-def judge_recall(gates: Gates, results: Sequence[QueryResult], reason: str) -> GateResult:
+def judge_recall(gates: Gates, results: Sequence[QueryOutcome], reason: str) -> GateResult:
     """Return the verdict on the exact neighbors that queries find.
 
     :param reason: Why this was not checked, or empty.
@@ -99,7 +99,7 @@ def judge_recall(gates: Gates, results: Sequence[QueryResult], reason: str) -> G
     return _at_least("recall", value, gates.min_recall, text)
 
 
-def judge_golden(gates: Gates, results: Sequence[QueryResult]) -> list[GateResult]:
+def judge_golden(gates: Gates, results: Sequence[QueryOutcome]) -> list[GateResult]:
     """Return the verdicts on the golden queries."""
     verdicts = []
     for name, minimum, value, what in (
@@ -139,12 +139,12 @@ def _no_rows(collections: Sequence[Collection]) -> str:
     return "no rows were read" if collections else "nothing was collected. Set collect_checks on the load"
 
 
-def mean_recall(results: Sequence[QueryResult]) -> float:
+def mean_recall(results: Sequence[QueryOutcome]) -> float:
     """Return the mean recall of queries, or 0.0 if there are none."""
     return sum(result.recall or 0.0 for result in results) / len(results) if results else 0.0
 
 
-def mean_reciprocal_rank(results: Sequence[QueryResult]) -> float:
+def mean_reciprocal_rank(results: Sequence[QueryOutcome]) -> float:
     """Return the mean reciprocal rank of queries, or 0.0 if there are none."""
     return sum(1 / result.rank for result in results if result.rank) / len(results) if results else 0.0
 
@@ -175,6 +175,6 @@ def _examples(ids: Sequence[str], prefix: str = "") -> str:
     return f" ({prefix}{', '.join(ids[:EXAMPLES])}{', …' if len(ids) > EXAMPLES else ''})"
 
 
-def _worst(results: Sequence[QueryResult]) -> str:
+def _worst(results: Sequence[QueryOutcome]) -> str:
     worst = sorted((result for result in results if (result.recall or 0) < 1), key=lambda result: result.recall or 0)
     return _examples([f"{result.label}: {result.recall:.2f}" for result in worst], "lowest ")

@@ -16,7 +16,7 @@ from airflow_provider_vectorize.checks.gates import Gates
 from airflow_provider_vectorize.checks.golden import GoldenQuery, parse_golden_queries
 from airflow_provider_vectorize.checks.report import SIGNATURE, render_report
 from airflow_provider_vectorize.checks.result import CheckResult
-from airflow_provider_vectorize.checks.run import Check
+from airflow_provider_vectorize.checks.run import IndexCheck
 from airflow_provider_vectorize.checks.state_sample import sample_state
 from airflow_provider_vectorize.errors import CheckError, ConfigError, SourceError
 from airflow_provider_vectorize.hooks.collecting import check_replaceable
@@ -29,7 +29,7 @@ from airflow_provider_vectorize.load.receipt import Receipt
 GOLDEN_BYTES = 64 << 20
 
 
-class Checking(Syncs):
+class Checks(Syncs):
     """The method of the hook that checks an index."""
 
     #: The report of the last check, if one was written.
@@ -95,7 +95,7 @@ class Checking(Syncs):
             self._check_client = client
             index = client.get_index(index_name)
             golden = _read_golden_queries(queries, conn_id, index.config.dimensions) if queries else []
-            result = Check(client, index_name, expectation, golden, gates).run(index)
+            result = IndexCheck(client, index_name, expectation, golden, gates).run(index)
         return self._publish_check(result, report)
 
     def _publish_check(self, result: CheckResult, report: storage.ReportFile | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ AnyReceipt = TypeVar("AnyReceipt", bound=Receipt)
 
 
 @dataclass(frozen=True)
-class Checks:
+class ChecksOutput:
     """The checks file, and the collector that fills it.
 
     :param file: The file.
@@ -48,7 +48,7 @@ class Checks:
         return replace(receipt, checks_path=self.file.location.source())
 
 
-def open_checks(path: str | None, conn_id: str | None, validation: Validation = "full") -> Checks | None:
+def open_checks(path: str | None, conn_id: str | None, validation: Validation = "full") -> ChecksOutput | None:
     """Return the checks file of a load, or ``None`` if nothing is collected.
 
     :raises ConfigError: The path cannot be that of a checks file, or rows are not parsed.
@@ -60,7 +60,7 @@ def open_checks(path: str | None, conn_id: str | None, validation: Validation = 
         raise ConfigError("collect_checks needs validation='full': only values that are parsed can be collected.")
     file = storage.ChecksFile(path, conn_id)
     check_replaceable(file, SIGNATURE)
-    return Checks(file, Collector())
+    return ChecksOutput(file, Collector())
 
 
 def check_replaceable(file: storage.OutputFile, signature: bytes) -> None:

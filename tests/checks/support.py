@@ -16,7 +16,7 @@ from airflow_provider_vectorize.checks.expectation import Expectation, expect
 from airflow_provider_vectorize.checks.gates import Gates
 from airflow_provider_vectorize.checks.golden import GoldenQuery
 from airflow_provider_vectorize.checks.result import CheckResult
-from airflow_provider_vectorize.checks.run import Check
+from airflow_provider_vectorize.checks.run import IndexCheck
 from airflow_provider_vectorize.load.collection import Collection
 from airflow_provider_vectorize.load.collector import Collector
 from airflow_provider_vectorize.load.job import run
@@ -120,7 +120,7 @@ class CheckedIndex:
     ) -> CheckResult:
         with self.client() as client:
             index = client.get_index(self.name)
-            return Check(client, self.name, expectation or self.expectation(), golden, gates or Gates()).run(index)
+            return IndexCheck(client, self.name, expectation or self.expectation(), golden, gates or Gates()).run(index)
 
     @property
     def neighbor_ids(self) -> set[str]:

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 from airflow_provider_vectorize.checks.report import SIGNATURE, render_report
-from airflow_provider_vectorize.checks.result import CheckResult, GateResult, QueryResult
+from airflow_provider_vectorize.checks.result import CheckResult, GateResult, QueryOutcome
 
 NOW = datetime(2026, 1, 31, 4, 5, tzinfo=UTC)
 GATES = (
@@ -18,13 +18,13 @@ GATES = (
     GateResult("golden_recall", "skipped", "there are no golden queries"),
 )
 QUERIES = (
-    QueryResult("line 1", True, 1, 1.0),
-    QueryResult("line 2", True, 3, 0.5, ("page-7",)),
-    QueryResult("page-9", False, None, 0.0, ("<b>&",)),
+    QueryOutcome("line 1", True, 1, 1.0),
+    QueryOutcome("line 2", True, 3, 0.5, ("page-7",)),
+    QueryOutcome("page-9", False, None, 0.0, ("<b>&",)),
 )
 
 
-def page(gates: tuple[GateResult, ...] = GATES, queries: tuple[QueryResult, ...] = QUERIES, name: str = "docs") -> str:
+def page(gates: tuple[GateResult, ...] = GATES, queries: tuple[QueryOutcome, ...] = QUERIES, name: str = "docs") -> str:
     return render_report(CheckResult(name, "2026-01-01T00:00:00+00:00", 1200, gates, queries, 91), NOW).decode()
 
 
