@@ -9,7 +9,7 @@ from typing import Any
 from airflow_provider_vectorize.api.models import Vector
 from airflow_provider_vectorize.checks.golden import choose_evenly
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.load.collection import Collection, values_digest
+from airflow_provider_vectorize.load.collection import CollectedQuery, Collection, values_digest
 from airflow_provider_vectorize.load.receipt import Receipt, digest
 from airflow_provider_vectorize.rows.hashing import RowHasher, is_comparable
 from airflow_provider_vectorize.sync.result import SyncResult
@@ -47,6 +47,7 @@ class Expectation:
     :param samples: What is compared of some vectors, by ID.
     :param fingerprint: Returns the same of a vector that was read.
     :param collections: What loads collected.
+    :param queries: Vectors that must be in the index with these values.
     :param incomplete: Why exact neighbors among the collected rows may not be those in the index, or empty.
     :param incarnations: What knows the creation time of the index, and that time.
     """
@@ -55,6 +56,7 @@ class Expectation:
     samples: Mapping[str, str | int] = field(default_factory=dict)
     fingerprint: Fingerprint = lambda vector: values_digest(vector.values)
     collections: Sequence[Collection] = ()
+    queries: Sequence[CollectedQuery] = ()
     incomplete: str = ""
     incarnations: Sequence[tuple[str, str]] = ()
 
@@ -117,10 +119,11 @@ def expect(
             for sample in receipt.samples
         }
         fingerprint = _digest
+    queries = [query for collected in collections for query in collected.queries]
     if any(receipt.operation == "insert" for receipt in receipts):
-        fingerprint = _nothing  # An insert keeps vectors that exist, whatever their values.
+        fingerprint, queries = _nothing, []  # An insert keeps vectors that exist, whatever their values.
     known = tuple((name, created) for name, created in incarnations if created)
-    return Expectation(count, samples, fingerprint, collections, incomplete, known)
+    return Expectation(count, samples, fingerprint, collections, queries, incomplete, known)
 
 
 def _count(receipts: Sequence[Receipt], collections: Sequence[Collection]) -> int | None:

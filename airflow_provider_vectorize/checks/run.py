@@ -153,12 +153,11 @@ class IndexCheck:
         :param vectors: Vectors that were read, which are queried if none were collected.
         :param incomplete: Why the neighbors cannot be checked, or empty.
         """
-        collected = [query for one in self._expectation.collections for query in one.queries]
         asks_self = self._gates.min_self_retrieval is not None and metric != "dot-product"
         asks_recall = self._gates.min_recall is not None and not incomplete
         if not (asks_self or asks_recall):
             return []
-        queries = choose_evenly(collected, QUERIES if asks_recall else SELF_QUERIES) or [
+        queries = choose_evenly(self._expectation.queries, QUERIES if asks_recall else SELF_QUERIES) or [
             CollectedQuery(vector.id, tuple(vector.values), ())
             for vector in choose_evenly([one for one in vectors if any(one.values)], SELF_QUERIES)
         ]

@@ -6,7 +6,7 @@ reads its source from the beginning. So what it collected is complete, or the lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -51,6 +51,7 @@ class Collector:
         self._samples = _IdSample()
         self._zero_ids: list[str] = []
         self._query_ids: list[str] = []
+        self._replaced_ids: set[str] = set()
         self._query_values = np.empty((0, 0), np.float32)
         self._search: NeighborSearch | None = None
         self._before: list[tuple[Sequence[str], np.ndarray]] = []
@@ -75,10 +76,18 @@ class Collector:
         if is_zero.any() and len(self._zero_ids) < ZERO_IDS:
             self._zero_ids += [ids[row] for row in np.flatnonzero(is_zero)[: ZERO_IDS - len(self._zero_ids)].tolist()]
         rows_by_id = last_rows(ids)
+        self._note_replaced_queries(rows_by_id, values)
         if len(rows_by_id) < len(ids):
             kept = sorted(rows_by_id.values())
             ids, values, is_zero = [ids[row] for row in kept], values[kept], is_zero[kept]
         self._search_neighbors(ids, values, is_zero)
+
+    def _note_replaced_queries(self, rows_by_id: Mapping[str, int], values: np.ndarray) -> None:
+        """Note the queries whose vectors get other values, so that they are not their own nearest neighbors."""
+        for number, vector_id in enumerate(self._query_ids):
+            row = rows_by_id.get(vector_id)
+            if row is not None and not np.array_equal(values[row], self._query_values[number]):
+                self._replaced_ids.add(vector_id)
 
     def _search_neighbors(self, ids: Sequence[str], values: np.ndarray, is_zero: np.ndarray) -> None:
         """Search neighbors of the queries, or keep the rows until there are enough queries."""
@@ -123,7 +132,7 @@ class Collector:
     def _queries(self) -> Iterator[CollectedQuery]:
         for number, vector_id in enumerate(self._query_ids):
             neighbors = tuple(self._search.neighbors(number)) if self._search else ()
-            if neighbors:
+            if neighbors and vector_id not in self._replaced_ids:
                 yield CollectedQuery(vector_id, tuple(self._query_values[number].tolist()), neighbors)
 
 
