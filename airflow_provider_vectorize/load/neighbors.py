@@ -76,12 +76,13 @@ class NeighborSearch:
 
     def _score(self, values: np.ndarray) -> np.ndarray:
         """Return the score of each row for each query."""
-        if self._metric == "cosine":
-            return np.asarray(self._queries @ _normalized(values).T)
         products = np.asarray(self._queries @ values.T)
         if self._metric == "dot-product":
             return products
-        return np.asarray(2 * products - np.einsum("ij,ij->i", values, values) - self._squares[:, None])
+        squares = np.einsum("ij,ij->i", values, values)
+        if self._metric == "cosine":
+            return np.asarray(products / np.sqrt(np.where(squares > 0, squares, 1)))
+        return np.asarray(2 * products - squares - self._squares[:, None])
 
     def _insert(self, query: int, ids: list[str], scores: np.ndarray) -> None:
         all_ids, all_scores = self._ids[query] + ids, np.append(self._scores[query], scores)
