@@ -10,7 +10,7 @@ MERMAID_VERSION := 11.17.2
 MERMAID := .tools/mermaid/mermaid-$(MERMAID_VERSION).min.js
 
 .PHONY: help setup test test-all test-2.11 test-3.1 test-python test-quick test-ui test-wheel test-celery lint format \
-  demo demo-ui storm storm-sync model bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
+  demo demo-ui storm storm-sync model alarms bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ demo: $(READY) ## run two nights of a sync on real text, a real Airflow and the 
 
 demo-ui: $(READY) ## run make demo, and leave Airflow's UI and the local Vectorize running
 	$(BIN)/python demo/run.py --ui
+
+alarms: $(READY) ## check 200 good indexes whose replicas lag, and count false alarms
+	$(BIN)/python -m tests.checks.campaign --runs 200 --seed 1
 
 storm: $(READY) ## run 100 seeded loads with faults and kills, and report lost rows (STORM_RUNS, STORM_SEED)
 	$(BIN)/python -m tests.storm

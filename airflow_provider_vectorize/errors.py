@@ -5,6 +5,7 @@
     ├── SourceError                 The source cannot be read.
     │   └── BadRowError             Vectorize can never accept a row of the source.
     ├── VectorsNotFoundError        The index does not have, or does not yet show, these ids.
+    ├── CheckError                  An index does not hold, or does not find, what it should.
     ├── SyncError                   A sync withheld deletions, or found that its state and the index differ.
     │   └── SyncTakenOverError      Another run of the same sync has started.
     └── ApiError                    A request failed, or got no usable answer.
@@ -113,6 +114,17 @@ class VectorsNotFoundError(VectorizeError):
 
     index_name: str = ""
     ids: tuple[str, ...] = ()
+
+
+class CheckError(VectorizeError):
+    """An index fell short of the gates of a check. A retry checks it again.
+
+    :param index_name: Name of the index.
+    :param result: The figures of all gates, as the check would have returned them.
+    """
+
+    index_name: str = ""
+    result: Mapping[str, Any] | None = None
 
 
 class SyncError(VectorizeError):

@@ -95,6 +95,7 @@ def get_provider_info() -> dict[str, Any]:
             _modules(
                 "operators.load",
                 "operators.sync",
+                "operators.check",
                 "operators.plan",
                 "operators.index",
                 "operators.metadata_index",
@@ -117,6 +118,7 @@ def get_provider_info() -> dict[str, Any]:
             f"{_PACKAGE}.links.load.VectorizeIndexLink",
             f"{_PACKAGE}.links.load.VectorizeDeadLetterLink",
             f"{_PACKAGE}.links.load.VectorizeSyncStateLink",
+            f"{_PACKAGE}.links.load.VectorizeReportLink",
         ],
         "task-decorators": [
             {"name": "vectorize_upsert", "class-name": f"{_PACKAGE}.decorators.load.vectorize_upsert_task"}

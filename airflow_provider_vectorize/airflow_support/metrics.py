@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow.providers.common.compat.sdk import Stats
 
+from airflow_provider_vectorize.checks.result import CheckResult
 from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.sync.result import SyncResult
 
@@ -15,6 +16,18 @@ def report_sync(result: SyncResult) -> None:
     """
     for name, count in result.counts.items():
         Stats.gauge(f"vectorize.sync.{name}", count, tags={"index": result.index_name})
+
+
+def report_check(result: CheckResult) -> None:
+    """Report the figures of a check to Airflow's metrics: ``vectorize.check.recall``, ``.count`` and so on.
+
+    Each is a gauge with the tag ``index``. ``vectorize.check.failed`` is the number of gates that failed.
+    """
+    tags = {"index": result.index_name}
+    for gate in result.gates:
+        if gate.value is not None:
+            Stats.gauge(f"vectorize.check.{gate.name}", gate.value, tags=tags)
+    Stats.gauge("vectorize.check.failed", len(result.failed), tags=tags)
 
 
 class LoadMetrics:

@@ -13,6 +13,7 @@ from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.errors import ConfigError
+from airflow_provider_vectorize.hooks.collecting import open_checks
 from airflow_provider_vectorize.hooks.connection import build_client
 from airflow_provider_vectorize.hooks.endpoints import Endpoints
 from airflow_provider_vectorize.load.checkpoint import CheckpointStore
@@ -68,6 +69,7 @@ class Loads(Endpoints):
         processes: Processes = "auto",
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
+        collect_checks: str | None = None,
         checkpoints: CheckpointStore | None = None,
         identity: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
@@ -112,14 +114,18 @@ class Loads(Endpoints):
             and a number selects an element of an array. The metadata is the path of an object, a list of paths, or
             a dict of metadata keys and paths. Without ``namespace`` or ``metadata``, vectors have none. A row that
             lacks one of the fields is a bad row.
+        :param collect_checks: Path or URI of a JSON file for what ``check()`` needs of the rows: a random sample, exact
+            nearest neighbors of a few vectors, and the numbers of IDs, zero vectors and duplicates. It requires
+            ``validation="full"``, and about 7 seconds for each million rows. A retry then reads the source from its
+            beginning. The file replaces an earlier one. Default: nothing is collected.
         :param checkpoints: Checkpoint store. Without one, a retry starts over.
         :param identity: Names and values that identify this load in addition to its parameters. If one of them
             changes, a retry starts over. With an identity, the checkpoint of a finished load is kept, and the same
             load sends nothing when it is called again. Without one, the checkpoint is cleared.
         :return: The receipt, a dict that JSON can hold: ``mutation_id`` (of the last batch), ``mutation_ids``,
             ``index_name``, ``operation``, ``vectors``, ``batches``, ``bytes_sent``, ``rejected``,
-            ``rejected_by_reason``, ``dead_letter_path``, ``accepted_at``, and ``sent_after``, ``samples`` and
-            ``sealed`` for the sensor.
+            ``rejected_by_reason``, ``dead_letter_path``, ``checks_path``, ``accepted_at``, and ``sent_after``,
+            ``samples`` and ``sealed`` for the sensor.
         :raises SourceError: An object is missing, truncated or changed, no object matches, or there are no rows.
         :raises BadRowError: A row cannot be loaded. The error names its object, line and byte.
         :raises ApiError: A request failed. The error's ``progress`` reports what was acknowledged before.
@@ -146,10 +152,11 @@ class Loads(Endpoints):
         operation = settings.pop("operation")
         dead_letter_file = open_dead_letter_file(settings.pop("on_bad_row"), dead_letter_path, source_conn_id)
         dead_letters = DeadLetters(dead_letter_file, run_name(identity)) if dead_letter_file else None
-        options = LoadOptions(**settings, dead_letters=dead_letters)
+        checks = open_checks(collect_checks, source_conn_id, settings["validation"])
+        options = LoadOptions(**settings, dead_letters=dead_letters, collector=checks.collector if checks else None)
         with build_client(self.connection(), limits=self.limits) as client:
             self._load_client = client
-            stored_objects = find_objects(source, source_conn_id, dead_letter_file)
+            stored_objects = find_objects(source, source_conn_id, dead_letter_file, checks.file if checks else None)
             objects = function_rows.with_function_names(stored_objects)
             self.log.info("%s", start_message(f'Loading %s into index "{index_name}" by {operation}', objects))
             index = client.get_index(index_name)
@@ -171,6 +178,8 @@ class Loads(Endpoints):
                 if observer.last:
                     self.loaded = lineage.FinishedLoad.of(*written, observer.last.receipt)
                 raise
+        if checks:
+            receipt = checks.save(receipt)
         self._report_lineage(*written, receipt)
         self.log.info("%s", observer.last.summary() if observer.last else "")
         if receipt.rejected:
@@ -264,16 +273,17 @@ def open_dead_letter_file(on_bad_row: OnBadRow, path: str | None, conn_id: str |
 
 
 def find_objects(
-    source: Sequence[str], conn_id: str | None, dead_letter_file: storage.DeadLetterFile | None
+    source: Sequence[str], conn_id: str | None, *output_files: storage.OutputFile | None
 ) -> list[storage.StoredObject]:
     """Return the objects of a source.
 
     :raises SourceError: An object is missing, or no object matches.
-    :raises ConfigError: The source contains the dead-letter file, or will contain it.
+    :param output_files: Files that the task writes.
+    :raises ConfigError: The source contains one of these files, or will contain it.
     """
     stored_objects = storage.find(source, conn_id)
-    if dead_letter_file:
-        dead_letter_file.check_outside_source(stored_objects, source, conn_id)
+    for output_file in filter(None, output_files):
+        output_file.check_outside_source(stored_objects, source, conn_id)
     return stored_objects
 
 

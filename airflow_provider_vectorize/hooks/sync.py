@@ -11,6 +11,7 @@ from airflow_provider_vectorize.airflow_support.task_state import run_name
 from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.errors import SyncError
+from airflow_provider_vectorize.hooks.collecting import open_checks
 from airflow_provider_vectorize.hooks.connection import build_client, build_monitor
 from airflow_provider_vectorize.hooks.loads import Loads, find_objects, open_dead_letter_file, start_message
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
@@ -53,6 +54,7 @@ class Syncs(Loads):
         processes: Processes = "auto",
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
+        collect_checks: str | None = None,
         identity: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Send the rows of a source that changed since the last sync, and delete the vectors that left it.
@@ -89,6 +91,7 @@ class Syncs(Loads):
         :param processes: As for :meth:`load`.
         :param format: As for :meth:`load`.
         :param fields: As for :meth:`load`.
+        :param collect_checks: As for :meth:`load`. Objects that are not opened are not part of it.
         :param identity: Names and values that identify the run, for the dead-letter file and ``owner.json``.
         :return: The receipt of a load, and ``added``, ``changed``, ``unchanged``, ``vanished``, ``deleted``,
             ``withheld``, ``unknown``, ``duplicates``, ``foreign``, ``objects_skipped``, ``rows_read``, ``generation``
@@ -125,7 +128,8 @@ class Syncs(Loads):
         )
         folder = storage.StoredFolder(settings.pop("state"), conn_id)
         dead_letter_file = open_dead_letter_file(settings.pop("on_bad_row"), dead_letter_path, conn_id)
-        stored_objects = find_objects(source, conn_id, dead_letter_file)
+        checks = open_checks(None if settings["dry_run"] else collect_checks, conn_id)
+        stored_objects = find_objects(source, conn_id, dead_letter_file, checks.file if checks else None)
         folder.check_outside_source(stored_objects, source, conn_id)
         dead_letters = DeadLetters(dead_letter_file, run_name(identity)) if dead_letter_file else None
         load_names = (
@@ -138,7 +142,11 @@ class Syncs(Loads):
             "format",
             "fields",
         )
-        load = LoadOptions(**{name: settings.pop(name) for name in load_names}, dead_letters=dead_letters)
+        load = LoadOptions(
+            **{name: settings.pop(name) for name in load_names},
+            dead_letters=dead_letters,
+            collector=checks.collector if checks else None,
+        )
         connection = self.connection()
         self._sync_clients = []
         objects = function_rows.with_function_names(stored_objects)
@@ -161,6 +169,8 @@ class Syncs(Loads):
             if error.result is not None:
                 self._report_sync(sync_run, SyncResult.from_dict(error.result), stored_objects, dead_letter_file)
             raise
+        if checks:
+            result = checks.save(result)
         self._report_sync(sync_run, result, stored_objects, dead_letter_file)
         return result.to_dict()
 

@@ -13,14 +13,14 @@ from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import AuthError, ConfigError, VectorizeError
+from airflow_provider_vectorize.hooks.check import Checks
 from airflow_provider_vectorize.hooks.connection import build_client, read_connection
 from airflow_provider_vectorize.hooks.missing_connection import environment_variable_problem, missing_connection
-from airflow_provider_vectorize.hooks.sync import Syncs
 from airflow_provider_vectorize.quantities import pluralize
 
 
-class VectorizeHook(Syncs, BaseHook):
-    """Call Cloudflare Vectorize: one method for each endpoint, :meth:`load`, :meth:`sync` and
+class VectorizeHook(Checks, BaseHook):
+    """Call Cloudflare Vectorize: one method for each endpoint, :meth:`load`, :meth:`sync`, :meth:`check` and
     :meth:`plan`.
 
     Every method raises a :class:`~airflow_provider_vectorize.errors.VectorizeError`. Transient failures are retried

@@ -13,6 +13,7 @@ from airflow_provider_vectorize.storage.names import Location, parse
 INDEX_LINK = "vectorize_index_link"
 DEAD_LETTER_LINK = "vectorize_dead_letter_link"
 STATE_LINK = "vectorize_state_link"
+REPORT_LINK = "vectorize_report_link"
 
 
 class VectorizeIndexLink(BaseOperatorLink):
@@ -47,6 +48,17 @@ class VectorizeSyncStateLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL, or an empty string if the store of the folder has no console."""
         return XCom.get_value(key=STATE_LINK, ti_key=ti_key) or ""
+
+
+class VectorizeReportLink(BaseOperatorLink):
+    """Link to the report of a check, if it was written to a store that has a console."""
+
+    name = "Check report"
+    xcom_key = REPORT_LINK
+
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+        """Return the URL, or an empty string if no report was written."""
+        return XCom.get_value(key=REPORT_LINK, ti_key=ti_key) or ""
 
 
 def index_url(base_url: str, account_id: str, index_name: str) -> str:

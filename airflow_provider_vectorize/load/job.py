@@ -73,8 +73,11 @@ def run(
         options.validation,
         options.float32_text,
         processes=options.processes,
+        keep_values=options.collector is not None,
     )
     source = LoadSource(objects, reader)
+    if options.collector:
+        options.collector.start(index)
     checkpoint_writer = CheckpointWriter(store)
     stored = checkpoint_writer.load()
     left_requests = may_have_left_requests(stored, earlier_attempt=earlier_attempt)

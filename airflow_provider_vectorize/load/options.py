@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.models import Operation, UnparsableBehavior
+from airflow_provider_vectorize.load.collector import Collector
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.parameters import (
     Check,
@@ -56,6 +57,7 @@ class LoadOptions:
     :param limits: Cloudflare's limits.
     :param format: Format of the objects. Default: detected from their names, or else their first bytes.
     :param fields: Which fields of the source become the fields of a vector. Default: the format of Vectorize itself.
+    :param collector: Collects what checks need. It requires ``validation="full"``. Default: nothing is collected.
     """
 
     validation: Validation = "full"
@@ -68,3 +70,4 @@ class LoadOptions:
     limits: Limits = LIMITS
     format: FormatSetting = "auto"
     fields: Fields = DEFAULT_FIELDS
+    collector: Collector | None = None

@@ -84,6 +84,7 @@ class Receipt:
     :param rejected_by_reason: Number of rejected rows by reason, with ``…`` for what differs from row to row.
     :param dead_letter_path: URI of the dead-letter file, if the load writes one. The file is empty if no row was
         rejected.
+    :param checks_path: Name of the checks file, as a source names it, if the load collected what checks need.
     """
 
     operation: str
@@ -101,6 +102,7 @@ class Receipt:
     created_on: str | None = None
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
     dead_letter_path: str | None = None
+    checks_path: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the receipt as plain JSON, because XCom does not deserialize classes of other packages."""

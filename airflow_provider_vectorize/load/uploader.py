@@ -26,6 +26,7 @@ from airflow_provider_vectorize.load.bad_row_file import BadRowFile
 from airflow_provider_vectorize.load.bad_row_policy import BadRowPolicy
 from airflow_provider_vectorize.load.batches import Batch, split_into_batches
 from airflow_provider_vectorize.load.bodies import BatchFilePool
+from airflow_provider_vectorize.load.collector import read_collected_rows
 from airflow_provider_vectorize.load.delivery import Ack, Delivery
 from airflow_provider_vectorize.load.ledger import Ledger
 from airflow_provider_vectorize.load.load_source import LoadSource
@@ -227,7 +228,13 @@ class Uploader:
 
     def _accepted_rows(self, processed: ProcessedRanges) -> Iterator[Rows]:
         """Yield the blocks of the source whose bad rows the load may reject."""
-        for rows in read_rows(self._source.objects, self._source.reader, processed):
+        collector, source = self._options.collector, self._source
+        blocks = (
+            read_collected_rows(source.objects, source.reader, processed, collector)
+            if collector
+            else read_rows(source.objects, source.reader, processed)
+        )
+        for rows in blocks:
             if self._stopped.is_set():
                 return
             self._bad_row_policy.reject_all(rows.bad)

@@ -30,9 +30,9 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
 
     Returns the receipt: ``mutation_id`` (of the last batch), ``mutation_ids`` (at most the last 1,000),
     ``index_name``, ``operation``, ``vectors``, ``batches``, ``bytes_sent``, ``rejected``, ``rejected_by_reason``
-    (counts), ``dead_letter_path`` (its URI or ``None``), ``accepted_at``, and ``sent_after``, ``samples`` and
-    ``sealed`` for the sensor. Each key is also pushed to XCom separately, so ``load.output["mutation_id"]`` works. The
-    task also pushes the URLs of the links on its page.
+    (counts), ``dead_letter_path`` (its URI or ``None``), ``checks_path`` (the name of the checks file or ``None``),
+    ``accepted_at``, and ``sent_after``, ``samples`` and ``sealed`` for the sensor. Each key is also pushed to XCom
+    separately, so ``load.output["mutation_id"]`` works. The task also pushes the URLs of the links on its page.
 
     If the ``outlets`` contain the asset ``vectorize://<account id>/<index name>``, its event carries the receipt.
     OpenLineage receives the objects and the index.
@@ -69,6 +69,10 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
     :param fields: Which fields of the source become the fields of a vector, if they have other names: a dict such as
         ``{"id": "custom_id", "values": "response.body.data.0.embedding", "metadata": ["title", "url"]}``, see
         :meth:`~.hooks.loads.Loads.load`. (templated)
+    :param collect_checks: Path or URI of a JSON file for what a ``VectorizeCheckOperator`` needs of the rows: a random
+        sample, exact nearest neighbors of a few vectors, and the numbers of IDs, zero vectors and duplicates. It
+        requires ``validation="full"``, and about 7 seconds for each million rows. A retry then reads the source from
+        its beginning. The file replaces an earlier one. Default: nothing is collected. (templated)
     :param durable: Save checkpoints for retries, on Airflow 3.3 and newer. A cleared task starts over, unless Airflow
         3.4 was asked to keep its state and the load had not finished. On by default.
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits.
@@ -93,6 +97,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         "processes",
         "format",
         "fields",
+        "collect_checks",
         "vectorize_conn_id",
     )
     parameter_checks: ClassVar[Mapping[str, Check]] = LOAD_CHECKS
@@ -113,6 +118,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         processes: Processes = "auto",
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
+        collect_checks: str | None = None,
         durable: bool = True,
         limits: Limits = LIMITS,
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
@@ -133,6 +139,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         self.processes = processes
         self.format = format
         self.fields = fields
+        self.collect_checks = collect_checks
         self.durable = durable
         self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
@@ -157,6 +164,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
                 processes=self.processes,
                 format=self.format,
                 fields=self.fields,
+                collect_checks=self.collect_checks,
                 checkpoints=checkpoint_store(context) if run_by_airflow and flag("durable", self.durable) else None,
                 identity=attempt_identity(context) | run_identity(context) if run_by_airflow else None,
             )

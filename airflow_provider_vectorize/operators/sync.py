@@ -76,6 +76,8 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
     :param processes: As for ``VectorizeUpsertOperator``. (templated)
     :param format: As for ``VectorizeUpsertOperator``. (templated)
     :param fields: As for ``VectorizeUpsertOperator``. (templated)
+    :param collect_checks: As for ``VectorizeUpsertOperator``. Objects that are not opened are not part of it.
+        (templated)
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits.
     :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
     :raises SyncError: Deletions were withheld, most vectors changed, the index is not what the state says, or another
@@ -106,6 +108,7 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
         "processes",
         "format",
         "fields",
+        "collect_checks",
         "vectorize_conn_id",
     )
     parameter_checks: ClassVar[Mapping[str, Check]] = SYNC_CHECKS
@@ -134,6 +137,7 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
         processes: Processes = "auto",
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
+        collect_checks: str | None = None,
         limits: Limits = LIMITS,
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
         **kwargs: Any,
@@ -160,6 +164,7 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
         self.processes = processes
         self.format = format
         self.fields = fields
+        self.collect_checks = collect_checks
         self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
         self.check_literals()

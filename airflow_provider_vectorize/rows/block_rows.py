@@ -57,7 +57,8 @@ class Rows(NamedTuple):
     :param source_range: A source file that holds the bytes of ``body``, and the offset at which they begin in it, or
         ``None``. Batches are sent from that file without a copy.
     :param hashes: Hash of each good row, if the check calculates hashes and checked the block as a whole.
-    :param values: Values of each good row as float32, if :func:`with_short_values` has still to write them.
+    :param values: Values of the good rows as float32, a row for each, where the check has them as an array anyway.
+    :param shorten: Whether :func:`with_short_values` has still to write the values as their shortest text.
     """
 
     object: int
@@ -72,6 +73,7 @@ class Rows(NamedTuple):
     source_range: tuple[SourceFile, int] | None = None
     hashes: list[int] | None = None
     values: np.ndarray | None = None
+    shorten: bool = False
 
     def position(self, row: int) -> Position:
         """Return where a good row begins in the source."""
@@ -110,6 +112,7 @@ def check_rows(block: Block, check: Check) -> Rows:
                 block.end,
                 hashes=checked.hashes,
                 values=checked.values,
+                shorten=checked.shorten,
             )
     rows = _check_lines(block, check)
     return _check_dead_letters(block, check) if any(row_in_dead_letter(bad.text) for bad in rows.bad) else rows
@@ -231,7 +234,7 @@ def select_rows(rows: Rows, selected: Sequence[int]) -> Rows:
 
 def with_short_values(rows: Rows) -> Rows:
     """Return rows with their values as the shortest text of the same float32, if that was left for later."""
-    if rows.values is None:
+    if rows.values is None or not rows.shorten:
         return rows
     body, ends = shorten_values(rows.body, rows.ends, rows.values)
-    return rows._replace(body=body, ends=ends, values=None, source_range=None)
+    return rows._replace(body=body, ends=ends, shorten=False, source_range=None)

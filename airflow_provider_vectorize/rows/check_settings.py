@@ -21,6 +21,7 @@ class CheckSettings:
     :param float32_text: See the same function.
     :param hasher: Calculates the hashes of rows. ``None`` (default): no hashes.
     :param fields: Which fields of a row become the fields of a vector.
+    :param keep_values: Whether the values of the rows are needed besides their text. Default: no.
     """
 
     dimensions: int
@@ -29,6 +30,7 @@ class CheckSettings:
     float32_text: Float32Text
     hasher: RowHasher | None = None
     fields: Fields = DEFAULT_FIELDS
+    keep_values: bool = False
 
     def make_check(self) -> Check:
         """Return a new check, for one thread.

@@ -19,10 +19,10 @@ import sys
 import tempfile
 import traceback
 from multiprocessing.connection import Connection
-from typing import Any
 
 from airflow_provider_vectorize.rows.block_rows import Rows, check_rows
 from airflow_provider_vectorize.rows.check_settings import CheckSettings
+from airflow_provider_vectorize.rows.validation import Check
 from airflow_provider_vectorize.sources.lines import Block, Position, make_block
 
 log = logging.getLogger(__name__)
@@ -157,25 +157,29 @@ def main(connection: int, memory: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C and closes the connection.
     with Connection(connection) as parent, mmap.mmap(memory, SLOT_BYTES * SLOTS) as shared:
         try:
-            check = pickle.loads(parent.recv_bytes()).make_check()  # noqa: S301 - from the parent
+            settings: CheckSettings = pickle.loads(parent.recv_bytes())  # noqa: S301 - from the parent
+            check = settings.make_check()
             parent.send_bytes(b"ready")
             while True:
                 slot, size, position = pickle.loads(parent.recv_bytes())  # noqa: S301 - from the parent
-                parent.send_bytes(_check(shared, slot * SLOT_BYTES, size, Position(*position), check))
+                data = shared[slot * SLOT_BYTES : slot * SLOT_BYTES + size]
+                answer, text = _check(data, Position(*position), check, settings.keep_values)
+                shared[slot * SLOT_BYTES : slot * SLOT_BYTES + len(text)] = text
+                parent.send_bytes(answer)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return  # The parent has ended, or needs no more.
 
 
-def _check(shared: mmap.mmap, start: int, size: int, position: Position, check: Any) -> bytes:
-    """Check a block in shared memory, write the text of its rows there, and return the message for the parent."""
-    data = shared[start : start + size]
+def _check(data: bytes, position: Position, check: Check, keep_values: bool) -> tuple[bytes, bytes]:
+    """Check a block. Return the message for the parent, and the text of the rows unless it is the block itself."""
     try:
         rows = check_rows(make_block(data, position), check)
     except Exception:  # noqa: BLE001 - the parent checks the block again and then raises the error itself
-        return pickle.dumps((traceback.format_exc(limit=-3), 0))
+        return pickle.dumps((traceback.format_exc(limit=-3), 0)), b""
+    if not keep_values and not rows.shorten:
+        rows = rows._replace(values=None)
     if rows.body is data:
-        return pickle.dumps((rows._replace(body=b""), None))
+        return pickle.dumps((rows._replace(body=b""), None)), b""
     if len(rows.body) > SLOT_BYTES:
-        return pickle.dumps(("the text of the rows is longer than the shared memory", 0))
-    shared[start : start + len(rows.body)] = rows.body
-    return pickle.dumps((rows._replace(body=b""), len(rows.body)))
+        return pickle.dumps(("the text of the rows is longer than the shared memory", 0)), b""
+    return pickle.dumps((rows._replace(body=b""), len(rows.body))), rows.body

@@ -24,7 +24,8 @@ class CheckedBlock(NamedTuple):
     :param ends: Where each row ends in the text to send.
     :param body: Text to send, each row with its ``\\n``. ``None``: the block itself.
     :param hashes: Hash of each row, if the check calculates hashes.
-    :param values: Values of each row as float32, if their text is still to be shortened.
+    :param values: Values of each row as float32, a row for each, if the check parses them.
+    :param shorten: Whether the values are still to be written as their shortest text.
     """
 
     ids: Sequence[str | None]
@@ -32,6 +33,7 @@ class CheckedBlock(NamedTuple):
     body: bytes | None = None
     hashes: list[int] | None = None
     values: np.ndarray | None = None
+    shorten: bool = False
 
 
 _NULL = msgspec.Raw(b"null")
@@ -89,13 +91,13 @@ class FullCheck:
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Parse all rows of a block. Return ``None`` if each line must be checked alone."""
         parsed = self._parse_block(data, ends)
-        return CheckedBlock(parsed[0], ends, hashes=self._hash(parsed[1])) if parsed else None
+        return CheckedBlock(parsed[0], ends, None, self._hash(parsed[1]), parsed[1]) if parsed else None
 
     def _parse_block(self, data: bytes, ends: list[int]) -> tuple[list[str], np.ndarray] | None:
         """Return the ids and the float32 values of all rows of a block, or ``None``."""
         parsed = self._parser.parse(data, ends)
         values = to_float32(parsed.values) if parsed else None
-        return None if parsed is None or values is None else (parsed.ids, values)
+        return None if parsed is None or values is None else (parsed.ids, values.reshape(len(ends), -1))
 
     def _hash(self, values: np.ndarray) -> list[int] | None:
         """Return the hashes of the rows that were parsed last, or ``None``."""
@@ -196,8 +198,8 @@ class Float32Check(FullCheck):
         if not parsed or rounds_twice(parsed[1]):
             return None
         ids, values = parsed
-        body, sent_ends = shorten_values(data, ends, values.reshape(len(ends), -1))
-        return CheckedBlock(ids, sent_ends, body, self._hash(values))
+        body, sent_ends = shorten_values(data, ends, values)
+        return CheckedBlock(ids, sent_ends, body, self._hash(values), values)
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:
         """Check one line, and return the vector's id and the line with its values rewritten."""
@@ -224,7 +226,7 @@ class SelectiveFloat32Check(Float32Check):
         if not parsed or rounds_twice(parsed[1]):
             return None
         ids, values = parsed
-        return CheckedBlock(ids, ends, hashes=self._hash(values), values=values.reshape(len(ends), -1))
+        return CheckedBlock(ids, ends, None, self._hash(values), values, shorten=True)
 
 
 def _are_the_values(text: bytes, first: int, last: int, values: list[float]) -> bool:

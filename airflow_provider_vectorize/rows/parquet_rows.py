@@ -96,6 +96,7 @@ class ParquetRows:
             offsets=[0] * len(tails),
             bad=bad,
             end=Position(number, first + len(batch) + 1, group),
+            values=values if len(tails) == len(ids) else None,
         )
 
     def _ids_fit(self, ids: Sequence[Any]) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from airflow_provider_vectorize.errors import BadRowError, SourceError
+from airflow_provider_vectorize.load.collector import Collector
 from airflow_provider_vectorize.rows.bad_row_ids import readable_id
 from airflow_provider_vectorize.rows.block_rows import BadRow, Rows, select_rows, with_short_values
 from airflow_provider_vectorize.rows.hashing import RowHasher
@@ -74,6 +75,7 @@ class Comparison:
     :param id_path: Where the ID is in a bad row.
     :param hasher: Calculates the hashes that the reader does not.
     :param reject: Called with bad rows. Raises if the sync may not continue without them.
+    :param collector: Collects what checks need of the rows that are read, or ``None``.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Comparison:
         id_path: Sequence[str],
         hasher: RowHasher,
         reject: Callable[[Sequence[BadRow]], None],
+        collector: Collector | None = None,
     ) -> None:
         self.table = table
         self.skipped = skipped
@@ -95,6 +98,7 @@ class Comparison:
         self._id_path = id_path
         self._hasher = hasher
         self._reject = reject
+        self._collector = collector
 
     def rows_to_send(self, stopped: Callable[[], bool] = lambda: False) -> Iterator[Rows]:
         """Yield the rows to send, block by block.
@@ -135,6 +139,8 @@ class Comparison:
         findings.rows_read[rows.object] += len(rows.ends) + len(rows.bad)
         findings.good_rows += len(rows.ends)
         findings.bad_rows += len(rows.bad)
+        if self._collector:
+            self._collector.see(rows)
         ids = [vector_id for vector_id in rows.ids if vector_id is not None]
         hashes = rows.hashes if rows.hashes is not None else self._hasher.hash_lines(rows.body, rows.ends)
         selected: list[int] = []

@@ -134,8 +134,7 @@ class SyncRun:
 
     def _run_from(self, client: VectorizeClient, base: Base) -> SyncResult:
         options, folder = self._options, self._folder
-        spent = base.state.spent if base.state else ()
-        self._plan_kind = plans.kind_of_plan(folder, options.approve, spent)
+        self._plan_kind = plans.kind_of_plan(folder, options.approve, base.state.spent if base.state else ())
         if base.pending.records:
             client.late.add_abandoned()
         self._audit = run_audit(client, self._open_monitor, base, self._hasher, self.run_id, dry_run=options.dry_run)
@@ -163,7 +162,10 @@ class SyncRun:
             options.load.fields.id if is_mapped else ("id",),
             self._hasher,
             policy.reject_all,
+            options.load.collector,
         )
+        if options.load.collector:
+            options.load.collector.start(base.index)
         receipt = self._send(base, comparison, policy, write_ahead)
         decision = self._decide(client, base, comparison)
         deletions = self._delete(client, base, comparison, decision, write_ahead)
@@ -182,7 +184,15 @@ class SyncRun:
     def _make_reader(self, index: Index) -> RowReader:
         load, dimensions = self._options.load, index.config.dimensions
         reader = choose_reader(
-            self._format, load.fields, dimensions, load.limits, "full", load.float32_text, self._hasher, load.processes
+            self._format,
+            load.fields,
+            dimensions,
+            load.limits,
+            "full",
+            load.float32_text,
+            self._hasher,
+            load.processes,
+            load.collector is not None,
         )
         self._cleanup.callback(reader.close)
         return reader

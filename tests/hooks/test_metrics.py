@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_vectorize.airflow_support import metrics
+from airflow_provider_vectorize.checks.result import CheckResult, GateResult
 from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.load.receipt import Receipt
 
@@ -52,3 +53,15 @@ def test_load_metrics_with_airflows_stats_raise_nothing() -> None:
     metrics.LoadMetrics("books")(
         Progress(Receipt("upsert", "books", vectors=1), Receipt("upsert", "books"), 1.0, 0.0, 1.0, 1, 0, 0, 0.0)
     )
+
+
+def test_check_metrics_report_measured_gates_and_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    stats = RecordedStats()
+    monkeypatch.setattr(metrics, "Stats", stats)
+    gates = (
+        GateResult("count", "passed", "", 7, 7),
+        GateResult("recall", "failed", "", 0.5, 0.9),
+        GateResult("duplicates", "skipped", ""),
+    )
+    metrics.report_check(CheckResult("books", None, 7, gates, (), 9))
+    assert stats.gauges == {"vectorize.check.count": 7, "vectorize.check.recall": 0.5, "vectorize.check.failed": 1}

@@ -47,7 +47,7 @@ def read(path: Path, settings: CheckSettings, processes: Processes) -> list[Rows
     """Return the rows of a file, block by block."""
     with closing(NdjsonReader(BlockChecker(settings, processes))) as reader:
         rows = [rows._replace(body=bytes(rows.body)) for rows in read_object(FileObject(path), reader, Position(3))]
-    return [block._replace(source_range=None) for block in rows]
+    return [block._replace(source_range=None, values=None) for block in rows]
 
 
 def odd_lines(seed: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The dead-letter file: the only object that the provider writes to storage."""
+"""Files that a task writes to storage: the dead letters of a load, what a load collects for checks, and reports."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ from airflow_provider_vectorize.storage.streams import ObjectStream, UnclosableF
 _PIECE_BYTES = 1 << 20
 
 
-class DeadLetterFile:
-    """A dead-letter file in storage.
+class OutputFile:
+    """A file in storage that a task writes as a whole.
 
     :param uri: Name of the file. It is always read as exactly this key, never as a pattern, version or part.
     :param conn_id: Storage connection. A connection in the name takes precedence.
     """
+
+    #: What the file is, for messages.
+    kind = "file"
 
     def __init__(self, uri: str, conn_id: str | None) -> None:
         self.location = parse(uri, conn_id).location
@@ -56,17 +59,17 @@ class DeadLetterFile:
         """
         if self.is_one_of(objects):
             raise ConfigError(
-                f"The dead-letter file {self.uri} is one of the objects to be loaded: choose another path for it."
+                f"The {self.kind} {self.uri} is one of the objects to be loaded: choose another path for it."
             )
         names = [parse(name, conn_id) for name in ([source] if isinstance(source, str) else source)]
         if any(is_below(self.location, name.location) for name in names if name.is_folder):
             raise ConfigError(
-                f"The dead-letter file {self.uri} is in a folder of the source, so the next load would read it as part "
+                f"The {self.kind} {self.uri} is in a folder of the source, so the next load would read it as part "
                 "of the source: write it to another folder."
             )
         if any(self._matches(name.location) for name in names if name.is_pattern):
             raise ConfigError(
-                f"The dead-letter file {self.uri} matches the pattern of the source, so the next load would read it as "
+                f"The {self.kind} {self.uri} matches the pattern of the source, so the next load would read it as "
                 "part of the source: write it to another folder."
             )
 
@@ -101,8 +104,8 @@ class DeadLetterFile:
         """
         if self._written_version and self._current_version() != self._written_version:
             raise SourceError(
-                f"Another process also writes to {self.uri}: give each load its own dead-letter file, for mapped tasks "
-                "for instance with {{ ti.map_index }} in its name.",
+                f"Another process also writes to {self.uri}: give each load its own {self.kind}, for mapped tasks for "
+                "instance with {{ ti.map_index }} in its name.",
                 uri=self.uri,
             )
         try:
@@ -131,3 +134,27 @@ class DeadLetterFile:
         if self._local_path and other.is_local:
             return same_file(self._local_path, other.key)
         return in_same_bucket(other, self.location) and other.key == self.location.key
+
+
+class DeadLetterFile(OutputFile):
+    """The dead-letter file of a load. See :class:`OutputFile`."""
+
+    kind = "dead-letter file"
+
+
+class ChecksFile(OutputFile):
+    """What a load collected for checks. See :class:`OutputFile`."""
+
+    kind = "checks file"
+
+
+class ReportFile(OutputFile):
+    """The report of a check. See :class:`OutputFile`."""
+
+    kind = "report"
+
+
+class QueriesFile(OutputFile):
+    """Golden queries, which a check only reads. See :class:`OutputFile`."""
+
+    kind = "object of golden queries"

@@ -1,0 +1,1 @@
+"""Checks whether an index holds what was written to it, and whether its queries find it."""
