@@ -17,6 +17,7 @@ from airflow_provider_vectorize.hooks.connection import build_client
 from airflow_provider_vectorize.hooks.endpoints import Endpoints
 from airflow_provider_vectorize.load.checkpoint import CheckpointStore
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
+from airflow_provider_vectorize.load.incarnation import check_created_on
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LOAD_CHECKS, LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
@@ -66,6 +67,7 @@ class Loads(Endpoints):
         max_in_flight: int = 4,
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
+        created_on: str | None = None,
         checkpoints: CheckpointStore | None = None,
         identity: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
@@ -107,6 +109,9 @@ class Loads(Endpoints):
             and a number selects an element of an array. The metadata is the path of an object, a list of paths, or
             a dict of metadata keys and paths. Without ``namespace`` or ``metadata``, vectors have none. A row that
             lacks one of the fields is a bad row.
+        :param created_on: The ``created_on`` that ``VectorizeCreateIndexOperator`` returned. The load fails, before it
+            writes or at its end, if the index was created again since, so that two rebuilds cannot mix unnoticed.
+            Default: any incarnation of the index.
         :param checkpoints: Checkpoint store. Without one, a retry starts over.
         :param identity: Names and values that identify this load in addition to its parameters. If one of them
             changes, a retry starts over. With an identity, the checkpoint of a finished load is kept, and the same
@@ -134,10 +139,11 @@ class Loads(Endpoints):
             max_in_flight=max_in_flight,
             format=format,
             fields=fields,
+            created_on=created_on,
             limits=self.limits,
         )
         check_settings(settings["validation"], settings["float32_text"])
-        operation = settings.pop("operation")
+        operation, pinned = settings.pop("operation"), settings.pop("created_on")
         dead_letter_file = open_dead_letter_file(settings.pop("on_bad_row"), dead_letter_path, source_conn_id)
         dead_letters = DeadLetters(dead_letter_file, run_name(identity)) if dead_letter_file else None
         options = LoadOptions(**settings, dead_letters=dead_letters)
@@ -147,6 +153,7 @@ class Loads(Endpoints):
             objects = function_rows.with_function_names(stored_objects)
             self.log.info("%s", _start_message(index_name, operation, objects))
             index = client.get_index(index_name)
+            check_created_on(index, pinned)
             observer = LastProgress(LoadMetrics(index_name))
             receipt = run(
                 client,
@@ -159,6 +166,8 @@ class Loads(Endpoints):
                 observer,
                 earlier_attempt=is_retry(self._context),
             )
+            if pinned:
+                check_created_on(client.get_index(index_name), pinned)
         self._report_lineage(client.credentials.account_id, index, stored_objects, dead_letter_file, receipt)
         self.log.info("%s", observer.last.summary() if observer.last else "")
         if receipt.rejected:

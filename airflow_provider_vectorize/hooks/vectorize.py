@@ -15,11 +15,12 @@ from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import AuthError, ConfigError, VectorizeError
 from airflow_provider_vectorize.hooks.connection import build_client, read_connection
 from airflow_provider_vectorize.hooks.missing_connection import environment_variable_problem, missing_connection
+from airflow_provider_vectorize.hooks.switch_over import SwitchOvers
 from airflow_provider_vectorize.hooks.sync import Syncs
 from airflow_provider_vectorize.quantities import pluralize
 
 
-class VectorizeHook(Syncs, BaseHook):
+class VectorizeHook(Syncs, SwitchOvers, BaseHook):
     """Call Cloudflare Vectorize: one method for each endpoint, :meth:`load`, :meth:`sync` and
     :meth:`plan`.
 

@@ -14,6 +14,8 @@ from airflow_provider_vectorize.parameters import (
     flag,
     instance_of,
     one_of,
+    optional,
+    time,
     whole_number,
 )
 from airflow_provider_vectorize.rows.validation import FLOAT32_TEXT, VALIDATION, Float32Text, Validation
@@ -35,6 +37,7 @@ LOAD_CHECKS: Mapping[str, Check] = {
     "limits": instance_of(Limits),
     "format": FORMAT,
     "fields": parse_fields,
+    "created_on": optional(time),
 }
 
 

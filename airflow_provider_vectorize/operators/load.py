@@ -65,6 +65,8 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
     :param fields: Which fields of the source become the fields of a vector, if they have other names: a dict such as
         ``{"id": "custom_id", "values": "response.body.data.0.embedding", "metadata": ["title", "url"]}``, see
         :meth:`~.hooks.loads.Loads.load`. (templated)
+    :param created_on: The ``created_on`` that ``VectorizeCreateIndexOperator`` returned. The task fails if the index
+        was created again since, so that two rebuilds cannot mix unnoticed. Default: any. (templated)
     :param durable: Save checkpoints for retries, on Airflow 3.3 and newer. A cleared task starts over. On by default.
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits.
     :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
@@ -87,6 +89,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         "max_in_flight",
         "format",
         "fields",
+        "created_on",
         "vectorize_conn_id",
     )
     parameter_checks: ClassVar[Mapping[str, Check]] = LOAD_CHECKS
@@ -106,6 +109,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         max_in_flight: int = 4,
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
+        created_on: str | None = None,
         durable: bool = True,
         limits: Limits = LIMITS,
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
@@ -125,6 +129,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         self.max_in_flight = max_in_flight
         self.format = format
         self.fields = fields
+        self.created_on = created_on
         self.durable = durable
         self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
@@ -148,6 +153,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
                 max_in_flight=self.max_in_flight,
                 format=self.format,
                 fields=self.fields,
+                created_on=self.created_on,
                 checkpoints=checkpoint_store(context) if run_by_airflow and flag("durable", self.durable) else None,
                 identity=attempt_identity(context) | run_identity(context) if run_by_airflow else None,
             )

@@ -4,5 +4,6 @@ from airflow_provider_vectorize.storage.dead_letter_file import DeadLetterFile
 from airflow_provider_vectorize.storage.objects import StoredObject, find
 from airflow_provider_vectorize.storage.state_folder import StoredFolder
 from airflow_provider_vectorize.storage.store import BLOCK_BYTES
+from airflow_provider_vectorize.storage.whole_objects import StoredValue
 
-__all__ = ["BLOCK_BYTES", "DeadLetterFile", "StoredFolder", "StoredObject", "find"]
+__all__ = ["BLOCK_BYTES", "DeadLetterFile", "StoredFolder", "StoredObject", "StoredValue", "find"]
