@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import asdict, dataclass
 
-_MARK = re.compile(r"(?:^|.* )\[airflow-provider-vectorize (\{.*\})\]", re.DOTALL)
+_MARK = re.compile(r"(?:.* )?airflow-provider-vectorize (\{.*\})", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Mark:
 def describe(mark: Mark, description: str | None) -> str:
     """Return the description of a new index: the user's text, and the mark."""
     text = f"{description} " if description else ""
-    return f"{text}[airflow-provider-vectorize {json.dumps(asdict(mark))}]"
+    return f"{text}airflow-provider-vectorize {json.dumps(asdict(mark))}"
 
 
 def read_mark(description: str | None) -> Mark | None:

@@ -18,10 +18,10 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.runs import Airflow, Run
 from tests.storage.object_store import BUCKET, ObjectStore, serve
 
+#: Examples with tests of their own, below and in test_rebuild.py.
+OWN_TESTS = ("after_load", "quickstart", "rebuild", "rollback")
 EXAMPLES = sorted(
-    path.stem
-    for path in (Path(__file__).parents[2] / "example_dags").glob("[a-z]*.py")
-    if path.stem not in ("after_load", "quickstart")  # these have tests of their own below
+    path.stem for path in (Path(__file__).parents[2] / "example_dags").glob("[a-z]*.py") if path.stem not in OWN_TESTS
 )
 DIMENSIONS = 256
 Prepare = Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]

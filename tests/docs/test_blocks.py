@@ -19,7 +19,7 @@ from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.serve import banner, parser
 from tests.airflow.runs import readme_dag
-from tests.airflow.test_example_dags import EXAMPLES
+from tests.airflow.test_example_dags import EXAMPLES, OWN_TESTS
 from tests.docs.test_pages import PAGES
 
 ROOT = Path(__file__).parents[2]
@@ -61,18 +61,31 @@ def blocks_in(language: str) -> list[CodeBlock]:
 
 
 def test_code_blocks_have_only_known_languages() -> None:
-    assert {block.language for block in CODE_BLOCKS} == {"console", "json", "mermaid", "python", "sql", "text"}
+    assert {block.language for block in CODE_BLOCKS} == {
+        "console",
+        "json",
+        "mermaid",
+        "python",
+        "sql",
+        "text",
+        "typescript",
+    }
 
 
 def test_sql_is_only_on_pages_whose_queries_are_checked() -> None:
     assert {block.page for block in blocks_in("sql")} == {PRODUCERS / "warehouses.md"}
 
 
+def test_typescript_is_only_on_the_page_whose_worker_is_checked() -> None:
+    # tests/clients/test_worker.py checks its types and runs it.
+    assert {block.page for block in blocks_in("typescript")} == {ROOT / "docs/switch-over.md"}
+
+
 def test_every_python_block_is_run_by_a_test() -> None:
     for page, _, text in blocks_in("python"):
         if text.startswith("--8<--"):  # run by tests/airflow/test_example_dags.py
             (name,) = re.findall(r'"example_dags/(\w+)\.py"', text)
-            assert name in (*EXAMPLES, "quickstart", "after_load")
+            assert name in (*EXAMPLES, *OWN_TESTS)
         elif page.name == "README.md" and page.parent == ROOT:  # run by tests/airflow/test_example_dags.py
             assert text == readme_dag(page)
         else:  # run by test_pages.py and test_test_your_dags.py in this folder, and by tests/local/test_docs.py
@@ -149,7 +162,7 @@ def check_environment_variable(name: str, value: str, monkeypatch: pytest.Monkey
         )
         with VectorizeHook().get_conn() as client:
             assert client.credentials.account_id == "0" * 32
-    elif name.startswith("CLOUDFLARE_") or name == "VECTORIZE":
+    elif name.startswith("CLOUDFLARE_") or name in ("VECTORIZE", "KV"):
         pass  # used by tests/clients/test_local_vectorize_page.py
     elif name != "AIRFLOW_HOME":
         from airflow.configuration import conf
