@@ -10,7 +10,7 @@ MERMAID_VERSION := 11.17.2
 MERMAID := .tools/mermaid/mermaid-$(MERMAID_VERSION).min.js
 
 .PHONY: help setup test test-all test-2.11 test-3.1 test-python test-quick test-ui test-wheel test-celery lint format \
-  demo demo-ui storm model bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
+  demo demo-ui demo-switch storm model bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ demo: $(READY) ## run the nightly load on real text, a real Airflow and the loca
 
 demo-ui: $(READY) ## run make demo, and leave Airflow's UI and the local Vectorize running
 	$(BIN)/python demo/run.py --ui
+
+demo-switch: $(READY) ## rebuild an index beside the live one, with a failed check, a switch-over and a rollback, then stop
+	$(BIN)/python demo/switch.py
 
 storm: $(READY) ## run 100 seeded loads with faults and kills, and report lost rows (STORM_RUNS, STORM_SEED)
 	$(BIN)/python -m tests.storm
