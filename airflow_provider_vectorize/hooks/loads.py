@@ -166,7 +166,8 @@ class Loads(Endpoints):
                 observer,
                 earlier_attempt=is_retry(self._context),
             )
-            if pinned:
+        if pinned:
+            with self.get_conn() as client:  # The client of the load is stopped.
                 check_created_on(client.get_index(index_name), pinned)
         self._report_lineage(client.credentials.account_id, index, stored_objects, dead_letter_file, receipt)
         self.log.info("%s", observer.last.summary() if observer.last else "")

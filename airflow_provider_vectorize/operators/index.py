@@ -55,7 +55,7 @@ class VectorizeCreateIndexOperator(IndexTask, WritingOperator):
     :param model: Name of the embedding model for the mark. A publication copies it into the pointer. (templated)
     :param replace: Delete an index in the slot first. Requires ``pointer``. Default: ``False``. (templated)
     :param min_age: How long the previous index is kept after the live one was published, as a ``timedelta`` or in
-        seconds. Default: 1 hour. Readers elsewhere see a new pointer a minute or more later.
+        seconds. Default: 1 hour. Readers elsewhere see a new pointer a minute or more later. (templated)
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits. ``late_seconds`` is how long
         a second attempt waits before it writes, and how long a task waits after a request that got no answer.
     :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
@@ -76,6 +76,7 @@ class VectorizeCreateIndexOperator(IndexTask, WritingOperator):
         "pointer",
         "model",
         "replace",
+        "min_age",
         "vectorize_conn_id",
     )
     parameter_checks: ClassVar[Mapping[str, Check]] = INDEX_CHECKS | {

@@ -99,14 +99,14 @@ class VectorizePruneIndexesOperator(CheckedTask, WritingOperator):
     :param pointer: As for :class:`VectorizePublishOperator`. (templated)
     :param keep: Number of the newest indexes to keep, at least 1. Default: 2. (templated)
     :param min_age: Minimum age of an index, as a ``timedelta`` or in seconds, so that no index is deleted while a
-        rebuild loads it. It must exceed the duration of a rebuild. Default: 1 day.
+        rebuild loads it. It must exceed the duration of a rebuild. Default: 1 day. (templated)
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits. ``late_seconds`` is how long
         a second attempt waits before it writes, and how long a task waits after a request that got no answer.
     :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
     :raises SwitchOverError: The pointer cannot be read or does not exist.
     """
 
-    template_fields: Sequence[str] = ("prefix", "pointer", "keep", "vectorize_conn_id")
+    template_fields: Sequence[str] = ("prefix", "pointer", "keep", "min_age", "vectorize_conn_id")
     parameter_checks: ClassVar[Mapping[str, Check]] = {
         name: SWITCH_OVER_CHECKS[name] for name in ("prefix", "pointer", "keep", "min_age")
     }
