@@ -2,6 +2,8 @@
 
 Only indexes with the mark of a pointer are ever deleted for that pointer, so that a test environment cannot delete the
 indexes of production. Vectorize cannot change a description, so the mark is written when the index is created.
+
+Assumption that only the real service could confirm: it keeps a description of some hundred characters as it was sent.
 """
 
 from __future__ import annotations

@@ -78,4 +78,4 @@ def test_two_rebuilds_a_failed_third_and_a_rollback(
         )
         totals.append(sum(requests_of(vectorize).values()))
     with_kv = pointer == KV
-    assert totals == ([21, 28, 20, 28, 6, 2] if with_kv else [16, 20, 16, 20, 2, 1]), totals
+    assert totals == ([16, 19, 20, 25, 6, 2] if with_kv else [11, 14, 14, 17, 2, 1])
