@@ -153,8 +153,9 @@ class VectorizeCreateIndexOperator(IndexTask, WritingOperator):
             shape = fill_in(client, shape, self.like)
         if replaces and store:
             delete_idle_slot(client, store, self.index_name, duration("min_age", self.min_age))
-        pointer_uri = store.uri if store else None
-        return create(client, self.index_name, shape, pointer_uri, if_exists=self.if_exists)
+        # After a replacement, an index that exists belongs to another run.
+        if_exists = "fail" if replaces else self.if_exists
+        return create(client, self.index_name, shape, store.uri if store else None, if_exists=if_exists)
 
 
 class VectorizeDeleteIndexOperator(IndexTask, WritingOperator):

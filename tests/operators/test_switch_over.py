@@ -107,6 +107,23 @@ def test_replace_of_the_live_index_fails_without_retries(run: Run, hook: Vectori
         run(VectorizeCreateIndexOperator, index_name="docs-a", pointer=pointer, replace=True, **SHAPE)
 
 
+def test_replace_while_another_run_creates_the_index_fails(
+    run: Run, hook: VectorizeHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_vectorize.operators import index
+
+    real = index.delete_idle_slot
+
+    def delete_and_lose_the_race(*args: Any) -> bool:
+        deleted = real(*args)
+        hook.create_index("docs-a", dimensions=32, metric="cosine")
+        return deleted
+
+    monkeypatch.setattr(index, "delete_idle_slot", delete_and_lose_the_race)
+    with fails(errors.IndexExistsError):
+        run(VectorizeCreateIndexOperator, index_name="docs-a", pointer=KV, replace=True, **SHAPE)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

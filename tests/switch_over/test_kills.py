@@ -144,7 +144,7 @@ def test_replace_killed_at_every_line_keeps_a_complete_index_live(
 
     def act(client: VectorizeClient, store: PointerStore) -> None:
         delete_idle_slot(client, store, "docs-b", HOUR)
-        create(client, "docs-b", Shape(DIMENSIONS, "cosine"), store.uri, if_exists="skip")
+        create(client, "docs-b", Shape(DIMENSIONS, "cosine"), store.uri, if_exists="fail")
 
     def check_end(client: VectorizeClient, store: PointerStore) -> None:
         assert (read(store).index, read(store).previous) == ("docs-a", None)

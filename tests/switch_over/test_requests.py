@@ -223,7 +223,7 @@ def test_pointer_in_workers_kv_may_have_any_key(client: VectorizeClient) -> None
 def replace(client: VectorizeClient, name: str, **shape: Any) -> Any:
     delete_idle_slot(client, kv_store(client), name, HOUR)
     shape = {"dimensions": DIMENSIONS, "metric": "cosine"} | shape
-    return create(client, name, Shape(**shape), KV, if_exists="skip")[0]
+    return create(client, name, Shape(**shape), KV, if_exists="fail")[0]
 
 
 def test_replace_clears_the_previous_index_in_the_pointer_before_it_deletes(
