@@ -10,7 +10,7 @@ MERMAID_VERSION := 11.17.2
 MERMAID := .tools/mermaid/mermaid-$(MERMAID_VERSION).min.js
 
 .PHONY: help setup test test-all test-2.11 test-3.1 test-python test-quick test-ui test-wheel test-celery lint format \
-  demo demo-ui storm storm-sync model alarms bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
+  demo demo-ui demo-switch storm storm-sync model alarms bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ demo-ui: $(READY) ## run make demo, and leave Airflow's UI and the local Vectori
 
 alarms: $(READY) ## check 200 good indexes whose replicas lag, and count false alarms
 	$(BIN)/python -m tests.checks.campaign --runs 200 --seed 1
+
+demo-switch: $(READY) ## rebuild an index beside the live one, with a failed check, a switch-over and a rollback, then stop
+	$(BIN)/python demo/switch.py
 
 storm: $(READY) ## run 100 seeded loads with faults and kills, and report lost rows (STORM_RUNS, STORM_SEED)
 	$(BIN)/python -m tests.storm

@@ -6,6 +6,7 @@
     │   └── BadRowError             Vectorize can never accept a row of the source.
     ├── VectorsNotFoundError        The index does not have, or does not yet show, these ids.
     ├── CheckError                  An index does not hold, or does not find, what it should.
+    ├── SwitchOverError             A switch-over was refused, or could not be confirmed.
     ├── SyncError                   A sync withheld deletions, or found that its state and the index differ.
     │   └── SyncTakenOverError      Another run of the same sync has started.
     └── ApiError                    A request failed, or got no usable answer.
@@ -16,6 +17,8 @@
         │   ├── IndexExistsError
         │   ├── InvalidIndexConfigError
         │   ├── MetadataIndexNotFoundError
+        │   ├── KvNamespaceNotFoundError
+        │   ├── KvKeyNotFoundError
         │   ├── InvalidRequestError
         │   │   ├── InvalidQueryError
         │   │   ├── TooManyIdsError
@@ -127,6 +130,16 @@ class CheckError(VectorizeError):
     result: Mapping[str, Any] | None = None
 
 
+class SwitchOverError(VectorizeError):
+    """A switch-over was refused because the pointer or an index is not as expected, or it could not be confirmed.
+
+    :param pointer: URI of the pointer.
+    """
+
+    pointer: str = ""
+    permanent = True
+
+
 class SyncError(VectorizeError):
     """A sync must be looked at: it withheld deletions or all writes, or the index is not what the state says.
 
@@ -201,6 +214,14 @@ class InvalidIndexConfigError(TerminalApiError):
 
 class MetadataIndexNotFoundError(TerminalApiError):
     """The property has no metadata index."""
+
+
+class KvNamespaceNotFoundError(TerminalApiError):
+    """The account has no namespace with that ID in Workers KV."""
+
+
+class KvKeyNotFoundError(TerminalApiError):
+    """The namespace of Workers KV has no such key."""
 
 
 class InvalidRequestError(TerminalApiError):

@@ -12,6 +12,7 @@ import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_provider_vectorize.errors import ConfigError
@@ -164,6 +165,37 @@ def positive_number(name: str, value: Any) -> float:
     if not 0 < number < math.inf:
         raise ConfigError(f"{name} must be a number above 0, not {_describe(value)}.")
     return number
+
+
+def duration(name: str, value: Any) -> timedelta:
+    """Return a duration. Accepts a ``timedelta``, or a number of seconds, also as text.
+
+    :raises ConfigError: The value is neither, or it is negative.
+    """
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    else:
+        try:
+            seconds = float(value) if isinstance(value, str) or _is_number(value) else math.nan
+        except (ValueError, OverflowError):
+            seconds = math.nan
+    if not 0 <= seconds <= timedelta.max.total_seconds() // 2:
+        raise ConfigError(f"{name} must be a timedelta or a number of seconds, 0 or more, not {_describe(value)}.")
+    return timedelta(seconds=seconds)
+
+
+def time(name: str, value: Any) -> datetime:
+    """Return a time with its time zone. Accepts a ``datetime``, or text in ISO 8601.
+
+    :raises ConfigError: The value is neither, or it has no time zone.
+    """
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(text(name, value))
+    except ValueError:
+        moment = datetime.min
+    if moment.tzinfo is None:
+        raise ConfigError(f"{name} must be a time such as 2026-01-31T02:00:00+00:00, not {_describe(value)}.")
+    return moment
 
 
 def flag(name: str, value: Any) -> bool:

@@ -98,6 +98,7 @@ def get_provider_info() -> dict[str, Any]:
                 "operators.check",
                 "operators.plan",
                 "operators.index",
+                "operators.switch_over",
                 "operators.metadata_index",
                 "operators.vectors",
                 "operators.query",

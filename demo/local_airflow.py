@@ -26,6 +26,20 @@ class DemoError(Exception):
     """The demo cannot continue. The message says why."""
 
 
+class TaskFailedError(DemoError):
+    """A task failed.
+
+    :param task_id: ID of the task.
+    :param reason: Message of its exception.
+    :param log: End of its log.
+    """
+
+    def __init__(self, task_id: str, reason: str, log: str) -> None:
+        super().__init__(f"The task {task_id} failed:\n{log}")
+        self.task_id = task_id
+        self.reason = reason
+
+
 class LocalAirflow:
     """Scheduler, triggerer, DAG processor and API server, on 127.0.0.1 only.
 
@@ -145,7 +159,8 @@ class LocalAirflow:
     def follow(self, dag_id: str, run_id: str, seconds: float) -> Iterator[dict[str, Any]]:
         """Yield each task instance whenever its state changes, until the run succeeds.
 
-        :raises DemoError: A task or the run fails, or the run does not finish in this time.
+        :raises TaskFailedError: A task fails.
+        :raises DemoError: The run fails, or does not finish in this time.
         """
         states: dict[str, str] = {}
         for _ in self._polls(seconds):
@@ -159,7 +174,9 @@ class LocalAirflow:
                     states[task["task_id"]] = task["state"]
                     yield task
                 if task["state"] in FAILED_STATES:
-                    raise DemoError(f"The task {task['task_id']} failed:\n{self.log_tail(task)}")
+                    lines = self._log_lines(task)
+                    reason = next((line for line in reversed(lines) if "Error: " in line), "")
+                    raise TaskFailedError(task["task_id"], reason.partition("Error: ")[2], tail("\n".join(lines)))
             if run["state"] == "success":
                 return
             if run["state"] == "failed":
@@ -171,13 +188,13 @@ class LocalAirflow:
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
         return self.api("GET", f"{path}?stringify=false")["value"]
 
-    def log_tail(self, task: Mapping[str, Any]) -> str:
-        """Return the end of the log of a task's last attempt."""
+    def _log_lines(self, task: Mapping[str, Any]) -> list[str]:
+        """Return the log of a task's last attempt, and its path."""
         folder = self.home / "logs" / f"dag_id={task['dag_id']}" / f"run_id={task['dag_run_id']}"
         logs = sorted((folder / f"task_id={task['task_id']}").glob("*.log"), key=lambda log: log.stat().st_mtime)
         if not logs:
-            return "    (the task has no log)"
-        return tail("\n".join(_readable(line) for line in logs[-1].read_text().splitlines())) + f"\n    {logs[-1]}"
+            return ["(the task has no log)"]
+        return [*(_readable(line) for line in logs[-1].read_text().splitlines()), str(logs[-1])]
 
     def api(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Call the REST API and return its JSON response."""

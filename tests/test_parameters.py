@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -174,6 +175,32 @@ def test_positive_number_as_text_is_converted(value: Any, expected: float) -> No
 def test_positive_number_that_is_invalid_is_refused(value: Any) -> None:
     with pytest.raises(ConfigError, match="mb_per_second must be a number above 0"):
         parameters.positive_number("mb_per_second", value)
+
+
+@pytest.mark.parametrize("value", [timedelta(seconds=90), 90, 90.0, "90", np.int64(90)])
+def test_duration_in_any_form_is_converted(value: Any) -> None:
+    assert parameters.duration("min_age", value) == timedelta(seconds=90)
+    assert parameters.duration("min_age", 0) == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "value", [None, -1, timedelta(seconds=-1), "an hour", "", "nan", True, float("inf"), 10**400, timedelta.max, []]
+)
+def test_duration_that_is_invalid_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigError, match="min_age must be a timedelta or a number of seconds"):
+        parameters.duration("min_age", value)
+
+
+def test_time_as_text_is_converted() -> None:
+    moment = datetime(2026, 1, 31, 2, tzinfo=UTC)
+    for value in (moment, "2026-01-31T02:00:00+00:00", "2026-01-31T02:00:00Z", "2026-01-31T03:00:00+01:00"):
+        assert parameters.time("created_on", value) == moment
+
+
+@pytest.mark.parametrize("value", ["2026-01-31", "2026-01-31T02:00:00", datetime(2026, 1, 31), "yesterday"])
+def test_time_that_is_invalid_is_refused(value: Any) -> None:
+    with pytest.raises(ConfigError, match="created_on must be a time such as"):
+        parameters.time("created_on", value)
 
 
 def test_flag_as_text_is_converted() -> None:

@@ -38,6 +38,7 @@ MODULES = (
     "operators.metadata_index",
     "operators.plan",
     "operators.query",
+    "operators.switch_over",
     "operators.sync",
     "operators.vectors",
     "pytest_airflow",

@@ -31,7 +31,7 @@ class Answer:
     """An answer that reports success.
 
     :param request: The request that was answered.
-    :param result: The ``result`` of the JSON envelope.
+    :param result: The ``result`` of the JSON envelope, or the content of an answer without one.
     :param date: Time of the answer by the server's clock, in whole seconds.
     """
 
@@ -63,6 +63,9 @@ BY_CODE: dict[int, tuple[type[errors.ApiError], str]] = {
         errors.AuthError,
         "Check the API token. It is wrong, or it lacks the permission Vectorize: Edit for this account.",
     ),
+    10009: (errors.KvKeyNotFoundError, "Workers KV has no such key."),
+    10011: (errors.InvalidRequestError, "Correct the namespace ID of Workers KV: 32 hexadecimal digits."),
+    10013: (errors.KvNamespaceNotFoundError, "Correct the namespace ID of Workers KV, or the account ID."),
     40005: (errors.MetadataIndexNotFoundError, "Create a metadata index on that property first."),
     40006: (errors.InvalidQueryError, "Create the query vector with the model that created the vectors of the index."),
     40007: (errors.TooManyIdsError, "Send fewer ids in one request."),
@@ -95,7 +98,9 @@ PROXY_CREDENTIALS = (
 )
 
 
-def read_answer(request: Request, status: int, headers: Mapping[str, str], body: bytes, *, write: bool) -> Answer:
+def read_answer(
+    request: Request, status: int, headers: Mapping[str, str], body: bytes, *, write: bool, raw: bool = False
+) -> Answer:
     """Return an answer that reports success.
 
     :param request: The request that was answered.
@@ -103,6 +108,7 @@ def read_answer(request: Request, status: int, headers: Mapping[str, str], body:
     :param headers: Headers of the answer.
     :param body: Body of the answer.
     :param write: Whether the result must have a ``mutationId``.
+    :param raw: Whether the body of a successful answer is the result itself, without the JSON envelope.
     :raises ApiError: The answer reports an error, or it is not Vectorize's. Status and code determine the subclass.
     """
     facts: dict[str, Any] = {"status": status, "method": request.method, "path": request.path}
@@ -110,6 +116,8 @@ def read_answer(request: Request, status: int, headers: Mapping[str, str], body:
         facts["ray"] = headers["cf-ray"]
     if 300 <= status < 400:
         raise errors.TerminalApiError(_format_message(facts, "", _redirect_advice(headers)), **facts)
+    if raw and status == 200:
+        return Answer(request, body, _server_date(headers))
     envelope = _envelope(body)
     if 200 <= status < 300 and (envelope is None or envelope.get("success") is not False):
         if status == 204 and not body and not write:

@@ -14,6 +14,7 @@ from airflow_provider_vectorize.api.answers import result_as
 from airflow_provider_vectorize.api.credentials import Credentials
 from airflow_provider_vectorize.api.filters import explain_no_match
 from airflow_provider_vectorize.api.indexes import IndexEndpoints, settle_afterwards
+from airflow_provider_vectorize.api.kv import KvEndpoints
 from airflow_provider_vectorize.api.late import Change
 from airflow_provider_vectorize.api.listing import list_all_ids
 from airflow_provider_vectorize.api.markers import marker_id
@@ -24,7 +25,7 @@ from airflow_provider_vectorize.errors import ApiError, CursorExpiredError
 NDJSON = "application/x-ndjson"
 
 
-class VectorizeClient(IndexEndpoints):
+class VectorizeClient(IndexEndpoints, KvEndpoints):
     """Send requests to Vectorize, with one method for each endpoint.
 
     The parameters are those of :class:`~.transport.Transport`.

@@ -68,8 +68,8 @@ class Credentials(AuthBase):
 
     @property
     def account_url(self) -> str:
-        """Base URL of all endpoints of Vectorize for the account."""
-        return f"{self.base_url}/accounts/{self.account_id}/vectorize/v2"
+        """Base URL of all endpoints of the account."""
+        return f"{self.base_url}/accounts/{self.account_id}"
 
     def redact(self, text: str) -> str:
         """Remove the secret from a text that comes from a server."""

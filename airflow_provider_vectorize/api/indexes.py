@@ -20,6 +20,8 @@ from airflow_provider_vectorize.errors import (
     VectorizeError,
 )
 
+#: Path of the indexes of an account.
+INDEXES = "/vectorize/v2/indexes"
 #: Assumed maximum difference between the clocks of Cloudflare's servers, including the rounding of ``Date``.
 CLOCK_TOLERANCE = timedelta(seconds=2)
 
@@ -51,7 +53,7 @@ class IndexEndpoints(Transport):
 
     def list_indexes(self) -> list[models.Index]:
         """Return the indexes of the account."""
-        return result_as(list[models.Index], self.send("GET", "/indexes"))
+        return result_as(list[models.Index], self.send("GET", INDEXES))
 
     @settle_afterwards
     def create_index(
@@ -84,7 +86,7 @@ class IndexEndpoints(Transport):
         started = self.clock.now()
         self._created_on.pop(name, None)
         try:
-            return result_as(models.Index, self.send("POST", "/indexes", body, change=change))
+            return result_as(models.Index, self.send("POST", INDEXES, body, change=change))
         except IndexExistsError as error:
             if not error.maybe_done:
                 raise
@@ -165,4 +167,4 @@ class IndexEndpoints(Transport):
         return self._created_on.get(name)
 
     def _index_path(self, name: str, endpoint: str = "") -> str:
-        return f"/indexes/{arguments.check_index_name(self.limits, name)}{endpoint}"
+        return f"{INDEXES}/{arguments.check_index_name(self.limits, name)}{endpoint}"

@@ -131,6 +131,7 @@ class Transport:
         params: Mapping[str, str] | None = None,
         content_type: str = "application/json",
         write: bool = False,
+        raw: bool = False,
         change: Change | None = None,
     ) -> Answer:
         """Send a request, and retry it until it succeeds, fails permanently, or the retry policy ends.
@@ -139,11 +140,12 @@ class Transport:
         client once.
 
         :param method: HTTP method.
-        :param path: Path below the base URL of the account's Vectorize, already quoted.
+        :param path: Path below the URL of the account, already quoted.
         :param body: Body. A mapping is sent as JSON.
         :param params: Query parameters.
         :param content_type: Content type of the body.
         :param write: Whether the answer must contain a mutation id.
+        :param raw: Whether a successful answer is the content itself, without the JSON envelope.
         :param change: Data that the request changes. If given, the first attempt waits until no abandoned request can
             change the same data, and ``late.settle()`` waits for this request if it is abandoned.
         :return: The answer, which reports success.
@@ -166,7 +168,7 @@ class Transport:
                 self.before_write()
             try:
                 return self._attempt(
-                    request, url, tracked or data, params=params, content_type=content_type, write=write
+                    request, url, tracked or data, params=params, content_type=content_type, write=write, raw=raw
                 )
             except ApiError as error:
                 if change and may_be_carried_out(error, tracked):
@@ -199,6 +201,7 @@ class Transport:
         params: Mapping[str, str] | None,
         content_type: str,
         write: bool,
+        raw: bool,
     ) -> Answer:
         self.pacer.start(_log_wait)
         budget, blocked, answered = None, 0.0, False
@@ -217,7 +220,7 @@ class Transport:
             ) as response:
                 budget, answered = read_budget(response.headers), True
                 content = _read_content(response, request)
-            answer = read_answer(request, response.status_code, response.headers, content, write=write)
+            answer = read_answer(request, response.status_code, response.headers, content, write=write, raw=raw)
             self._has_been_answered = True
             return self._with_server_time(answer)
         except (OSError, HTTPError, UnicodeError) as error:  # Requests does not wrap all errors of other libraries.

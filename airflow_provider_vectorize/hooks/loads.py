@@ -18,6 +18,7 @@ from airflow_provider_vectorize.hooks.connection import build_client
 from airflow_provider_vectorize.hooks.endpoints import Endpoints
 from airflow_provider_vectorize.load.checkpoint import CheckpointStore
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
+from airflow_provider_vectorize.load.incarnation import check_created_on
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LOAD_CHECKS, LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
@@ -70,6 +71,7 @@ class Loads(Endpoints):
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
         collect_checks: str | None = None,
+        created_on: str | None = None,
         checkpoints: CheckpointStore | None = None,
         identity: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
@@ -118,6 +120,9 @@ class Loads(Endpoints):
             nearest neighbors of a few vectors, and the numbers of IDs, zero vectors and duplicates. It requires
             ``validation="full"``, and about 7 seconds for each million rows. A retry then reads the source from its
             beginning. The file replaces an earlier one. Default: nothing is collected.
+        :param created_on: The ``created_on`` that ``VectorizeCreateIndexOperator`` returned. The load fails, before it
+            writes or at its end, if the index was created again since, so that two rebuilds cannot mix unnoticed.
+            Default: any incarnation of the index.
         :param checkpoints: Checkpoint store. Without one, a retry starts over.
         :param identity: Names and values that identify this load in addition to its parameters. If one of them
             changes, a retry starts over. With an identity, the checkpoint of a finished load is kept, and the same
@@ -146,10 +151,11 @@ class Loads(Endpoints):
             processes=processes,
             format=format,
             fields=fields,
+            created_on=created_on,
             limits=self.limits,
         )
         check_settings(settings["validation"], settings["float32_text"])
-        operation = settings.pop("operation")
+        operation, pinned = settings.pop("operation"), settings.pop("created_on")
         dead_letter_file = open_dead_letter_file(settings.pop("on_bad_row"), dead_letter_path, source_conn_id)
         dead_letters = DeadLetters(dead_letter_file, run_name(identity)) if dead_letter_file else None
         checks = open_checks(collect_checks, source_conn_id, settings["validation"])
@@ -160,6 +166,7 @@ class Loads(Endpoints):
             objects = function_rows.with_function_names(stored_objects)
             self.log.info("%s", start_message(f'Loading %s into index "{index_name}" by {operation}', objects))
             index = client.get_index(index_name)
+            check_created_on(index, pinned)
             observer = LastProgress(LoadMetrics(index_name))
             written = (client.credentials.account_id, index, stored_objects, dead_letter_file)
             try:
@@ -178,6 +185,9 @@ class Loads(Endpoints):
                 if observer.last:
                     self.loaded = lineage.FinishedLoad.of(*written, observer.last.receipt)
                 raise
+        if pinned:
+            with self.get_conn() as client:  # The client of the load is stopped.
+                check_created_on(client.get_index(index_name), pinned)
         if checks:
             receipt = checks.save(receipt)
         self._report_lineage(*written, receipt)

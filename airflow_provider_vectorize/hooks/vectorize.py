@@ -16,10 +16,11 @@ from airflow_provider_vectorize.errors import AuthError, ConfigError, VectorizeE
 from airflow_provider_vectorize.hooks.check import Checks
 from airflow_provider_vectorize.hooks.connection import build_client, read_connection
 from airflow_provider_vectorize.hooks.missing_connection import environment_variable_problem, missing_connection
+from airflow_provider_vectorize.hooks.switch_over import SwitchOvers
 from airflow_provider_vectorize.quantities import pluralize
 
 
-class VectorizeHook(Checks, BaseHook):
+class VectorizeHook(Checks, SwitchOvers, BaseHook):
     """Call Cloudflare Vectorize: one method for each endpoint, :meth:`load`, :meth:`sync`, :meth:`check` and
     :meth:`plan`.
 

@@ -15,6 +15,8 @@ from airflow_provider_vectorize.parameters import (
     flag,
     instance_of,
     one_of,
+    optional,
+    time,
     whole_number,
 )
 from airflow_provider_vectorize.rows.block_checker import PROCESSES, Processes
@@ -38,6 +40,7 @@ LOAD_CHECKS: Mapping[str, Check] = {
     "limits": instance_of(Limits),
     "format": FORMAT,
     "fields": parse_fields,
+    "created_on": optional(time),
 }
 
 

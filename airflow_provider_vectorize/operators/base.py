@@ -44,13 +44,12 @@ def push_index_link(context: Mapping[str, Any], vectorize_conn_id: str, index_na
     context["ti"].xcom_push(key=INDEX_LINK, value=url)
 
 
-class IndexTask:
-    """Mixin of the operators and the sensor: parameter checks, template rendering and the link to the index.
+class CheckedTask:
+    """Mixin of the operators and the sensor: parameter checks and template rendering.
 
     It stands before Airflow's base class.
     """
 
-    operator_extra_links: Any = (VectorizeIndexLink(),)
     #: Checks of parameters, by name. Literal values are checked when the DAG is parsed, all others when the task runs.
     parameter_checks: ClassVar[Mapping[str, Check]] = {}
     #: Template of the names of mapped tasks in Airflow's pages, unless the DAG sets ``map_index_template``.
@@ -58,9 +57,7 @@ class IndexTask:
     #: Whether the task sends mutations to the index.
     writes_mutations: ClassVar[bool] = False
 
-    index_name: Any
     vectorize_conn_id: str
-    do_xcom_push: bool
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
@@ -92,6 +89,27 @@ class IndexTask:
 
     @contextmanager
     def checked_execution(self, context: Mapping[str, Any]) -> Iterator[None]:
+        """Check the parameters before the block runs.
+
+        :raises AirflowFailException: A parameter is wrong, or the block raised an error that a retry cannot fix.
+        """
+        with fail_without_retries():
+            text("vectorize_conn_id", self.vectorize_conn_id)
+            for name, check in self.parameter_checks.items():
+                check(name, getattr(self, name))
+            yield
+
+
+class IndexTask(CheckedTask):
+    """Mixin of the tasks of one index, whose pages have a link to it. It stands before Airflow's base class."""
+
+    operator_extra_links: Any = (VectorizeIndexLink(),)
+
+    index_name: Any
+    do_xcom_push: bool
+
+    @contextmanager
+    def checked_execution(self, context: Mapping[str, Any]) -> Iterator[None]:
         """Check the parameters and push the link to the index before the block runs.
 
         The link therefore exists while the task runs and after it failed.
@@ -100,9 +118,7 @@ class IndexTask:
         """
         with fail_without_retries():
             text("index_name", self.index_name)
-            text("vectorize_conn_id", self.vectorize_conn_id)
-            for name, check in self.parameter_checks.items():
-                check(name, getattr(self, name))
+        with super().checked_execution(context):
             if self.do_xcom_push and "ti" in context:
                 push_index_link(context, self.vectorize_conn_id, self.index_name)
             if self.writes_mutations:

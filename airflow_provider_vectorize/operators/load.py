@@ -73,6 +73,8 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         sample, exact nearest neighbors of a few vectors, and the numbers of IDs, zero vectors and duplicates. It
         requires ``validation="full"``, and about 7 seconds for each million rows. A retry then reads the source from
         its beginning. The file replaces an earlier one. Default: nothing is collected. (templated)
+    :param created_on: The ``created_on`` that ``VectorizeCreateIndexOperator`` returned. The task fails if the index
+        was created again since, so that two rebuilds cannot mix unnoticed. Default: any. (templated)
     :param durable: Save checkpoints for retries, on Airflow 3.3 and newer. A cleared task starts over, unless Airflow
         3.4 was asked to keep its state and the load had not finished. On by default.
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits.
@@ -98,6 +100,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         "format",
         "fields",
         "collect_checks",
+        "created_on",
         "vectorize_conn_id",
     )
     parameter_checks: ClassVar[Mapping[str, Check]] = LOAD_CHECKS
@@ -119,6 +122,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
         collect_checks: str | None = None,
+        created_on: str | None = None,
         durable: bool = True,
         limits: Limits = LIMITS,
         vectorize_conn_id: str = VectorizeHook.default_conn_name,
@@ -140,6 +144,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         self.format = format
         self.fields = fields
         self.collect_checks = collect_checks
+        self.created_on = created_on
         self.durable = durable
         self.limits = limits
         self.vectorize_conn_id = vectorize_conn_id
@@ -165,6 +170,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
                 format=self.format,
                 fields=self.fields,
                 collect_checks=self.collect_checks,
+                created_on=self.created_on,
                 checkpoints=checkpoint_store(context) if run_by_airflow and flag("durable", self.durable) else None,
                 identity=attempt_identity(context) | run_identity(context) if run_by_airflow else None,
             )

@@ -10,6 +10,7 @@ from airflow_provider_vectorize.storage.output_files import (
 )
 from airflow_provider_vectorize.storage.state_folder import StoredFolder
 from airflow_provider_vectorize.storage.store import BLOCK_BYTES
+from airflow_provider_vectorize.storage.whole_objects import StoredValue
 
 __all__ = [
     "BLOCK_BYTES",
@@ -20,5 +21,6 @@ __all__ = [
     "ReportFile",
     "StoredFolder",
     "StoredObject",
+    "StoredValue",
     "find",
 ]

@@ -9,17 +9,13 @@ from dataclasses import replace
 from typing import IO, cast
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
-from airflow_provider_vectorize.sources.compression import error_reason
 from airflow_provider_vectorize.storage.connections import open_store
 from airflow_provider_vectorize.storage.containment import is_below
 from airflow_provider_vectorize.storage.errors import raise_storage_errors
 from airflow_provider_vectorize.storage.names import Location, parse
 from airflow_provider_vectorize.storage.objects import StoredObject
-from airflow_provider_vectorize.storage.replace_file import replace_file
-from airflow_provider_vectorize.storage.store import Entry, ObjectStore
-from airflow_provider_vectorize.storage.streams import ObjectStream, UnclosableFile
-
-_PIECE_BYTES = 1 << 20
+from airflow_provider_vectorize.storage.store import ObjectStore
+from airflow_provider_vectorize.storage.whole_objects import failed, read_pieces, write_object
 
 
 class StoredFolder:
@@ -81,15 +77,7 @@ class StoredFolder:
 
         :raises SourceError: The object cannot be written.
         """
-        location = self._location(name)
-        try:
-            with raise_storage_errors(location.uri):
-                if location.is_local:
-                    replace_file(location.key, content)
-                else:
-                    self._store.write(location.bucket, location.key, cast(IO[bytes], UnclosableFile(content)))
-        except SourceError as error:
-            raise self._failed(location, "written", error) from error.__cause__
+        write_object(self._store, self._location(name), content)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the names of all objects whose names start with a prefix.
@@ -119,31 +107,10 @@ class StoredFolder:
                 else:
                     self._store.delete(location.bucket, location.key)
         except SourceError as error:
-            raise self._failed(location, "deleted", error) from error.__cause__
+            raise failed(location, "deleted", error) from error.__cause__
 
     def _location(self, name: str) -> Location:
         return replace(self.location, key=f"{self.location.key}/{name}")
 
     def _pieces(self, name: str) -> Iterator[bytes] | None:
-        location = self._location(name)
-        with raise_storage_errors(location.uri):
-            entry = self._store.get_entry(location.bucket, location.key)
-        if entry is None:
-            return None
-        return self._read(location, entry)
-
-    def _read(self, location: Location, entry: Entry) -> Iterator[bytes]:
-        if location.is_local:
-            with raise_storage_errors(location.uri), open(location.key, "rb") as file:
-                while piece := file.read(_PIECE_BYTES):
-                    yield piece
-            return
-        stream = ObjectStream(lambda start, end: self._store.fetch_range(location, entry, start, end), location.uri)
-        while piece := stream.read(_PIECE_BYTES):
-            yield piece
-
-    @staticmethod
-    def _failed(location: Location, action: str, error: SourceError) -> SourceError:
-        cause = error.__cause__
-        reason = error_reason(cause) if isinstance(cause, Exception) else error.message
-        return SourceError(f"{location.uri} cannot be {action}: {reason}.", uri=location.uri)
+        return read_pieces(self._store, self._location(name))

@@ -18,8 +18,8 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.runs import Airflow, Run
 from tests.storage.object_store import BUCKET, ObjectStore, serve
 
-#: These have tests of their own: below, in test_nightly_sync.py and in test_live_events.py.
-OTHER_EXAMPLES = ("after_change", "after_load", "nightly_sync", "partitioned_load", "quickstart")
+#: These have tests of their own: below, in test_nightly_sync.py, test_live_events.py and test_rebuild.py.
+OTHER_EXAMPLES = ("after_change", "after_load", "nightly_sync", "partitioned_load", "quickstart", "rebuild", "rollback")
 EXAMPLES = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "example_dags").glob("[a-z]*.py")

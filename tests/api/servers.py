@@ -126,7 +126,7 @@ class Server:
 
 def upsert(client: VectorizeClient, body: Any = b"{}\n") -> Answer:
     """Send one batch without first requesting the index, as the client's own method does."""
-    return client.send("POST", "/indexes/books/upsert", body, content_type=NDJSON, write=True)
+    return client.send("POST", "/vectorize/v2/indexes/books/upsert", body, content_type=NDJSON, write=True)
 
 
 def client_for(base_url: str, *, secret: str = "cfut_do-not-show-this", **options: Any) -> VectorizeClient:

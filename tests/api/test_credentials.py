@@ -95,7 +95,7 @@ def test_credentials_strip_surrounding_spaces() -> None:
 
 def test_credentials_ignore_trailing_slash_of_base_url() -> None:
     urls = {Credentials(ACCOUNT, "t", base_url=url).account_url for url in ("", BASE_URL, BASE_URL + "/")}
-    assert urls == {f"{BASE_URL}/accounts/{ACCOUNT}/vectorize/v2"}
+    assert urls == {f"{BASE_URL}/accounts/{ACCOUNT}"}
 
 
 def test_credentials_repr_hides_the_secret() -> None:

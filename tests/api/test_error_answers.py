@@ -22,7 +22,7 @@ def failing_calls(
 ) -> dict[str, tuple[Callable[[], Any], type[errors.ApiError], int]]:
     lenient = make(limits=Limits(ids_per_get=1_000, ids_per_delete=1_000, top_k=1_000, top_k_full=1_000))
     ids = [f"v{n}" for n in range(150)]
-    path = "/indexes/books/upsert"
+    path = "/vectorize/v2/indexes/books/upsert"
     return {
         "unknown content type": (
             lambda: client.send("POST", path, b"x", content_type="text/plain", write=True),
@@ -79,7 +79,7 @@ def failing_calls(
             40025,
         ),
         "invalid JSON": (
-            lambda: client.send("POST", "/indexes/books/query", b"{"),
+            lambda: client.send("POST", "/vectorize/v2/indexes/books/query", b"{"),
             errors.InvalidRequestError,
             40026,
         ),

@@ -23,7 +23,7 @@ from airflow_provider_vectorize.sync.progress import SyncProgress
 from airflow_provider_vectorize.sync.result import SyncResult
 from tests.airflow.runs import readme_dag
 from tests.airflow.test_example_dags import EXAMPLES, OTHER_EXAMPLES
-from tests.docs.test_pages import PAGES
+from tests.docs.test_pages import DAGS, PAGES
 
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -64,7 +64,16 @@ def blocks_in(language: str) -> list[CodeBlock]:
 
 
 def test_code_blocks_have_only_known_languages() -> None:
-    assert {block.language for block in CODE_BLOCKS} == {"console", "js", "json", "mermaid", "python", "sql", "text"}
+    assert {block.language for block in CODE_BLOCKS} == {
+        "console",
+        "js",
+        "json",
+        "mermaid",
+        "python",
+        "sql",
+        "text",
+        "typescript",
+    }
 
 
 def test_javascript_is_only_on_the_page_whose_examples_are_run() -> None:
@@ -74,6 +83,11 @@ def test_javascript_is_only_on_the_page_whose_examples_are_run() -> None:
 
 def test_sql_is_only_on_pages_whose_queries_are_checked() -> None:
     assert {block.page for block in blocks_in("sql")} == {PRODUCERS / "warehouses.md", ROOT / "docs/query-state.md"}
+
+
+def test_typescript_is_only_on_the_page_whose_worker_is_checked() -> None:
+    # tests/clients/test_worker.py checks its types and runs it.
+    assert {block.page for block in blocks_in("typescript")} == {ROOT / "docs/switch-over.md"}
 
 
 def test_every_python_block_is_run_by_a_test() -> None:
@@ -180,7 +194,7 @@ def check_environment_variable(name: str, value: str, monkeypatch: pytest.Monkey
         )
         with VectorizeHook().get_conn() as client:
             assert client.credentials.account_id == "0" * 32
-    elif name.startswith("CLOUDFLARE_") or name == "VECTORIZE":
+    elif name.startswith("CLOUDFLARE_") or name in ("VECTORIZE", "KV"):
         pass  # used by tests/clients/test_local_vectorize_page.py
     elif name != "AIRFLOW_HOME":
         from airflow.configuration import conf

@@ -22,7 +22,7 @@ from airflow_provider_vectorize.local.handle import ACCOUNT_ID, LocalVectorize
 
 AIRFLOW_V_3_0_PLUS = importlib.util.find_spec("airflow.sdk") is not None
 TOKEN = "cfut_do-not-show-this"
-CLOUDFLARE = f"https://api.cloudflare.com/client/v4/accounts/{ACCOUNT_ID}/vectorize/v2"
+CLOUDFLARE = f"https://api.cloudflare.com/client/v4/accounts/{ACCOUNT_ID}"
 
 
 def make_client(extra: Any = None, **fields: Any) -> VectorizeClient:
@@ -64,7 +64,7 @@ def make_client(extra: Any = None, **fields: Any) -> VectorizeClient:
 )
 def test_base_url_in_any_spelling_is_normalized(fields: dict[str, Any], url: str) -> None:
     assert make_client(**fields).credentials.account_url.startswith(url)
-    assert make_client(**fields).credentials.account_url.endswith(f"/accounts/{ACCOUNT_ID}/vectorize/v2")
+    assert make_client(**fields).credentials.account_url.endswith(f"/accounts/{ACCOUNT_ID}")
 
 
 @pytest.mark.parametrize(

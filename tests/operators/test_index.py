@@ -19,9 +19,12 @@ COSINE = {"index_name": "books", "dimensions": 32, "metric": "cosine"}
 
 def test_create_index_with_existing_matching_index_creates_nothing(run: Run, hook: VectorizeHook) -> None:
     first = run(VectorizeCreateIndexOperator, **COSINE, description="all books")
-    assert first == COSINE | {"created": True}
-    assert hook.get_index("books").description == "all books"
-    assert run(VectorizeCreateIndexOperator, **COSINE) == COSINE | {"created": False}
+    index = hook.get_index("books")
+    assert index.created_on
+    result = COSINE | {"created_on": index.created_on.isoformat()}
+    assert first == result | {"created": True}
+    assert index.description == "all books"
+    assert run(VectorizeCreateIndexOperator, **COSINE) == result | {"created": False}
 
 
 def test_create_index_with_preset_takes_the_dimensions_of_the_preset(run: Run) -> None:
@@ -57,7 +60,7 @@ def test_create_index_with_if_exists_fail_and_lost_response_succeeds(
 ) -> None:
     local_vectorize.fail("not_json", operation="create_index")
     result = run(VectorizeCreateIndexOperator, **COSINE, if_exists="fail", limits=NO_WAIT)
-    assert result == COSINE | {"created": True}
+    assert result == COSINE | {"created": True, "created_on": result["created_on"]}
 
 
 def test_delete_index_of_missing_index_succeeds(run: Run, books: VectorizeHook) -> None:

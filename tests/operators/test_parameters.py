@@ -21,6 +21,7 @@ from airflow_provider_vectorize.operators.metadata_index import (
 )
 from airflow_provider_vectorize.operators.plan import VectorizePlanLoadOperator
 from airflow_provider_vectorize.operators.query import VectorizeQueryOperator
+from airflow_provider_vectorize.operators.switch_over import VectorizePruneIndexesOperator, VectorizePublishOperator
 from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsOperator, VectorizeGetVectorsOperator
 from tests.api.conftest import ndjson, numbered_vectors, values
 from tests.operators.conftest import Run, fails
@@ -28,6 +29,9 @@ from tests.test_parameters import STRINGIFIED_VALUES, LazyXComSequence
 
 LOAD = {"index_name": "books", "source": "/nowhere"}
 INDEX = {"index_name": "books", "dimensions": 32, "metric": "cosine"}
+POINTER = "kv://0f2ac74b498b48028cb68387c421e279/docs"
+PRUNE = {"prefix": "books-", "pointer": POINTER}
+PUBLISH = {"index_name": "books", "pointer": POINTER, "expect": None}
 YEAR = {"index_name": "books", "property_name": "year"}
 
 LITERALS: list[tuple[type[BaseOperator], dict[str, Any], str, list[Any]]] = [
@@ -39,11 +43,17 @@ LITERALS: list[tuple[type[BaseOperator], dict[str, Any], str, list[Any]]] = [
     (VectorizeUpsertOperator, LOAD, "max_bad_rows", ["ten", -1, None, True, float("inf")]),
     (VectorizeUpsertOperator, LOAD, "durable", ["maybe", 1, None]),
     (VectorizeUpsertOperator, LOAD, "limits", [None, {"vectors_per_request": 10}]),
+    (VectorizeUpsertOperator, LOAD, "created_on", ["yesterday", "2026-01-31", 1]),
     (VectorizePlanLoadOperator, LOAD, "shards", ["many", 0, None, True, 1.5]),
     (VectorizePlanLoadOperator, LOAD | {"shards": 2}, "mb_per_second", ["fast", 0, -1, float("nan"), True]),
     (VectorizeCreateIndexOperator, INDEX, "if_exists", ["replace", None]),
     (VectorizeCreateIndexOperator, INDEX, "metric", ["manhattan", 3]),
     (VectorizeCreateIndexOperator, INDEX, "dimensions", ["wide", 0, True, 1.5]),
+    (VectorizeCreateIndexOperator, INDEX, "replace", ["maybe", 1, None]),
+    (VectorizeCreateIndexOperator, INDEX, "min_age", ["an hour", -1, True, float("nan"), None]),
+    (VectorizePruneIndexesOperator, PRUNE, "keep", ["all", 0, None, True]),
+    (VectorizePruneIndexesOperator, PRUNE, "min_age", ["a day", -1, None]),
+    (VectorizePublishOperator, PUBLISH, "created_on", ["yesterday", "2026-01-31T02:00:00"]),
     (VectorizeDeleteIndexOperator, {"index_name": "books"}, "if_missing", ["ignore", None]),
     (VectorizeCreateMetadataIndexOperator, YEAR, "index_type", ["date", None]),
     (VectorizeDeleteMetadataIndexOperator, YEAR, "if_missing", ["ignore"]),

@@ -1,4 +1,4 @@
-"""Tests of the folder of a sync's state: S3 and local files."""
+"""Tests of the folder of a sync's state, and of the object of a pointer, in each kind of storage."""
 
 from __future__ import annotations
 
@@ -75,3 +75,26 @@ def test_state_folder_refuses_patterns(airflow_home: object, tmp_path: Path) -> 
 
     with pytest.raises(ConfigError, match="needs the name of one folder"):
         StoredFolder(str(tmp_path / "*"), None)
+
+
+def test_stored_value_reads_what_it_wrote_and_names_no_connection(place: tuple[str, str | None]) -> None:
+    from airflow_provider_vectorize.storage import StoredValue
+
+    base, conn_id = place
+    scheme, _, path = base.partition("://")
+    value = StoredValue(f"{scheme}://{f'{conn_id}@' if conn_id else ''}{path}/pointers/docs [1]*.json")
+    assert value.uri == f"{base}/pointers/docs [1]*.json"
+    assert value.read() is None
+    for content in (b'{"index": "docs-a"}', b"", b'{"index": "docs-b"}'):
+        value.write(content)
+        assert value.read() == content
+
+
+def test_stored_value_denied_read_is_not_missing(airflow_home: object, tmp_path: Path) -> None:
+    from airflow_provider_vectorize.storage import StoredValue
+
+    (tmp_path / "docs.json").mkdir()  # Reading it fails, also for root.
+    with pytest.raises(SourceError, match=r"docs\.json cannot be read"):
+        StoredValue(str(tmp_path / "docs.json")).read()
+    with pytest.raises((SourceError, ConfigError), match=r"docs\.json"):
+        StoredValue(str(tmp_path / "docs.json")).write(b"{}")

@@ -26,6 +26,7 @@ from airflow_provider_vectorize.local.engine.data_problems import (
 from airflow_provider_vectorize.local.engine.filters import flatten
 from airflow_provider_vectorize.local.engine.folding import FoldingJob
 from airflow_provider_vectorize.local.engine.index_state import IndexState, IndexStates
+from airflow_provider_vectorize.local.engine.kv import KeyValues
 from airflow_provider_vectorize.local.engine.limits import Limits
 from airflow_provider_vectorize.local.engine.problems import TooManyIndexes
 from airflow_provider_vectorize.local.engine.records import (
@@ -57,6 +58,7 @@ class Engine:
         self.catalog = Catalog(data / "catalog.sqlite3", clock, connect_to)
         self.states = IndexStates(data, self.catalog, limits, connect_to)
         self.folding = FoldingJob(self.catalog, self.states, limits, clock, lag)
+        self.kv = KeyValues(data / "kv.sqlite3", connect_to)
         self._metadata_lock = threading.Lock()
 
     def start(self) -> None:
@@ -68,9 +70,11 @@ class Engine:
         self.folding.stop()
         self.states.close()
         self.catalog.close()
+        self.kv.close()
 
     def reset(self) -> None:
-        """Delete all indexes and all pending mutations."""
+        """Delete all indexes, all pending mutations, and the values of Workers KV."""
+        self.kv.delete_everything()
         with self.folding.paused():
             self.catalog.delete_everything()
             self.states.drop_all()

@@ -44,4 +44,6 @@ class Limits:
     filter_key_characters: int = 512  # [D]
     vectors_per_batch: int = 200_000  # [D] of one run of the folding job
     mutations_per_batch: int = 1_000  # [D]
+    kv_key_bytes: int = 512  # [D]
+    kv_value_bytes: int = 26_214_400  # [D] 25 MiB
     cursor_seconds: int = 3_600  # [G] lifetime of the snapshot of a listing

@@ -7,6 +7,7 @@ Problem
 ├── size and rate   RateLimited 971 · BodyTooLarge 413
 ├── indexes         UnknownContentType 1005 · IndexNotFound 3000 · InvalidConfig 3001 · DuplicateName 3002
 │                   InvalidName 3003 · TooManyIndexes 3004 · IndexDeleted 3005
+├── Workers KV      KvKeyNotFound 10009 · MalformedKvNamespace 10011 · KvKeyTooLong 10030
 └── DataProblem     all codes 40xxx: see ``data_problems``
 
 ``guessed`` marks errors whose code Cloudflare has not published. Do not rely on these codes.
@@ -171,3 +172,28 @@ class IndexDeleted(Problem):
 
     def __init__(self, name: str) -> None:
         super().__init__(f'vectorize.index.deleted - Index name "{name}"')
+
+
+# Workers KV
+
+
+class KvKeyNotFound(Problem):
+    status, code = 404, 10009
+
+    def __init__(self) -> None:
+        super().__init__("get: 'key not found'")
+
+
+class MalformedKvNamespace(Problem):
+    status, code = 400, 10011
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(f"could not parse UUID from request's namespace_id: '{namespace}'")
+
+
+class KvKeyTooLong(Problem):
+    status, code = 414, 10030
+    guessed = True
+
+    def __init__(self, operation: str, length: int, limit: int) -> None:
+        super().__init__(f"{operation}: 'UTF-8 encoded length of {length} exceeds key length limit of {limit}.'")

@@ -138,6 +138,8 @@ class Api:
             components.late_requests.add(call, handler, call.rule.options.get("seconds", 60.0))
             return fault_effects.immediate_response(call.rule)
         result = await handler(call)
+        if isinstance(result, bytes):  # Workers KV sends values without an envelope.
+            return web.Response(body=result, content_type="application/octet-stream")
         return _json({"success": True, "result": result, "errors": [], "messages": []}, 200)
 
 

@@ -45,8 +45,8 @@ async def defer_100_continue(request: web.Request) -> None:
     """Replace aiohttp's 100-continue. :func:`read` sends it, so that a body that will be refused is not requested."""
 
 
-def vectors_part(body: bytearray, header: str) -> bytearray:
-    """Return the content of the multipart part ``vectors``. Its type and its file name are optional."""
+def multipart_part(body: bytearray, header: str, part: str) -> bytearray:
+    """Return the content of one part of a multipart body. Its type and its file name are optional."""
     boundary = parse_mimetype(header).parameters.get("boundary", "").strip('"')
     if not boundary:
         raise UnknownContentType
@@ -60,7 +60,7 @@ def vectors_part(body: bytearray, header: str) -> bytearray:
         end = body.find(b"\r\n" + delimiter, start)
         if head_end < 0 or end < 0:
             break
-        if _part_name(bytes(body[start:head_end])) == "vectors":
+        if _part_name(bytes(body[start:head_end])) == part:
             return body[min(head_end + 4, end) : end]
         position = end + 2
     raise UnknownContentType

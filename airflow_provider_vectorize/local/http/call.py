@@ -62,6 +62,13 @@ class Call:
             raise NotJson if data_plane else UnknownContentType
         return checks.json_object(await self.body())
 
+    async def kv_value(self) -> bytes:
+        """Return the value of a write to Workers KV, from a raw or a multipart body."""
+        body = await self.body()
+        if bodies.content_type(self.request) == bodies.MULTIPART:
+            body = bodies.multipart_part(body, self.request.headers["Content-Type"], "value")
+        return bytes(body)
+
     async def ndjson(self) -> bytearray:
         """Return the lines of an insert or upsert, from a raw or a multipart body."""
         match bodies.content_type(self.request):
@@ -69,6 +76,6 @@ class Call:
                 return await self.body()
             case bodies.MULTIPART:
                 body = await self.body(self.body_limit + bodies.MULTIPART_EXTRA)
-                return bodies.vectors_part(body, self.request.headers["Content-Type"])
+                return bodies.multipart_part(body, self.request.headers["Content-Type"], "vectors")
             case _:
                 raise UnknownContentType

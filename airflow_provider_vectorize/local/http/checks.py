@@ -19,11 +19,17 @@ from airflow_provider_vectorize.local.engine.data_problems import (
 )
 from airflow_provider_vectorize.local.engine.filter_checks import check_filter, is_bad_key
 from airflow_provider_vectorize.local.engine.limits import PRESETS, Limits
-from airflow_provider_vectorize.local.engine.problems import InvalidConfig, InvalidName
+from airflow_provider_vectorize.local.engine.problems import (
+    InvalidConfig,
+    InvalidName,
+    KvKeyTooLong,
+    MalformedKvNamespace,
+)
 from airflow_provider_vectorize.local.engine.records import Floats, Json, NewIndex, QueryRequest
 
 METRICS = ("cosine", "euclidean", "dot-product")
 INDEX_NAME = re.compile(r"[a-z][a-z0-9_-]*[a-z0-9]")
+KV_NAMESPACE = re.compile(r"[0-9a-f]{32}")
 RETURN_METADATA = ("none", "indexed", "all")
 METADATA_INDEX_TYPES = ("string", "number", "boolean")
 NUMBERS = frozenset({int, float})  # a bool is an int in Python, but not a number in JSON
@@ -42,6 +48,20 @@ def json_object(body: bytes | bytearray) -> Json:
 def _json_type(value: object) -> str:
     names = {str: "string", bool: "boolean", int: "integer", float: "floating point", list: "sequence", dict: "map"}
     return names.get(type(value), "null")
+
+
+def kv_namespace(namespace: str) -> str:
+    """Return the namespace ID of Workers KV. Every well-formed ID is a namespace."""
+    if not KV_NAMESPACE.fullmatch(namespace):
+        raise MalformedKvNamespace(namespace)
+    return namespace
+
+
+def kv_key(operation: str, key: str, limits: Limits) -> str:
+    length = len(key.encode())
+    if length > limits.kv_key_bytes:
+        raise KvKeyTooLong(operation, length, limits.kv_key_bytes)
+    return key
 
 
 def _field(body: Json, name: str, expected: type, *, default: Any = ...) -> Any:

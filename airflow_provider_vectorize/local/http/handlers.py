@@ -12,7 +12,7 @@ from airflow_provider_vectorize.local.engine.clock import microseconds, millisec
 from airflow_provider_vectorize.local.engine.data_problems import InvalidBody
 from airflow_provider_vectorize.local.engine.engine import Engine
 from airflow_provider_vectorize.local.engine.filters import indexed_value
-from airflow_provider_vectorize.local.engine.problems import UnverifiableToken
+from airflow_provider_vectorize.local.engine.problems import BodyTooLarge, UnverifiableToken
 from airflow_provider_vectorize.local.engine.records import Index, Json, Kind, MetadataIndex, Mutation, StoredVector
 from airflow_provider_vectorize.local.faults.rules import Faults
 from airflow_provider_vectorize.local.http import checks, ndjson
@@ -148,6 +148,23 @@ class Handlers:
                     target = target.setdefault(parent, {})
                 target[last] = value
         return {"metadata": indexed} if indexed else {}
+
+    # Workers KV
+
+    async def read_kv(self, call: Call) -> bytes:
+        return await asyncio.to_thread(self._engine.kv.read, *self._kv_place(call, "get"))
+
+    async def write_kv(self, call: Call) -> None:
+        place = self._kv_place(call, "put")
+        value = await call.kv_value()
+        if len(value) > self._limits.kv_value_bytes:
+            raise BodyTooLarge
+        await asyncio.to_thread(self._engine.kv.write, *place, value)
+
+    def _kv_place(self, call: Call, operation: str) -> tuple[str, str, str]:
+        parts = call.request.match_info
+        key = checks.kv_key(operation, parts["key"], self._limits)
+        return call.account, checks.kv_namespace(parts["namespace"]), key
 
     # Metadata indexes
 

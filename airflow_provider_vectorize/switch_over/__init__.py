@@ -1,0 +1,1 @@
+"""Switches readers from one index to another: the pointer, and the indexes that it names."""
