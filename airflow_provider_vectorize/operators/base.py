@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from airflow import __version__ as airflow_version
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, Context
 
 from airflow_provider_vectorize.api.client import VectorizeClient
@@ -14,6 +15,9 @@ from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.links.load import INDEX_LINK, VectorizeIndexLink, index_url
 from airflow_provider_vectorize.parameters import Check, is_lazy, resolved_later, text
+
+#: Airflow 3.0 fails a task that pushes None to XCom (apache/airflow#55062), and results have keys without a value.
+PUSHES_NONE = not airflow_version.startswith("3.0.")
 
 
 @contextmanager
@@ -56,6 +60,7 @@ class IndexTask:
     index_name: Any
     vectorize_conn_id: str
     do_xcom_push: bool
+    multiple_outputs: bool
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
@@ -89,10 +94,12 @@ class IndexTask:
     def checked_execution(self, context: Mapping[str, Any]) -> Iterator[None]:
         """Check the parameters and push the link to the index before the block runs.
 
-        The link therefore exists while the task runs and after it failed.
+        The link therefore exists while the task runs and after it failed. On Airflow 3.0, the keys of the result are not
+        pushed one by one.
 
         :raises AirflowFailException: A parameter is wrong, or the block raised an error that a retry cannot fix.
         """
+        self.multiple_outputs = self.multiple_outputs and PUSHES_NONE
         with fail_without_retries():
             text("index_name", self.index_name)
             text("vectorize_conn_id", self.vectorize_conn_id)
