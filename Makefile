@@ -17,12 +17,14 @@ THIN ?=
 AIRFLOW_TESTS := tests/airflow tests/hooks tests/operators tests/producers tests/storage tests/test_*.py
 THIN_TESTS := tests/airflow/test_example_dags.py tests/airflow/test_provider.py tests/airflow/test_sensor.py \
   tests/airflow/test_trigger.py tests/hooks/test_vectorize.py tests/test_installed.py
-# The tests that matter most without the fast parser, which reads rows in another way.
-SLOW_PARSER_TESTS := tests/corpus tests/load tests/rows tests/sync/test_formats.py
+# The tests of reading and sending rows, which run a second time without the fast parser.
+ROW_TESTS := tests/corpus tests/sync/test_formats.py $(addsuffix .py, $(addprefix tests/rows/test_, block_rows checks \
+  float32 function_rows hashing) $(addprefix tests/load/test_, batches dead_letters failures refused_rows resume \
+  source_file_bodies))
 
 .PHONY: help setup test test-all test-2.11 test-3.0 test-3.1 test-3.2 test-python test-quick test-ui test-wheel \
-  test-celery lint format demo demo-ui storm model bench bench-workers bench-local bench-waits bench-triggerer scale docs \
-  docs-version screenshots build clean
+  test-celery lint format demo demo-ui storm model bench bench-workers bench-parser bench-local bench-waits bench-triggerer scale docs \
+  docs-version screenshots build check-release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +41,7 @@ $(READY): pyproject.toml constraints.txt
 
 test: $(READY) ## run all tests except test-ui: units, the API over a socket, real clients, real Airflow, the S3 protocol
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(PYTEST) -m "not ui"
-	TEST_WITHOUT_SIMDJSON=1 $(BIN)/$(PYTEST) -q -r fE -m "not slow" $(SLOW_PARSER_TESTS)
+	TEST_WITHOUT_SIMDJSON=1 $(BIN)/$(PYTEST) -q -r fE $(ROW_TESTS)
 
 model: $(READY) ## run the real code in 2,000 random worlds on virtual time; count early successes, hangs and requests
 	$(BIN)/python -m tests.visibility.model --runs 2000 --seed 1
@@ -131,6 +133,9 @@ scale: $(READY) ## calculate what a load of 20 M vectors costs, and count the co
 bench-workers: $(READY) ## measure two workers against one at 30 MB/s per connection, on an otherwise idle machine
 	$(BIN)/python benchmarks/workers.py
 
+bench-parser: $(READY) ## measure what a load costs without the fast parser
+	$(BIN)/python benchmarks/parser.py
+
 bench-local: $(READY) ## measure the speed of the local Vectorize
 	$(BIN)/python benchmarks/local_vectorize.py
 
@@ -174,6 +179,12 @@ test-wheel: build ## build, install the wheel into a new .venv, and run tests of
 	  tests/airflow/test_provider.py tests/local/test_command.py tests/operators
 	$(BIN)/uv pip uninstall -q --python .venv-wheel/bin/python pysimdjson
 	cd build/sdist && ../../.venv-wheel/bin/python -m pytest -q tests/test_installed.py tests/corpus
+
+check-release: ## check that TAG is the version of the package, and that the changelog has a date for it
+	@version=$$(sed -n 's/^__version__ = "\(.*\)"$$/\1/p' airflow_provider_vectorize/__init__.py); \
+	  test "$$TAG" = "v$$version" || { echo "The tag $$TAG is not the version of the package, v$$version."; exit 1; }; \
+	  grep -qE "^## \[$$version\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$$" CHANGELOG.md \
+	    || { echo "CHANGELOG.md has no section '## [$$version] - YYYY-MM-DD'."; exit 1; }
 
 clean: ## remove everything that the targets created
 	rm -rf .venv .venv-* .tools .demo .ui build dist docs_theme/assets .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

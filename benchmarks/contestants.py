@@ -68,6 +68,12 @@ def ours(file: str, port: int, **options: Any) -> Callable[[], None]:
     return lambda: operator.execute({"ti": TaskInstance()})
 
 
+def line_by_line(file: str, port: int, **options: Any) -> Callable[[], None]:
+    """Call ``execute`` as on a Python without pysimdjson: each line is parsed alone."""
+    sys.modules["simdjson"] = None  # type: ignore[assignment]
+    return ours(file, port, **options)
+
+
 def docs_whole(file: str, port: int, **_: Any) -> Callable[[], None]:
     """Send the file as one form, as the example in Cloudflare's documentation does."""
     import requests  # noqa: PLC0415
@@ -154,7 +160,7 @@ def wrangler(file: str, port: int, *, command: str, **_: Any) -> Callable[[], No
 
 CONTESTANTS = {
     function.__name__: function
-    for function in (plain_socket, ours, docs_whole, docs_batches, sdk, naive_operator, wrangler)
+    for function in (plain_socket, ours, line_by_line, docs_whole, docs_batches, sdk, naive_operator, wrangler)
 }
 
 

@@ -1,4 +1,4 @@
-"""Prepare the process before any test module is imported: Airflow's environment, and the fast parser if it is removed."""
+"""Prepare the process before any test module is imported: Airflow's environment, which it reads on its first import."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ class IndexTask:
     def checked_execution(self, context: Mapping[str, Any]) -> Iterator[None]:
         """Check the parameters and push the link to the index before the block runs.
 
-        The link therefore exists while the task runs and after it failed. On Airflow 3.0, the keys of the result are not
-        pushed one by one.
+        The link therefore exists while the task runs and after it failed. On Airflow 3.0, the keys of the result are
+        not pushed one by one.
 
         :raises AirflowFailException: A parameter is wrong, or the block raised an error that a retry cannot fix.
         """
