@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.links.load import INDEX_LINK, VectorizeIndexLink, index_url
 from airflow_provider_vectorize.parameters import Check, is_lazy, resolved_later, text
 
-#: Airflow 3.0 fails a task that pushes None to XCom (apache/airflow#55062), and results have keys without a value.
+#: Whether Airflow can push None to XCom. 3.0 fails the task instead (apache/airflow#55062), and a result can have None.
 PUSHES_NONE = not airflow_version.startswith("3.0.")
 
 
@@ -45,6 +46,22 @@ def push_index_link(context: Mapping[str, Any], vectorize_conn_id: str, index_na
     context["ti"].xcom_push(key=INDEX_LINK, value=url)
 
 
+def pushing_keys(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an ``execute`` that also pushes each key of its result that has a value, in place of Airflow."""
+
+    @functools.wraps(execute)
+    def push(self: Any, context: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        result = execute(self, context, *args, **kwargs)
+        if self.multiple_outputs and self.do_xcom_push and "ti" in context:
+            self.multiple_outputs = False  # Airflow pushes only the whole result.
+            for key, value in result.items():
+                if value is not None:
+                    context["ti"].xcom_push(key, value)
+        return result
+
+    return push
+
+
 class IndexTask:
     """Mixin of the operators and the sensor: parameter checks, template rendering and the link to the index.
 
@@ -61,6 +78,12 @@ class IndexTask:
     vectorize_conn_id: str
     do_xcom_push: bool
     multiple_outputs: bool
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make the operator push the keys of its result itself where Airflow cannot."""
+        super().__init_subclass__(**kwargs)
+        if not PUSHES_NONE and "execute" in vars(cls):
+            cls.execute = pushing_keys(cls.execute)  # type: ignore[attr-defined]
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
@@ -94,12 +117,10 @@ class IndexTask:
     def checked_execution(self, context: Mapping[str, Any]) -> Iterator[None]:
         """Check the parameters and push the link to the index before the block runs.
 
-        The link therefore exists while the task runs and after it failed. On Airflow 3.0, the keys of the result are
-        not pushed one by one.
+        The link therefore exists while the task runs and after it failed.
 
         :raises AirflowFailException: A parameter is wrong, or the block raised an error that a retry cannot fix.
         """
-        self.multiple_outputs = self.multiple_outputs and PUSHES_NONE
         with fail_without_retries():
             text("index_name", self.index_name)
             text("vectorize_conn_id", self.vectorize_conn_id)
