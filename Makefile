@@ -18,9 +18,8 @@ AIRFLOW_TESTS := tests/airflow tests/hooks tests/operators tests/producers tests
 THIN_TESTS := tests/airflow/test_example_dags.py tests/airflow/test_provider.py tests/airflow/test_sensor.py \
   tests/airflow/test_trigger.py tests/hooks/test_vectorize.py tests/test_installed.py
 # The tests of reading and sending rows, which run a second time without the fast parser.
-ROW_TESTS := tests/corpus tests/sync/test_formats.py $(addsuffix .py, $(addprefix tests/rows/test_, block_rows checks \
-  float32 function_rows hashing) $(addprefix tests/load/test_, batches dead_letters failures refused_rows resume \
-  source_file_bodies))
+ROW_TESTS := tests/corpus tests/rows/test_block_rows.py tests/rows/test_hashing.py tests/sync/test_formats.py \
+  $(patsubst %,tests/load/test_%.py,batches dead_letters failures refused_rows resume source_file_bodies)
 
 .PHONY: help setup test test-all test-2.11 test-3.0 test-3.1 test-3.2 test-python test-quick test-ui test-wheel \
   test-celery lint format demo demo-ui storm model bench bench-workers bench-parser bench-local bench-waits bench-triggerer scale docs \
