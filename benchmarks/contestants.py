@@ -134,6 +134,12 @@ def reader(file: str, port: int, *, float32_text: str = "never", **_: Any) -> Ca
     return run
 
 
+def line_by_line(file: str, port: int, **options: Any) -> Callable[[], None]:
+    """Call ``execute`` as on a Python without pysimdjson: each line is parsed alone."""
+    sys.modules["simdjson"] = None  # type: ignore[assignment]
+    return ours(file, port, **options)
+
+
 def docs_whole(file: str, port: int, **_: Any) -> Callable[[], None]:
     """Send the file as one form, as the example in Cloudflare's documentation does."""
     import requests  # noqa: PLC0415
@@ -221,6 +227,7 @@ def wrangler(file: str, port: int, *, command: str, **_: Any) -> Callable[[], No
 CONTESTANTS = {
     function.__name__: function
     for function in (plain_socket, ours, sync, reader, docs_whole, docs_batches, sdk, naive_operator, wrangler)
+    for function in (plain_socket, ours, line_by_line, docs_whole, docs_batches, sdk, naive_operator, wrangler)
 }
 
 

@@ -22,7 +22,7 @@ INDEX = "docs"
 def taskflow_load() -> None:
     """Load a file into an existing index, wait, and query it."""
 
-    @task
+    @task(multiple_outputs=False)  # Airflow 3.0 cannot push keys without a value.
     def load(source: str) -> dict[str, Any]:
         """Load the file, and return the receipt to XCom."""
         return VectorizeHook().load(INDEX, source, operation="upsert")

@@ -1,9 +1,10 @@
-"""Set Airflow's environment before any test module is imported, because Airflow reads it on its first import."""
+"""Prepare the process before any test module is imported: Airflow's environment, which it reads on its first import."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,11 +22,19 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(HOME / "logs"),
 }
+if "TEST_WITHOUT_SIMDJSON" in os.environ:  # A second run of make test behaves as on a Python without pysimdjson.
+    sys.modules["simdjson"] = None  # type: ignore[assignment]
+try:
+    import simdjson
+except ImportError:
+    simdjson = None  # type: ignore[assignment]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that import Airflow."""
+    """Mark the tests that import Airflow, and skip those of the fast parser if it is not installed."""
     for item in items:
+        if simdjson is None and item.get_closest_marker("fast_parser"):
+            item.add_marker(pytest.mark.skip(reason="pysimdjson is not installed"))
         if any(folder in item.path.parents for folder in AIRFLOW_FOLDERS):
             item.add_marker(pytest.mark.airflow)
 

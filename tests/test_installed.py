@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import urllib.request
-from importlib.metadata import distribution, entry_points
+from importlib.metadata import distribution, entry_points, requires
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import airflow_provider_vectorize
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
@@ -61,6 +62,17 @@ def test_distribution_contains_the_license() -> None:
     metadata = distribution(NAME).metadata
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata.get_all("License-File") == ["LICENSE"]
+
+
+@pytest.mark.parametrize(
+    ("python", "implementation", "required"),
+    [("3.11", "cpython", True), ("3.13", "cpython", True), ("3.14", "cpython", False), ("3.11", "pypy", False)],
+)
+def test_pysimdjson_is_required_only_where_it_has_wheels(python: str, implementation: str, required: bool) -> None:
+    requirements = map(Requirement, requires(NAME) or ())
+    (marker,) = (one.marker for one in requirements if one.name == "pysimdjson")
+    assert marker
+    assert marker.evaluate({"python_version": python, "implementation_name": implementation}) is required
 
 
 def test_installed_package_loads_a_source(

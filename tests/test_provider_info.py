@@ -22,6 +22,7 @@ from jsonschema import Draft7Validator
 import airflow_provider_vectorize
 from airflow_provider_vectorize import provider_info
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from tests.airflow.runs import needs_airflow_3_1
 
 pytestmark = pytest.mark.airflow
 INFO = provider_info.get_provider_info()
@@ -82,6 +83,7 @@ print(form.model_dump_json())
 """
 
 
+@needs_airflow_3_1  # It returns no fields outside of its API server.
 @pytest.mark.slow
 def test_connection_form_service_shows_the_fields() -> None:
     pytest.importorskip("airflow.api_fastapi.core_api.services.ui.connections")

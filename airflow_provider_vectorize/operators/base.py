@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from airflow import __version__ as airflow_version
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, Context
 
 from airflow_provider_vectorize.airflow_support.lineage import IndexOperation, operation_lineage
@@ -17,6 +19,9 @@ from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.links.load import INDEX_LINK, VectorizeIndexLink, index_url
 from airflow_provider_vectorize.parameters import Check, is_lazy, resolved_later, text
+
+#: Whether Airflow can push None to XCom. 3.0 fails the task instead (apache/airflow#55062), and a result can have None.
+PUSHES_NONE = not airflow_version.startswith("3.0.")
 
 
 @contextmanager
@@ -44,6 +49,22 @@ def push_index_link(context: Mapping[str, Any], vectorize_conn_id: str, index_na
     context["ti"].xcom_push(key=INDEX_LINK, value=url)
 
 
+def pushing_keys(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an ``execute`` that also pushes each key of its result that has a value, in place of Airflow."""
+
+    @functools.wraps(execute)
+    def push(self: Any, context: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        result = execute(self, context, *args, **kwargs)
+        if self.multiple_outputs and self.do_xcom_push and "ti" in context:
+            self.multiple_outputs = False  # Airflow pushes only the whole result.
+            for key, value in result.items():
+                if value is not None:
+                    context["ti"].xcom_push(key, value)
+        return result
+
+    return push
+
+
 class CheckedTask:
     """Mixin of the operators and the sensor: parameter checks and template rendering.
 
@@ -58,6 +79,14 @@ class CheckedTask:
     writes_mutations: ClassVar[bool] = False
 
     vectorize_conn_id: str
+    do_xcom_push: bool
+    multiple_outputs: bool
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make the operator push the keys of its result itself where Airflow cannot."""
+        super().__init_subclass__(**kwargs)
+        if not PUSHES_NONE and "execute" in vars(cls):
+            cls.execute = pushing_keys(cls.execute)  # type: ignore[attr-defined]
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:

@@ -2,6 +2,7 @@
 
 Blocks with unusual rows are parsed line by line by :mod:`~airflow_provider_vectorize.rows.checks`, which reports the
 reasons. So this parser may refuse any block, but must never accept a row that the check of its line would refuse.
+Without pysimdjson it refuses every block, and loads are correct but slower.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ from operator import sub
 from typing import Any, NamedTuple
 
 import numpy as np
-import simdjson
 
 from airflow_provider_vectorize.api.limits import Limits
 
+try:
+    import simdjson
+except ImportError:  # It has no wheel for this Python. Each line is then checked alone.
+    simdjson = None  # type: ignore[assignment]
+
 #: Maximum size of a block. The parser keeps as much memory as its largest block took, so it must not get a long line.
-PARSED_BYTES = 2 << 20
+#: Without the parser every block is too large.
+PARSED_BYTES = 2 << 20 if simdjson else 0
 _NUMBERS = (float, int)
 #: Maximum number of metadata keys to remember. Without a limit, different keys in each row would fill the memory.
 REMEMBERED_KEYS = 10_000
@@ -47,7 +53,7 @@ class RowParser:
     def __init__(self, dimensions: int, limits: Limits) -> None:
         self._dimensions = dimensions
         self._limits = limits
-        self._parser = simdjson.Parser()
+        self._parser: Any = simdjson.Parser() if simdjson else None
         self._valid_keys: set[str] = set()  # Metadata keys that were already checked.
         self._metadata_only = False  # Whether the last row had id, values, metadata and no other key.
         self._arrays_are_flat = self._has_large_row = False
@@ -73,7 +79,7 @@ class RowParser:
         # The rows become one array, with a 0 for each newline. A newline inside of a row breaks the JSON or leaves a 0
         # out between two rows. Two rows on one line have no 0 between them.
         text = memoryview(data.replace(b"\n", b",0,", len(ends)))[: ends[-1] + 2 * len(ends)]
-        document: Iterator[Any] = iter(self._parser.parse(b"".join((b"[", text, b"0]"))))  # type: ignore[arg-type]
+        document: Iterator[Any] = iter(self._parser.parse(b"".join((b"[", text, b"0]"))))
         ids: list[str] = []
         values: list[Any] = []
         for row in document:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gzip
+import importlib
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.airflow.runs import Airflow, Log, readme_dag, runs_here
+from tests.airflow.runs import AIRFLOW_3_0, Airflow, Log, readme_dag, runs_here
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -38,6 +39,9 @@ def dags_folder() -> Path:
 @pytest.fixture(scope="session")
 def airflow_home(dags_folder: Path) -> Airflow:
     """Create an Airflow with an empty database."""
+    if AIRFLOW_3_0:  # It draws tracebacks as boxes, which break messages into lines and show local variables.
+        structlog = importlib.import_module("structlog")
+        structlog.dev.RichTracebackFormatter = lambda **_: structlog.dev.plain_traceback
     from airflow.utils.db import initdb
 
     initdb()

@@ -32,7 +32,7 @@ def run_airflow_command(*arguments: str) -> list[dict[str, Any]]:
     )
     for line in (process.stdout + process.stderr).splitlines():
         assert not ("ectorize" in line and "warn" in line.lower()), line
-    found: list[dict[str, Any]] = json.loads(process.stdout[process.stdout.index("[") :])
+    found: list[dict[str, Any]] = json.loads(process.stdout[process.stdout.index("[{") :])
     return found
 
 

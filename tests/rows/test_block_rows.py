@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.rows.block_rows import Rows, check_rows, unprocessed_rows
+from airflow_provider_vectorize.rows.parsing import RowParser
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.validation import choose_check
 from airflow_provider_vectorize.sources.lines import KEPT_LINE_BYTES, Block, Position, read_blocks
@@ -170,6 +171,16 @@ def test_check_block_accepts_only_rows_that_the_line_check_accepts(
     assert (data if checked.body is None else checked.body) == b"".join(text + b"\n" for _, text in checked_lines)
 
 
+def test_row_parser_parses_blocks_only_if_pysimdjson_is_installed() -> None:
+    try:
+        import simdjson
+    except ImportError:
+        simdjson = None  # type: ignore[assignment]
+    text = row("a") + b"\n"
+    assert (RowParser(2, LIMITS).parse(text, [len(text)]) is not None) == (simdjson is not None)
+
+
+@pytest.mark.fast_parser
 @pytest.mark.parametrize(
     "more", [{}, {"namespace": "en"}, {"metadata": {"a": [1]}}, {"metadata": {}, "namespace": None}]
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.rows.bad_row_ids import readable_id
-from airflow_provider_vectorize.rows.block_rows import check_rows, select_rows, with_short_values
+from airflow_provider_vectorize.rows.block_rows import Rows, check_rows, select_rows, with_short_values
 from airflow_provider_vectorize.rows.hashing import RowHasher, is_comparable
 from airflow_provider_vectorize.rows.validation import choose_check
 from airflow_provider_vectorize.sources.lines import Block, Position
@@ -85,21 +86,30 @@ def random_rows(seed: int) -> list[dict[str, Any]]:
     return rows
 
 
+def checked_random_rows(seed: int, float32_text: Any, hasher: RowHasher) -> Rows:
+    lines = [json.dumps(row).encode() + b"\n" for row in random_rows(seed)]
+    block = Block(b"".join(lines), Position(), list(accumulate(map(len, lines))))
+    return check_rows(block, choose_check(4, Limits(), "full", float32_text, hasher))
+
+
+@pytest.mark.fast_parser
 @pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize("float32_text", ["auto", "always", "never"])
-def test_hash_of_block_line_and_vector_agree(seed: int, float32_text: Any) -> None:
-    rows = random_rows(seed)
-    data = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-    ends = list(np.cumsum([len(json.dumps(row)) + 1 for row in rows]).tolist())
+def test_hashes_of_block_and_lines_agree(seed: int, float32_text: Any) -> None:
     hasher = RowHasher()
-
-    checked = check_rows(Block(data, Position(), ends), choose_check(4, Limits(), "full", float32_text, hasher))
-
+    checked = checked_random_rows(seed, float32_text, hasher)
     assert checked.hashes is not None
     assert checked.hashes == hasher.hash_lines(checked.body, checked.ends)
-    assert checked.hashes == [
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("float32_text", ["auto", "always", "never"])
+def test_hashes_of_lines_and_vectors_agree(seed: int, float32_text: Any) -> None:
+    hasher = RowHasher()
+    checked = checked_random_rows(seed, float32_text, hasher)
+    assert hasher.hash_lines(checked.body, checked.ends) == [
         hasher.hash_vector(np.array(row["values"], np.float32).tolist(), row.get("namespace"), row.get("metadata"))
-        for row in rows
+        for row in random_rows(seed)
     ]
 
 
