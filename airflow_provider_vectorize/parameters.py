@@ -128,23 +128,6 @@ def whole_number(least: int | None = None) -> Check:
     return check
 
 
-def whole_number_or(word: str, least: int) -> Check:
-    """Return a check for a whole number, as text too, or a word that stands for one.
-
-    :param least: Smallest allowed number.
-    """
-
-    def check(name: str, value: Any) -> int | str:
-        if value == word:
-            return word
-        number = _to_int(value)
-        if number is None or number < least:
-            raise ConfigError(f"{name} must be {word!r} or a whole number of {least} or more, not {_describe(value)}.")
-        return number
-
-    return check
-
-
 def _to_int(value: Any) -> int | None:
     if isinstance(value, str):
         return int(value) if _WHOLE_NUMBER.fullmatch(value.strip()) else None

@@ -12,10 +12,10 @@ from airflow_provider_vectorize.airflow_support.task_state import is_retry, run_
 from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import Limits
-from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.hooks.collecting import open_checks
 from airflow_provider_vectorize.hooks.connection import build_client
 from airflow_provider_vectorize.hooks.endpoints import Endpoints
+from airflow_provider_vectorize.hooks.sources import find_objects, open_dead_letter_file, start_message
 from airflow_provider_vectorize.load.checkpoint import CheckpointStore
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.incarnation import check_created_on
@@ -27,13 +27,11 @@ from airflow_provider_vectorize.load.rejections import describe_rejected
 from airflow_provider_vectorize.plan.parquet_survey import survey_parquet
 from airflow_provider_vectorize.plan.plan import PLAN_CHECKS, Plan, plan, require_whole_objects
 from airflow_provider_vectorize.plan.survey import survey
-from airflow_provider_vectorize.quantities import format_size, pluralize
 from airflow_provider_vectorize.rows import function_rows
 from airflow_provider_vectorize.rows.block_checker import Processes
 from airflow_provider_vectorize.rows.validation import Float32Text, Validation, check_settings
 from airflow_provider_vectorize.sources.fields import Fields
 from airflow_provider_vectorize.sources.formats import FormatSetting, detect_format
-from airflow_provider_vectorize.sources.source_object import SourceObject
 
 
 class Loads(Endpoints):
@@ -270,38 +268,3 @@ class Loads(Endpoints):
         """Stop a running :meth:`load`, which then raises. Call it from another thread or a signal handler."""
         if self._load_client is not None:
             self._load_client.stop()
-
-
-def open_dead_letter_file(on_bad_row: OnBadRow, path: str | None, conn_id: str | None) -> storage.DeadLetterFile | None:
-    """Return the dead-letter file, or ``None`` if bad rows fail the load.
-
-    :raises ConfigError: Only one of the two parameters asks for dead letters, or the path cannot be that of a file.
-    """
-    if (on_bad_row == "dead_letter") != bool(path):
-        raise ConfigError("on_bad_row='dead_letter' and dead_letter_path require each other. Pass both or neither.")
-    return storage.DeadLetterFile(path, conn_id) if path else None
-
-
-def find_objects(
-    source: Sequence[str], conn_id: str | None, *output_files: storage.OutputFile | None
-) -> list[storage.StoredObject]:
-    """Return the objects of a source.
-
-    :raises SourceError: An object is missing, or no object matches.
-    :param output_files: Files that the task writes.
-    :raises ConfigError: The source contains one of these files, or will contain it.
-    """
-    stored_objects = storage.find(source, conn_id)
-    for output_file in filter(None, output_files):
-        output_file.check_outside_source(stored_objects, source, conn_id)
-    return stored_objects
-
-
-def start_message(action: str, objects: Sequence[SourceObject]) -> str:
-    """Return the first message of a load or a sync: what it does, with which objects.
-
-    :param action: What it does, with ``%s`` for the number and size of the objects.
-    """
-    stored_bytes = sum(source_object.size or 0 for source_object in objects)
-    message = action % f"{pluralize(len(objects), 'object')} ({format_size(stored_bytes)} as stored)"
-    return f"{message}, the first is {objects[0].uri}" if len(objects) > 1 else f"{message}: {objects[0].uri}"

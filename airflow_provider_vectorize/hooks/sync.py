@@ -13,7 +13,8 @@ from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.errors import SyncError
 from airflow_provider_vectorize.hooks.collecting import open_checks
 from airflow_provider_vectorize.hooks.connection import build_client, build_monitor
-from airflow_provider_vectorize.hooks.loads import Loads, find_objects, open_dead_letter_file, start_message
+from airflow_provider_vectorize.hooks.loads import Loads
+from airflow_provider_vectorize.hooks.sources import find_objects, open_dead_letter_file, start_message
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.options import LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress

@@ -30,7 +30,6 @@ from airflow_provider_vectorize.load.progress_reporter import ProgressReporter
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.uploader import Uploader
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
-from airflow_provider_vectorize.rows.row_readers import choose_reader
 from airflow_provider_vectorize.sources.formats import detect_format
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
@@ -65,16 +64,7 @@ def run(
     :raises VectorizeError: The load failed. The message says what was acknowledged before.
     """
     object_format = detect_format(objects, options.format)
-    reader = choose_reader(
-        object_format,
-        options.fields,
-        index.config.dimensions,
-        options.limits,
-        options.validation,
-        options.float32_text,
-        processes=options.processes,
-        keep_values=options.collector is not None,
-    )
+    reader = options.make_reader(object_format, index.config.dimensions)
     source = LoadSource(objects, reader)
     if options.collector:
         options.collector.start(index)

@@ -19,10 +19,13 @@ from airflow_provider_vectorize.parameters import (
     time,
     whole_number,
 )
-from airflow_provider_vectorize.rows.block_checker import PROCESSES, Processes
+from airflow_provider_vectorize.rows.block_checker import Processes, processes
+from airflow_provider_vectorize.rows.hashing import RowHasher
+from airflow_provider_vectorize.rows.reader import RowReader
+from airflow_provider_vectorize.rows.row_readers import choose_reader
 from airflow_provider_vectorize.rows.validation import FLOAT32_TEXT, VALIDATION, Float32Text, Validation
 from airflow_provider_vectorize.sources.fields import DEFAULT_FIELDS, Fields, parse_fields
-from airflow_provider_vectorize.sources.formats import FORMAT, FormatSetting
+from airflow_provider_vectorize.sources.formats import FORMAT, Format, FormatSetting
 
 OnBadRow = Literal["fail", "dead_letter"]
 
@@ -35,7 +38,7 @@ LOAD_CHECKS: Mapping[str, Check] = {
     "on_bad_row": one_of(*get_args(OnBadRow)),
     "max_bad_rows": whole_number(0),
     "max_in_flight": whole_number(1),
-    "processes": PROCESSES,
+    "processes": processes,
     "durable": flag,
     "limits": instance_of(Limits),
     "format": FORMAT,
@@ -74,3 +77,22 @@ class LoadOptions:
     format: FormatSetting = "auto"
     fields: Fields = DEFAULT_FIELDS
     collector: Collector | None = None
+
+    def make_reader(self, object_format: Format, dimensions: int, hasher: RowHasher | None = None) -> RowReader:
+        """Return a new reader of the source.
+
+        :param object_format: Format of all objects.
+        :param dimensions: Number of dimensions of the index.
+        :param hasher: Calculates the hashes of rows. Default: no hashes.
+        """
+        return choose_reader(
+            object_format,
+            self.fields,
+            dimensions,
+            self.limits,
+            self.validation,
+            self.float32_text,
+            hasher,
+            self.processes,
+            keep_values=self.collector is not None,
+        )

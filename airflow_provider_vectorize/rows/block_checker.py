@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
-from airflow_provider_vectorize.parameters import whole_number_or
+from airflow_provider_vectorize.errors import ConfigError
+from airflow_provider_vectorize.parameters import whole_number
 from airflow_provider_vectorize.rows.block_rows import Rows, check_rows
 from airflow_provider_vectorize.rows.check_settings import CheckSettings
 from airflow_provider_vectorize.rows.check_workers import CheckWorker
@@ -18,8 +19,6 @@ log = logging.getLogger(__name__)
 
 Processes = Literal["auto"] | int
 
-PROCESSES = whole_number_or("auto", least=1)
-
 #: Bytes of a source that are checked in this process before others are started. They take less time than a process
 #: needs to start.
 ALONE_BYTES = 32 << 20
@@ -28,6 +27,19 @@ AUTO_PROCESSES = 4
 
 #: Blocks that are being checked, and the processes that check them.
 _Pending = deque[tuple[Block, CheckWorker]]
+
+
+def processes(name: str, value: Any) -> Processes:
+    """Return a number of processes, or ``auto``.
+
+    :raises ConfigError: The value is something else.
+    """
+    if value == "auto":
+        return "auto"
+    try:
+        return int(whole_number(1)(name, value))
+    except ConfigError:
+        raise ConfigError(f"{name} must be 'auto' or a whole number of 1 or more, not {value!r}.") from None
 
 
 class BlockChecker:

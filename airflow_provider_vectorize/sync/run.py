@@ -24,7 +24,6 @@ from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.rows.hashing import RowHasher
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.reader import RowReader
-from airflow_provider_vectorize.rows.row_readers import choose_reader
 from airflow_provider_vectorize.sources.formats import detect_format
 from airflow_provider_vectorize.sources.source_object import SourceObject
 from airflow_provider_vectorize.sync import commit, forecast, plans, report
@@ -182,18 +181,7 @@ class SyncRun:
         return result
 
     def _make_reader(self, index: Index) -> RowReader:
-        load, dimensions = self._options.load, index.config.dimensions
-        reader = choose_reader(
-            self._format,
-            load.fields,
-            dimensions,
-            load.limits,
-            "full",
-            load.float32_text,
-            self._hasher,
-            load.processes,
-            load.collector is not None,
-        )
+        reader = self._options.load.make_reader(self._format, index.config.dimensions, self._hasher)
         self._cleanup.callback(reader.close)
         return reader
 
