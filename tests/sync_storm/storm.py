@@ -50,6 +50,7 @@ class SyncStorm:
         self._verification = Verification(local, scenario.index)
         self._stored: dict[str, list[bytes]] = {}  # The lines of each object of the source.
         self._plan = ""
+        assert store or scenario.stored == "file", "this scenario needs an S3 server"
         self._store = store if scenario.stored == "s3" else None
         self._key = f"state/{scenario.seed}"
         (folder / "source").mkdir()
