@@ -88,6 +88,21 @@ def test_acknowledged_requests_of_a_dead_run_are_not_sent_again(books: SyncedInd
     assert books.dump() == expected_dump(make_rows(60))
 
 
+def test_row_that_returns_after_a_dead_run_has_deleted_its_vector_is_sent(books: SyncedIndex) -> None:
+    books.write("a.ndjson", FIRST)
+    books.sync()
+    books.write("a.ndjson", FIRST[:12])
+    with pytest.raises(Killed):
+        books.sync(delete_vanished=True, probe=kill_at("/00000002.json.gz"))
+    assert len(books.dump()) == 14
+    books.write("a.ndjson", FIRST)
+
+    books.sync(delete_vanished=True)
+
+    assert books.dump() == expected_dump(FIRST)
+    assert books.counts(delete_vanished=True) == {"unchanged": 24}
+
+
 def test_run_after_two_commits_that_were_killed_sends_nothing_again(books: SyncedIndex) -> None:
     """The second one was killed before it removed the log of the first one."""
     books.write("a.ndjson", FIRST)
