@@ -105,44 +105,41 @@ def record_name(run: str, number: int) -> str:
 
 @dataclass(frozen=True)
 class PendingLog:
-    """The records of other runs that no generation has absorbed.
+    """The records of other runs.
 
-    :param records: The records of each run, in order.
-    :param leftovers: Names of absorbed records that were not removed yet.
+    :param records: The records of each run that no generation has absorbed, in order.
+    :param numbers: The numbers of all records by run, also of those that a generation has absorbed and a killed run did
+        not remove. The next generation has to absorb them again, or they would be pending after it.
     """
 
     records: Mapping[str, Sequence[Record]] = field(default_factory=dict)
-    leftovers: Sequence[str] = ()
-
-    @property
-    def numbers(self) -> dict[str, list[int]]:
-        """Return the numbers of the pending records by run."""
-        return {run: [record.number for record in records] for run, records in self.records.items()}
+    numbers: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 def read_pending(folder: StateFolder, absorbed: Absorbed) -> PendingLog:
-    """Read the records that no generation has absorbed.
+    """Read the records that no generation has absorbed, and the names of all others.
 
     :raises SourceError: A record cannot be read, or is damaged.
     """
     records: dict[str, list[Record]] = {}
-    leftovers: list[str] = []
+    numbers: dict[str, list[int]] = {}
     for name in sorted(folder.list(LOG)):
         match = _NAME.fullmatch(name)
         if not match:
             continue
         run, number = match[1], int(match[2])
         if is_absorbed(absorbed, run, number):
-            leftovers.append(name)
+            numbers.setdefault(run, []).append(number)
             continue
         content = folder.read(name)
         if content is None:  # The run that absorbed it has removed it meanwhile. The commit notices that run.
             continue
+        numbers.setdefault(run, []).append(number)
         try:
             records.setdefault(run, []).append(Record.from_bytes(content))
         except (OSError, EOFError, ValueError, TypeError, LookupError) as error:
             raise damaged(folder, name, f"it is not a record of a log ({type(error).__name__}: {error})") from error
-    return PendingLog(records, leftovers)
+    return PendingLog(records, numbers)
 
 
 class Log:

@@ -41,6 +41,7 @@ def replay(
                 unknown.update(ids)
             elif record.kind == "delete":
                 table.flags[positions] |= DELETED
+                table.hashes[positions] = UNKNOWN  # A row that returns has to be sent, even with the same content.
             else:
                 table.flags[positions] &= ~np.uint8(DELETED)
                 table.hashes[positions] = [record.hashes[row] for row in last.values()]

@@ -275,7 +275,7 @@ class SyncRun:
     ) -> SyncResult:
         """Commit what was written. A run that changed nothing commits nothing."""
         absorbed = {**base.pending.numbers, self.run_id: write_ahead.numbers}
-        records = [*commit.record_names(absorbed), *base.pending.leftovers]
+        records = commit.record_names(absorbed)
         state = commit.next_state(base, comparison, result, self.run_id, absorbed)
         if self._plan_kind and self._options.approve:
             state = replace(state, spent=(*state.spent, self._options.approve))

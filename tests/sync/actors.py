@@ -56,3 +56,16 @@ class Actor:
         self._dead = True
         while not self.done:
             self.step()
+
+
+def kill_at(event: str, times: int = 1) -> Callable[[str], None]:
+    """Return a probe that kills the run when an event happens for the given time."""
+    seen = []
+
+    def probe(name: str) -> None:
+        if event in name:
+            seen.append(name)
+        if len(seen) >= times:
+            raise Killed(name)
+
+    return probe

@@ -60,7 +60,7 @@ class History:
     # ---------------------------------------------------------------- the source
 
     def change_source(self) -> None:
-        for _ in range(self.rng.choice([0, 1, 1, 2, 3])):
+        for _ in range(self.rng.choice([0, 1, 1, 2, 3, 5])):
             self.source = change(self.source, self.earlier_sources, self.rng, IDS)
 
     def objects(self) -> list[MemoryObject]:
@@ -95,7 +95,7 @@ class History:
         rng, committed = self.rng, False
         while not actor.done:
             unanswered = bool(self.world.sent) and self.world.sent[-1].fate.answer != "real"
-            if rng.random() < (8 * kill if unanswered or actor.event.startswith(COMMITTING) else kill):
+            if rng.random() < (8 * kill if unanswered or actor.event.startswith((*COMMITTING, IN_FLIGHT)) else kill):
                 if rng.random() < 0.4:
                     self.frozen[actor] = rng.choice(PACES)
                     return "frozen"
@@ -116,8 +116,9 @@ class History:
         """
         if self.rng.random() < pace or (other.event == IN_FLIGHT and event.startswith(COMMITTING)):
             other.step()
-            while not other.done and self.rng.random() < 0.3:
-                other.step()
+            if self.rng.random() < 0.2:
+                while not other.done:
+                    other.step()
         if other.done:
             del self.frozen[other]
 
@@ -143,7 +144,7 @@ class History:
         self.earlier_sources.append(self.source)
         self.change_source()
         self.faults = {rng.choice(sorted(self.source)): rng.choice(["truncated", "gone"])} if self._has_fault() else {}
-        if rng.random() < 0.05:
+        if rng.random() < 0.07:
             service.recreate(inspection, inspection.known().keys() - truth_of(self.source).present)
         if rng.random() < 0.06:
             self.parameter += 1

@@ -221,7 +221,7 @@ def _other_generations() -> list[Any]:
         current = state.generation if state else None
         kept = {run: [record for record in records if record.generation == current]
                 for run, records in pending.records.items()}  # fmt: skip
-        return log.PendingLog({run: records for run, records in kept.items() if records}, pending.leftovers)
+        return log.PendingLog({run: records for run, records in kept.items() if records}, pending.numbers)
 
     return [patch.object(base, "read_pending", read)]
 

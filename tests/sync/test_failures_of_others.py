@@ -9,24 +9,8 @@ import pytest
 from airflow_provider_vectorize.errors import ConfigError, InvalidRequestError, SyncError
 from tests.support import Row, create_index, expected_dump, make_rows, ndjson
 
+from .actors import Killed, kill_at
 from .support import MemoryFolder, SyncedIndex
-
-
-class Killed(BaseException):
-    """The process was killed."""
-
-
-def kill_at(event: str, times: int = 1) -> object:
-    """Return a probe that kills the run when an event happens for the given time."""
-    seen = []
-
-    def probe(name: str) -> None:
-        if event in name:
-            seen.append(name)
-        if len(seen) >= times:
-            raise Killed(name)
-
-    return probe
 
 
 def without(rows: list[Row], *ids: str) -> list[Row]:

@@ -99,8 +99,8 @@ def test_log_records_carry_the_acknowledgements_so_far() -> None:
     assert (records[0].hashes, records[0].objects) == ([1, 2**64 - 1], ["x", "y"])
     assert records[3].kind == "delete"
     pending = read_pending(folder, {"run-1": ((0, 2),)})
-    assert pending.numbers == {"run-1": [3]}
-    assert len(pending.leftovers) == 3
+    assert [record.number for record in pending.records["run-1"]] == [3]
+    assert pending.numbers == {"run-1": [0, 1, 2, 3]}
 
 
 def test_damaged_record_fails() -> None:

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_vectorize.errors import SyncTakenOverError
 from tests.support import expected_dump, make_rows, ndjson
 
-from .actors import Actor, Killed
+from .actors import Actor, Killed, kill_at
 from .support import PausingFolder, SyncedIndex
 
 FIRST = make_rows(24)
@@ -86,6 +86,38 @@ def test_acknowledged_requests_of_a_dead_run_are_not_sent_again(books: SyncedInd
     assert sum(request.vectors for request in books.written()) == 20
     assert result["mutation_id"]
     assert books.dump() == expected_dump(make_rows(60))
+
+
+def test_row_that_returns_after_a_dead_run_has_deleted_its_vector_is_sent(books: SyncedIndex) -> None:
+    books.write("a.ndjson", FIRST)
+    books.sync()
+    books.write("a.ndjson", FIRST[:12])
+    with pytest.raises(Killed):
+        books.sync(delete_vanished=True, probe=kill_at("/00000002.json.gz"))
+    assert len(books.dump()) == 14
+    books.write("a.ndjson", FIRST)
+
+    books.sync(delete_vanished=True)
+
+    assert books.dump() == expected_dump(FIRST)
+    assert books.counts(delete_vanished=True) == {"unchanged": 24}
+
+
+def test_run_after_two_commits_that_were_killed_sends_nothing_again(books: SyncedIndex) -> None:
+    """The second one was killed before it removed the log of the first one."""
+    books.write("a.ndjson", FIRST)
+    with pytest.raises(Killed):
+        books.sync(probe=kill_at("before delete log/"))
+    books.write("a.ndjson", SECOND)
+    with pytest.raises(Killed):
+        books.sync(delete_vanished=True, probe=kill_at("after write current.json"))
+    books.written()
+
+    result = books.sync(delete_vanished=True)
+
+    assert books.written() == []
+    assert (result["unchanged"], result["unknown"]) == (22, 0)
+    assert not list(books.folder.list("log/"))
 
 
 def test_run_that_is_taken_over_stops_before_its_next_request(books: SyncedIndex) -> None:

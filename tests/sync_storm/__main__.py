@@ -1,6 +1,7 @@
 """Run ``python -m tests.sync_storm``: STORM_RUNS syncs (default: 100) from seed STORM_SEED (default: 0) on.
 
 It prints one line for each run and a summary. Some runs go on at the same time, because each of them mostly waits.
+STORM_WITHOUT names a rule of :mod:`tests.sync.switches` that is switched off, to show that the storm notices.
 """
 
 from __future__ import annotations

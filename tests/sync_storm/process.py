@@ -28,6 +28,7 @@ from airflow_provider_vectorize.sync.run import SyncRun
 from airflow_provider_vectorize.visibility import rule
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 from tests.support import FileTarget
+from tests.sync.switches import without
 
 from .attempt import AttemptConfig, Ending
 from .events import KillSwitch
@@ -38,8 +39,10 @@ log = logging.getLogger("storm")
 def run(config: AttemptConfig, sender: Connection) -> None:
     """Run the attempt, and send how it ended."""
     os.environ.update(config.environment)
+    with open(config.folder / "log.txt", "ab") as file:  # Airflow's own log goes there, too.
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
     logging.basicConfig(
-        filename=config.folder / "log.txt",
         level=logging.INFO,
         format="%(process)d %(relativeCreated)d %(threadName)s %(message)s",
         force=True,
@@ -48,7 +51,8 @@ def run(config: AttemptConfig, sender: Connection) -> None:
     audit.CHECK_SECONDS, audit.READ_SECONDS = 0.02, 0.3
     rule.MARKER_INTERVAL_SECONDS, rule.MARKER_JITTER_SECONDS = 0.2, 0.1
     log.info("Attempt with kill=%s, approve=%s", config.kill, config.approve)
-    sender.send(_run(config, sender))
+    with without(os.environ.get("STORM_WITHOUT")):
+        sender.send(_run(config, sender))
 
 
 def _run(config: AttemptConfig, sender: Connection) -> Ending:

@@ -85,7 +85,7 @@ def make_scenario(seed: int) -> Scenario:
     return Scenario(
         seed,
         suffix,
-        "s3" if rng.random() < 0.15 else "file",
+        "s3" if rng.random() < 0.08 else "file",
         in_flight=rng.choice([1, 2, 4]),
         per_request=rng.choice([5, 10, 25]),
         per_delete=rng.choice([3, 10]),

@@ -36,10 +36,12 @@ class SyncStorm:
     :param local: The local Vectorize.
     :param scenario: What happens.
     :param folder: An empty folder for the source, the state, the dead letters and the log.
-    :param store: The S3 server for states that are stored there.
+    :param store: The S3 server. Needed only for states that are stored there.
     """
 
-    def __init__(self, local: LocalVectorize, scenario: Scenario, folder: Path, store: ObjectStore) -> None:
+    def __init__(
+        self, local: LocalVectorize, scenario: Scenario, folder: Path, store: ObjectStore | None = None
+    ) -> None:
         self._local = local
         self._scenario = scenario
         self._folder = folder
@@ -48,6 +50,7 @@ class SyncStorm:
         self._verification = Verification(local, scenario.index)
         self._stored: dict[str, list[bytes]] = {}  # The lines of each object of the source.
         self._plan = ""
+        assert store or scenario.stored == "file", "this scenario needs an S3 server"
         self._store = store if scenario.stored == "s3" else None
         self._key = f"state/{scenario.seed}"
         (folder / "source").mkdir()
@@ -191,7 +194,7 @@ class SyncStorm:
         return {path.relative_to(state).as_posix(): path.read_bytes() for path in state.rglob("*") if path.is_file()}
 
 
-def run_scenario(local: LocalVectorize, scenario: Scenario, store: ObjectStore) -> Outcome:
+def run_scenario(local: LocalVectorize, scenario: Scenario, store: ObjectStore | None = None) -> Outcome:
     """Run a scenario. Its files are kept only if the promise is broken.
 
     :raises WrongError: The promise is broken.
