@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from airflow_provider_vectorize.load.bodies import temporary_file_errors
 _MIN_ITEMS = 4_096
 #: A column that is full grows by this factor.
 _GROWTH = 1.5
+_TOO_SHORT = "the file of the IDs is shorter than it was"
 
 
 class MappedColumn:
@@ -80,7 +82,22 @@ class IdFile:
 
     def __getitem__(self, position: int) -> str:
         """Return one ID."""
-        data, _ = self.read(position, position + 1)
+        start = int(self._ends.items[position - 1]) if position else 0
+        with temporary_file_errors():
+            return self._id(start, int(self._ends.items[position]) - start)
+
+    def get(self, positions: np.ndarray) -> list[str]:
+        """Return the IDs at some positions, which need not be neighbors."""
+        ends = self._ends.items
+        starts = np.where(positions > 0, ends[positions - 1], np.uint64(0)).tolist()
+        stops = ends[positions].tolist()
+        with temporary_file_errors():
+            return [self._id(start, stop - start) for start, stop in zip(starts, stops, strict=True)]
+
+    def _id(self, start: int, size: int) -> str:
+        data = os.pread(self._file.fileno(), size, start)
+        if len(data) < size:
+            raise OSError(_TOO_SHORT)
         return data.decode("utf-8", "surrogatepass")
 
     def read(self, first: int, stop: int) -> tuple[bytes, np.ndarray]:
@@ -95,6 +112,6 @@ class IdFile:
             while len(data) < offsets[-1]:
                 piece = self._file.read(int(offsets[-1]) - len(data))
                 if not piece:
-                    raise OSError("the file of the IDs is shorter than it was")
+                    raise OSError(_TOO_SHORT)
                 data += piece
         return data, offsets

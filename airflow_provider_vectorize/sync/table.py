@@ -86,7 +86,7 @@ class IdTable:
 
     def ids(self, positions: np.ndarray) -> list[str]:
         """Return the IDs at some positions."""
-        return [self._ids[position] for position in positions.tolist()]
+        return self._ids.get(positions)
 
     def id_bytes(self, first: int, stop: int) -> tuple[bytes, np.ndarray]:
         """Return consecutive IDs as bytes and offsets."""

@@ -89,3 +89,20 @@ def test_scale_page_says_when_deleting_costs_more_than_loading_everything() -> N
 def test_pages_say_what_an_unchanged_night_costs(page: str) -> None:
     (requests,) = re.findall(r"[Aa]\s+night\s+without\s+changes\s+costs\s+(\d+)\s+requests", (DOCS / page).read_text())
     assert {int(requests)} == {nights(vectors)["nothing changed"] for vectors in SYNCED}
+
+
+def test_scale_page_names_the_cost_of_other_writers(local_vectorize: LocalVectorize, tmp_path: Path) -> None:
+    docs = SyncedIndex(local_vectorize, tmp_path)
+    docs.create()
+    docs.write("a.ndjson", make_rows(100))
+    docs.sync()
+    with docs.client() as other:
+        other.delete_by_ids("books", ["unknown"])
+    local_vectorize.clear_requests()
+
+    docs.sync()
+
+    requests = [request.operation for request in local_vectorize.requests()]
+    assert "the audit sends a marker" in PAGE
+    assert requests.count("delete_by_ids") == 1
+    assert nights(100)["nothing changed"] < len(requests) <= nights(100)["nothing changed"] + 10
