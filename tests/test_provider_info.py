@@ -106,6 +106,8 @@ def test_get_hook_of_a_vectorize_connection_returns_the_hook(monkeypatch: pytest
 
 #: Modules that define no public hook, operator or trigger.
 INTERNAL_MODULES = (
+    "hooks.check",
+    "hooks.collecting",
     "hooks.connection",
     "hooks.endpoints",
     "hooks.loads",
@@ -150,6 +152,7 @@ def test_named_modules_contain_all_operators_the_sensor_and_the_triggers() -> No
         "VectorizeInsertOperator",
         "VectorizeUpsertOperator",
         "VectorizeSyncOperator",
+        "VectorizeCheckOperator",
         "VectorizePlanLoadOperator",
         "VectorizeCreateIndexOperator",
         "VectorizeDeleteIndexOperator",
@@ -192,7 +195,7 @@ def test_operators_have_no_template_file_extensions(cls: type[Any]) -> None:
 def test_checked_parameters_are_template_fields(cls: type[Any]) -> None:
     """Exceptions are parameters that are objects, or that take effect before the task runs."""
     own = set(inspect.signature(cls.__init__).parameters)
-    assert set(cls.parameter_checks) & own - {"limits", "durable"} <= set(cls.template_fields)
+    assert set(cls.parameter_checks) & own - {"limits", "durable", "gates"} <= set(cls.template_fields)
 
 
 def test_provider_info_module_imports_no_airflow() -> None:

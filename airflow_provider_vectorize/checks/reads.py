@@ -1,4 +1,13 @@
-"""Read an index with a limited number of requests. The only module of the checks that sends requests."""
+"""Read an index with a limited number of requests. The only module of the checks that sends requests.
+
+**Assumptions about Vectorize, which this repository cannot check:**
+
+1. A replica lags for some seconds and never leads, so the best of several answers is the newest one.
+2. ``vectorCount`` is the exact number of vectors as soon as all writes are applied.
+3. ``returnValues=true`` makes the scores and the order of matches exact among the vectors that the search considers. It
+   allows up to 50 matches.
+4. The values that Vectorize returns are the float32 values that were sent.
+"""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ def better(first: QueryOutcome, second: QueryOutcome) -> QueryOutcome:
 
 
 def query_quality(result: QueryOutcome) -> float:
-    """Return how good the outcome of a query is: 1.0 if nothing is left to be desired."""
+    """Return how good the outcome of a query is, from 0.0 to 1.0."""
     return ((1.0 if result.recall is None else result.recall) + (1 / result.rank if result.rank else 0.0)) / 2
 
 

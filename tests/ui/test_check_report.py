@@ -28,9 +28,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         index.create()
         rows = corpus(1_500)
         index.load(rows)
-        index.upsert(other_model(rows[::8]))
-        index.delete(row["id"] for row in rows[5:105])
-        result = index.check(Gates(min_recall=0.8), golden_queries(rows, 20))
+        index.upsert(other_model(rows[300::16]))
+        index.delete(row["id"] for row in rows[400:460])
+        result = index.check(Gates(), golden_queries(rows, 20))
     (folder / "report.html").write_bytes(render_report(result, NOW))
     return folder / "report.html"
 
