@@ -1,4 +1,4 @@
-"""Operators that switch readers from one index to another, and delete the indexes that nobody needs anymore."""
+"""Operators that switch readers from one index to another, and delete old indexes."""
 
 from __future__ import annotations
 

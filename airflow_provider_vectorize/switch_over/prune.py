@@ -1,4 +1,4 @@
-"""Delete the indexes that nobody can need anymore."""
+"""Delete the old indexes of a pointer."""
 
 from __future__ import annotations
 

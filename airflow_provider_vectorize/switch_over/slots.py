@@ -73,7 +73,7 @@ def fill_in(client: VectorizeClient, shape: Shape, like: str) -> Shape:
 def delete_idle_slot(client: VectorizeClient, store: PointerStore, name: str, min_age: timedelta) -> bool:
     """Delete the index in a slot, if there is one and no reader uses it. Return whether it was deleted.
 
-    If the pointer names it as the previous index, this is cleared first, so that nobody can go back to a slot that is
+    If the pointer names it as the previous index, this is cleared first, so that no rollback leads to a slot that is
     being rebuilt. The pointer is read again right before the deletion.
 
     :raises SwitchOverError: The slot is live, was live less than ``min_age`` ago, or does not belong to the pointer.
