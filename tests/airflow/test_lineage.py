@@ -15,7 +15,7 @@ from airflow_provider_vectorize.links.load import object_url
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID, LocalVectorize
 from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
-from tests.airflow.runs import Airflow, query
+from tests.airflow.runs import Airflow, needs_airflow_3_1, query
 
 
 def events(uri: str) -> list[dict[str, Any]]:
@@ -32,6 +32,7 @@ def events(uri: str) -> list[dict[str, Any]]:
     return [json.loads(extra) if isinstance(extra, str) else extra for (extra,) in found]
 
 
+@needs_airflow_3_1  # dag.test() does not activate assets
 def test_asset_event_of_the_index_carries_the_receipt(airflow: Airflow, books: LocalVectorize, rows: Any) -> None:
     run = airflow.run("load_an_asset", {"source": rows(10)})
 
