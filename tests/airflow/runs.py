@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 AIRFLOW_3_0 = version("apache-airflow").startswith("3.0.")
-needs_airflow_3_1 = pytest.mark.skipif(AIRFLOW_3_0, reason="Airflow 3.0 does this in another way")
+needs_airflow_3_1 = pytest.mark.skipif(AIRFLOW_3_0, reason="dag.test() of Airflow 3.0 cannot do this")
 #: A line that Airflow 3.0 prints for a logger of the standard library, whose records pytest captures as well.
 PRINTED_RECORD = re.compile(r"^\[20\d\d-[^\n]*\n", re.MULTILINE)
 

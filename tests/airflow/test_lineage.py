@@ -24,7 +24,7 @@ from airflow_provider_vectorize.operators.metadata_index import (
     VectorizeDeleteMetadataIndexOperator,
 )
 from airflow_provider_vectorize.operators.vectors import VectorizeDeleteVectorsOperator
-from tests.airflow.runs import Airflow, query
+from tests.airflow.runs import Airflow, needs_airflow_3_1, query
 
 
 def events(uri: str) -> list[dict[str, Any]]:
@@ -41,6 +41,7 @@ def events(uri: str) -> list[dict[str, Any]]:
     return [json.loads(extra) if isinstance(extra, str) else extra for (extra,) in found]
 
 
+@needs_airflow_3_1  # dag.test() does not activate assets
 def test_asset_event_of_the_index_carries_the_receipt(airflow: Airflow, books: LocalVectorize, rows: Any) -> None:
     run = airflow.run("load_an_asset", {"source": rows(10)})
 

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_vectorize.links.load import INDEX_LINK, index_url
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID, LocalVectorize
 from airflow_provider_vectorize.operators.source_task import label
-from tests.airflow.runs import Airflow, Run, query
+from tests.airflow.runs import Airflow, Run, needs_airflow_3_1, query
 
 Rows = Callable[..., str]
 OPERATORS = ("create_index", "plan", "create_metadata_index", "load", "query", "get", "delete", "delete_metadata_index")
@@ -55,6 +55,7 @@ def test_every_operator_links_to_the_page_of_the_local_vectorize(
         assert "Vectorize index" in {link.name for link in task.operator_extra_links}
 
 
+@needs_airflow_3_1  # dag.test() does not activate assets
 def test_index_link_exists_while_the_task_runs(
     airflow: Airflow, books: LocalVectorize, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
