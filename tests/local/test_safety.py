@@ -18,6 +18,7 @@ from .test_command import running
 
 API = "/client/v4/accounts/0123456789abcdef0123456789abcdef/vectorize/v2/indexes"
 CONTROL = "/__local__/requests"
+PAGE_STATE = "/__local__/page/state"
 
 
 def status_of(local: LocalVectorize, path: str, headers: dict[str, str], method: str = "GET") -> tuple[int, str]:
@@ -33,7 +34,7 @@ def status_of(local: LocalVectorize, path: str, headers: dict[str, str], method:
         connection.close()
 
 
-@pytest.mark.parametrize("path", [API, API + "/missing", CONTROL, "/", "/nowhere"])
+@pytest.mark.parametrize("path", [API, API + "/missing", CONTROL, PAGE_STATE, "/", "/nowhere"])
 @pytest.mark.parametrize(
     "host",
     [
@@ -62,7 +63,8 @@ def test_request_for_a_loopback_name_is_answered(local_vectorize: LocalVectorize
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", API), ("POST", API), ("GET", CONTROL), ("POST", "/__local__/reset")]
+    ("method", "path"),
+    [("GET", API), ("POST", API), ("GET", CONTROL), ("POST", "/__local__/reset"), ("POST", "/__local__/page/query")],
 )
 @pytest.mark.parametrize(
     "origin",
