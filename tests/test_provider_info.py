@@ -112,6 +112,7 @@ INTERNAL_MODULES = (
     "hooks.endpoints",
     "hooks.loads",
     "hooks.missing_connection",
+    "hooks.sources",
     "hooks.switch_over",
     "hooks.sync",
     "operators.base",

@@ -164,7 +164,7 @@ def _check_literals(checks: Mapping[str, Check], values: Mapping[str, Any]) -> N
 class WritingOperator(BaseOperator):
     """Base of operators that write with a single client, which is stopped when the task is killed."""
 
-    index_name: Any
+    index_name: Any = None  #: ``None`` if the task changes indexes that it finds itself.
     vectorize_conn_id: str
     limits: Limits = LIMITS
     _client: VectorizeClient | None = None
@@ -174,7 +174,8 @@ class WritingOperator(BaseOperator):
         """Return a new client. From the second attempt on, its first write waits for late requests."""
         hook = VectorizeHook(self.vectorize_conn_id, limits=self.limits, context=context)
         self._client = hook.get_conn()
-        self._operation = IndexOperation(self._client.credentials.account_id, self.index_name)
+        if self.index_name:
+            self._operation = IndexOperation(self._client.credentials.account_id, self.index_name)
         return self._client
 
     def record_operation(self, **facts: Any) -> IndexOperation:

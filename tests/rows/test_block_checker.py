@@ -21,7 +21,7 @@ import pytest
 from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.rows import block_checker, check_workers, ndjson_reader
 from airflow_provider_vectorize.rows.block_checker import BlockChecker, Processes
-from airflow_provider_vectorize.rows.block_rows import Rows
+from airflow_provider_vectorize.rows.block_rows import Rows, with_short_values
 from airflow_provider_vectorize.rows.check_settings import CheckSettings
 from airflow_provider_vectorize.rows.hashing import RowHasher
 from airflow_provider_vectorize.rows.ndjson_reader import NdjsonReader
@@ -47,7 +47,8 @@ def read(path: Path, settings: CheckSettings, processes: Processes) -> list[Rows
     """Return the rows of a file, block by block."""
     with closing(NdjsonReader(BlockChecker(settings, processes))) as reader:
         rows = [rows._replace(body=bytes(rows.body)) for rows in read_object(FileObject(path), reader, Position(3))]
-    return [block._replace(source_range=None, values=None) for block in rows]
+    # Each process decides for itself whether to shorten values at once.
+    return [with_short_values(block)._replace(source_range=None, values=None) for block in rows]
 
 
 def odd_lines(seed: int) -> bytes:

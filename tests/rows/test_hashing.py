@@ -126,7 +126,7 @@ def test_rows_that_a_sync_selects_have_the_text_of_a_load(seed: int, float32_tex
         chosen = [[row - first for row in selected if 0 <= row - first < 110] for first in (0, 110)]
         sent = [with_short_values(select_rows(*each)) for each in zip(checked, chosen, strict=True)]
         all_rows = [with_short_values(rows) for rows in checked]
-        texts.append([(rows.body, list(rows.ends), rows.values, rows.source_range) for rows in sent + all_rows])
+        texts.append([(rows.body, list(rows.ends), rows.shorten, rows.source_range) for rows in sent + all_rows])
 
     assert texts[0] == texts[1]
     assert (texts[0][2][0] == b"".join(lines[:110])) is (float32_text == "never")
