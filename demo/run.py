@@ -158,24 +158,23 @@ class Demo:
         detail("All of them are in airflow.ndjson. Nobody touches providers.ndjson.gz.")
 
     def _compare(self, first: dict[str, Any], second: dict[str, Any]) -> None:
-        with step("What each night has sent"):
-            nights = (first, second)
-        detail(f"{'':26} {'night 1':>10} {'night 2':>10}")
-        rows = {
-            "objects opened": [f"{OBJECTS - night['objects_skipped']} of {OBJECTS}" for night in nights],
-            "rows read": [f"{night['rows_read']:,}" for night in nights],
-            "vectors added": [f"{night['added']:,}" for night in nights],
-            "vectors changed": [f"{night['changed']:,}" for night in nights],
-            "vectors unchanged": [f"{night['unchanged']:,}" for night in nights],
-            "vectors deleted": [f"{night['deleted']:,}" for night in nights],
-            "requests that write": [f"{night['batches']:,}" for night in nights],
-            "MB sent": [f"{night['bytes_sent'] / 1e6:.2f}" for night in nights],
-            "seconds of the task": [f"{night['seconds']:.1f}" for night in nights],
-        }
-        for name, (one, two) in rows.items():
-            detail(f"{name:26} {one:>10} {two:>10}")
+        with step("Compare what the nights have sent"):
+            table = {
+                "objects opened": lambda night: f"{OBJECTS - night['objects_skipped']} of {OBJECTS}",
+                "rows read": lambda night: f"{night['rows_read']:,}",
+                "vectors added": lambda night: f"{night['added']:,}",
+                "vectors changed": lambda night: f"{night['changed']:,}",
+                "vectors unchanged": lambda night: f"{night['unchanged']:,}",
+                "vectors deleted": lambda night: f"{night['deleted']:,}",
+                "requests that write": lambda night: f"{night['batches']:,}",
+                "MB sent": lambda night: f"{night['bytes_sent'] / 1e6:.2f}",
+                "seconds of the task": lambda night: f"{night['seconds']:.1f}",
+            }
+        detail(f"{'':20} {'night 1':>10} {'night 2':>10}")
+        for name, text in table.items():
+            detail(f"{name:20} {text(first):>10} {text(second):>10}")
         share = second["bytes_sent"] / first["bytes_sent"]
-        detail(f"Night 2 has sent {share:.1%} of the bytes of night 1. A load sends all of them every night.")
+        detail(f"Night 2 has sent {share:.1%} of the bytes of night 1. A load would send all of them again.")
 
     def _check(self, vectorize: LocalVectorize, corpus: Corpus, second: dict[str, Any]) -> None:
         with step("Check that the index equals the corpus"), client_of(vectorize) as client:
@@ -221,9 +220,8 @@ class Demo:
             f"                   token    {vectorize.token}\n\n"
             f"  To see a held brake, remove most lines of {(CORPUS / 'airflow.ndjson').relative_to(ROOT)} and trigger\n"
             f'  {DAG_ID}: its task "approve" then waits for your answer under Required Actions.\n\n'
-            f"  To run the other example DAGs, trigger them with these parameters:\n"
-            f"    mapped_load      folder  {CORPUS.as_uri()}\n"
-            f"    taskflow_load    source  {CORPUS.as_uri()}/*",
+            f"  To run other example DAGs on the same text, trigger mapped_load or taskflow_load with this source:\n"
+            f"    {CORPUS.as_uri()}/*.ndjson*",
             flush=True,
         )
         while True:
