@@ -27,6 +27,9 @@ TABLE: list[tuple[int, int, str, type[errors.ApiError]]] = [
     ),
     (400, 3002, 'vectorize.index.duplicate_name - Index name "x"', errors.IndexExistsError),
     (410, 3005, 'vectorize.index.deleted - Index name "x"', errors.IndexDeletedError),
+    (404, 10009, "get: 'key not found'", errors.KvKeyNotFoundError),
+    (400, 10011, "could not parse UUID from request's namespace_id", errors.InvalidRequestError),
+    (404, 10013, "get: 'namespace not found'", errors.KvNamespaceNotFoundError),
     (400, 40005, "metadata index with name=p does not exist", errors.MetadataIndexNotFoundError),
     (400, 40006, "invalid query vector, expected 1536 dimensions, and got 768 dimensions", errors.InvalidQueryError),
     (400, 40007, "too many ids in payload; max id count is 20", errors.TooManyIdsError),
@@ -95,6 +98,14 @@ def test_read_answer_with_known_code_raises_its_error_with_facts(
     assert (error.method, error.path, error.ray) == (REQUEST.method, REQUEST.path, "8f00-AMS")
     for part in (str(status), str(code), message.rstrip("."), REQUEST.path, "8f00-AMS"):
         assert part in str(error)
+
+
+@pytest.mark.parametrize("body", [b"", b"docs-a", envelope(None, {"code": 10009}), b"{"], ids=repr)
+def test_read_answer_without_envelope_returns_the_body_of_status_200_only(body: bytes) -> None:
+    assert read_answer(REQUEST, 200, {}, body, write=False, raw=True).result == body
+    for status in (404, 500):
+        with pytest.raises(errors.ApiError):
+            read_answer(REQUEST, status, {}, body, write=False, raw=True)
 
 
 def test_table_has_every_known_code() -> None:

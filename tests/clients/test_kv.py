@@ -25,7 +25,7 @@ def test_sdk_writes_and_reads_a_value(local_vectorize: LocalVectorize) -> None:
     values = client.kv.namespaces.values
     with pytest.raises(cloudflare.NotFoundError, match="10009"):
         values.get("docs", **place)
-    values.update("docs", value=VALUE, **place)
+    values.update("docs", value=VALUE.encode(), **place)
     assert values.get("docs", **place).read().decode() == VALUE
 
 
