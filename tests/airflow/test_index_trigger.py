@@ -71,7 +71,8 @@ def events_until(after_check: AfterCheck, check: int, *triggers: Any) -> list[di
         after_check(check, lambda: loop.call_soon_threadsafe(done.set))
         running = [asyncio.create_task(collect(trigger)) for trigger in triggers]
         waiting = asyncio.create_task(done.wait())
-        await asyncio.wait([*running, waiting], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*running, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=120)
+        assert done.is_set() or any(task.done() for task in running), "there were too few checks"
         assert not any(task.done() for task in running), "a watcher ended"
         for task in running:
             task.cancel()
@@ -410,10 +411,10 @@ def test_watcher_joins_another_poll_when_its_poll_is_cancelled(
                 payloads.append(event.payload)
 
         running = asyncio.create_task(collect())
-        await checked.wait()
+        await asyncio.wait_for(checked.wait(), 120)
         (poll,) = (task for task in asyncio.all_tasks() if "poll of index books" in task.get_name())
         poll.cancel()
-        await done.wait()
+        await asyncio.wait_for(done.wait(), 120)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         return payloads
