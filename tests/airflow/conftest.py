@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from tests.airflow.runs import AIRFLOW_3_0, Airflow, Log, readme_dag, runs_here
+from tests.airflow.runs import AIRFLOW_3_0, Airflow, Log, query, readme_dag, runs_here
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -65,6 +65,13 @@ def airflow(airflow_home: Airflow, log: Log) -> Airflow:
     """Return an Airflow that runs DAGs and captures their logs."""
     airflow_home.log = log
     return airflow_home
+
+
+@pytest.fixture
+def store(airflow_home: Airflow) -> None:
+    """Skip the test if Airflow has no task state store."""
+    if not query("select 1 from sqlite_master where name = 'task_state_store'"):
+        pytest.skip("this Airflow has no task state store")
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,75 +14,7 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.conftest import DIMENSIONS
 from tests.airflow.runs import Airflow, Log
 from tests.airflow.test_trigger import from_row, make_trigger
-
-AfterCheck = Callable[[int, Callable[[], Any]], None]
-
-
-class Store:
-    """An asset state store of Airflow 3.3 in memory. It checks that values are plain JSON.
-
-    :param problem: Error that every call raises.
-    """
-
-    def __init__(self, problem: Exception | None = None) -> None:
-        self.values: dict[str, Any] = {}
-        self._problem = problem
-
-    async def aget(self, key: str) -> Any:
-        if self._problem:
-            raise self._problem
-        return self.values.get(key)
-
-    async def aset(self, key: str, value: Any) -> None:
-        if self._problem:
-            raise self._problem
-        self.values[key] = json.loads(json.dumps(value))
-
-
-@pytest.fixture(autouse=True)
-def no_handover(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Store the cursor right after the event."""
-    from airflow_provider_vectorize.triggers import index
-
-    monkeypatch.setattr(index, "HANDOVER_SECONDS", 0.0)
-
-
-def make_watcher(index_name: str = "books", store: Store | None = None, **options: Any) -> Any:
-    """Return a trigger that checks every 0.01 seconds, as a triggerer makes it from its row."""
-    from airflow_provider_vectorize.triggers.index import VectorizeIndexChangedTrigger
-
-    options = {"quiet_for": 0.05, "poll_interval": 0.01, **options}
-    trigger = from_row(VectorizeIndexChangedTrigger(index_name, **options).serialize())
-    trigger.asset_state_store = store
-    return trigger
-
-
-def events_until(after_check: AfterCheck, check: int, *triggers: Any) -> list[dict[str, Any]]:
-    """Run triggers until a check, and return the payloads of their events. None of them may end."""
-    payloads: list[dict[str, Any]] = []
-
-    async def collect(trigger: Any) -> None:
-        async for event in trigger.run():
-            payloads.append(json.loads(json.dumps(event.payload)))
-
-    async def run() -> None:
-        loop, done = asyncio.get_running_loop(), asyncio.Event()
-        after_check(check, lambda: loop.call_soon_threadsafe(done.set))
-        running = [asyncio.create_task(collect(trigger)) for trigger in triggers]
-        waiting = asyncio.create_task(done.wait())
-        await asyncio.wait([*running, waiting], return_when=asyncio.FIRST_COMPLETED)
-        assert not any(task.done() for task in running), "a watcher ended"
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
-    asyncio.run(run())
-    return payloads
-
-
-def write(books: LocalVectorize, index_name: str = "books") -> Callable[[], Any]:
-    """Return a function that writes to an index as another client, outside of Airflow."""
-    return lambda: books.foreign_mutation(index_name)
+from tests.airflow.watchers import AfterCheck, events_until, make_watcher, no_handover, write  # noqa: F401 - a fixture
 
 
 def test_watcher_restored_from_its_row_is_unchanged(airflow_home: Airflow) -> None:
@@ -293,79 +224,6 @@ def test_watcher_with_a_broken_connection_continues_when_it_is_corrected(
     assert log.text.count('Index "books" cannot be watched at the moment') == 1
 
 
-def test_watcher_after_a_restart_does_not_fire_twice(
-    airflow_home: Airflow, books: LocalVectorize, after_check: AfterCheck
-) -> None:
-    store = Store()
-    after_check(3, write(books))
-    (event,) = events_until(after_check, 60, make_watcher(store=store))
-
-    assert events_until(after_check, 120, make_watcher(store=store)) == []
-    (cursor,) = store.values.values()
-    assert cursor["mutation_id"] == event["mutation_id"]
-    assert list(store.values) == ["vectorize_index_changed/vectorize_default/books"]
-
-
-def test_watcher_after_a_restart_fires_for_a_write_in_between(
-    airflow_home: Airflow, books: LocalVectorize, after_check: AfterCheck
-) -> None:
-    store = Store()
-    assert events_until(after_check, 3, make_watcher(store=store)) == []
-    (mutation_id,) = books.foreign_mutation("books")
-
-    (event,) = events_until(after_check, 60, make_watcher(store=store))
-
-    assert event["mutation_id"] == mutation_id
-
-
-def test_watcher_after_a_restart_without_store_does_not_fire_twice(
-    airflow_home: Airflow, books: LocalVectorize, after_check: AfterCheck
-) -> None:
-    after_check(3, write(books))
-    assert len(events_until(after_check, 60, make_watcher())) == 1
-
-    assert events_until(after_check, 120, make_watcher()) == []
-
-
-def test_watcher_killed_before_the_cursor_was_stored_fires_again(
-    airflow_home: Airflow, books: LocalVectorize, after_check: AfterCheck, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An event that Airflow may not have stored yet is better sent twice than never."""
-    from airflow_provider_vectorize.triggers import index
-
-    store = Store()
-    monkeypatch.setattr(index, "HANDOVER_SECONDS", 3_600.0)
-    after_check(3, write(books))
-    (event,) = events_until(after_check, 60, make_watcher(store=store))
-
-    (again,) = events_until(after_check, 120, make_watcher(store=store))
-
-    assert again == event
-
-
-def test_watcher_does_not_repeat_the_event_of_another_triggerer(
-    airflow_home: Airflow, books: LocalVectorize, after_check: AfterCheck
-) -> None:
-    first, shared = Store(), Store()
-    after_check(3, write(books))
-    assert len(events_until(after_check, 60, make_watcher(store=first))) == 1
-    after_check(70, write(books))
-    sent_elsewhere = {key: value | {"after": "2100-01-01T00:00:00+00:00"} for key, value in first.values.items()}
-    after_check(71, lambda: shared.values.update(sent_elsewhere))
-
-    assert events_until(after_check, 140, make_watcher(store=shared)) == []
-
-
-@pytest.mark.parametrize("problem", [RuntimeError("the API server is down"), ValueError("Task has 2 concrete inlets")])
-def test_watcher_with_a_failing_store_fires_and_warns_once(
-    airflow_home: Airflow, books: LocalVectorize, after_check: AfterCheck, log: Log, problem: Exception
-) -> None:
-    after_check(3, write(books))
-
-    assert len(events_until(after_check, 60, make_watcher(store=Store(problem)))) == 1
-    assert log.text.count("the cursor vectorize_index_changed/vectorize_default/books of a watcher") == 1
-
-
 def test_watchers_and_sensors_of_an_index_share_one_poll(
     airflow_home: Airflow, books: LocalVectorize, after_check: AfterCheck
 ) -> None:
@@ -410,10 +268,10 @@ def test_watcher_joins_another_poll_when_its_poll_is_cancelled(
                 payloads.append(event.payload)
 
         running = asyncio.create_task(collect())
-        await checked.wait()
+        await asyncio.wait_for(checked.wait(), 120)
         (poll,) = (task for task in asyncio.all_tasks() if "poll of index books" in task.get_name())
         poll.cancel()
-        await done.wait()
+        await asyncio.wait_for(done.wait(), 120)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         return payloads
