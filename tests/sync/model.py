@@ -33,7 +33,7 @@ IN_FLIGHT = "during write current.json"
 BRAKE = 0.3
 #: What :meth:`History.drive` returns if the run has committed.
 COMMITTED = ("green", "held", "unfinished")
-LIMITS = Limits(vectors_per_request=2, ids_per_delete=2, late_seconds=LATE_SECONDS)
+LIMITS = Limits(vectors_per_request=2, ids_per_delete=1, late_seconds=LATE_SECONDS)
 
 
 class History:
