@@ -26,10 +26,10 @@ def replay(
     :return: Numbers of the objects that have to be opened, because a record names them or they have an ID of a record.
     """
     opened: set[int] = set()
-    unknown: set[str] = set()
+    unknown: dict[str, None] = {}  # In order, so that the same logs always lead to the same table.
     for run_records in records.values():
         acknowledged = acknowledged_numbers(run_records) if trusted else set()
-        refused = {number: set(ids) for record in run_records for number, ids in record.refused.items()}
+        refused = {number: ids for record in run_records for number, ids in record.refused.items()}
         for record in run_records:
             counts = record.number in acknowledged
             last = {vector_id: row for row, vector_id in enumerate(record.ids)}
@@ -38,7 +38,7 @@ def replay(
             opened.update(table.objects[positions].tolist())
             opened.update(numbers.get(uri, NO_OBJECT) for uri in set(record.objects))
             if not counts:
-                unknown.update(ids)
+                unknown.update(dict.fromkeys(ids))
             elif record.kind == "delete":
                 table.flags[positions] |= DELETED
                 table.hashes[positions] = UNKNOWN  # A row that returns has to be sent, even with the same content.
@@ -46,7 +46,7 @@ def replay(
                 table.flags[positions] &= ~np.uint8(DELETED)
                 table.hashes[positions] = [record.hashes[row] for row in last.values()]
                 table.objects[positions] = [numbers.get(record.objects[row], NO_OBJECT) for row in last.values()]
-                unknown.update(refused.get(record.number, ()))
+                unknown.update(dict.fromkeys(refused.get(record.number, ())))
     _forget(table, unknown)
     return opened - {NO_OBJECT}
 

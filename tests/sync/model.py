@@ -33,7 +33,7 @@ IN_FLIGHT = "during write current.json"
 BRAKE = 0.3
 #: What :meth:`History.drive` returns if the run has committed.
 COMMITTED = ("green", "held", "unfinished")
-LIMITS = Limits(vectors_per_request=2, ids_per_delete=2, late_seconds=LATE_SECONDS)
+LIMITS = Limits(vectors_per_request=2, ids_per_delete=1, late_seconds=LATE_SECONDS)
 
 
 class History:
@@ -47,6 +47,8 @@ class History:
         self.world = world
         self.folder = MemoryFolder()
         self.source: Source = {}
+        for _ in range(self.rng.choice([0, 8])):
+            self.source = change(self.source, (), self.rng, IDS)
         self.earlier_sources: list[Source] = []
         self.faults: dict[str, Fault] = {}
         self.parameter = 0
@@ -145,13 +147,14 @@ class History:
         self.change_source()
         self.faults = {rng.choice(sorted(self.source)): rng.choice(["truncated", "gone"])} if self._has_fault() else {}
         if rng.random() < 0.07:
-            service.recreate(inspection, inspection.known().keys() - truth_of(self.source).present)
+            ours = inspection.known().keys() - truth_of(self.source).present if self._is_quiet() else ()
+            service.recreate(inspection, ours)
         if rng.random() < 0.06:
             self.parameter += 1
         if rng.random() < 0.3:
             service.write_foreign(inspection)
         known = {name for name, content in inspection.known().items() if content != UNKNOWN}
-        if known and rng.random() < 0.08 and self._can_audit():
+        if known and rng.random() < 0.08 and self._is_quiet() and not inspection.is_baseline():
             service.damage(known)
         for attempt in range(ATTEMPTS):
             if attempt and rng.random() < 0.3:
@@ -159,9 +162,9 @@ class History:
             if self.attempt(last=attempt == ATTEMPTS - 1) not in ("killed", "frozen", "not committed"):
                 return
 
-    def _can_audit(self) -> bool:
-        """Return whether the next run notices that another writer has changed a vector."""
-        return not (self.frozen or self.inspection.is_baseline() or self.inspection.logged())
+    def _is_quiet(self) -> bool:
+        """Return whether no earlier run can still write, so that the next run notices what other writers did."""
+        return not (self.frozen or self.inspection.logged())
 
     def _has_fault(self) -> bool:
         return bool(self.source) and self.rng.random() < 0.12
@@ -252,6 +255,7 @@ class History:
 
 def run_history(seed: int) -> list[tuple[str, Any]]:
     """Run one history, and return its violations."""
+    random.seed(seed)  # Monitors wait for a random time between two markers.
     with World() as world, patch.object(decisions, "FREE_DELETES", 1):
         history = History(seed, world)
         try:

@@ -39,7 +39,8 @@ def killer(number: int) -> Callable[[str], None]:
 
 def paused_run(books: SyncedIndex, event: str) -> Actor:
     """Return a run that pauses at an event."""
-    actor = Actor(lambda probe: books.run(folder=PausingFolder(books.folder, probe), probe=probe).run)
+    load = {"max_in_flight": 1}
+    actor = Actor(lambda probe: books.run(folder=PausingFolder(books.folder, probe), probe=probe, load=load).run)
     while actor.event != event:
         actor.step()
     return actor
@@ -174,6 +175,25 @@ def test_run_without_changes_notices_that_another_run_commits(books: SyncedIndex
     assert isinstance(second.error, SyncTakenOverError)
     books.sync()
     assert books.dump() == expected_dump([*FIRST, *SECOND[-3:]])
+
+
+def test_log_of_a_run_on_an_older_generation_stays_and_counts(books: SyncedIndex) -> None:
+    """The second run starts while the commit of the first is on its way, sends new rows, and dies."""
+    books.write("a.ndjson", FIRST)
+    books.sync()
+    books.write("a.ndjson", SECOND)
+    first = paused_run(books, "during write current.json")
+    books.write("a.ndjson", [*make_rows(3, first=200), *SECOND])
+    second = paused_run(books, "before acknowledgement 0")
+    while not first.done:
+        first.step()
+    second.kill()
+    books.write("a.ndjson", SECOND)
+
+    books.sync(delete_vanished=True)
+
+    assert first.error is None
+    assert books.dump() == expected_dump(SECOND)
 
 
 def test_sync_with_unanswered_requests_ends_with_the_source(books: SyncedIndex) -> None:

@@ -22,7 +22,7 @@ from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import SyncError, VectorizeError
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.sync import audit
+from airflow_provider_vectorize.sync import audit, decisions
 from airflow_provider_vectorize.sync.options import SyncOptions
 from airflow_provider_vectorize.sync.run import SyncRun
 from airflow_provider_vectorize.visibility import rule
@@ -49,6 +49,7 @@ def run(config: AttemptConfig, sender: Connection) -> None:
     )
     # These waits give Cloudflare time. The local Vectorize needs less.
     audit.CHECK_SECONDS, audit.READ_SECONDS = 0.02, 0.3
+    decisions.FREE_DELETES = 3  # The sources are small, and the brake has to act in some of them.
     rule.MARKER_INTERVAL_SECONDS, rule.MARKER_JITTER_SECONDS = 0.2, 0.1
     log.info("Attempt with kill=%s, approve=%s", config.kill, config.approve)
     with without(os.environ.get("STORM_WITHOUT")):

@@ -17,8 +17,8 @@ TIMEOUT = 0.6
 #: Seconds for which the sync assumes that an abandoned request can still be carried out.
 LATE_SECONDS = 1.2
 NIGHTS = 4
-#: Ends of the kinds of events that need a brake, or a generation that is two commits old.
-RARE = ("plan", "delete columns", "delete copy of current")
+#: Ends of the kinds of events that need an approved plan, or a generation that is two commits old.
+RARE = ("delete plan", "delete columns", "delete copy of current")
 
 
 @dataclass(frozen=True)
