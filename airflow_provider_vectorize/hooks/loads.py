@@ -116,7 +116,7 @@ class Loads(Endpoints):
             lacks one of the fields is a bad row.
         :param collect_checks: Path or URI of a JSON file for what ``check()`` needs of the rows: a random sample, exact
             nearest neighbors of a few vectors, and the numbers of IDs, zero vectors and duplicates. It requires
-            ``validation="full"``, and about 7 seconds for each million rows. A retry then reads the source from its
+            ``validation="full"``, and 7 to 15 seconds for each million rows. A retry then reads the source from its
             beginning. The file replaces an earlier one. Default: nothing is collected.
         :param created_on: The ``created_on`` that ``VectorizeCreateIndexOperator`` returned. The load fails, before it
             writes or at its end, if the index was created again since, so that two rebuilds cannot mix unnoticed.

@@ -71,7 +71,7 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         :meth:`~.hooks.loads.Loads.load`. (templated)
     :param collect_checks: Path or URI of a JSON file for what a ``VectorizeCheckOperator`` needs of the rows: a random
         sample, exact nearest neighbors of a few vectors, and the numbers of IDs, zero vectors and duplicates. It
-        requires ``validation="full"``, and about 7 seconds for each million rows. A retry then reads the source from
+        requires ``validation="full"``, and 7 to 15 seconds for each million rows. A retry then reads the source from
         its beginning. The file replaces an earlier one. Default: nothing is collected. (templated)
     :param created_on: The ``created_on`` that ``VectorizeCreateIndexOperator`` returned. The task fails if the index
         was created again since, so that two rebuilds cannot mix unnoticed. Default: any. (templated)
