@@ -31,7 +31,7 @@ class SourceTask(IndexTask):
     """
 
     ui_color = "#fbe0c6"
-    operator_extra_links = (VectorizeIndexLink(), VectorizeDeadLetterLink())
+    operator_extra_links: Any = (VectorizeIndexLink(), VectorizeDeadLetterLink())
     default_map_index_template: ClassVar[str | None] = "{{ task.source_label }}"
 
     source: Any
