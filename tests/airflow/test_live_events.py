@@ -49,7 +49,6 @@ class Deployment:
         settings = {
             "AIRFLOW_CONN_VECTORIZE_DEFAULT": connection,
             "AIRFLOW_VAR_EMBEDDINGS": folder.as_uri(),
-            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True",
             "CLOUDFLARE_ACCOUNT_ID": vectorize.account_id,
         }
@@ -60,7 +59,13 @@ class Deployment:
         self.vectorize.clear_requests()
         self.airflow.start()
         self.airflow.wait_until_ready("after_change", SECONDS)
+        self.unpause("after_change")
         self.wait_for_checks(3)
+
+    def unpause(self, *dag_ids: str) -> None:
+        """Unpause DAGs. Only those of the current test run, so that a restart interrupts no other one."""
+        for dag_id in dag_ids:
+            self.airflow.api("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
     def wait_for_checks(self, count: int) -> None:
         """Wait until the watcher has checked the index so often."""
@@ -157,6 +162,8 @@ def test_load_starts_the_dag_that_waits_for_its_whole_receipt(deployment: Deploy
     source = deployment.folder / "all.ndjson"
     write_source(source, 30)
 
+    deployment.unpause("after_load")
+
     run_id = deployment.airflow.trigger("load_docs", {"source": source.as_uri()})
     deployment.wait_for_success("load_docs")
     after = deployment.wait_for_success("after_load")
@@ -169,6 +176,8 @@ def test_load_starts_the_dag_that_waits_for_its_whole_receipt(deployment: Deploy
 
 def test_partition_is_loaded_and_starts_the_dag_of_its_key(deployment: Deployment) -> None:
     write_source(deployment.folder / NIGHT / "a.ndjson", 20)
+
+    deployment.unpause("after_partition", "partitioned_load")
 
     deployment.airflow.api("POST", "dags/partitioned_load/dagRuns", {"logical_date": None, "partition_key": NIGHT})
     run_id = deployment.wait_for_success("partitioned_load", partition=NIGHT)
