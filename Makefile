@@ -176,7 +176,8 @@ build: $(READY) ## build and check the wheel and the sdist
 # The tests come from the sdist and the package from the wheel. The package of the sdist is removed to avoid its import.
 # On Python 3.14 the wheel must need no compiler, and without the fast parser the same tests must pass.
 test-wheel: build ## build, install the wheel into a new .venv, and run tests of the sdist on it, also without the fast parser
-	$(BIN)/uv pip compile -q --python-version 3.14 --only-binary :all: --constraint constraints.txt dist/*.whl -o build/py314.txt
+	mkdir -p build && echo "airflow-provider-vectorize @ file://$$(echo $(CURDIR)/dist/*.whl)" | $(BIN)/uv pip compile -q \
+	  --python-version 3.14 --only-binary :all: --constraint constraints.txt -o build/py314.txt -
 	! grep -q simdjson build/py314.txt
 	$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-wheel
 	$(BIN)/uv pip install -q --python .venv-wheel/bin/python --constraint constraints.txt \

@@ -7,6 +7,7 @@ queues of a module by those of the world, so that the concurrent requests of a l
 
 from __future__ import annotations
 
+import functools
 import heapq
 import threading
 from collections import deque
@@ -154,9 +155,11 @@ class ActorWorld(World):
 
 
 class _Thread:
-    def __init__(self, world: ActorWorld, *, target: Callable[[], object], **_: object) -> None:
+    def __init__(
+        self, world: ActorWorld, *, target: Callable[..., object], args: tuple[Any, ...] = (), **_: object
+    ) -> None:
         self._world = world
-        self._target = target
+        self._target = functools.partial(target, *args)
 
     def start(self) -> None:
         self._actor = self._world.start(self._target)
