@@ -68,5 +68,9 @@ def test_page_lists_every_tested_client_with_its_version() -> None:
     assert len(table) == 6
     for name, _, version in table:
         assert f"={version}" in scripts or f"\n{name}=={version}\n" in constraints, name
-    modules = {path.stem for path in (ROOT / "tests/clients").glob("test_*.py")} - {"test_kv", "test_local_vectorize_page", "test_worker"}
+    modules = {path.stem for path in (ROOT / "tests/clients").glob("test_*.py")} - {
+        "test_kv",
+        "test_local_vectorize_page",
+        "test_worker",
+    }
     assert len(modules) == len(table)
