@@ -21,7 +21,7 @@ THIN_TESTS := tests/airflow/test_example_dags.py tests/airflow/test_provider.py 
 ROW_TESTS := tests/corpus tests/rows/test_block_rows.py tests/rows/test_hashing.py tests/sync/test_formats.py \
   $(patsubst %,tests/load/test_%.py,batches dead_letters failures refused_rows resume source_file_bodies)
 
-.PHONY: help setup test test-all test-2.11 test-3.0 test-3.1 test-3.2 test-python test-quick test-ui test-wheel \
+.PHONY: help setup test test-all test-2.11 test-3.0 test-3.1 test-3.2 test-python test-quick test-ui test-wheel test-live \
   test-celery lint format demo demo-ui demo-switch storm storm-sync model alarms bench bench-workers bench-parser \
   bench-local bench-waits bench-triggerer scale docs docs-version screenshots build check-release clean
 
@@ -39,7 +39,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 test: $(READY) ## run all tests except test-ui: units, the API over a socket, real clients, real Airflow, the S3 protocol
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(PYTEST) -m "not ui"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/$(PYTEST) -m "not ui and not live"
 	TEST_WITHOUT_SIMDJSON=1 $(BIN)/$(PYTEST) -q -r fE $(ROW_TESTS)
 
 model: $(READY) ## run the real code in 2,000 random worlds on virtual time; count early successes, hangs and requests
@@ -77,6 +77,9 @@ test-ui: $(READY) ## run the first steps of a new user in a real browser, with s
 	@test -x /usr/bin/chromium \
 	  || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium; }
 	$(BIN)/pytest -m ui -v -rA --durations=6 --session-timeout 400 tests/ui
+
+test-live: $(READY) ## run the tests of events on a complete Airflow, which take some minutes
+	$(BIN)/pytest -m live -v tests/airflow/test_live_events.py
 
 test-celery: .venv-celery/.ready ## run a mapped load on PostgreSQL, Redis and two Celery workers, and kill one worker
 	@test -x /usr/bin/redis-server && ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 \

@@ -23,7 +23,7 @@ DIMENSIONS = 256
 SECONDS = 300.0
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.live,
     pytest.mark.timeout(1200),
     pytest.mark.skipif(
         not all(runs_here(EXAMPLES / f"{name}.py") for name in DAGS), reason="needs the events and partitions of 3.2"
