@@ -249,7 +249,7 @@ def test_index_link_opens_page_of_local_vectorize(
     opened.value.wait_for_load_state()
     try:
         assert opened.value.title() == "Local Vectorize"
-        assert opened.value.get_by_text("docs", exact=True).is_visible()
+        assert opened.value.get_by_role("button", name="docs", exact=True).is_visible()
     finally:
         opened.value.close()
 
