@@ -155,7 +155,7 @@ class Demo:
         with step("Overnight, people edit the text"):
             edits = corpus.write_second_night()
         detail(f"{edits.changed} paragraphs are revised, {edits.removed} are removed, and {edits.added} are new.")
-        detail("All of them are in airflow.ndjson. Nobody touches providers.ndjson.gz.")
+        detail("All of them are in airflow.ndjson. The file providers.ndjson.gz stays unchanged.")
 
     def _compare(self, first: dict[str, Any], second: dict[str, Any]) -> None:
         with step("Compare what the nights have sent"):

@@ -151,8 +151,8 @@ class Syncs(Loads):
         connection = self.connection()
         self._sync_clients = []
         objects = function_rows.with_function_names(stored_objects)
-        verb = "Comparing" if dry_run else "Syncing"
-        self.log.info("%s", start_message(f'{verb} index "{index_name}" with %s', objects))
+        action = "Comparing" if dry_run else "Syncing"
+        self.log.info("%s", start_message(f'{action} index "{index_name}" with %s', objects))
         observer = LastProgress(LoadMetrics(index_name))
         sync_run = SyncRun(
             lambda: self._open_sync_client(connection),

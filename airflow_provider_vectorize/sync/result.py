@@ -95,11 +95,11 @@ class SyncResult(Receipt):
     def _sent(self) -> str:
         what = [(self.vectors, "vector"), (self.deleted, "deletion")]
         sent = " and ".join(pluralize(count, noun) for count, noun in what if count)
-        verb = "A real run sends" if self.dry_run else "Sent"
+        action = "A real run sends" if self.dry_run else "Sent"
         if not sent:
-            return f"{verb} nothing"
+            return f"{action} nothing"
         size = f" ({format_size(self.bytes_sent)})" if self.bytes_sent else ""
-        return f"{verb} {sent} in {pluralize(self.batches, 'request')}{size}"
+        return f"{action} {sent} in {pluralize(self.batches, 'request')}{size}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON. It is also a receipt, see :meth:`Receipt.to_dict`."""

@@ -150,7 +150,7 @@ def test_nightly_sync_plan_as_parameter_deletes_without_an_approval(
     assert (run.state, run.xcom("sync", "deleted"), vectorize.count("docs")) == ("success", 50, 10)
 
 
-def test_nightly_sync_that_fails_without_a_plan_asks_nobody(
+def test_nightly_sync_that_fails_without_a_plan_asks_for_no_approval(
     airflow: Airflow, corpus: Corpus, vectorize: LocalVectorize
 ) -> None:
     run = airflow.run("nightly_sync")  # the corpus is empty

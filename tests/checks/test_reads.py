@@ -12,7 +12,7 @@ from airflow_provider_vectorize.checks.reads import COUNT_READS, Reads
 
 
 class ScriptedReads(Reads):
-    """Reads answers that are written down, because replicas cannot be told which of them answers."""
+    """Returns recorded answers, because a test cannot choose which replica answers."""
 
     def __init__(self, counts: Sequence[int]) -> None:
         self._answers = iter(counts)

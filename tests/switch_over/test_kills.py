@@ -43,7 +43,7 @@ TRACED = {
     *(str(PACKAGE / "switch_over" / name) for name in ("publish.py", "slots.py", "prune.py", "stores.py")),
     str(PACKAGE / "storage/replace_file.py"),
 }
-#: The function that sends a request. Its begin and its end are steps, too.
+#: The function that sends a request. Its beginning and its end also count as steps.
 REQUEST = "_attempt"
 HOUR = timedelta(hours=1)
 Step = Callable[[VectorizeClient, PointerStore], Any]

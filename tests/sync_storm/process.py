@@ -39,7 +39,7 @@ log = logging.getLogger("storm")
 def run(config: AttemptConfig, sender: Connection) -> None:
     """Run the attempt, and send how it ended."""
     os.environ.update(config.environment)
-    with open(config.folder / "log.txt", "ab") as file:  # Airflow's own log goes there, too.
+    with open(config.folder / "log.txt", "ab") as file:  # It also receives Airflow's own log.
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     logging.basicConfig(

@@ -147,7 +147,7 @@ class SyncStorm:
             )
         )
         if "not what the state says" in ending.text:
-            raise WrongError(f"an audit failed although nobody else wrote our vectors: {ending.text}")
+            raise WrongError(f"an audit failed although no other writer changed the vectors of the sync: {ending.text}")
         if (
             not ending.plan or ending.end == "failed" or night.approve
         ):  # Without an approval a failed sync never writes.
