@@ -65,7 +65,7 @@ def changed(path: Path) -> Path:
 
 
 def changed_rows(rows: int) -> int:
-    """Return how many rows differ between a file of so many rows and its changed copy."""
+    """Return the number of rows in which a file and its changed copy differ."""
     return (rows - 1) // CHANGED
 
 

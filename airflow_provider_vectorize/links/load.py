@@ -16,49 +16,42 @@ STATE_LINK = "vectorize_state_link"
 REPORT_LINK = "vectorize_report_link"
 
 
-class VectorizeIndexLink(BaseOperatorLink):
-    """Link to the index in Cloudflare's dashboard, or to the page of the local Vectorize."""
+class PushedLink(BaseOperatorLink):
+    """Base of links whose URL the task pushes to XCom. With ``xcom_key``, Airflow 3 shows them while the task runs."""
 
-    name = "Vectorize index"
-    #: With this key, Airflow 3 shows the link while the task runs, and not only after the task has ended.
-    xcom_key = INDEX_LINK
+    xcom_key: str
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """Return the URL, or an empty string if the task has not pushed one."""
-        return XCom.get_value(key=INDEX_LINK, ti_key=ti_key) or ""
+        return XCom.get_value(key=self.xcom_key, ti_key=ti_key) or ""
 
 
-class VectorizeDeadLetterLink(BaseOperatorLink):
+class VectorizeIndexLink(PushedLink):
+    """Link to the index in Cloudflare's dashboard, or to the page of the local Vectorize."""
+
+    name = "Vectorize index"
+    xcom_key = INDEX_LINK
+
+
+class VectorizeDeadLetterLink(PushedLink):
     """Link to the dead-letter file, if rows were written to it."""
 
     name = "Dead letters"
     xcom_key = DEAD_LETTER_LINK
 
-    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL, or an empty string if no row was rejected."""
-        return XCom.get_value(key=DEAD_LETTER_LINK, ti_key=ti_key) or ""
 
-
-class VectorizeSyncStateLink(BaseOperatorLink):
+class VectorizeSyncStateLink(PushedLink):
     """Link to the folder that holds the state of a sync, and the lists of deletions that wait for an approval."""
 
     name = "Sync state"
     xcom_key = STATE_LINK
 
-    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL, or an empty string if the store of the folder has no console."""
-        return XCom.get_value(key=STATE_LINK, ti_key=ti_key) or ""
 
-
-class VectorizeReportLink(BaseOperatorLink):
+class VectorizeReportLink(PushedLink):
     """Link to the report of a check, if it was written to a store that has a console."""
 
     name = "Check report"
     xcom_key = REPORT_LINK
-
-    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
-        """Return the URL, or an empty string if no report was written."""
-        return XCom.get_value(key=REPORT_LINK, ti_key=ti_key) or ""
 
 
 def index_url(base_url: str, account_id: str, index_name: str) -> str:

@@ -78,7 +78,7 @@ def log_deletions(count: int, decision: Deletions, client: VectorizeClient, *, d
 
 
 def requests_and_time(count: int, per_request: int, client: VectorizeClient) -> str:
-    """Return the requests that so many vectors need, and the minutes for which the request budget stretches them."""
+    """Return the number of requests for some rows, and the minutes that the request budget makes them take."""
     requests = -(-count // per_request)
     per_window = max(1, int(client.pacer.quota * (1 - client.pacer.reserve)))
     text = pluralize(requests, "request")

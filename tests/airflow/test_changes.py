@@ -16,7 +16,7 @@ QUIET, MAX_WAIT = 120.0, 3_600.0
 
 
 def shown(seconds: float | None, mutation_id: str = "m", *, at: float = 0) -> IndexState:
-    """Return what an index shows that processed a mutation so many seconds after the start."""
+    """Return what an index shows after it processed a mutation at a time, in seconds after the start."""
     processed_at = None if seconds is None else START + timedelta(seconds=seconds)
     return IndexState(True, START + timedelta(seconds=at), processed_at, mutation_id, 5)
 

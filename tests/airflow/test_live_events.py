@@ -92,7 +92,7 @@ class Deployment:
         return [run_id for (run_id,) in found]
 
     def wait_for_success(self, dag_id: str, count: int = 1, partition: str = "%") -> str:
-        """Wait until a DAG has so many successful runs, and return the ID of the last one."""
+        """Wait until a DAG has ``count`` successful runs, and return the ID of the last one."""
         event = f"{count} successful runs of {dag_id}"
         self.wait(lambda: len(self.runs(dag_id, "success", partition)) >= count, event)
         return self.runs(dag_id, "success", partition)[-1]

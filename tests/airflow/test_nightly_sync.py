@@ -22,7 +22,7 @@ APPROVAL = ("has_plan", "approve", "sync_approved")
 
 @pytest.fixture
 def corpus(vectorize: LocalVectorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
-    """Return a function that writes the corpus with so many vectors."""
+    """Return a function that writes the corpus with a number of vectors."""
     (tmp_path / "corpus").mkdir()
     monkeypatch.setenv("AIRFLOW_VAR_CORPUS", (tmp_path / "corpus").as_uri())
     monkeypatch.setenv("AIRFLOW_VAR_SYNC_STATE", (tmp_path / "state").as_uri())
