@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
 from embeddings import Embedder, write_object
 from texts import Paragraph, paragraphs
 
@@ -59,6 +60,17 @@ class Corpus:
         """Write both objects."""
         write_object(self._plain, self._others, self.embedder)
         write_object(self._gzipped, self._providers, self.embedder)
+
+    def write_golden_queries(self, path: Path, count: int = 20) -> int:
+        """Write queries whose best match a person knows: the first half of a paragraph. Return their number."""
+        chosen = [one for texts in (self._others, self._providers) for one in texts[:: len(self) // count]]
+        vectors = self.embedder.embed([paragraph.text[: len(paragraph.text) // 2] for paragraph in chosen])
+        lines = (
+            orjson.dumps({"vector": vector, "expect": [paragraph.id]}, option=orjson.OPT_SERIALIZE_NUMPY)
+            for paragraph, vector in zip(chosen, vectors, strict=True)
+        )
+        path.write_bytes(b"\n".join(lines))
+        return len(chosen)
 
     def write_second_night(self) -> Edits:
         """Revise, remove and add paragraphs of the first object, and write it again."""

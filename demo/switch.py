@@ -1,7 +1,7 @@
 """Switch readers to a rebuilt index, and back, on a real Airflow and a local Vectorize.
 
-A first rebuild goes live. The second one lacks half of the corpus: its check fails, and readers keep the old index. The
-third one goes live, and a rollback goes back. All files are in .demo/, and nothing leaves this machine.
+A first rebuild goes live. The second one lacks an object of the corpus. Its check fails, and readers keep the old
+index. The third one goes live, and a rollback goes back. All files are in .demo/, and nothing leaves this machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from airflow_provider_vectorize.switch_over.pointer import parse_pointer
 
 NAMESPACE, KEY = "0f2ac74b498b48028cb68387c421e279", "docs"
 POINTER = f"kv://{NAMESPACE}/{KEY}"
-CORPUS = HOME / "switch" / "corpus"
+FOLDER = HOME / "switch"
+CORPUS, CHECKS, GOLDEN_QUERIES = FOLDER / "corpus", FOLDER / "checks", FOLDER / "golden.ndjson"
 LAG = 2.0
 QUESTION = "How do I delete the files in an S3 bucket?"
 
@@ -48,22 +49,28 @@ def main() -> int:
 
 def run(cleanup: ExitStack) -> None:
     """Run all steps."""
-    shutil.rmtree(CORPUS.parent, ignore_errors=True)
+    shutil.rmtree(FOLDER, ignore_errors=True)
     with step("Start a local Vectorize, with a pointer in Workers KV, and Airflow"):
         vectorize = LocalVectorize.start(lag=LAG)
         cleanup.callback(vectorize.stop)
-        settings = {"AIRFLOW_VAR_DOCS_POINTER": POINTER, "AIRFLOW_VAR_CORPUS": f"file://{CORPUS}"}
-        airflow = LocalAirflow(HOME / "airflow", ROOT / "example_dags", vectorize.airflow_env() | settings)
+        variables = {
+            "DOCS_POINTER": POINTER,
+            "CORPUS": CORPUS.as_uri(),
+            "CHECKS": CHECKS.as_uri(),
+            "GOLDEN_QUERIES": GOLDEN_QUERIES.as_uri(),
+        }
+        settings = vectorize.airflow_env() | {f"AIRFLOW_VAR_{name}": value for name, value in variables.items()}
+        airflow = LocalAirflow(HOME / "airflow", ROOT / "example_dags", settings)
         cleanup.callback(airflow.stop)
         airflow.start()
-    # These imports take a second, so they run while Airflow is starting.
-    from embeddings import Embedder, write_objects  # noqa: PLC0415
-    from texts import paragraphs  # noqa: PLC0415
+    from corpus import Corpus  # noqa: PLC0415 - this takes a second, so it runs while Airflow is starting
 
-    with step("Embed the corpus: paragraphs of Airflow's documentation"):
-        texts, embedder = paragraphs(), Embedder()
-        write_objects(texts, embedder, CORPUS)
-    reader = Reader(vectorize, embedder)
+    with step("Embed the corpus: paragraphs of Airflow's documentation, in two objects"):
+        corpus = Corpus(CORPUS)
+        corpus.write_first_night()
+        queries = corpus.write_golden_queries(GOLDEN_QUERIES)
+    detail(f"{len(corpus):,} paragraphs, and {queries} golden queries: the first half of a paragraph should find it")
+    reader = Reader(vectorize, corpus.embedder)
     with step("Wait until Airflow is ready"):
         airflow.wait_until_ready("rebuild", 240)
     with step("Rebuild. Nothing is live yet, so the first slot is used"):
@@ -74,9 +81,9 @@ def run(cleanup: ExitStack) -> None:
         try:
             follow(airflow, "rebuild", {})
         except TaskFailedError as error:
-            if error.task_id != "check":
+            if error.task_id != "check" or "golden recall" not in error.reason:
                 raise
-            detail(f"check failed     {error.reason}")
+            show("check failed", error.reason)
         else:
             raise DemoError("The check did not notice that a part of the corpus is missing.")
         reader.ask("docs-a")
@@ -98,7 +105,13 @@ def follow(airflow: LocalAirflow, dag_id: str, conf: dict[str, Any]) -> None:
             if task["state"] == "success":
                 succeeded.append(task["task_id"])
     finally:
-        detail(f"tasks succeeded  {' → '.join(succeeded)}")
+        show("tasks succeeded", " → ".join(succeeded))
+
+
+def show(name: str, text: str) -> None:
+    """Print a figure, wrapped behind its name."""
+    for number, line in enumerate(textwrap.wrap(text, 90, break_on_hyphens=False)):
+        detail(f"{'' if number else name:16} {line}")
 
 
 class Reader:
@@ -117,9 +130,9 @@ class Reader:
         if pointer.index != expected:
             raise DemoError(f"Readers use the index {pointer.index} instead of {expected}.")
         text = textwrap.shorten((nearest.metadata or {})["text"], 60, placeholder=" …")
-        detail(f"pointer          index {pointer.index}, previous {pointer.previous}, model {pointer.model}")
-        detail(f"readers find     {count:,} vectors. {QUESTION}")
-        detail(f"                 {nearest.score:.3f}  {text}")
+        show("pointer", f"index {pointer.index}, previous {pointer.previous}, model {pointer.model}")
+        show("readers find", f"{count:,} vectors. {QUESTION}")
+        show("", f"{nearest.score:.3f}  {text}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ There are two slots, the indexes ``docs-a`` and ``docs-b``. A pointer says which
 rebuild goes into the idle slot. If a task fails, readers keep the live slot, and nothing else happens.
 
 The pointer is the Airflow Variable ``docs_index`` here. Workers read Workers KV: set the Airflow Variable
-``docs_pointer`` to ``kv://<namespace id>/docs``. The Variable ``corpus`` names the whole corpus.
+``docs_pointer`` to ``kv://<namespace id>/docs``. The Variable ``corpus`` names the whole corpus, and ``checks`` names a
+folder for what the load collects and for the report of the check. ``golden_queries`` names an object of queries whose
+matches a person knows. Without them, the check cannot notice that a part of the corpus is missing.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+from airflow_provider_vectorize.operators.check import VectorizeCheckOperator
 from airflow_provider_vectorize.operators.index import VectorizeCreateIndexOperator
 from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
 from airflow_provider_vectorize.operators.switch_over import VectorizePublishOperator
@@ -23,6 +26,8 @@ from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
 SLOTS = ["docs-a", "docs-b"]
 POINTER = "{{ var.value.get('docs_pointer', 'variable://docs_index') }}"
 CORPUS = "{{ var.value.get('corpus', 'file:///data/corpus') }}"
+CHECKS = "{{ var.value.get('checks', 'file:///data/checks') }}"
+GOLDEN_QUERIES = "{{ var.value.get('golden_queries', '') }}"
 
 with DAG(
     dag_id="rebuild",
@@ -60,6 +65,7 @@ with DAG(
         index_name=slot["index_name"],
         source=f"{CORPUS}/*.ndjson*",
         created_on=create.output["created_on"],
+        collect_checks=f"{CHECKS}/docs.json",
     )
 
     wait = VectorizeMutationSensor(
@@ -69,20 +75,13 @@ with DAG(
         timeout=timedelta(hours=1).total_seconds(),
     )
 
-    @task
-    def check(receipt: dict[str, Any], live: str | None) -> None:
-        """Check that the new index is about as large as the live one, and that a query finds a loaded vector."""
-        hook, index_name = VectorizeHook(), receipt["index_name"]
-        count = hook.get_index_info(index_name).vector_count
-        expected = hook.get_index_info(live).vector_count if live else receipt["vectors"]
-        if count < 0.9 * expected:
-            raise ValueError(f"Index {index_name} has {count:,} vectors instead of about {expected:,}. Not published.")
-        sample_id = receipt["samples"][0]["id"]
-        matches = hook.query(index_name, vector_id=sample_id, top_k=3).matches
-        if sample_id not in [match.id for match in matches]:
-            raise ValueError(
-                f"A query for the vector {sample_id} did not find it. Index {index_name} is not published."
-            )
+    check = VectorizeCheckOperator(
+        task_id="check",
+        index_name=slot["index_name"],
+        receipt=load.output,  # with what the load collected
+        queries=GOLDEN_QUERIES,
+        report_path=f"{CHECKS}/docs.html",
+    )
 
     publish = VectorizePublishOperator(
         task_id="publish",
@@ -92,4 +91,4 @@ with DAG(
         created_on=create.output["created_on"],
     )
 
-    create >> load >> wait >> check(load.output, slot["live"]) >> publish
+    create >> load >> wait >> check >> publish

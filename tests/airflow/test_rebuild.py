@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_vectorize.checks import reads
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.runs import Airflow
 
@@ -17,16 +18,22 @@ KV = "kv://0f2ac74b498b48028cb68387c421e279/docs"
 HOURS = 3_600.0
 
 
-def write_corpus(folder: Path, count: int) -> None:
-    rows = ({"id": f"doc-{n}", "values": [n + 1.0, *[0.5] * (DIMENSIONS - 1)]} for n in range(count))
-    (folder / "corpus.ndjson").write_text("".join(json.dumps(row) + "\n" for row in rows))
+def write_corpus(folder: Path, count: int, *, zeros: int = 0) -> None:
+    """Write vectors, the first ones of which have only zeros."""
+    rows = [{"id": f"doc-{n}", "values": [n + 1.0, *[0.5] * (DIMENSIONS - 1)]} for n in range(count)]
+    for row in rows[:zeros]:
+        row["values"] = [0.0] * DIMENSIONS
+    (folder / "corpus").mkdir(exist_ok=True)
+    (folder / "corpus" / "corpus.ndjson").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 @pytest.fixture(params=["kv", "variable", "file"])
 def pointer(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     uri = {"kv": KV, "variable": "variable://docs_index", "file": f"file://{tmp_path}/pointer.json"}[request.param]
     monkeypatch.setenv("AIRFLOW_VAR_DOCS_POINTER", uri)
-    monkeypatch.setenv("AIRFLOW_VAR_CORPUS", tmp_path.as_uri())
+    monkeypatch.setenv("AIRFLOW_VAR_CORPUS", f"{tmp_path.as_uri()}/corpus")
+    monkeypatch.setenv("AIRFLOW_VAR_CHECKS", f"{tmp_path.as_uri()}/checks")
+    monkeypatch.setattr(reads, "READ_SECONDS", 0.0)
     return uri
 
 
@@ -58,9 +65,12 @@ def test_two_rebuilds_a_failed_third_and_a_rollback(
     assert (vectorize.count("docs-a"), vectorize.count("docs-b")) == (20, 30)
 
     vectorize.shift_clock(4 * HOURS)
-    vectorize.fail("answer", operation="query", status=400, code=40006, message="invalid query vector")
+    write_corpus(tmp_path, 30, zeros=2)  # as an embedding job writes for texts that failed
     third = rebuild("failed")
     assert third.states()["check"] == "failed"
+    assert '1 of 7 gates of index "docs-a" failed. zero vectors: 2 of 30 vectors have only zeros' in airflow.log.text
+    assert third.xcom("check", "check_result")["gates"]["zero_vectors"]["value"] == round(2 / 30, 6)
+    assert "1 of 7 gates failed" in (tmp_path / "checks" / "docs.html").read_text()
     assert third.states()["publish"] == "upstream_failed"
     assert third.xcom("pick_slot") == {"index_name": "docs-a", "live": "docs-b"}
     rollback = airflow.run("rollback", {"index_name": "docs-a"})
@@ -68,6 +78,7 @@ def test_two_rebuilds_a_failed_third_and_a_rollback(
     assert "does not name it as the previous one" in airflow.log.text
 
     vectorize.shift_clock(6 * HOURS)
+    write_corpus(tmp_path, 40)
     assert rebuild("success").xcom("publish") == {"index_name": "docs-a", "previous": "docs-b"}
     for _ in range(2):  # the second one finds that it is done
         vectorize.clear_requests()
@@ -78,4 +89,4 @@ def test_two_rebuilds_a_failed_third_and_a_rollback(
         )
         totals.append(sum(requests_of(vectorize).values()))
     with_kv = pointer == KV
-    assert totals == ([16, 19, 20, 25, 6, 2] if with_kv else [11, 14, 14, 17, 2, 1])
+    assert totals == ([39, 52, 51, 58, 6, 2] if with_kv else [34, 47, 45, 50, 2, 1])
