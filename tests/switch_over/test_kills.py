@@ -1,172 +1,28 @@
-"""A process that is killed with SIGKILL at any line of a publication, replacement or pruning leaves a good pointer.
+"""A publication, replacement or pruning that is killed at any line leaves a good pointer in Workers KV and in a file.
 
-Good means that the live index, and the one for a rollback, exist and have all their vectors. A retry then ends as an
-attempt that was not killed. A child is killed before each line with I/O, and before and after each request, in every
-run at another place.
+tests/airflow/test_pointer_kills.py does the same with an Airflow Variable.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import traceback
-from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
-import airflow_provider_vectorize
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.switch_over.pointer import PointerStore
-from airflow_provider_vectorize.switch_over.prune import prune_unused
-from airflow_provider_vectorize.switch_over.publish import publish_index
-from airflow_provider_vectorize.switch_over.slots import Shape, create, delete_idle_slot
-from tests.support import DIMENSIONS, client_of
-from tests.switch_over.support import (
-    FilePointerStore,
-    assert_named_indexes_are_complete,
-    create_complete,
-    kv_store,
-    names,
-    point_to,
-    read,
-)
-
-PACKAGE = Path(airflow_provider_vectorize.__file__).parent
-#: Files whose lines are steps. The decisions and the pointer are pure, so nothing happens between their lines.
-TRACED = {
-    *(str(PACKAGE / "switch_over" / name) for name in ("publish.py", "slots.py", "prune.py", "stores.py")),
-    str(PACKAGE / "storage/replace_file.py"),
-}
-#: The function that sends a request. Its beginning and its end also count as steps.
-REQUEST = "_attempt"
-HOUR = timedelta(hours=1)
-Step = Callable[[VectorizeClient, PointerStore], Any]
-
-
-def killed_at(step: int, run: Callable[[], Any]) -> bool:
-    """Run something in a child process, kill it before a line, and return whether it was killed."""
-    child = os.fork()
-    if child == 0:
-        steps = 0
-
-        def trace(frame: FrameType, event: str, _: Any) -> Any:
-            nonlocal steps
-            is_request = frame.f_code.co_name == REQUEST
-            if frame.f_code.co_filename not in TRACED and not is_request:
-                return None
-            if event in ("call", "return") if is_request else event == "line":
-                steps += 1
-                if steps == step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-            return trace
-
-        try:
-            sys.settrace(trace)
-            run()
-        except BaseException:  # noqa: BLE001 - a child must never return into pytest
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the child failed"
-    return os.WIFSIGNALED(status)
-
-
-def store_of(kind: str, client: VectorizeClient, folder: Path) -> PointerStore:
-    return kv_store(client) if kind == "kv" else FilePointerStore(folder / "docs.json")
-
-
-def kill_at_every_step(
-    local: LocalVectorize,
-    folder: Path,
-    kind: str,
-    prepare: Step,
-    act: Step,
-    check_end: Step,
-) -> None:
-    step, was_killed = 0, True
-    while was_killed:
-        step += 1
-        local.reset()
-        with client_of(local) as client:
-            store = store_of(kind, client, folder)
-            prepare(client, store)
-            local.shift_clock(2 * HOUR.total_seconds())
-
-            def attempt() -> None:
-                with client_of(local) as own:  # a forked child must not share connections
-                    act(own, store_of(kind, own, folder))
-
-            was_killed = killed_at(step, attempt)
-            assert_named_indexes_are_complete(local, read(store))
-            attempt()
-            check_end(client, store)
-            assert_named_indexes_are_complete(local, read(store))
-    assert step > 30, "the trace saw too few lines"
+from tests.switch_over.killing import SCENARIOS, kill_at_every_step
+from tests.switch_over.support import FilePointerStore, kv_store
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["kv", "file"])
-def test_publish_killed_at_every_line_keeps_a_complete_index_live(
-    local_vectorize: LocalVectorize, tmp_path: Path, kind: str
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_switch_over_killed_at_every_line_keeps_complete_indexes(
+    local_vectorize: LocalVectorize, tmp_path: Path, kind: str, scenario: str
 ) -> None:
-    def prepare(client: VectorizeClient, store: PointerStore) -> None:
-        create_complete(client, "docs-a", "docs-b")
-        point_to(store, "docs-a")
+    def open_store(client: VectorizeClient) -> PointerStore:
+        return kv_store(client) if kind == "kv" else FilePointerStore(tmp_path / "docs.json")
 
-    def act(client: VectorizeClient, store: PointerStore) -> None:
-        created_on = client.get_index("docs-b").created_on
-        assert publish_index(client, store, "docs-b", "docs-a", created_on) == {
-            "index_name": "docs-b",
-            "previous": "docs-a",
-        }
-
-    def check_end(client: VectorizeClient, store: PointerStore) -> None:
-        assert (read(store).index, read(store).previous) == ("docs-b", "docs-a")
-
-    kill_at_every_step(local_vectorize, tmp_path, kind, prepare, act, check_end)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["kv", "file"])
-def test_replace_killed_at_every_line_keeps_a_complete_index_live(
-    local_vectorize: LocalVectorize, tmp_path: Path, kind: str
-) -> None:
-    def prepare(client: VectorizeClient, store: PointerStore) -> None:
-        create_complete(client, "docs-a", "docs-b", pointer=store.uri)
-        point_to(store, "docs-a", "docs-b")
-
-    def act(client: VectorizeClient, store: PointerStore) -> None:
-        delete_idle_slot(client, store, "docs-b", HOUR)
-        create(client, "docs-b", Shape(DIMENSIONS, "cosine"), store.uri, if_exists="fail")
-
-    def check_end(client: VectorizeClient, store: PointerStore) -> None:
-        assert (read(store).index, read(store).previous) == ("docs-a", None)
-        assert local_vectorize.count("docs-b") == 0
-
-    kill_at_every_step(local_vectorize, tmp_path, kind, prepare, act, check_end)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["kv", "file"])
-def test_prune_killed_at_every_line_keeps_the_named_indexes(
-    local_vectorize: LocalVectorize, tmp_path: Path, kind: str
-) -> None:
-    def prepare(client: VectorizeClient, store: PointerStore) -> None:
-        create_complete(client, "docs-1", "docs-2", "docs-3", "docs-4", "docs-5", pointer=store.uri)
-        create_complete(client, "docs-staging", pointer="kv://staging")
-        point_to(store, "docs-3", "docs-1")
-
-    def act(client: VectorizeClient, store: PointerStore) -> None:
-        prune_unused(client, store, prefix="docs-", keep=1, min_age=HOUR)
-
-    def check_end(client: VectorizeClient, store: PointerStore) -> None:
-        assert names(client) == ["docs-1", "docs-3", "docs-5", "docs-staging"]
-
-    kill_at_every_step(local_vectorize, tmp_path, kind, prepare, act, check_end)
+    kill_at_every_step(local_vectorize, SCENARIOS[scenario], open_store)
