@@ -115,7 +115,8 @@ demo: $(READY) ## run two nights of a sync on real text, a real Airflow and the 
 demo-ui: $(READY) ## run make demo, and leave Airflow's UI and the local Vectorize running
 	$(BIN)/python demo/run.py --ui
 
-alarms: $(READY) ## check 200 good indexes whose replicas lag, and count false alarms
+alarms: $(READY) ## break indexes in each way and check that exactly one gate fails, then count false alarms of 200 good ones
+	$(BIN)/python -m tests.checks.faults --seeds 20
 	$(BIN)/python -m tests.checks.campaign --runs 200 --seed 1
 
 demo-switch: $(READY) ## rebuild an index beside the live one, with a failed check, a switch-over and a rollback, then stop

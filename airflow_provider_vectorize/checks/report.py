@@ -35,6 +35,7 @@ def render_report(result: CheckResult, checked_at: datetime) -> bytes:
         "Index created": (result.created_on or "unknown")[:16].replace("T", " "),
     }
     names = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+    failed_first = sorted(result.gates, key=lambda gate: gate.status != "failed")
     golden = [query for query in result.queries if query.golden]
     neighbors = [query for query in result.queries if not query.golden]
     page = (
@@ -43,7 +44,7 @@ def render_report(result: CheckResult, checked_at: datetime) -> bytes:
         f'<header class="{status}"><div class="sign" aria-hidden="true">{_SIGNS[status]}</div><div>'
         f"<h1>{verdict}</h1><p>Check of the index <code>{escape(result.index_name)}</code></p><dl>{names}</dl>"
         "</div></header>"
-        f"<section><h2>Gates</h2>{''.join(map(_gate, result.gates))}</section>"
+        f"<section><h2>Gates</h2>{''.join(map(_gate, failed_first))}</section>"
         f"{_queries('Golden queries', 'Queries whose matches a person knows.', golden)}"
         f"{_queries('Vectors of the source', 'Each vector is queried by its own values.', neighbors)}"
         f"</main></body></html>\n"

@@ -38,7 +38,7 @@ padding:12px 0;border-top:1px solid var(--line)}
 .badge.skipped{border:1px dashed var(--line);color:var(--soft)}
 .figure{text-align:right;font-variant-numeric:tabular-nums}
 .figure span{display:block;color:var(--soft);font-size:13px}
-svg{display:block;width:100%;height:auto}
+svg{display:block;width:100%;height:auto;overflow:visible}
 .track{fill:var(--track)}
 .bar.passed .value{fill:var(--good)}
 .bar.failed .value{fill:var(--bad)}

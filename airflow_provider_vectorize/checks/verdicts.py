@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from airflow_provider_vectorize.checks.gates import Gates
@@ -94,22 +94,23 @@ def judge_recall(gates: Gates, results: Sequence[QueryOutcome], reason: str) -> 
     """
     if gates.min_recall is None or reason or not results:
         return _skipped("recall", OFF if gates.min_recall is None else reason)
-    value = mean_recall(results)
-    text = f"{value:.3f} of the exact nearest neighbors of {pluralize(len(results), 'vector')} found{_worst(results)}"
+    value = _mean(_recall, results)
+    text = f"{value:.3f} of the exact nearest neighbors of {pluralize(len(results), 'vector')} found{_worst(_recall, results)}"
     return _at_least("recall", value, gates.min_recall, text)
 
 
 def judge_golden(gates: Gates, results: Sequence[QueryOutcome]) -> list[GateResult]:
     """Return the verdicts on the golden queries."""
     verdicts = []
-    for name, minimum, value, what in (
-        ("golden_recall", gates.min_golden_recall, mean_recall(results), "of the expected IDs found by"),
-        ("reciprocal_rank", gates.min_reciprocal_rank, mean_reciprocal_rank(results), "mean reciprocal rank of"),
+    for name, minimum, score, what in (
+        ("golden_recall", gates.min_golden_recall, _recall, "of the expected IDs found by"),
+        ("reciprocal_rank", gates.min_reciprocal_rank, _reciprocal_rank, "mean reciprocal rank of"),
     ):
         if minimum is None or not results:
             verdicts.append(_skipped(name, OFF if minimum is None else "there are no golden queries"))
             continue
-        text = f"{value:.3f} {what} {pluralize(len(results), 'golden query', 'golden queries')}{_worst(results)}"
+        value = _mean(score, results)
+        text = f"{value:.3f} {what} {pluralize(len(results), 'golden query', 'golden queries')}{_worst(score, results)}"
         verdicts.append(_at_least(name, value, minimum, text))
     return verdicts
 
@@ -139,14 +140,16 @@ def _no_rows(collections: Sequence[Collection]) -> str:
     return "no rows were read" if collections else "nothing was collected. Set collect_checks on the load"
 
 
-def mean_recall(results: Sequence[QueryOutcome]) -> float:
-    """Return the mean recall of queries, or 0.0 if there are none."""
-    return sum(result.recall or 0.0 for result in results) / len(results) if results else 0.0
+def _recall(result: QueryOutcome) -> float:
+    return result.recall or 0.0
 
 
-def mean_reciprocal_rank(results: Sequence[QueryOutcome]) -> float:
-    """Return the mean reciprocal rank of queries, or 0.0 if there are none."""
-    return sum(1 / result.rank for result in results if result.rank) / len(results) if results else 0.0
+def _reciprocal_rank(result: QueryOutcome) -> float:
+    return 1 / result.rank if result.rank else 0.0
+
+
+def _mean(score: Callable[[QueryOutcome], float], results: Sequence[QueryOutcome]) -> float:
+    return sum(map(score, results)) / len(results)
 
 
 def _at_least(name: str, value: float, minimum: float, text: str) -> GateResult:
@@ -175,6 +178,6 @@ def _examples(ids: Sequence[str], prefix: str = "") -> str:
     return f" ({prefix}{', '.join(ids[:EXAMPLES])}{', …' if len(ids) > EXAMPLES else ''})"
 
 
-def _worst(results: Sequence[QueryOutcome]) -> str:
-    worst = sorted((result for result in results if (result.recall or 0) < 1), key=lambda result: result.recall or 0)
-    return _examples([f"{result.label}: {result.recall:.2f}" for result in worst], "lowest ")
+def _worst(score: Callable[[QueryOutcome], float], results: Sequence[QueryOutcome]) -> str:
+    worst = sorted((result for result in results if score(result) < 1), key=score)
+    return _examples([f"{result.label}: {score(result):.2f}" for result in worst], "lowest ")

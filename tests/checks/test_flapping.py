@@ -10,7 +10,7 @@ from airflow_provider_vectorize.checks.reads import MAX_REQUESTS
 from airflow_provider_vectorize.local.handle import LocalVectorize
 
 from .campaign import run_once
-from .support import CheckedIndex, corpus, failed
+from .support import CheckedIndex, corpus, failed, golden_queries
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -31,3 +31,20 @@ def test_check_replicas_that_never_catch_up_fail_within_the_requests(books: Chec
     result = books.check()
     assert {"count", "presence", "self_retrieval", "recall"} <= failed(result)
     assert len(books.local.requests()) <= MAX_REQUESTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 10, 1_000, 100_000])
+def test_check_size_of_the_index_does_not_change_the_limit_of_requests(books: CheckedIndex, count: int) -> None:
+    """Check a good index, and then the same one after its first vectors were deleted, so that reads are repeated."""
+    rows = corpus(count)
+    books.load(rows)
+    golden = golden_queries(rows, 60)
+    good = books.check(golden=golden)
+    assert failed(good) == set()
+    assert good.requests <= 1 + 3 + 25 + 50
+    books.delete(row["id"] for row in rows[:1_000])
+    bad = books.check(golden=golden)
+    assert "count" in failed(bad)
+    assert bad.requests <= MAX_REQUESTS
+    assert good.requests < bad.requests

@@ -36,6 +36,11 @@ def test_report_names_verdict_gates_and_figures() -> None:
     assert "All 2 gates passed" in page((GATES[0], GATES[2]))
 
 
+def test_report_lists_failed_gates_first() -> None:
+    text = page()
+    assert text.index("<b>recall</b>") < text.index("<b>count</b>") < text.index("<b>duplicates</b>")
+
+
 def test_report_loads_nothing_and_has_both_color_schemes() -> None:
     text = page()
     assert not re.search(r"<script|<link|<img|https?:|url\(|@import", text)
