@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -318,6 +319,40 @@ def test_replace_without_pointer_replaces_only_an_index_without_vectors(
     assert local_vectorize.count("docs-a") == 1
 
 
+@pytest.mark.parametrize("info", [{"vectorCount": 0, "processedUpToMutation": "m1"}, {"vectorCount": 1}])
+def test_replace_without_pointer_and_with_any_sign_of_a_write_is_refused(
+    client: VectorizeClient, local_vectorize: LocalVectorize, info: dict[str, Any]
+) -> None:
+    """A replica may lag with one of the two figures."""
+    replace(client, "docs-a")
+    text = json.dumps({"success": True, "result": {"dimensions": DIMENSIONS, **info}})
+    local_vectorize.fail("answer", operation="info", status=200, text=text)
+    local_vectorize.clear_requests()
+    with pytest.raises(SwitchOverError, match="so it may be live"):
+        replace(client, "docs-a")
+    assert operations(local_vectorize, "delete_index") == []
+
+
+def test_replace_while_the_index_becomes_the_previous_one_again_deletes_nothing(
+    client: VectorizeClient, local_vectorize: LocalVectorize, waits: Waits
+) -> None:
+    create_complete(client, "docs-a", "docs-b")
+    point_to(kv_store(client), "docs-a")
+    local_vectorize.shift_clock(AGED)
+    local_vectorize.fail("http_500", operation="delete_index")
+
+    def another_publisher() -> None:
+        waits.instead = lambda: None
+        with client_of(local_vectorize) as other:
+            point_to(kv_store(other), "docs-a", "docs-b")
+
+    waits.instead = another_publisher
+    with pytest.raises(SwitchOverError, match="names it as the previous index again") as caught:
+        replace(client, "docs-b")
+    assert not caught.value.permanent
+    assert local_vectorize.count("docs-b") == 5
+
+
 def test_create_like_copies_shape_and_metadata_indexes_before_the_first_vector(
     client: VectorizeClient, local_vectorize: LocalVectorize, waits: Waits
 ) -> None:
@@ -417,6 +452,27 @@ def test_prune_stops_when_an_index_is_published_meanwhile(
         prune(client)
     assert not caught.value.permanent
     assert local_vectorize.count("docs-1") == 5
+
+
+def test_prune_stops_when_an_index_is_created_again_meanwhile(
+    client: VectorizeClient, local_vectorize: LocalVectorize, waits: Waits
+) -> None:
+    create_complete(client, "docs-1", "docs-2", "docs-3")
+    point_to(kv_store(client), "docs-3")
+    local_vectorize.shift_clock(AGED)
+    local_vectorize.fail("http_500", operation="delete_index")
+
+    def rebuild() -> None:
+        waits.instead = lambda: None
+        with client_of(local_vectorize) as other:
+            other.delete_index("docs-2")
+            create_complete(other, "docs-2")
+        local_vectorize.shift_clock(2 * AGED)  # The new index is as old as the first ones were.
+
+    waits.instead = rebuild
+    with pytest.raises(SwitchOverError, match='"docs-2" was not deleted, because it was published or created again'):
+        prune_unused(client, kv_store(client), prefix="docs-", keep=1, min_age=HOUR)
+    assert names(client) == ["docs-2", "docs-3"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"docs-a"])
