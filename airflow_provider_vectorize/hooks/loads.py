@@ -115,9 +115,10 @@ class Loads(Endpoints):
             a dict of metadata keys and paths. Without ``namespace`` or ``metadata``, vectors have none. A row that
             lacks one of the fields is a bad row.
         :param collect_checks: Path or URI of a JSON file for what ``check()`` needs of the rows: a random sample, exact
-            nearest neighbors of a few vectors, and the numbers of IDs, zero vectors and duplicates. It requires
-            ``validation="full"``, and 7 to 15 seconds for each million rows. A retry then reads the source from its
-            beginning. The file replaces an earlier one. Default: nothing is collected.
+            nearest neighbors of 30 vectors, and the numbers of IDs, zero vectors and duplicates. The 30 vectors are
+            drawn from the first 4,096 rows, because the neighbors of a later one could be among the rows that are
+            already gone. It requires ``validation="full"``, and 7 to 15 seconds for each million rows. A retry then
+            reads the source from its beginning. The file replaces an earlier one. Default: nothing is collected.
         :param created_on: The ``created_on`` that ``VectorizeCreateIndexOperator`` returned. The load fails, before it
             writes or at its end, if the index was created again since, so that two rebuilds cannot mix unnoticed.
             Default: any incarnation of the index.

@@ -6,6 +6,7 @@ reads its source from the beginning. So what it collected is complete, or the lo
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -22,14 +23,15 @@ from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.reader import RowReader, read_rows
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
-#: Number of vectors whose neighbors are searched. They are the first ones of the source.
+#: Number of vectors whose neighbors are searched.
 QUERIES = 30
+#: Number of rows at the beginning of the source from which these are drawn. They are kept until then, so that no
+#: neighbor is missed. The neighbors of a vector that is drawn later could be among the rows that are already gone.
+DRAWN_FROM = 4_096
 #: Number of vectors of which a digest is kept. They are a random sample of all IDs.
 SAMPLES = 500
 #: Number of zero vectors whose IDs are kept.
 ZERO_IDS = 5
-#: Maximum number of rows that are kept in memory until there are enough queries.
-_BUFFERED_ROWS = 4_096
 
 
 class _Values(msgspec.Struct):
@@ -52,7 +54,7 @@ class Collector:
         self._zero_ids: list[str] = []
         self._query_ids: list[str] = []
         self._replaced_ids: set[str] = set()
-        self._query_values = np.empty((0, 0), np.float32)
+        self._query_values: np.ndarray = np.empty((0, 0), np.float32)
         self._search: NeighborSearch | None = None
         self._before: list[tuple[Sequence[str], np.ndarray]] = []
 
@@ -79,8 +81,8 @@ class Collector:
         self._note_replaced_queries(rows_by_id, values)
         if len(rows_by_id) < len(ids):
             kept = sorted(rows_by_id.values())
-            ids, values, is_zero = [ids[row] for row in kept], values[kept], is_zero[kept]
-        self._search_neighbors(ids, values, is_zero)
+            ids, values = [ids[row] for row in kept], values[kept]
+        self._search_neighbors(ids, values)
 
     def _note_replaced_queries(self, rows_by_id: Mapping[str, int], values: np.ndarray) -> None:
         """Note the queries whose vectors get other values, so that they are not their own nearest neighbors."""
@@ -89,24 +91,23 @@ class Collector:
             if row is not None and not np.array_equal(values[row], self._query_values[number]):
                 self._replaced_ids.add(vector_id)
 
-    def _search_neighbors(self, ids: Sequence[str], values: np.ndarray, is_zero: np.ndarray) -> None:
-        """Search neighbors of the queries, or keep the rows until there are enough queries."""
-        if self._search is None:
-            self._before.append((ids, values))
-            self._choose_queries(ids, values, is_zero)
-            if len(self._query_ids) == QUERIES or sum(len(before) for before, _ in self._before) >= _BUFFERED_ROWS:
-                self._start_search()
-        else:
+    def _search_neighbors(self, ids: Sequence[str], values: np.ndarray) -> None:
+        """Search neighbors of the queries, or keep the rows from which the queries are drawn."""
+        if self._search is not None:
             self._search.add(ids, values)
-
-    def _choose_queries(self, ids: Sequence[str], values: np.ndarray, is_zero: np.ndarray) -> None:
-        chosen = [row for row in np.flatnonzero(~is_zero).tolist() if ids[row] not in self._query_ids]
-        chosen = chosen[: QUERIES - len(self._query_ids)]
-        self._query_ids += [ids[row] for row in chosen]
-        before = self._query_values if len(self._query_values) else np.empty((0, values.shape[1]), np.float32)
-        self._query_values = np.concatenate([before, values[chosen]])
+            return
+        self._before.append((ids, values))
+        if sum(len(before) for before, _ in self._before) >= DRAWN_FROM:
+            self._start_search()
 
     def _start_search(self) -> None:
+        """Draw the queries from the rows so far: those with the lowest checksums of their IDs, the same in each run."""
+        last = {vector_id: row for ids, values in self._before for vector_id, row in zip(ids, values, strict=True)}
+        nonzero = [vector_id for vector_id, row in last.items() if row.any()]
+        self._query_ids = sorted(nonzero, key=lambda vector_id: zlib.crc32(vector_id.encode()))[:QUERIES]
+        dimensions = self._before[0][1].shape[1]
+        drawn = [last[vector_id] for vector_id in self._query_ids]
+        self._query_values = np.array(drawn, np.float32).reshape(-1, dimensions)
         self._search = NeighborSearch(self._metric, self._query_values)
         for ids, values in self._before:
             self._search.add(ids, values)
@@ -117,7 +118,7 @@ class Collector:
 
         :raises VectorizeError: The temporary directory cannot be used.
         """
-        if self._search is None and self._query_ids:
+        if self._before:
             self._start_search()
         return Collection(
             index_name=index_name,

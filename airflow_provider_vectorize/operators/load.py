@@ -70,9 +70,11 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
         ``{"id": "custom_id", "values": "response.body.data.0.embedding", "metadata": ["title", "url"]}``, see
         :meth:`~.hooks.loads.Loads.load`. (templated)
     :param collect_checks: Path or URI of a JSON file for what a ``VectorizeCheckOperator`` needs of the rows: a random
-        sample, exact nearest neighbors of a few vectors, and the numbers of IDs, zero vectors and duplicates. It
-        requires ``validation="full"``, and 7 to 15 seconds for each million rows. A retry then reads the source from
-        its beginning. The file replaces an earlier one. Default: nothing is collected. (templated)
+        sample, exact nearest neighbors of 30 vectors, and the numbers of IDs, zero vectors and duplicates. The 30
+        vectors are drawn from the first 4,096 rows, because the neighbors of a later one could be among the rows that
+        are already gone. It requires ``validation="full"``, and 7 to 15 seconds for each million rows. A retry then
+        reads the source from its beginning. The file replaces an earlier one. Default: nothing is collected.
+        (templated)
     :param created_on: The ``created_on`` that ``VectorizeCreateIndexOperator`` returned. The task fails if the index
         was created again since, so that two rebuilds cannot mix unnoticed. Default: any. (templated)
     :param durable: Save checkpoints for retries, on Airflow 3.3 and newer. A cleared task starts over, unless Airflow

@@ -12,7 +12,7 @@ from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import ServerError
 from airflow_provider_vectorize.load.collection import CollectedQuery, Collection, values_digest
-from airflow_provider_vectorize.load.collector import Collector
+from airflow_provider_vectorize.load.collector import DRAWN_FROM, Collector
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.neighbors import Neighbor
 from airflow_provider_vectorize.load.options import LoadOptions
@@ -108,8 +108,27 @@ def test_collector_few_rows_and_zero_vectors_are_counted(books: CheckedIndex) ->
     collected = collect(books, write(books, rows))
     assert collected.counts == Counts(6, 6, 2, 1)
     assert set(collected.zero_ids) == {"v2", "v4"}
-    assert [query.id for query in collected.queries] == ["v0", "v1", "v3", "v5"]
+    assert {query.id for query in collected.queries} == {"v0", "v1", "v3", "v5"}
     assert {len(query.neighbors) for query in collected.queries} == {6}
+
+
+def test_collector_queries_are_drawn_alike_and_with_exact_neighbors(books: CheckedIndex) -> None:
+    rows = corpus(6_000)
+    first, second = (collect(books, write(books, rows), per_request=5_000).queries for _ in range(2))
+    assert first == second
+    positions = sorted(int(query.id.removeprefix("v")) for query in first)
+    assert positions[0] < DRAWN_FROM / 4 < DRAWN_FROM / 2 < positions[-1] < DRAWN_FROM + 1_000, positions
+    assert len(set(positions)) == 30
+    for query in first:
+        assert {found.id for found in query.neighbors[:10]} == set(exact_neighbors(query.values, rows, 10))
+
+
+def test_collector_zero_vectors_first_are_neighbors_of_no_later_query(books: CheckedIndex) -> None:
+    """The rows from which queries are drawn are all zero, and these rows are not kept."""
+    rows = corpus(2 * DRAWN_FROM + 500)
+    for row in rows[: 2 * DRAWN_FROM]:  # They are read in blocks of some thousand.
+        row["values"] = [0.0] * 32
+    assert collect(books, write(books, rows), per_request=5_000).queries == ()
 
 
 def test_collector_bad_rows_are_not_counted(books: CheckedIndex) -> None:
