@@ -56,10 +56,10 @@ def format_value(gate: GateResult, value: float) -> str:
 
 
 def query_chart(results: Sequence[QueryOutcome]) -> str:
-    """Return a column for each query: a bar for its recall, and below it a mark at the rank of its first match."""
-    results = sorted(
-        results, key=lambda result: (result.recall if result.recall is not None else 1, -(result.rank or 99))
-    )
+    """Return a column for each query: a bar for its recall, and below it a mark at the rank of its first match.
+
+    :param results: The outcomes, in the order of the columns.
+    """
     ranks_top = _TOP + _BAR + 22
     width, height = _LEFT + _COLUMN * len(results) + 8, ranks_top + _LINE * (_LAST_RANK + 1) + 8
     parts = [

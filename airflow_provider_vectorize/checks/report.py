@@ -15,6 +15,8 @@ from airflow_provider_vectorize.quantities import pluralize
 SIGNATURE = b"<!doctype html><!-- report of airflow-provider-vectorize -->"
 #: Number of queries that the table lists, the worst ones.
 _LISTED = 8
+#: What :func:`_quality` returns for a query that found everything.
+_PERFECT = (True, 1.0, -1.0)
 _WORDS = {"passed": "Passed", "failed": "Failed", "skipped": "Skipped"}
 _SIGNS = {"passed": "✓", "failed": "✕", "skipped": "○"}
 
@@ -67,15 +69,18 @@ def _gate(gate: GateResult) -> str:
 def _queries(title: str, text: str, results: Sequence[QueryOutcome]) -> str:
     if not results:
         return ""
-    imperfect = sorted(
-        (result for result in results if result.rank != 1 or (result.recall or 1) < 1),
-        key=lambda result: (result.recall if result.recall is not None else 1, -(result.rank or 99)),
-    )
+    worst_first = sorted(results, key=_quality)
+    imperfect = [result for result in worst_first if _quality(result) < _PERFECT]
     legend = (
         '<p class="legend"><b>●</b> the first match is expected &nbsp; <b>■</b> a later match is &nbsp; '
         "<b>✕</b> none is. Bars show the recall. The worst queries are on the left.</p>"
     )
-    return f"<section><h2>{title}</h2><p>{text}</p>{query_chart(results)}{legend}{_table(imperfect)}</section>"
+    return f"<section><h2>{title}</h2><p>{text}</p>{query_chart(worst_first)}{legend}{_table(imperfect)}</section>"
+
+
+def _quality(result: QueryOutcome) -> tuple[bool, float, float]:
+    """Return a key that sorts queries, the worst first: without a match, then by recall, then by rank."""
+    return result.rank is not None, 1.0 if result.recall is None else result.recall, -float(result.rank or 0)
 
 
 def _table(results: Sequence[QueryOutcome]) -> str:
@@ -88,5 +93,5 @@ def _table(results: Sequence[QueryOutcome]) -> str:
         for result in results[:_LISTED]
     )
     more = f"<p class=legend>and {len(results) - _LISTED} more</p>" if len(results) > _LISTED else ""
-    head = "<tr><th>query</th><th>rank</th><th>recall</th><th>not found</th></tr>"
+    head = "<tr><th>query</th><th>rank</th><th>recall</th><th>missing IDs</th></tr>"
     return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>{more}"

@@ -95,7 +95,8 @@ def judge_recall(gates: Gates, results: Sequence[QueryOutcome], reason: str) -> 
     if gates.min_recall is None or reason or not results:
         return _skipped("recall", OFF if gates.min_recall is None else reason)
     value = _mean(_recall, results)
-    text = f"{value:.3f} of the exact nearest neighbors of {pluralize(len(results), 'vector')} found{_worst(_recall, results)}"
+    vectors = pluralize(len(results), "vector")
+    text = f"{value:.3f} of the exact nearest neighbors of {vectors} found{_worst(_recall, results)}"
     return _at_least("recall", value, gates.min_recall, text)
 
 

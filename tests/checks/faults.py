@@ -99,6 +99,7 @@ def keep_last_batch_stale(books: CheckedIndex, rows: list[Row]) -> None:
     books.load(rows)
     others = [row for row in rows if row["id"] not in books.neighbor_ids | books.sample_ids][:5]
     books.delete(row["id"] for row in others)
+    books.local.process()  # Otherwise, both writes may be in one batch.
     books.upsert(others)
     books.local.flap(books.name, probability=1.0)
 

@@ -1,14 +1,19 @@
-"""The number of vectors is read until three answers in a row are equal and high enough."""
+"""Replicas that lag: counts are read until three answers are equal and high enough, and the best answer counts."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize.api.models import IndexInfo
+from airflow_provider_vectorize.api.models import IndexInfo, Vector
 from airflow_provider_vectorize.checks.reads import COUNT_READS, Reads
+from airflow_provider_vectorize.checks.result import QueryOutcome
+from airflow_provider_vectorize.checks.run import better
+
+from .support import CheckedIndex, corpus, failed
 
 
 class ScriptedReads(Reads):
@@ -42,3 +47,23 @@ def test_reads_count_waits_for_equal_and_high_answers(
 ) -> None:
     reads = ScriptedReads(counts)
     assert (reads.count(minimum), reads.requests) == (expected, requests)
+
+
+def test_better_outcome_of_a_query_counts_whatever_the_order() -> None:
+    good, bad = QueryOutcome("a", True, 1, 1.0), QueryOutcome("a", True, None, 0.0)
+    assert better(good, bad) == better(bad, good) == good
+
+
+def test_check_vector_that_only_a_later_answer_lacks_is_found(
+    books: CheckedIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    books.load(corpus(20))
+    lacking = itertools.chain(["v1"], itertools.repeat("v2"))
+    real = Reads.vectors
+
+    def vectors(self: Reads, ids: Sequence[str]) -> dict[str, Vector]:
+        lacked = next(lacking)
+        return {vector_id: vector for vector_id, vector in real(self, ids).items() if vector_id != lacked}
+
+    monkeypatch.setattr(Reads, "vectors", vectors)
+    assert failed(books.check()) == set()

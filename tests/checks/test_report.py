@@ -41,6 +41,14 @@ def test_report_lists_failed_gates_first() -> None:
     assert text.index("<b>recall</b>") < text.index("<b>count</b>") < text.index("<b>duplicates</b>")
 
 
+def test_report_lists_imperfect_queries_worst_first() -> None:
+    found_at_once = (QueryOutcome("good", True, 1, 1.0), QueryOutcome("self", False, 1, None))
+    lost = QueryOutcome("lost", True, None, 0.9, ("page-3",))
+    text = page(queries=(*found_at_once, *QUERIES[1:2], lost, QueryOutcome("late", True, 2, 1.0)))
+    cells = re.findall(r"<tr><td><code>(.*?)</code>", text)
+    assert cells == ["lost", "line 2", "late"]
+
+
 def test_report_loads_nothing_and_has_both_color_schemes() -> None:
     text = page()
     assert not re.search(r"<script|<link|<img|https?:|url\(|@import", text)
