@@ -19,7 +19,7 @@ from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.load.row_hashes import Counts
 from tests.support import FileObject, MemoryStore, Row, client_of, ndjson, write_object
 
-from .support import CheckedIndex, corpus, exact_neighbors
+from .support import CheckedIndex, corpus, exact_neighbors, other_model
 
 
 def collect(
@@ -121,6 +121,15 @@ def test_collector_queries_are_drawn_alike_and_with_exact_neighbors(books: Check
     assert len(set(positions)) == 30
     for query in first:
         assert {found.id for found in query.neighbors[:10]} == set(exact_neighbors(query.values, rows, 10))
+
+
+def test_collector_query_that_a_later_row_replaces_is_dropped(books: CheckedIndex) -> None:
+    rows = corpus(DRAWN_FROM + 2_000)
+    drawn = collect(books, write(books, rows), per_request=5_000).queries
+    replaced = {query.id for query in drawn[:5]}
+    later = other_model([row for row in rows if row["id"] in replaced])
+    kept = collect(books, write(books, rows + later), per_request=5_000).queries
+    assert {query.id for query in kept} == {query.id for query in drawn} - replaced
 
 
 def test_collector_zero_vectors_first_are_neighbors_of_no_later_query(books: CheckedIndex) -> None:
