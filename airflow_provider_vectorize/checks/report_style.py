@@ -53,7 +53,7 @@ svg{display:block;width:100%;height:auto;overflow:visible}
 .legend{font-size:13px;margin-top:8px}
 .legend b{color:var(--text)}
 table{border-collapse:collapse;width:100%;margin-top:14px;font-size:14px}
-th{text-align:left;color:var(--soft);font-weight:500}
+th{text-align:left;color:var(--soft);font-weight:500;white-space:nowrap}
 th,td{padding:5px 12px 5px 0;border-top:1px solid var(--line);overflow-wrap:anywhere;vertical-align:top}
 @media (max-width:760px){.gate{grid-template-columns:92px 1fr}
 .gate>svg,.figure{grid-column:2}

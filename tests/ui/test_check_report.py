@@ -65,6 +65,8 @@ def test_report_fits_the_window(page: Page, report: Path, width: int) -> None:
     page.screenshot(path=SCREENSHOTS / f"check-report-{width}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("svg").count() > 8
+    heights = "[...document.querySelectorAll('th')].map(th => th.clientHeight)"
+    assert page.evaluate(f"Math.max(...{heights})") < 45, "a heading of the table is broken into lines"
 
 
 #: JavaScript that returns the contrast between the text of an element and what is behind it, as WCAG defines it.
