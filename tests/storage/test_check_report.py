@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from airflow_provider_vectorize.checks import reads
 from airflow_provider_vectorize.checks.report import SIGNATURE
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.operators.check import VectorizeCheckOperator
@@ -21,7 +22,13 @@ from tests.storage.object_store import BUCKET as S3_BUCKET
 from tests.storage.servers import BUCKET
 from tests.support import create_index, ndjson
 
+pytestmark = pytest.mark.usefixtures("no_pauses")
 KEY = "reports/week 5/docs+a.html"
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "READ_SECONDS", 0.0)
 
 
 def check_with_report(run: Run, local: LocalVectorize, folder: Path, report: str) -> str:  # noqa: F811
