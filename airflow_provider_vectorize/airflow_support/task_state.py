@@ -134,10 +134,10 @@ def is_retry(context: Mapping[str, Any] | None = None) -> bool:
 
 def current_context() -> Mapping[str, Any]:
     """Return the context of the running task, or an empty one."""
-    from airflow.providers.common.compat.sdk import getcurrent_context  # noqa: PLC0415 - only a load needs it
+    from airflow.providers.common.compat.sdk import get_current_context  # noqa: PLC0415 - only a load needs it
 
     try:
-        context: Mapping[str, Any] = getcurrent_context()
+        context: Mapping[str, Any] = get_current_context()
         return context
     except Exception:  # noqa: BLE001 - outside of a task, each version of Airflow raises a different error
         return {}

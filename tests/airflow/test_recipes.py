@@ -193,7 +193,7 @@ def test_agent_recipe_queries_only_the_pinned_index(
     assert set(tools) == {"query", "get_index_info"}
     assert "index_name" not in tools["query"]["parameters"]["properties"]
     info, found = (message["content"] for message in last["messages"] if message["role"] == "tool")
-    assert '"vector_count":5' in info.replace(" ", "")
+    assert '"vectorCount":5' in info.replace(" ", "")
     assert "doc-1" in found
     assert not [request for request in vectorize.requests() if request["operation"] in {"upsert", "delete"}][1:]
 
