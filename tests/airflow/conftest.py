@@ -42,6 +42,9 @@ def airflow_home(dags_folder: Path) -> Airflow:
     if AIRFLOW_3_0:  # It draws tracebacks as boxes, which break messages into lines and show local variables.
         structlog = importlib.import_module("structlog")
         structlog.dev.RichTracebackFormatter = lambda **_: structlog.dev.plain_traceback
+        sdk_log = importlib.import_module("airflow.sdk.log")
+        sdk_log.reset_logging()  # Another test may have configured it before.
+        sdk_log.logging_processors.cache_clear()
     from airflow.utils.db import initdb
 
     initdb()
