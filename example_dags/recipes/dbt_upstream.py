@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow.providers.common.compat.sdk import DAG
-from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
 from airflow_provider_vectorize.sensors.mutation import VectorizeMutationSensor
@@ -18,9 +17,8 @@ INDEX = "docs"
 PROJECT = Path(__file__).parent / "dbt_project"
 
 with DAG(dag_id="dbt_upstream", schedule=None, catchup=False, tags=["vectorize"], doc_md=__doc__):
-    build = BashOperator(
-        task_id="build",
-        bash_command=f"{{{{ var.value.get('dbt', 'dbt') }}}} build --project-dir {PROJECT} --profiles-dir {PROJECT}",
+
+    @task.bash(
         env={
             "WAREHOUSE": "{{ var.value.get('warehouse', '/data/warehouse') }}",
             # The folder of the DAGs can be read-only.
@@ -30,6 +28,10 @@ with DAG(dag_id="dbt_upstream", schedule=None, catchup=False, tags=["vectorize"]
         },
         append_env=True,
     )
+    def build() -> str:
+        """Return the command, which also runs the data tests."""
+        return f"{{{{ var.value.get('dbt', 'dbt') }}}} build --project-dir {PROJECT} --profiles-dir {PROJECT}"
+
     load = VectorizeUpsertOperator(
         task_id="load",
         index_name=INDEX,
@@ -38,4 +40,4 @@ with DAG(dag_id="dbt_upstream", schedule=None, catchup=False, tags=["vectorize"]
     )
     wait = VectorizeMutationSensor(task_id="wait", mutation=load.output, deferrable=True)
 
-    build >> load
+    build() >> load
