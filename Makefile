@@ -47,7 +47,7 @@ test: $(READY) ## run all tests except test-ui: units, the API over a socket, re
 model: $(READY) ## run the real code in 2,000 random worlds on virtual time; count early successes, hangs and requests
 	$(BIN)/python -m tests.visibility.model --runs 2000 --seed 1
 
-test-all: test test-3.2 test-3.1 test-2.11 test-python ## run make test, then the tests on older Airflows and on other Pythons
+test-all: test test-3.2 test-3.1 test-3.0 test-2.11 test-python ## run make test, then the tests on older Airflows and on other Pythons
 
 # The tests of memory and of the parsing of names are left out, because neither depends on the version of Airflow.
 test-2.11 test-3.0 test-3.1 test-3.2: test-%: .venv-%/.ready
@@ -159,7 +159,7 @@ screenshots: test-ui ## take the pictures of the quickstart again, into docs/ima
 	for shot in .ui/docs/*.png; do pngquant --strip --speed 1 64 --output docs/images/$$(basename $$shot) $$shot || exit 1; done
 
 docs: $(READY) $(THEME_MERMAID) ## build the documentation site into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 docs-version: $(READY) $(THEME_MERMAID) ## commit the site as VERSION to the branch gh-pages, and as its default if it has ALIASES
 	PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 mike deploy --update-aliases $(VERSION) $(ALIASES)

@@ -83,7 +83,7 @@ class ConfigError(VectorizeError):
 class SourceError(VectorizeError):
     """The source is missing, empty, truncated, unreadable, or was changed while it was read.
 
-    :param uri: URI of the object.
+    :ivar uri: URI of the object.
     """
 
     uri: str = ""
@@ -92,13 +92,13 @@ class SourceError(VectorizeError):
 class BadRowError(SourceError):
     """Vectorize can never accept a row of the source.
 
-    :param uri: URI of the object.
-    :param line: Line number of the row, starting at 1. In a part of an object, lines are counted from its start. Of
+    :ivar uri: URI of the object.
+    :ivar line: Line number of the row, starting at 1. In a part of an object, lines are counted from its start. Of
         Parquet, the number of the row in the object, also if only a part of the object is read.
-    :param offset: Byte offset of the line in the decompressed object, also if only a part of the object is read. 0 for
+    :ivar offset: Byte offset of the line in the decompressed object, also if only a part of the object is read. 0 for
         Parquet.
-    :param row_group: Number of the row group, starting at 0. ``None`` unless the object is Parquet.
-    :param reason: Reason why the row is bad.
+    :ivar row_group: Number of the row group, starting at 0. ``None`` unless the object is Parquet.
+    :ivar reason: Reason why the row is bad.
     """
 
     line: int = 0
@@ -111,8 +111,8 @@ class BadRowError(SourceError):
 class VectorsNotFoundError(VectorizeError):
     """The index has no vectors with these ids, or does not show them yet.
 
-    :param index_name: Name of the index.
-    :param ids: Ids that were not found.
+    :ivar index_name: Name of the index.
+    :ivar ids: Ids that were not found.
     """
 
     index_name: str = ""
@@ -122,8 +122,8 @@ class VectorsNotFoundError(VectorizeError):
 class CheckError(VectorizeError):
     """An index fell short of the gates of a check. A retry checks it again.
 
-    :param index_name: Name of the index.
-    :param result: The figures of all gates, as the check would have returned them.
+    :ivar index_name: Name of the index.
+    :ivar result: The figures of all gates, as the check would have returned them.
     """
 
     index_name: str = ""
@@ -133,7 +133,7 @@ class CheckError(VectorizeError):
 class SwitchOverError(VectorizeError):
     """A switch-over was refused because the pointer or an index is not as expected, or it could not be confirmed.
 
-    :param pointer: URI of the pointer.
+    :ivar pointer: URI of the pointer.
     """
 
     pointer: str = ""
@@ -143,8 +143,8 @@ class SwitchOverError(VectorizeError):
 class SyncError(VectorizeError):
     """A sync must be looked at: it withheld deletions or all writes, or the index is not what the state says.
 
-    :param plan: ID of the plan that can be approved, or empty.
-    :param result: What the run did, as the sync would have returned it. ``None`` if nothing was committed.
+    :ivar plan: ID of the plan that can be approved, or empty.
+    :ivar result: What the run did, as the sync would have returned it. ``None`` if nothing was committed.
     """
 
     plan: str = ""
@@ -155,7 +155,7 @@ class SyncError(VectorizeError):
 class SyncTakenOverError(SyncError):
     """Another run of the same sync has claimed the state, so this run stops.
 
-    :param run: ID of the other run.
+    :ivar run: ID of the other run.
     """
 
     run: str = ""
@@ -164,12 +164,12 @@ class SyncTakenOverError(SyncError):
 class ApiError(VectorizeError):
     """A request to Vectorize failed, or got no usable answer.
 
-    :param status: HTTP status, or ``None`` if no answer was received.
-    :param code: Cloudflare's error code, or ``None``.
-    :param api_message: Cloudflare's error message.
-    :param method: HTTP method of the request.
-    :param path: Path of the request, without host and query.
-    :param ray: Value of the ``cf-ray`` header, which Cloudflare's support asks for.
+    :ivar status: HTTP status, or ``None`` if no answer was received.
+    :ivar code: Cloudflare's error code, or ``None``.
+    :ivar api_message: Cloudflare's error message.
+    :ivar method: HTTP method of the request.
+    :ivar path: Path of the request, without host and query.
+    :ivar ray: Value of the ``cf-ray`` header, which Cloudflare's support asks for.
     """
 
     status: int | None = None

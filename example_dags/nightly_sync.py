@@ -66,7 +66,7 @@ with DAG(
 
     sync = VectorizeSyncOperator(task_id="sync", approve="{{ params.plan or '' }}", **SYNC)
 
-    @task(trigger_rule="one_success")
+    @task(trigger_rule="one_success", multiple_outputs=False)  # Airflow 3.0 cannot push keys without a value.
     def receipt() -> dict[str, Any]:
         """Return the result of the sync that succeeded."""
         ti = get_current_context()["ti"]

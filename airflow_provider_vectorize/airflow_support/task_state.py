@@ -119,7 +119,7 @@ def run_name(identity: Mapping[str, str] | None) -> str:
     :return: An empty string outside of a task without an identity.
     """
     identity = identity or {}
-    task_run = identity.get(RUN) or run_identity(_current_context()).get(RUN)
+    task_run = identity.get(RUN) or run_identity(current_context()).get(RUN)
     return task_run or ", ".join(f"{key}={identity[key]}" for key in sorted(identity))
 
 
@@ -128,11 +128,11 @@ def is_retry(context: Mapping[str, Any] | None = None) -> bool:
 
     :param context: Context of the task. ``None``: the context of the running task, if there is one.
     """
-    number = getattr((_current_context() if context is None else context).get("ti"), "try_number", 1)
+    number = getattr((current_context() if context is None else context).get("ti"), "try_number", 1)
     return isinstance(number, int) and number > 1
 
 
-def _current_context() -> Mapping[str, Any]:
+def current_context() -> Mapping[str, Any]:
     """Return the context of the running task, or an empty one."""
     from airflow.providers.common.compat.sdk import get_current_context  # noqa: PLC0415 - only a load needs it
 

@@ -43,11 +43,11 @@ class Index(_Model):
 class IndexInfo(_Model):
     """State of an index. The watermark (the two ``processed_up_to`` fields) is ``None`` before the first mutation.
 
-    :param dimensions: Number of dimensions.
-    :param vector_count: Number of vectors. It lags behind and may go down again, so it proves nothing.
-    :param processed_up_to_mutation: Last mutation of the last processed batch. Its other mutations never appear here.
-    :param processed_up_to_datetime: Time at which that batch was processed.
-    :param answered_at: Time of the answer by the server's clock, in whole seconds.
+    :ivar dimensions: Number of dimensions.
+    :ivar vector_count: Number of vectors. It lags behind and may go down again, so it proves nothing.
+    :ivar processed_up_to_mutation: Last mutation of the last processed batch. Its other mutations never appear here.
+    :ivar processed_up_to_datetime: Time at which that batch was processed.
+    :ivar answered_at: Time of the answer by the server's clock, in whole seconds.
     """
 
     dimensions: int
@@ -69,7 +69,7 @@ class Vector(_Model):
 class Match(_Model):
     """A match of a query.
 
-    :param score: For cosine, -1 to 1, and higher is nearer. For euclidean, 0 means identical. For dot-product,
+    :ivar score: For cosine, -1 to 1, and higher is nearer. For euclidean, 0 means identical. For dot-product,
         negative, and smaller is nearer.
     """
 

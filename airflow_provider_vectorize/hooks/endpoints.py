@@ -22,6 +22,9 @@ class Endpoints:
         """Return a new client. Close it, or use it in a ``with`` statement."""
         raise NotImplementedError
 
+    def _about_to_write(self, index_name: str) -> None:
+        """Do what must happen before the first write of a method to an index. By default nothing."""
+
     @cached_property
     def client(self) -> VectorizeClient:
         """Return the client that these methods share."""
@@ -81,6 +84,7 @@ class Endpoints:
         :return: The mutation of the last request, which Vectorize processes after the others.
         :raises ConfigError: A vector cannot be written as JSON. Every error reports what was acknowledged before.
         """
+        self._about_to_write(index_name)
         return write_vectors(self.client, "insert", index_name, vectors, unparsable_behavior)
 
     def upsert(
@@ -91,6 +95,7 @@ class Endpoints:
         unparsable_behavior: models.UnparsableBehavior = "error",
     ) -> models.Mutation:
         """Insert or overwrite vectors. Parameters, result and errors are those of :meth:`insert`."""
+        self._about_to_write(index_name)
         return write_vectors(self.client, "upsert", index_name, vectors, unparsable_behavior)
 
     def query(
@@ -134,6 +139,7 @@ class Endpoints:
 
     def delete_by_ids(self, index_name: str, ids: Iterable[str]) -> list[models.Mutation]:
         """Delete the vectors with these IDs, 100 per request, and return the mutation of each request."""
+        self._about_to_write(index_name)
         return self.client.delete_by_ids(index_name, ids)
 
     def list_vectors(self, index_name: str) -> Iterator[str]:
@@ -150,10 +156,12 @@ class Endpoints:
         self, index_name: str, property_name: str, index_type: models.MetadataIndexType
     ) -> models.Mutation:
         """Make a property filterable for vectors that are written after the metadata index is visible."""
+        self._about_to_write(index_name)
         return self.client.create_metadata_index(index_name, property_name, index_type)
 
     def delete_metadata_index(self, index_name: str, property_name: str) -> models.Mutation:
         """Delete a metadata index. A filter on its property then matches nothing."""
+        self._about_to_write(index_name)
         return self.client.delete_metadata_index(index_name, property_name)
 
     def list_metadata_indexes(self, index_name: str) -> list[models.MetadataIndex]:

@@ -159,6 +159,7 @@ class Loads(Endpoints):
         dead_letters = DeadLetters(dead_letter_file, run_name(identity)) if dead_letter_file else None
         checks = open_checks(collect_checks, source_conn_id, settings["validation"])
         options = LoadOptions(**settings, dead_letters=dead_letters, collector=checks.collector if checks else None)
+        self._about_to_write(index_name)
         with build_client(self.connection(), limits=self.limits) as client:
             self._load_client = client
             stored_objects = find_objects(source, source_conn_id, dead_letter_file, checks.file if checks else None)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_vectorize import parameters, storage
+from airflow_provider_vectorize.airflow_support import lineage
 from airflow_provider_vectorize.airflow_support.metrics import LoadMetrics, report_sync
 from airflow_provider_vectorize.airflow_support.task_state import run_name
 from airflow_provider_vectorize.api import models
@@ -15,6 +16,7 @@ from airflow_provider_vectorize.hooks.collecting import open_checks
 from airflow_provider_vectorize.hooks.connection import build_client, build_monitor
 from airflow_provider_vectorize.hooks.loads import Loads
 from airflow_provider_vectorize.hooks.sources import find_objects, open_dead_letter_file, start_message
+from airflow_provider_vectorize.load import spans
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.options import LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
@@ -23,7 +25,7 @@ from airflow_provider_vectorize.rows.block_checker import Processes
 from airflow_provider_vectorize.rows.validation import Float32Text
 from airflow_provider_vectorize.sources.formats import FormatSetting
 from airflow_provider_vectorize.sync.options import SYNC_CHECKS, SyncOptions
-from airflow_provider_vectorize.sync.result import SyncResult
+from airflow_provider_vectorize.sync.result import COUNTS, SyncResult
 from airflow_provider_vectorize.sync.run import SyncRun
 
 
@@ -164,11 +166,18 @@ class Syncs(Loads):
             observer=observer,
             details=dict(identity or {}),
         )
+        if not dry_run:
+            self._about_to_write(index_name)
         try:
-            result = sync_run.run()
-        except SyncError as error:
-            if error.result is not None:
-                self._report_sync(sync_run, SyncResult.from_dict(error.result), stored_objects, dead_letter_file)
+            result = _run_in_span(sync_run, index_name, len(objects))
+        except BaseException as error:
+            written = SyncResult.from_dict(error.result) if isinstance(error, SyncError) and error.result else None
+            if written:
+                self._report_sync(sync_run, written, stored_objects, dead_letter_file)
+            elif observer.last and sync_run.index and not dry_run:
+                account_id, acknowledged = self._sync_clients[0].credentials.account_id, observer.last.receipt
+                written_objects = (account_id, sync_run.index, stored_objects, dead_letter_file)
+                self.loaded = lineage.FinishedLoad.of(*written_objects, acknowledged)
             raise
         if checks:
             result = checks.save(result)
@@ -200,3 +209,21 @@ class Syncs(Loads):
         super().stop()
         for client in getattr(self, "_sync_clients", ()):
             client.stop()
+
+
+def _run_in_span(sync_run: SyncRun, index_name: str, objects: int) -> SyncResult:
+    """Run a sync in a span of OpenTelemetry, which also has the counts of a sync that failed after its commit."""
+    with spans.span("vectorize.sync", index=index_name, objects=objects) as current:
+        try:
+            result = sync_run.run()
+        except SyncError as error:
+            if error.result:
+                _describe(current, SyncResult.from_dict(error.result))
+            raise
+        _describe(current, result)
+        return result
+
+
+def _describe(current: Any, result: SyncResult) -> None:
+    counts = {name: getattr(result, name) for name in COUNTS}
+    spans.describe(current, vectors=result.vectors, mutation_id=result.mutation_id, **counts)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_vectorize import provider_info
-from airflow_provider_vectorize.airflow_support.task_state import is_retry
+from airflow_provider_vectorize.airflow_support.task_state import current_context, is_retry
+from airflow_provider_vectorize.airflow_support.watching import warn_if_watched
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
@@ -80,6 +81,11 @@ class VectorizeHook(Checks, SwitchOvers, BaseHook):
         if is_retry(self._context):
             client.late.add_abandoned()
         return client
+
+    def _about_to_write(self, index_name: str) -> None:
+        """Log a warning if this task writes to an index whose watcher started its DAG."""
+        if self._context is None:  # Operators pass their context, and warn themselves.
+            warn_if_watched(current_context(), self.vectorize_conn_id, [index_name])
 
     def test_connection(self) -> tuple[bool, str]:
         """List the indexes of the account once, without retries. This proves that the token may read them.

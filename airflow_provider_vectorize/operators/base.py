@@ -59,7 +59,7 @@ def pushing_keys(execute: Callable[..., Any]) -> Callable[..., Any]:
             self.multiple_outputs = False  # Airflow pushes only the whole result.
             for key, value in result.items():
                 if value is not None:
-                    context["ti"].xcom_push(key, value)
+                    context["ti"].xcom_push(key=key, value=value)
         return result
 
     return push

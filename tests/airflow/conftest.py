@@ -29,7 +29,7 @@ def dags_folder() -> Path:
     folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     shutil.copytree(HERE / "dags", folder / "tests", dirs_exist_ok=True)
     newer = [path.name for path in (ROOT / "example_dags").glob("*.py") if not runs_here(path)]
-    ignore = shutil.ignore_patterns(*newer)
+    ignore = shutil.ignore_patterns(*newer, "recipes")  # test_recipes.py adds these one by one
     shutil.copytree(ROOT / "example_dags", folder / "example_dags", ignore=ignore, dirs_exist_ok=True)
     if source := readme_dag(ROOT / "README.md"):
         (folder / "readme.py").write_text(source)
@@ -42,6 +42,9 @@ def airflow_home(dags_folder: Path) -> Airflow:
     if AIRFLOW_3_0:  # It draws tracebacks as boxes, which break messages into lines and show local variables.
         structlog = importlib.import_module("structlog")
         structlog.dev.RichTracebackFormatter = lambda **_: structlog.dev.plain_traceback
+        sdk_log = importlib.import_module("airflow.sdk.log")
+        sdk_log.reset_logging()  # Another test may have configured it before.
+        sdk_log.logging_processors.cache_clear()
     from airflow.utils.db import initdb
 
     initdb()

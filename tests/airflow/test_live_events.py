@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -40,8 +41,13 @@ class Deployment:
         dags = folder / "dags"
         dags.mkdir()
         for name in DAGS:
-            text = (EXAMPLES / f"{name}.py").read_text().replace("quiet_for=120", "quiet_for=2, poll_interval=0.5")
+            text = (
+                (EXAMPLES / f"{name}.py")
+                .read_text()
+                .replace("quiet_for=120", "quiet_for=2, poll_interval=0.5, max_wait=10")
+            )
             (dags / f"{name}.py").write_text(text)
+        shutil.copy(EXAMPLES / "recipes" / "queryable_by_six.py", dags)
         now = datetime.now(UTC)
         for days in (-1, 0, 1):  # Airflow also starts the run of last night, which must not block the others
             write_source(folder / f"{now + timedelta(days):%Y-%m-%d}" / "a.ndjson", 10)
@@ -185,3 +191,27 @@ def test_partition_is_loaded_and_starts_the_dag_of_its_key(deployment: Deploymen
 
     assert deployment.airflow.xcom("partitioned_load", run_id, "load")["vectors"] == 20
     assert deployment.airflow.xcom("after_partition", after, "report") == f"The vectors of {NIGHT} can be queried."
+
+
+def test_index_that_is_never_quiet_starts_the_watching_dag_after_max_wait(deployment: Deployment) -> None:
+    vectorize, before = deployment.vectorize, len(deployment.runs("after_change", "success"))
+
+    def write_and_look() -> bool:
+        vectorize.foreign_mutation("docs")
+        return len(deployment.runs("after_change", "success")) > before
+
+    deployment.wait(write_and_look, "a run while the index changes")
+
+    (payload,) = deployment.airflow.xcom("after_change", deployment.runs("after_change", "success")[before], "report")
+    assert payload["quiet"] is False
+
+
+def test_run_of_the_deadline_recipe_has_to_finish_by_six(deployment: Deployment) -> None:
+    # The DAG is paused, so the run waits, and Airflow keeps its deadline.
+    deployment.airflow.api("POST", "dags/queryable_by_six/dagRuns", {"logical_date": f"{NIGHT}T03:00:00Z"})
+
+    due = deployment.query(
+        "select d.deadline_time from deadline d join dag_run r on r.id = d.dagrun_id where r.dag_id = ?",
+        "queryable_by_six",
+    )
+    assert [str(at)[:16] for (at,) in due] == [f"{NIGHT} 06:00"]

@@ -96,7 +96,7 @@ def test_nightly_sync_normal_nights_succeed_without_an_approval(
         assert set(states(run).items()) >= {(task, "success") for task in ("sync", *FINISH)}
         assert {states(run).get(task, "skipped") for task in APPROVAL} == {"skipped"}
         assert vectorize.count("docs") == count
-    assert run.xcom("sync", "mutation_id") is None
+    assert run.xcom("sync")["mutation_id"] is None
 
 
 def test_nightly_sync_held_brake_after_approval_deletes_the_plan(

@@ -10,15 +10,18 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_vectorize import assets
+from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.errors import ServerError
 from airflow_provider_vectorize.links.load import INDEX_LINK, STATE_LINK, folder_url
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID, LocalVectorize
 from airflow_provider_vectorize.operators.sync import VectorizeSyncOperator
-from tests.airflow.runs import Airflow
+from tests.airflow.runs import Airflow, needs_airflow_3_1
 from tests.airflow.test_lineage import events
 
 Rows = Callable[..., str]
 
 
+@needs_airflow_3_1  # dag.test() does not activate assets
 def test_asset_event_of_a_sync_carries_the_counts(
     airflow: Airflow, books: LocalVectorize, rows: Rows, tmp_path: Path
 ) -> None:
@@ -36,6 +39,7 @@ def test_asset_event_of_a_sync_carries_the_counts(
     assert links == {"Vectorize index", "Dead letters", "Sync state"}
 
 
+@needs_airflow_3_1  # dag.test() does not activate assets
 def test_held_brake_pushes_plan_counts_and_message(
     airflow: Airflow, books: LocalVectorize, rows: Rows, tmp_path: Path
 ) -> None:
@@ -113,6 +117,28 @@ def test_openlineage_facets_of_a_held_brake_name_the_withheld_deletions(
 
     counts = lineage.outputs[0].outputFacets["vectorize_sync"]
     assert (counts.vanished, counts.deleted, counts.withheld) == (50, 0, 50)
+
+
+def test_openlineage_facets_of_a_failed_sync_count_what_was_acknowledged(
+    books: LocalVectorize, airflow_home: Airflow, rows: Rows, tmp_path: Path
+) -> None:
+    pytest.importorskip("airflow.providers.openlineage")
+    books.fail("http_500", operation="upsert", after=3)
+    operator = VectorizeSyncOperator(
+        task_id="sync",
+        index_name="books",
+        source=rows(100),
+        state=str(tmp_path / "state"),
+        limits=Limits(vectors_per_request=10, late_seconds=0),
+        max_in_flight=1,
+        do_xcom_push=False,
+    )
+
+    with pytest.raises(ServerError):
+        operator.execute({})
+
+    lineage = operator.get_openlineage_facets_on_failure(None)
+    assert lineage.outputs[0].outputFacets["outputStatistics"].rowCount == 30
 
 
 def test_dry_run_of_a_sync_reports_no_lineage(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.operators.load import VectorizeUpsertOperator
 from airflow_provider_vectorize.operators.metadata_index import (
@@ -64,6 +67,44 @@ def test_sensor_in_a_dag_that_watches_the_index_warns(
     make_sensor(receipt).execute(context())
 
     assert f"{WARNING} may write markers to the same index." in log.text
+
+
+def taskflow_writes(source: str, state: str) -> list[Callable[[], Any]]:
+    """Return what a TaskFlow function can write with the hook."""
+    hook = VectorizeHook()
+    vectors = [{"id": "a", "values": [1.0] * 32}]
+    return [
+        lambda: hook.load("books", source),
+        lambda: hook.sync("books", source, state),
+        lambda: hook.insert("books", vectors),
+        lambda: hook.upsert("books", vectors),
+        lambda: hook.delete_by_ids("books", ["a"]),
+        lambda: hook.create_metadata_index("books", "year", "number"),
+        lambda: hook.delete_metadata_index("books", "year"),
+    ]
+
+
+def test_hook_of_a_taskflow_function_in_a_dag_that_watches_the_index_warns(
+    airflow_home: Airflow, books: LocalVectorize, rows: Any, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_vectorize.hooks.vectorize.current_context", context)
+
+    for number, write in enumerate(taskflow_writes(rows(5), str(tmp_path / "state")), 1):
+        write()
+        assert log.text.count(f"{WARNING} writes to the same index.") == number, number
+
+
+def test_hook_of_a_taskflow_function_that_reads_or_compares_does_not_warn(
+    airflow_home: Airflow, books: LocalVectorize, rows: Any, log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_vectorize.hooks.vectorize.current_context", context)
+    hook = VectorizeHook()
+
+    hook.sync("books", rows(5), str(tmp_path / "state"), dry_run=True)
+    hook.query("books", vector=[1.0] * 32)
+    hook.get_index_info("books")
+
+    assert "A watcher of index" not in log.text
 
 
 @pytest.mark.parametrize(

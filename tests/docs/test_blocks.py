@@ -82,7 +82,9 @@ def test_javascript_is_only_on_the_page_whose_examples_are_run() -> None:
 
 
 def test_sql_is_only_on_pages_whose_queries_are_checked() -> None:
-    assert {block.page for block in blocks_in("sql")} == {PRODUCERS / "warehouses.md", ROOT / "docs/query-state.md"}
+    # tests/airflow/test_recipes.py runs the model of the recipe with dbt.
+    pages = (PRODUCERS / "warehouses.md", ROOT / "docs/query-state.md", ROOT / "docs/recipes/dbt.md")
+    assert {block.page for block in blocks_in("sql")} == set(pages)
 
 
 def test_typescript_is_only_on_the_page_whose_worker_is_checked() -> None:
@@ -93,8 +95,11 @@ def test_typescript_is_only_on_the_page_whose_worker_is_checked() -> None:
 def test_every_python_block_is_run_by_a_test() -> None:
     for page, _, text in blocks_in("python"):
         if text.startswith("--8<--"):  # run by tests/airflow/test_example_dags.py
-            (name,) = re.findall(r'"example_dags/(\w+)\.py"', text)
-            assert name in (*EXAMPLES, *OTHER_EXAMPLES)
+            ((folder, name),) = re.findall(r'"example_dags/(recipes/)?(\w+)\.py"', text)
+            # tests/airflow/test_recipes.py runs the recipes
+            assert (
+                (ROOT / f"example_dags/recipes/{name}.py").exists() if folder else name in (*EXAMPLES, *OTHER_EXAMPLES)
+            )
         elif page.name == "README.md" and page.parent == ROOT:  # run by tests/airflow/test_example_dags.py
             assert text == readme_dag(page)
         else:  # run by test_pages.py and others in this folder, and by tests/local/test_docs.py

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_vectorize.errors import ConfigError, SyncError
+from airflow_provider_vectorize.load import spans
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.support import create_index, expected_dump, make_rows, ndjson
 
@@ -84,3 +86,33 @@ def test_hook_sync_state_in_the_source_folder_raises_before_it_writes(
             VectorizeHook().sync("books", source, state=str(state))
     assert local_vectorize.requests() == []
     assert not (tmp_path / "new-state").exists()
+
+
+@pytest.mark.parametrize("rows", [55, 20])
+def test_hook_sync_span_has_the_counts_and_contains_the_batches(
+    sync: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    trace = pytest.importorskip("opentelemetry.sdk.trace")
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    sync(make_rows(60))
+    provider, memory = trace.TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(memory))
+    monkeypatch.setattr(spans, "tracer", provider.get_tracer("test"))
+
+    with nullcontext() if rows > 50 else pytest.raises(SyncError, match="Withheld 41 deletions"):
+        sync([*make_rows(rows), *make_rows(1, first=90)][-rows:], delete_vanished=True)
+
+    (batch,) = (span for span in memory.get_finished_spans() if span.name == "vectorize.batch")
+    (whole,) = (span for span in memory.get_finished_spans() if span.name == "vectorize.sync")
+    assert batch.parent.span_id == whole.context.span_id
+    counts = {name: whole.attributes[f"vectorize.{name}"] for name in ("index", "added", "deleted", "withheld")}
+    gone = 61 - rows
+    assert counts == {
+        "index": "books",
+        "added": 1,
+        "deleted": gone if rows > 50 else 0,
+        "withheld": 0 if rows > 50 else gone,
+    }
+    assert whole.status.is_ok is (rows > 50)

@@ -117,7 +117,7 @@ def test_hook_in_a_second_attempt_waits_before_its_first_write(
     books: VectorizeHook, time: FakeTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook = VectorizeHook(books.vectorize_conn_id)
-    monkeypatch.setattr(task_state, "_current_context", lambda: attempt(2))
+    monkeypatch.setattr(task_state, "current_context", lambda: attempt(2))
     hook.get_index("books")
     assert time.now == 0
     hook.upsert("books", list(numbered_vectors(3)))
