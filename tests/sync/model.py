@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -19,7 +21,7 @@ from tests.visibility.world import World
 from .actors import Actor, Killed
 from .inspection import Inspection
 from .service import INDEX, LATE_SECONDS, TIMEOUT, Service
-from .sources import Fault, MemoryObject, Source, Truth, change, truth_of
+from .sources import Fault, MemoryObject, ModelRow, Source, Truth, change, truth_of
 from .support import DeadLetterSink, MemoryFolder, PausingFolder
 
 NIGHTS, ATTEMPTS, LAST_NIGHTS = 5, 4, 5
@@ -67,8 +69,12 @@ class History:
 
     def objects(self) -> list[MemoryObject]:
         return [
-            MemoryObject(name, self.source[name], self.faults.get(name), self.parameter) for name in sorted(self.source)
+            MemoryObject(name, rows, self.faults.get(name), self.parameter, partial(self._rows_now, name))
+            for name, rows in sorted(self.source.items())
         ]
+
+    def _rows_now(self, name: str) -> Sequence[ModelRow] | None:
+        return self.source.get(name)
 
     # ---------------------------------------------------------------- runs
 
@@ -191,8 +197,6 @@ class History:
         self.check(outcome, actor, before, deletes=options["delete_vanished"] and not baseline)
         if before is not None and not logged and not service.recreated:
             self._check_deletions(before.keys() - inspection.vectors().keys(), len(known), approved)
-        if outcome in COMMITTED:  # Somebody had the chance to see that the index was created again.
-            inspection.foreign = {name: what for name, what in inspection.foreign.items() if name.startswith("f")}
         return outcome
 
     def check(self, outcome: str, actor: Actor, before: Any, *, deletes: bool, where: Any = "") -> None:

@@ -73,8 +73,29 @@ def test_index_created_again_gets_every_row(books: SyncedIndex) -> None:
     result = books.sync(delete_vanished=True)
 
     assert books.dump() == expected_dump(rows)
-    assert (result["changed"], result["objects_skipped"]) == (25, 0)
+    assert (result["added"], result["objects_skipped"]) == (25, 0)
     assert books.sync()["objects_skipped"] == 1
+
+
+@pytest.mark.parametrize("deletes_first", [False, True])
+def test_index_created_again_keeps_vectors_that_others_wrote_under_our_old_ids(
+    books: SyncedIndex, deletes_first: bool
+) -> None:
+    """A night without deletions hides the new index from people, and the next night deletes."""
+    rows = make_rows(25)
+    books.write("a.ndjson", rows)
+    books.sync()
+    books.local.reset()
+    create_index(books.local)
+    foreign = make_rows(1, seed=1)
+    with books.client() as client:
+        client.upsert("books", ndjson(foreign))
+    books.write("a.ndjson", rows[1:])
+
+    books.sync(delete_vanished=deletes_first)
+    books.sync(delete_vanished=True)
+
+    assert books.dump() == expected_dump([*foreign, *rows[1:]])
 
 
 def test_state_of_another_index_is_refused(books: SyncedIndex) -> None:
