@@ -67,6 +67,11 @@ class Base:
         return self.state.generation if self.state else None
 
     @property
+    def spent(self) -> Sequence[str]:
+        """Return the plans that were approved and carried out."""
+        return self.state.spent if self.state else ()
+
+    @property
     def pending_ids(self) -> set[str]:
         """Return the IDs of pending logs."""
         return {

@@ -77,7 +77,6 @@ def look_ahead(
     hasher: RowHasher,
     options: SyncOptions,
     folder: StateFolder,
-    run_id: str,
     *,
     approved: bool,
 ) -> None:
@@ -110,7 +109,7 @@ def look_ahead(
     if options.dry_run:
         log.warning("A real run would stop before it sends anything, because %s.", problem)
         return
-    plan = plan_id(base.generation.number if base.generation else 0, run_id)
+    plan = plan_id(base.generation, problem, plans.unspent_plans(folder, base.spent))
     write_json(folder, plans.changes_name(plan), {"plan": plan, "problem": problem})
     raise SyncError(
         f"Stopped before anything was sent, because {problem}. Another embedding model? Vectors of two models do not "

@@ -273,6 +273,24 @@ def test_approval_covers_only_what_was_looked_at(books: SyncedIndex) -> None:
     assert "v30" in str(second.value) or "v3" in str(second.value)
 
 
+def test_plan_keeps_its_id_until_its_deletions_change(books: SyncedIndex) -> None:
+    """Fresh rows are committed between the nights, and the generation is another one."""
+    rows = make_rows(100)
+    plans = []
+    for night, left in enumerate((100, 60, 60, 50, 50, 100, 50)):
+        books.write("a.ndjson", [*rows[:left], *make_rows(night, first=200)])
+        approve = plans[-1] if night == 4 else None
+        try:
+            books.sync(delete_vanished=True, approve=approve)
+        except SyncError as error:
+            plans.append(error.plan)
+
+    assert plans[0] == plans[1]
+    assert len(set(plans)) == 3  # The last one deletes the same IDs as one that was carried out.
+    assert plans[-1] not in books.folder.state.spent
+    assert books.sync(delete_vanished=True, approve=plans[-1])["deleted"] == 50
+
+
 def test_approval_of_unknown_plan_is_refused(books: SyncedIndex) -> None:
     books.write("a.ndjson", make_rows(5))
 
