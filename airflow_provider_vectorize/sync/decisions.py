@@ -180,7 +180,7 @@ def choose_deletions(
         return Deletions(
             delete_approved=True,
             withheld=others,
-            reason=f"{others:,} are more than max_deletes allows ({limit})",
+            reason=f"max_deletes allows fewer ({limit})",
             can_be_approved=True,
         )
     return Deletions(delete_approved=True, delete_others=True)

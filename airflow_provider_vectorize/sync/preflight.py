@@ -65,7 +65,7 @@ def run_audit(
         base.table.hashes[base.table.position(vector_id)] = UNKNOWN
     problem = audit_problem(different, len(expected))
     if problem:
-        log.error("%s. They are sent again, and nothing is deleted in this run.", problem)
+        log.error("%s. Those that are in the source are sent again, and nothing is deleted in this run.", problem)
     return AuditOutcome(problem)
 
 

@@ -162,6 +162,10 @@ class History:
         known = {name for name, content in inspection.known().items() if content != UNKNOWN}
         if known and rng.random() < 0.08 and self._is_quiet() and not inspection.is_baseline():
             service.damage(known)
+        if rng.random() < 0.15:
+            self.overlap()
+        if self.plan and rng.random() < 0.3:  # More leaves the source than a person has approved.
+            self.source = {name: rows[:1] for name, rows in self.source.items()}
         for attempt in range(ATTEMPTS):
             if attempt and rng.random() < 0.3:
                 self.change_source()
@@ -198,6 +202,29 @@ class History:
         if before is not None and not logged and not service.recreated:
             self._check_deletions(before.keys() - inspection.vectors().keys(), len(known), approved)
         return outcome
+
+    def overlap(self) -> None:
+        """Start a run while the commit of another one is on its way, and kill it after that has arrived."""
+        rng = self.rng
+        first = self.start()
+        while not first.done and first.event != IN_FLIGHT:
+            first.step()
+        if first.done:
+            return
+        self.change_source()
+        second = self.start()
+        for _ in range(rng.choice([5, 10, 20])):
+            if not second.done:
+                second.step()
+        while not first.done:
+            first.step()
+        self.change_source()
+        for _ in range(rng.choice([0, 5, 10])):
+            if not second.done:
+                second.step()
+        if not second.done:
+            second.kill()
+        self.check("killed", second, None, deletes=False)
 
     def check(self, outcome: str, actor: Actor, before: Any, *, deletes: bool, where: Any = "") -> None:
         """Compare the index with what a run promises."""
@@ -250,7 +277,7 @@ class History:
         if outcome != "green" and truth.good:
             self.violations.append(("does not converge", outcome))
         if outcome == "green":
-            left = set(self.inspection.vectors()) - truth.present - set(self.inspection.foreign)
+            left = self.inspection.ours() - truth.present
             if left:
                 self.violations.append(("left over", sorted(left)))
             if writes and not truth.repeated:

@@ -151,7 +151,7 @@ def change(
     if chance > 0.86:
         del changed[name]
     elif chance > 0.84:
-        rows.append(ModelRow("bad", f"f{rng.randrange(3)}"))
+        rows.append(ModelRow("bad", rng.choice([f"f{rng.randrange(3)}", f"v{rng.randrange(ids)}"])))
     elif rows:
         number = rng.randrange(len(rows))
         row = rows.pop(number)
