@@ -148,7 +148,8 @@ class History:
         rng, service, inspection = self.rng, self.service, self.inspection
         self.earlier_sources.append(self.source)
         self.change_source()
-        self.faults = {rng.choice(sorted(self.source)): rng.choice(["truncated", "gone"])} if self._has_fault() else {}
+        has_fault = self.source and rng.random() < 0.12
+        self.faults = {rng.choice(sorted(self.source)): rng.choice(["truncated", "gone"])} if has_fault else {}
         if rng.random() < 0.07:
             ours = inspection.known().keys() - truth_of(self.source).present if self._is_quiet() else ()
             service.recreate(inspection, ours)
@@ -172,9 +173,6 @@ class History:
     def _is_quiet(self) -> bool:
         """Return whether no earlier run can still write, so that the next run notices what other writers did."""
         return not (self.frozen or self.inspection.logged())
-
-    def _has_fault(self) -> bool:
-        return bool(self.source) and self.rng.random() < 0.12
 
     def attempt(self, *, last: bool = False) -> str:
         rng = self.rng
