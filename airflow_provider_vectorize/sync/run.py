@@ -141,16 +141,8 @@ class SyncRun:
         approved = self._plan_kind == "changes"
         source = LoadSource(self._objects, self._make_reader(base.index))
         look_ahead(client, base, source, skipped, self._hasher, options, folder, approved=approved)
-        identity = base.identity
-        write_ahead = Log(
-            folder,
-            self._owner,
-            self.run_id,
-            base.generation,
-            identity.created_on,
-            identity.parameters,
-            self._probe,
-        )
+        created, parameters = base.identity.created_on, base.identity.parameters
+        write_ahead = Log(folder, self._owner, self.run_id, base.generation, created, parameters, self._probe)
         policy = BadRowPolicy(options.load, self._source, 0)
         is_mapped = self._format == "ndjson" and not options.load.fields.is_default
         comparison = Comparison(
