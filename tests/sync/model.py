@@ -162,8 +162,9 @@ class History:
             service.damage(known)
         if rng.random() < 0.15:
             self.overlap()
-        if self.plan and rng.random() < 0.3:  # More leaves the source than a person has approved.
-            self.source = {name: rows[:1] for name, rows in self.source.items()}
+        if self.inspection.approved(self.plan) and rng.random() < 0.5:
+            # More leaves the source than a person has approved.
+            self.source = {name: rows[:1] for name, rows in list(self.source.items())[:1]}
         for attempt in range(ATTEMPTS):
             if attempt and rng.random() < 0.3:
                 self.change_source()

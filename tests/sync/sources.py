@@ -145,6 +145,8 @@ def change(
     if chance < 0.25 or not changed:
         row = ModelRow("good", f"v{rng.randrange(ids)}", rng.randrange(3))
         changed.setdefault(rng.choice(objects), []).append(row)
+        if rng.random() < 0.15:  # An earlier object has a bad row with the ID, perhaps before the sync knows it.
+            changed.setdefault(objects[0], []).append(ModelRow("bad", row.id))
         return changed
     name = rng.choice(sorted(changed))
     rows = changed[name]

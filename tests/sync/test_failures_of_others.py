@@ -227,6 +227,21 @@ def test_row_with_nan_keeps_its_vector(books: SyncedIndex) -> None:
     assert books.dump() == expected_dump(without(rows, "v4"))
 
 
+def test_bad_row_in_an_object_that_did_not_change_keeps_its_vector(books: SyncedIndex) -> None:
+    """The bad row came first, when the sync did not know the ID. The object of the good row loses it later."""
+    rows = make_rows(10)
+    bad = b'{"id": "v9", "values": [1]}\n'
+    books.write("a.ndjson", ndjson(rows[:5]) + bad)
+    books.write("b.ndjson", rows[5:])
+    books.sync(dead_letters=True)
+    books.write("b.ndjson", rows[5:9])
+
+    result = books.sync(delete_vanished=True, dead_letters=True)
+
+    assert books.dump() == expected_dump(rows)
+    assert (result["deleted"], result["rejected"]) == (0, 1)
+
+
 def test_two_syncs_on_one_index_keep_each_others_vectors(books: SyncedIndex) -> None:
     ours, theirs, folder = make_rows(10), make_rows(10, first=50), MemoryFolder()
     books.write("a.ndjson", ours)
