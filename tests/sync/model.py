@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -43,6 +41,7 @@ class History:
 
     def __init__(self, seed: int, world: World) -> None:
         self.rng = random.Random(seed)
+        self.purges = seed % 10 == 7
         self.world = world
         self.folder = MemoryFolder()
         self.source: Source = {}
@@ -66,12 +65,9 @@ class History:
 
     def objects(self) -> list[MemoryObject]:
         return [
-            MemoryObject(name, rows, self.faults.get(name), self.parameter, partial(self._rows_now, name))
+            MemoryObject(name, rows, self.faults.get(name), self.parameter, lambda name=name: self.source.get(name))  # type: ignore[misc]
             for name, rows in sorted(self.source.items())
         ]
-
-    def _rows_now(self, name: str) -> Sequence[ModelRow] | None:
-        return self.source.get(name)
 
     # ---------------------------------------------------------------- runs
 
@@ -165,6 +161,9 @@ class History:
         if self.inspection.approved(self.plan) and rng.random() < 0.5:
             # More leaves the source than a person has approved.
             self.source = {name: rows[:1] for name, rows in list(self.source.items())[:1]}
+        for rows in (IDS, IDS - 2, 1) if self.purges else ():
+            self.source = {"a": [ModelRow("good", f"v{number}") for number in range(rows)]}
+            self.attempt(last=True)
         for attempt in range(ATTEMPTS):
             if attempt and rng.random() < 0.3:
                 self.change_source()
