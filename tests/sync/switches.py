@@ -214,8 +214,6 @@ def _acknowledged_after() -> list[Any]:
     return [patch.object(upload.RecordedDelivery, "deliver", deliver)]
 
 
-# Another run has to start while a commit is on its way, and to die. The histories of the model rarely come to that.
-# test_log_of_a_run_on_an_older_generation_stays_and_counts does, and fails without this rule.
 @SWITCHES.register("other_generations", "the log of a run on another generation is ignored")
 def _other_generations() -> list[Any]:
     def read(to: Any, absorbed: Any) -> log.PendingLog:
