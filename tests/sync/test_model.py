@@ -17,6 +17,7 @@ CAUGHT = {
     "bad_rows_seen": 18,
     "empty_source": 19,
     "incarnation_at_commit": 2,
+    "last_object_wins": 121,
     "log_absorbed_only": 0,
     "moves": 0,
     "other_generations": 0,
