@@ -25,7 +25,7 @@ ROW_TESTS := tests/corpus tests/rows/test_block_rows.py tests/rows/test_hashing.
 
 .PHONY: help setup test test-all test-2.11 test-3.0 test-3.1 test-3.2 test-python test-quick test-ui test-wheel test-live \
   test-celery lint format demo demo-ui demo-switch storm storm-sync model alarms bench bench-workers bench-parser \
-  bench-local bench-waits bench-triggerer scale docs docs-version screenshots build check-release clean
+  bench-local bench-sync bench-waits bench-triggerer scale docs docs-version screenshots build check-release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -149,6 +149,9 @@ bench-workers: $(READY) ## measure two workers against one at 30 MB/s per connec
 
 bench-parser: $(READY) ## measure what a load costs without the fast parser
 	$(BIN)/python benchmarks/parser.py
+
+bench-sync: $(READY) ## measure four nights of a sync of 1 M and of 5 M small vectors: time, memory, requests, size of the state
+	$(BIN)/python benchmarks/sync_sizes.py
 
 bench-local: $(READY) ## measure the speed of the local Vectorize
 	$(BIN)/python benchmarks/local_vectorize.py

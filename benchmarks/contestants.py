@@ -226,8 +226,18 @@ def wrangler(file: str, port: int, *, command: str, **_: Any) -> Callable[[], No
 
 CONTESTANTS = {
     function.__name__: function
-    for function in (plain_socket, ours, sync, reader, docs_whole, docs_batches, sdk, naive_operator, wrangler)
-    for function in (plain_socket, ours, line_by_line, docs_whole, docs_batches, sdk, naive_operator, wrangler)
+    for function in (
+        plain_socket,
+        ours,
+        line_by_line,
+        sync,
+        reader,
+        docs_whole,
+        docs_batches,
+        sdk,
+        naive_operator,
+        wrangler,
+    )
 }
 
 

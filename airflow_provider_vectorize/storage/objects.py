@@ -257,17 +257,11 @@ def _objects_in_folder(store: Store, location: Location) -> Iterator[StoredObjec
 def _data_objects(store: Store, location: Location, entries: list[Entry]) -> Iterator[StoredObject]:
     data, skipped = split_data_objects(entries, location.key)
     if skipped:
-        reason = "they are hidden, checksums or empty"
+        count = pluralize(len(skipped), "object")
+        what = f"hidden, checksum or empty: {describe_skipped(skipped)}"
         if not data:
-            raise SourceError(
-                f"No data object matches {location.uri}: {pluralize(len(skipped), 'object')} match, but {reason} "
-                f"({describe_skipped(skipped)}).",
-                uri=location.uri,
-            )
-        log.info(
-            "Skipped %s that match %s: %s (%s).",
-            pluralize(len(skipped), "object"), location.uri, reason, describe_skipped(skipped),
-        )  # fmt: skip
+            raise SourceError(f"No data object matches {location.uri}. Skipped {count} ({what}).", uri=location.uri)
+        log.info("Skipped %s matching %s (%s).", count, location.uri, what)
     for entry in sorted(data, key=lambda entry: entry.key):
         matched = Location(location.scheme, location.conn_id, location.bucket, entry.key)
         yield _stored_object(store, matched, entry, Name(matched))

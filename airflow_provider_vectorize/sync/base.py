@@ -67,6 +67,11 @@ class Base:
         return self.state.generation if self.state else None
 
     @property
+    def spent(self) -> Sequence[str]:
+        """Return the plans that were approved and carried out."""
+        return self.state.spent if self.state else ()
+
+    @property
     def pending_ids(self) -> set[str]:
         """Return the IDs of pending logs."""
         return {
@@ -138,18 +143,19 @@ def load_base(
 
     :raises SourceError: The state cannot be read or is damaged.
     """
-    state = read_state(folder)
+    state, pending = _read_state_and_logs(folder)
     has_vectors = state is None and client.get_index_info(index.name).vector_count > 0
     basis = choose_basis(state, identity, has_vectors, folder.uri)
     known_hashes = state is not None and knows_hashes(state, identity, basis, reconcile=options.reconcile)
     table = IdTable(temporary)
     numbers = {source_object.uri: number for number, source_object in enumerate(objects)}
-    if state is not None:
+    # This sync has written nothing to an index that was created again, except for what pending logs name. Another
+    # writer may have used the other IDs there, so they are forgotten.
+    if state is not None and basis == "state":
         new_numbers = [*(numbers.get(known.uri, NO_OBJECT) for known in state.objects), NO_OBJECT]
         load_table(folder, state.columns, table, np.array(new_numbers, np.int32), temporary)
         if not known_hashes:
             table.hashes[:] = UNKNOWN
-    pending = read_pending(folder, state.absorbed if state else {})
     base = Base(index, identity, state, basis, pending, table, known_hashes)
     if pending.records:
         trusted = not options.reconcile and is_trusted(
@@ -161,6 +167,20 @@ def load_base(
     base.known = len(table)
     _log_basis(base, folder, reconcile=options.reconcile)
     return base
+
+
+def _read_state_and_logs(folder: StateFolder) -> tuple[State | None, PendingLog]:
+    """Read the committed state and the logs that it has not absorbed.
+
+    The run that owned the folder before may have passed its last check, so that its commit arrives between the two
+    reads and removes its log. Then both are read again.
+    """
+    while True:
+        state = read_state(folder)
+        pending = read_pending(folder, state.absorbed if state else {})
+        again = read_state(folder)
+        if (again and again.generation) == (state and state.generation):
+            return state, pending
 
 
 def _log_pending(pending: PendingLog, *, trusted: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -87,15 +87,45 @@ def _chunks(table: IdTable, kept_objects: np.ndarray) -> Iterator[Any]:
         objects = table.objects[kept]
         has_object = (table.flags[kept] & SEEN != 0) | kept_objects[objects]
         objects = np.where(has_object, objects, NO_OBJECT)
-        yield pa.table(
+        yield pa.Table.from_arrays(
             [
                 _id_array(table, kept),
-                pa.array(table.keys[kept]),
-                pa.array(table.hashes[kept]),
-                pa.array(objects, mask=objects == NO_OBJECT),
+                _number_array(pa.uint64(), table.keys[kept]),
+                _number_array(pa.uint64(), table.hashes[kept]),
+                _number_array(pa.int32(), objects, objects != NO_OBJECT),
             ],
             schema=_schema(),
         )
+
+
+# ---------------------------------------------------------------- arrays
+
+# Arrays are made from buffers and read from them. pa.array() and to_numpy() import pandas, which takes a second.
+
+
+def _number_array(kind: Any, numbers: np.ndarray, is_valid: np.ndarray | None = None) -> Any:
+    pa = _pyarrow()
+    validity = None if is_valid is None else pa.py_buffer(np.packbits(is_valid, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(numbers), [validity, pa.py_buffer(np.ascontiguousarray(numbers))])
+
+
+def _numbers(array: Any, dtype: Any) -> np.ndarray:
+    """Return the numbers of an array. Those of nulls are :data:`NO_OBJECT`."""
+    validity, data = array.buffers()
+    rows = slice(array.offset, array.offset + len(array))
+    numbers = np.frombuffer(data, dtype)[rows]
+    if validity is None:
+        return numbers
+    is_valid = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")[rows]
+    return np.where(is_valid, numbers, NO_OBJECT)
+
+
+def _text_array(texts: Sequence[str]) -> Any:
+    pa = _pyarrow()
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    offsets = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum(np.fromiter(map(len, encoded), np.int32, len(encoded)), out=offsets[1:])
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
 
 
 def _id_array(table: IdTable, positions: np.ndarray) -> Any:
@@ -103,17 +133,17 @@ def _id_array(table: IdTable, positions: np.ndarray) -> Any:
     pa = _pyarrow()
     state = np.flatnonzero(positions < table.state_ids)
     if not len(state):
-        return pa.array(table.ids(positions), pa.string())
+        return _text_array(table.ids(positions))
     first, stop = int(positions[state[0]]), int(positions[state[-1]]) + 1
     data, offsets = table.id_bytes(first, stop)
     neighbors = pa.StringArray.from_buffers(stop - first, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data))
     others = np.flatnonzero(positions >= table.state_ids)
     if not len(others):
-        return neighbors.take(pa.array(positions - first))
-    combined = pa.concat_arrays([neighbors, pa.array(table.ids(positions[others]), pa.string())])
+        return neighbors.take(_number_array(pa.int64(), positions - first))
+    combined = pa.concat_arrays([neighbors, _text_array(table.ids(positions[others]))])
     order = positions - first
     order[others] = np.arange(len(others)) + (stop - first)
-    return combined.take(pa.array(order))
+    return combined.take(_number_array(pa.int64(), order))
 
 
 def _measured(name: str, ids: int, file: IO[bytes]) -> ColumnsFile:
@@ -157,11 +187,10 @@ def load_table(
         _, offsets_buffer, data_buffer = ids.buffers()
         offsets = np.frombuffer(offsets_buffer, np.int32)[ids.offset : ids.offset + len(ids) + 1]
         data = memoryview(data_buffer)[offsets[0] : offsets[-1]] if data_buffer else b""
-        objects = batch.column("object").fill_null(NO_OBJECT).to_numpy()
         table.load(
             data,
             offsets[1:].astype(np.int64) - int(offsets[0]),
-            batch.column("key").to_numpy(),
-            batch.column("hash").to_numpy(),
-            new_numbers[objects],
+            _numbers(batch.column("key"), np.uint64),
+            _numbers(batch.column("hash"), np.uint64),
+            new_numbers[_numbers(batch.column("object"), np.int32)],
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -180,15 +180,25 @@ def choose_deletions(
         return Deletions(
             delete_approved=True,
             withheld=others,
-            reason=f"{others:,} are more than max_deletes allows ({limit})",
+            reason=f"max_deletes allows fewer ({limit})",
             can_be_approved=True,
         )
     return Deletions(delete_approved=True, delete_others=True)
 
 
-def plan_id(generation: int, run: str) -> str:
-    """Return the ID of a plan: the number of the generation and a part of the run that made it."""
-    return f"{generation}-{hashlib.sha256(run.encode()).hexdigest()[:6]}"
+def plan_id(generation: Generation | None, content: str, plans: Iterable[str]) -> str:
+    """Return the ID of a plan: the number of the generation on which it came up first, and a digest of its content.
+
+    The same plan keeps its ID, so that the ID in yesterday's alert approves it. A plan that comes up again after it was
+    carried out has another ID.
+
+    :param generation: The generation on which the run is based.
+    :param content: What the plan does.
+    :param plans: IDs of the plans that were neither carried out nor forgotten.
+    """
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+    known = next((plan for plan in plans if plan.endswith(f"-{digest}")), None)
+    return known or f"{generation.number if generation else 0}-{digest}"
 
 
 # ---------------------------------------------------------------- look-ahead and audit

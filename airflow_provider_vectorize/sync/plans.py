@@ -77,14 +77,24 @@ def kind_of_plan(folder: StateFolder, plan: str | None, spent: Iterable[str]) ->
     )
 
 
+def unspent_plans(folder: StateFolder, spent: Iterable[str]) -> list[str]:
+    """Return the IDs of the plans that can be approved."""
+    return sorted(set(_plans(folder).values()) - set(spent))
+
+
+def _plans(folder: StateFolder) -> dict[str, str]:
+    """Return the ID of each plan by the name of its file."""
+    return {
+        name: name.removeprefix("plan-").removesuffix(suffix)
+        for name in folder.list("")
+        for suffix in (_DELETIONS, _CHANGES)
+        if name.startswith("plan-") and name.endswith(suffix)
+    }
+
+
 def remove_old_plans(folder: StateFolder, spent: Iterable[str]) -> None:
     """Delete the files of spent plans, and of the oldest ones if there are many."""
-    plans = {}
-    for name in folder.list(""):
-        for suffix in (_DELETIONS, _CHANGES):
-            if name.startswith("plan-") and name.endswith(suffix):
-                plans[name] = name.removeprefix("plan-").removesuffix(suffix)
-    spent = set(spent)
+    plans, spent = _plans(folder), set(spent)
     unspent = sorted((name for name in plans if plans[name] not in spent), key=lambda name: _number(plans[name]))
     for name in [*(name for name in plans if plans[name] in spent), *unspent[:-KEPT_PLANS]]:
         folder.delete(name)

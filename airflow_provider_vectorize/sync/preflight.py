@@ -65,7 +65,7 @@ def run_audit(
         base.table.hashes[base.table.position(vector_id)] = UNKNOWN
     problem = audit_problem(different, len(expected))
     if problem:
-        log.error("%s. They are sent again, and nothing is deleted in this run.", problem)
+        log.error("%s. Those that are in the source are sent again, and nothing is deleted in this run.", problem)
     return AuditOutcome(problem)
 
 
@@ -77,7 +77,6 @@ def look_ahead(
     hasher: RowHasher,
     options: SyncOptions,
     folder: StateFolder,
-    run_id: str,
     *,
     approved: bool,
 ) -> None:
@@ -110,7 +109,7 @@ def look_ahead(
     if options.dry_run:
         log.warning("A real run would stop before it sends anything, because %s.", problem)
         return
-    plan = plan_id(base.generation.number if base.generation else 0, run_id)
+    plan = plan_id(base.generation, problem, plans.unspent_plans(folder, base.spent))
     write_json(folder, plans.changes_name(plan), {"plan": plan, "problem": problem})
     raise SyncError(
         f"Stopped before anything was sent, because {problem}. Another embedding model? Vectors of two models do not "

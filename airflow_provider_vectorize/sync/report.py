@@ -186,8 +186,8 @@ def check_outcome(
     problems: list[str] = []
     if audit_problem:
         problems.append(
-            f"{audit_problem}. Another writer, a restored backup? They were sent again. Run the sync once with "
-            "reconcile=True to send everything again"
+            f"{audit_problem}. Another writer, a restored backup? Those of them that are in the source were sent "
+            "again. Run the sync once with reconcile=True to send everything again"
         )
     if decision.withheld:
         problems.append(f"Withheld {pluralize(decision.withheld, 'deletion')}, because {decision.reason}")

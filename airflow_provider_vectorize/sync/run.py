@@ -133,24 +133,16 @@ class SyncRun:
 
     def _run_from(self, client: VectorizeClient, base: Base) -> SyncResult:
         options, folder = self._options, self._folder
-        self._plan_kind = plans.kind_of_plan(folder, options.approve, base.state.spent if base.state else ())
+        self._plan_kind = plans.kind_of_plan(folder, options.approve, base.spent)
         if base.pending.records:
             client.late.add_abandoned()
         self._audit = run_audit(client, self._open_monitor, base, self._hasher, self.run_id, dry_run=options.dry_run)
         skipped = base.skipped(self._objects, options)
         approved = self._plan_kind == "changes"
         source = LoadSource(self._objects, self._make_reader(base.index))
-        look_ahead(client, base, source, skipped, self._hasher, options, folder, self.run_id, approved=approved)
-        identity = base.identity
-        write_ahead = Log(
-            folder,
-            self._owner,
-            self.run_id,
-            base.generation,
-            identity.created_on,
-            identity.parameters,
-            self._probe,
-        )
+        look_ahead(client, base, source, skipped, self._hasher, options, folder, approved=approved)
+        created, parameters = base.identity.created_on, base.identity.parameters
+        write_ahead = Log(folder, self._owner, self.run_id, base.generation, created, parameters, self._probe)
         policy = BadRowPolicy(options.load, self._source, 0)
         is_mapped = self._format == "ndjson" and not options.load.fields.is_default
         comparison = Comparison(
@@ -265,7 +257,8 @@ class SyncRun:
         examples = table.ids(next(table.where(condition), np.empty(0, np.int64))[:EXAMPLES])
         if not decision.can_be_approved or self._options.dry_run:
             return None, examples
-        plan = plan_id(base.generation.number if base.generation else 0, self.run_id)
+        content = f"delete {decision.withheld} {table.sum_of_keys(condition)}"
+        plan = plan_id(base.generation, content, plans.unspent_plans(self._folder, base.spent))
         ids = (vector_id for positions in table.where(condition) for vector_id in table.ids(positions))
         plans.write_ids(self._folder, plans.deletions_name(plan), ids)
         return plan, examples

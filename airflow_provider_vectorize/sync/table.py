@@ -181,6 +181,10 @@ class IdTable:
         """Return the number of IDs that fulfil a condition."""
         return sum(len(positions) for positions in self.where(condition))
 
+    def sum_of_keys(self, condition: Callable[[slice], np.ndarray]) -> int:
+        """Return the sum of the keys of the IDs that fulfil a condition. It does not depend on their order."""
+        return sum(int(self.keys[positions].sum(dtype=np.uint64)) for positions in self.where(condition)) % (1 << 64)
+
     def has(self, flags: int) -> Callable[[slice], np.ndarray]:
         """Return the condition that an ID has all of these flags."""
         return lambda chunk: (self.flags[chunk] & flags) == flags

@@ -54,13 +54,13 @@ def test_folder_means_its_data_objects_at_any_depth(tmp_path: Path, caplog: pyte
     with caplog.at_level(logging.INFO):
         found = storage.find(f"{tmp_path}/night/")
     assert [item.key for item in found] == [str(tmp_path / key) for key in sorted(DATA)]
-    assert f"Skipped {len(OTHER)} objects that match {tmp_path.as_uri()}/night/" in caplog.text
+    assert f"Skipped {len(OTHER)} objects matching {tmp_path.as_uri()}/night/" in caplog.text
     assert [item.key for item in storage.find(f"{tmp_path}/night/*")] == [str(tmp_path / key) for key in DATA[:2]]
 
 
 def test_folder_with_markers_only_says_what_was_skipped(tmp_path: Path) -> None:
     (tmp_path / "_SUCCESS").touch()
-    with pytest.raises(SourceError, match=r"1 object match, but they are hidden, checksums or empty \(_SUCCESS\)"):
+    with pytest.raises(SourceError, match=r"Skipped 1 object \(hidden, checksum or empty: _SUCCESS\)"):
         storage.find(f"{tmp_path}/")
 
 

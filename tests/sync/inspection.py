@@ -24,6 +24,10 @@ from .support import MemoryFolder
 Vectors = dict[str, tuple[int, int, int]]
 
 
+#: The content of vectors under IDs that other writers may use.
+FOREIGN_CONTENT = range(100, 200)
+
+
 class Inspection:
     """Looks at an index of a world, and at the state folder of a sync.
 
@@ -54,6 +58,11 @@ class Inspection:
         """Return content, parameter and hash of each vector by ID, as if all that was acknowledged were applied."""
         index = self._world._engine.catalog.index(ACCOUNT_ID, self._index)
         return dict(self._vectors[index.key])
+
+    def ours(self) -> set[str]:
+        """Return the IDs of the vectors that the sync has to know: all that no other writer wrote last."""
+        vectors = self.vectors()
+        return {name for name in vectors.keys() - self.foreign.keys() if vectors[name][0] not in FOREIGN_CONTENT}
 
     def _describe(self, vector: Vector) -> tuple[int, int, int]:
         metadata = orjson.loads(vector.metadata or b"{}")
@@ -111,7 +120,7 @@ class Inspection:
         """
         vectors, known = self.vectors(), self.known()
         found: list[tuple[str, Any]] = []
-        ours = set(vectors) - set(self.foreign)
+        ours = self.ours()
         if not self.is_baseline() or self.state() is None:
             uncovered = ours - set(known) - self.logged()
             if uncovered:

@@ -19,7 +19,7 @@ from tests.visibility.world import World
 from .actors import Actor, Killed
 from .inspection import Inspection
 from .service import INDEX, LATE_SECONDS, TIMEOUT, Service
-from .sources import Fault, MemoryObject, Source, Truth, change, truth_of
+from .sources import Fault, MemoryObject, ModelRow, Source, Truth, change, truth_of
 from .support import DeadLetterSink, MemoryFolder, PausingFolder
 
 NIGHTS, ATTEMPTS, LAST_NIGHTS = 5, 4, 5
@@ -37,13 +37,11 @@ LIMITS = Limits(vectors_per_request=2, ids_per_delete=1, late_seconds=LATE_SECON
 
 
 class History:
-    """Several nights of one sync.
-
-    :param seed: Decides about everything that happens.
-    """
+    """Several nights of one sync. The seed decides about everything that happens."""
 
     def __init__(self, seed: int, world: World) -> None:
         self.rng = random.Random(seed)
+        self.purges = seed % 10 == 7
         self.world = world
         self.folder = MemoryFolder()
         self.source: Source = {}
@@ -67,7 +65,8 @@ class History:
 
     def objects(self) -> list[MemoryObject]:
         return [
-            MemoryObject(name, self.source[name], self.faults.get(name), self.parameter) for name in sorted(self.source)
+            MemoryObject(name, rows, self.faults.get(name), self.parameter, lambda name=name: self.source.get(name))  # type: ignore[misc]
+            for name, rows in sorted(self.source.items())
         ]
 
     # ---------------------------------------------------------------- runs
@@ -145,7 +144,8 @@ class History:
         rng, service, inspection = self.rng, self.service, self.inspection
         self.earlier_sources.append(self.source)
         self.change_source()
-        self.faults = {rng.choice(sorted(self.source)): rng.choice(["truncated", "gone"])} if self._has_fault() else {}
+        has_fault = self.source and rng.random() < 0.12
+        self.faults = {rng.choice(sorted(self.source)): rng.choice(["truncated", "gone"])} if has_fault else {}
         if rng.random() < 0.07:
             ours = inspection.known().keys() - truth_of(self.source).present if self._is_quiet() else ()
             service.recreate(inspection, ours)
@@ -156,6 +156,14 @@ class History:
         known = {name for name, content in inspection.known().items() if content != UNKNOWN}
         if known and rng.random() < 0.08 and self._is_quiet() and not inspection.is_baseline():
             service.damage(known)
+        if rng.random() < 0.15:
+            self.overlap()
+        if self.inspection.approved(self.plan) and rng.random() < 0.5:
+            # More leaves the source than a person has approved.
+            self.source = {name: rows[:1] for name, rows in list(self.source.items())[:1]}
+        for rows in (IDS, IDS - 2, 1) if self.purges else ():
+            self.source = {"a": [ModelRow("good", f"v{number}") for number in range(rows)]}
+            self.attempt(last=True)
         for attempt in range(ATTEMPTS):
             if attempt and rng.random() < 0.3:
                 self.change_source()
@@ -165,9 +173,6 @@ class History:
     def _is_quiet(self) -> bool:
         """Return whether no earlier run can still write, so that the next run notices what other writers did."""
         return not (self.frozen or self.inspection.logged())
-
-    def _has_fault(self) -> bool:
-        return bool(self.source) and self.rng.random() < 0.12
 
     def attempt(self, *, last: bool = False) -> str:
         rng = self.rng
@@ -191,9 +196,30 @@ class History:
         self.check(outcome, actor, before, deletes=options["delete_vanished"] and not baseline)
         if before is not None and not logged and not service.recreated:
             self._check_deletions(before.keys() - inspection.vectors().keys(), len(known), approved)
-        if outcome in COMMITTED:  # Somebody had the chance to see that the index was created again.
-            inspection.foreign = {name: what for name, what in inspection.foreign.items() if name.startswith("f")}
         return outcome
+
+    def overlap(self) -> None:
+        """Start a run while the commit of another one is on its way, and kill it after that has arrived."""
+        rng = self.rng
+        first = self.start()
+        while not first.done and first.event != IN_FLIGHT:
+            first.step()
+        if first.done:
+            return
+        self.change_source()
+        second = self.start()
+        for _ in range(rng.choice([5, 10, 20])):  # A write of current.json never takes longer than another run.
+            if not (second.done or second.event.startswith(COMMITTING)):
+                second.step()
+        while not first.done:
+            first.step()
+        self.change_source()
+        for _ in range(rng.choice([0, 5, 10])):
+            if not second.done:
+                second.step()
+        if not second.done:
+            second.kill()
+        self.check("killed", second, None, deletes=False)
 
     def check(self, outcome: str, actor: Actor, before: Any, *, deletes: bool, where: Any = "") -> None:
         """Compare the index with what a run promises."""
@@ -246,7 +272,7 @@ class History:
         if outcome != "green" and truth.good:
             self.violations.append(("does not converge", outcome))
         if outcome == "green":
-            left = set(self.inspection.vectors()) - truth.present - set(self.inspection.foreign)
+            left = self.inspection.ours() - truth.present
             if left:
                 self.violations.append(("left over", sorted(left)))
             if writes and not truth.repeated:

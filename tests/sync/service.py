@@ -9,7 +9,7 @@ from airflow_provider_vectorize.api.limits import Limits
 from tests.support import DIMENSIONS
 from tests.visibility.world import Fate, SentRequest, World
 
-from .inspection import Inspection
+from .inspection import FOREIGN_CONTENT, Inspection
 from .sources import ModelRow
 
 INDEX = "docs"
@@ -72,7 +72,7 @@ class Service:
 
         :param name: Its ID. Default: one that the sync never has in a good row.
         """
-        name, content = name or f"f{self._rng.randrange(3)}", self._rng.randrange(100, 200)
+        name, content = name or f"f{self._rng.randrange(3)}", self._rng.choice(FOREIGN_CONTENT)
         self._upsert(name, content)
         inspection.foreign[name] = content
 

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -43,11 +43,21 @@ class MemoryObject:
     :param rows: Its rows.
     :param fault: What goes wrong when it is read.
     :param parameter: A parameter that shapes rows. It does not change the version of the object.
+    :param read_rows: Returns the rows that the object has now. An object that has changed since the run has listed it
+        cannot be opened, as in storage. Default: the object never changes.
     """
 
     encoding = ""
 
-    def __init__(self, name: str, rows: Sequence[ModelRow], fault: Fault | None = None, parameter: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        rows: Sequence[ModelRow],
+        fault: Fault | None = None,
+        parameter: int = 0,
+        read_rows: Callable[[], Sequence[ModelRow] | None] | None = None,
+    ) -> None:
+        self._has_changed = lambda: read_rows is not None and read_rows() != rows
         self.uri = self.key = self.identity = f"memory://{name}"
         self._content = b"".join(row.line(parameter) + b"\n" for row in rows)
         stored = b"".join(row.line() for row in rows)
@@ -63,7 +73,7 @@ class MemoryObject:
 
     @contextmanager
     def open(self, offset: int) -> Iterator[Text]:
-        if self._fault == "gone":
+        if self._fault == "gone" or self._has_changed():
             raise SourceError(f"There is no object {self.uri}.", uri=self.uri)
         stream: io.RawIOBase | io.BytesIO = io.BytesIO(self._content[offset:])
         if self._fault == "truncated":
@@ -135,13 +145,15 @@ def change(
     if chance < 0.25 or not changed:
         row = ModelRow("good", f"v{rng.randrange(ids)}", rng.randrange(3))
         changed.setdefault(rng.choice(objects), []).append(row)
+        if rng.random() < 0.15:  # An earlier object has a bad row with the ID, perhaps before the sync knows it.
+            changed.setdefault(objects[0], []).append(ModelRow("bad", row.id))
         return changed
     name = rng.choice(sorted(changed))
     rows = changed[name]
     if chance > 0.86:
         del changed[name]
     elif chance > 0.84:
-        rows.append(ModelRow("bad", f"f{rng.randrange(3)}"))
+        rows.append(ModelRow("bad", rng.choice([f"f{rng.randrange(3)}", f"v{rng.randrange(ids)}"])))
     elif rows:
         number = rng.randrange(len(rows))
         row = rows.pop(number)

@@ -214,8 +214,6 @@ def _acknowledged_after() -> list[Any]:
     return [patch.object(upload.RecordedDelivery, "deliver", deliver)]
 
 
-# Another run has to start while a commit is on its way, and to die. The histories of the model rarely come to that.
-# test_log_of_a_run_on_an_older_generation_stays_and_counts does, and fails without this rule.
 @SWITCHES.register("other_generations", "the log of a run on another generation is ignored")
 def _other_generations() -> list[Any]:
     def read(to: Any, absorbed: Any) -> log.PendingLog:
@@ -232,8 +230,9 @@ def _other_generations() -> list[Any]:
 
 
 _simple("owner", "a run does not notice that another took over", folder.Owner, "check", lambda self: None)
-# A run whose reads of the state and of the logs another commit separates is caught by this rule alone. The histories of
-# the model rarely come to that. test_run_without_changes_notices_that_another_run_commits does.
+# No history needs this rule, because a run reads the state and the logs of one moment, and sees all that an earlier run
+# whose commit is on its way has written. The rule is a guard against a state that somebody replaces during a run.
+# frozen_run_commits_after_another_one_began in test_runbook.py fails without it.
 _simple("generation", "a run does not notice another commit", commit, "check_generation", lambda *args: None)
 _simple("incarnation", "an index created again goes unnoticed", base, "choose_basis", lambda state, *args: (
     "state" if state else "baseline"

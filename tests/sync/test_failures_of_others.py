@@ -73,8 +73,29 @@ def test_index_created_again_gets_every_row(books: SyncedIndex) -> None:
     result = books.sync(delete_vanished=True)
 
     assert books.dump() == expected_dump(rows)
-    assert (result["changed"], result["objects_skipped"]) == (25, 0)
+    assert (result["added"], result["objects_skipped"]) == (25, 0)
     assert books.sync()["objects_skipped"] == 1
+
+
+@pytest.mark.parametrize("deletes_first", [False, True])
+def test_index_created_again_keeps_vectors_that_others_wrote_under_our_old_ids(
+    books: SyncedIndex, deletes_first: bool
+) -> None:
+    """A night without deletions hides the new index from people, and the next night deletes."""
+    rows = make_rows(25)
+    books.write("a.ndjson", rows)
+    books.sync()
+    books.local.reset()
+    create_index(books.local)
+    foreign = make_rows(1, seed=1)
+    with books.client() as client:
+        client.upsert("books", ndjson(foreign))
+    books.write("a.ndjson", rows[1:])
+
+    books.sync(delete_vanished=deletes_first)
+    books.sync(delete_vanished=True)
+
+    assert books.dump() == expected_dump([*foreign, *rows[1:]])
 
 
 def test_state_of_another_index_is_refused(books: SyncedIndex) -> None:
@@ -206,6 +227,21 @@ def test_row_with_nan_keeps_its_vector(books: SyncedIndex) -> None:
     assert books.dump() == expected_dump(without(rows, "v4"))
 
 
+def test_bad_row_in_an_object_that_did_not_change_keeps_its_vector(books: SyncedIndex) -> None:
+    """The bad row came first, when the sync did not know the ID. The object of the good row loses it later."""
+    rows = make_rows(10)
+    bad = b'{"id": "v9", "values": [1]}\n'
+    books.write("a.ndjson", ndjson(rows[:5]) + bad)
+    books.write("b.ndjson", rows[5:])
+    books.sync(dead_letters=True)
+    books.write("b.ndjson", rows[5:9])
+
+    result = books.sync(delete_vanished=True, dead_letters=True)
+
+    assert books.dump() == expected_dump(rows)
+    assert (result["deleted"], result["rejected"]) == (0, 1)
+
+
 def test_two_syncs_on_one_index_keep_each_others_vectors(books: SyncedIndex) -> None:
     ours, theirs, folder = make_rows(10), make_rows(10, first=50), MemoryFolder()
     books.write("a.ndjson", ours)
@@ -250,6 +286,24 @@ def test_approval_covers_only_what_was_looked_at(books: SyncedIndex) -> None:
     assert second.value.result is not None
     assert second.value.result["deleted"] == 30
     assert "v30" in str(second.value) or "v3" in str(second.value)
+
+
+def test_plan_keeps_its_id_until_its_deletions_change(books: SyncedIndex) -> None:
+    """Fresh rows are committed between the nights, and the generation is another one."""
+    rows = make_rows(100)
+    plans = []
+    for night, left in enumerate((100, 60, 60, 50, 50, 100, 50)):
+        books.write("a.ndjson", [*rows[:left], *make_rows(night, first=200)])
+        approve = plans[-1] if night == 4 else None
+        try:
+            books.sync(delete_vanished=True, approve=approve)
+        except SyncError as error:
+            plans.append(error.plan)
+
+    assert plans[0] == plans[1]
+    assert len(set(plans)) == 3  # The last one deletes the same IDs as one that was carried out.
+    assert plans[-1] not in books.folder.state.spent
+    assert books.sync(delete_vanished=True, approve=plans[-1])["deleted"] == 50
 
 
 def test_approval_of_unknown_plan_is_refused(books: SyncedIndex) -> None:

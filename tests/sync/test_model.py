@@ -12,15 +12,17 @@ from .switches import without
 
 #: A rule, and a history that goes wrong without it.
 CAUGHT = {
-    "acknowledged_after": 35,
-    "bad_rows_seen": 5,
-    "baseline_keeps": 39,
-    "empty_source": 4,
-    "incarnation_at_commit": 3,
-    "last_object_wins": 18,
+    "acknowledged_after": 12,
+    "bad_rows_open": 0,
+    "bad_rows_seen": 18,
+    "empty_source": 19,
+    "incarnation_at_commit": 2,
+    "last_object_wins": 121,
+    "log_absorbed_only": 0,
     "moves": 0,
-    "unique_columns": 9,
-    "unknown_opens": 19,
+    "other_generations": 0,
+    "plan_file": 7,
+    "unique_columns": 0,
 }
 
 

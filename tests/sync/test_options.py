@@ -95,8 +95,11 @@ def test_look_ahead_stops_before_anything_is_sent_until_approved(books: SyncedIn
 
     with pytest.raises(SyncError, match="about 100 of 100 known vectors changed") as caught:
         books.sync()
+    with pytest.raises(SyncError) as again:
+        books.sync()
 
     assert books.written() == []
+    assert again.value.plan == caught.value.plan
     assert books.counts(approve=caught.value.plan) == {"changed": 100}
     assert books.dump() == expected_dump(other_model)
     books.write("a.ndjson", make_rows(100, seed=2))

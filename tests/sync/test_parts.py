@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -295,3 +297,28 @@ def test_look_ahead_problem(sample: Sample, opened: int, problem: str) -> None:
     found = look_ahead_problem(sample, opened, 1_000)
     assert found.startswith(problem)
     assert bool(found) == bool(problem)
+
+
+def test_columns_are_written_and_read_without_importing_pandas(tmp_path: Path) -> None:
+    """pyarrow imports pandas, if it is installed, when it looks at arrays of NumPy. That takes a second."""
+    program = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from airflow_provider_vectorize.sync.columns import load_table, write_columns
+from airflow_provider_vectorize.sync.table import SEEN, IdTable, id_keys
+from tests.sync.support import MemoryFolder
+folder, path = MemoryFolder(), Path({str(tmp_path)!r})
+objects = np.array([-1, -1])
+for night in range(2):
+    (path / str(night)).mkdir()
+    table = IdTable(path / str(night))
+    if night:
+        load_table(folder, columns, table, objects, path)
+    ids = [f"{{night}}-{{number}}" for number in range(9)]
+    table.add(ids, id_keys(ids), np.arange(9, dtype=np.uint64), np.zeros(9, np.int32), SEEN * night)
+    columns = write_columns(folder, "x", table, objects > 0, path)
+assert columns.ids == 18
+assert "pyarrow" in sys.modules and "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -111,7 +111,7 @@ def test_sync_brake_withholds_until_approved(books: SyncedIndex) -> None:
         books.sync(delete_vanished=True)
 
     assert caught.value.permanent
-    assert "40 are more than max_deletes allows (10.0% of 100 known vectors)" in str(caught.value)
+    assert "Withheld 40 deletions, because max_deletes allows fewer (10.0% of 100 known vectors)" in str(caught.value)
     assert books.dump() == expected_dump([*rows, *fresh])
     plan = caught.value.plan
     assert f"plan-{plan}.ids.gz" in books.folder.content

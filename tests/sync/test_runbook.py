@@ -12,7 +12,7 @@ from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.sync import plans
 from tests.support import create_index, expected_dump, make_rows
 
-from .actors import Actor, Killed
+from .actors import Actor, Killed, kill_at
 from .incident import SCENARIOS, Incident, resolves
 from .support import MemoryFolder, SyncedIndex
 
@@ -121,6 +121,16 @@ def folder_of_another_sync(incident: Incident) -> None:
 def index_created_again(incident: Incident) -> None:
     incident.night(ROWS)
     recreate(incident.local)
+    incident.books.write("a.ndjson", ROWS[:90])
+    incident.resolved(ROWS[:90], delete_vanished=True)
+
+
+@resolves("The index was created again")
+def index_created_again_before_a_run_that_did_not_finish(incident: Incident) -> None:
+    incident.night(ROWS)
+    recreate(incident.local)
+    with pytest.raises(Killed):
+        incident.books.sync(probe=kill_at("before write current.json"))
     with incident.fails():
         incident.night(ROWS[:90], delete_vanished=True)
     assert "this is the first run on this index, so it is not known what the index holds" in incident.errors[-1]
