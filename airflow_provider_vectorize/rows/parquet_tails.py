@@ -70,24 +70,28 @@ class RowTails:
     ) -> list[bytes] | None:
         """Return what follows the values of usual rows, or ``None`` if each row must be checked alone."""
         try:
-            if not "".join(ids).isascii() or max(map(len, ids)) > self._limits.id_bytes:
+            if not all(ids) or not "".join(ids).isascii() or max(map(len, ids)) > self._limits.id_bytes:
                 return None
             spaces = [self._known_namespaces[namespace] for namespace in namespaces] if namespaces else [b""] * len(ids)
-            if not any(metadata):  # An empty object is written like none, since both mean the same.
-                if any(item is not None for item in metadata):
-                    return None
-                return [space + b"}\n" for space in spaces]
-            if not self._is_plain or metadata[0] is None or not metadata[0].keys() <= self._known_keys:
-                return None
-            texts = self._encode_lines(metadata)
+            fields = self._write_usual_metadata(metadata)
         except (TypeError, KeyError):  # A null, a value that cannot be read, or a namespace that is new.
             return None
-        if b"null" in texts:  # A field that is left out, or a NaN.
+        return [b"%b%b}\n" % pair for pair in zip(spaces, fields, strict=True)] if fields else None
+
+    def _write_usual_metadata(self, metadata: Sequence[Any]) -> list[bytes] | None:
+        """Return the metadata of each row as a field. ``None``: each row must be checked alone.
+
+        :raises TypeError: A value cannot be read.
+        """
+        if all(item is None for item in metadata):
+            return [b""] * len(metadata)
+        if not self._is_plain or metadata[0] is None or not metadata[0].keys() <= self._known_keys:
             return None
-        lines = texts.split(b"\n")
-        if max(map(len, lines)) > self._limits.metadata_bytes:
+        texts = self._encode_lines(metadata)
+        lines = texts.splitlines()
+        if b"null" in texts or max(map(len, lines)) > self._limits.metadata_bytes:  # A field without a value, or a NaN.
             return None
-        return [b'%b,"metadata":%b}\n' % pair for pair in zip(spaces, lines, strict=False)]
+        return [b',"metadata":%b' % line for line in lines]
 
     def _write_row(self, vector_id: Any, namespace: Any, metadata: Any) -> bytes:
         if vector_id is None:
