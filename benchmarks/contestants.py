@@ -251,6 +251,12 @@ def memory_kb(field: str) -> int:
     )
 
 
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and of its children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=CONTESTANTS)
@@ -267,13 +273,14 @@ def main() -> None:
         pass
     before = memory_kb("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # Reset the peak, which includes the imports.
-    started, started_cpu = time.perf_counter(), time.process_time()
+    started, started_cpu = time.perf_counter(), cpu_seconds()
     run()
-    seconds, cpu = time.perf_counter() - started, time.process_time() - started_cpu
+    seconds, cpu = time.perf_counter() - started, cpu_seconds() - started_cpu
     # wrangler runs in a child process, whose peak includes nothing of this process.
     child_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     over_kb = child_kb if args.name == "wrangler" else memory_kb("VmHWM") - before
     figures = {"seconds": seconds, "over_mb": over_kb / 1024, "peak_mb": (before + over_kb) / 1024, "cpu": cpu}
+    figures["child_mb"] = child_kb / 1024
     sys.stdout.write(json.dumps(figures) + "\n")
 
 

@@ -64,6 +64,8 @@ class Result:
     :param seconds: Duration of a run.
     :param spread: Shortest and longest duration.
     :param over_mb: Peak memory in MB above that of the process after a load of one row.
+    :param cpu: CPU seconds of the process and of its children.
+    :param child_mb: Peak memory in MB of the largest child.
     :param requests: Number of write requests of a run.
     :param reads: Number of all other requests of a run.
     :param bytes_sent: Bytes of all request bodies of a run.
@@ -74,6 +76,8 @@ class Result:
     seconds: float
     spread: tuple[float, float]
     over_mb: float
+    cpu: float
+    child_mb: float
     requests: int
     reads: int
     bytes_sent: int
@@ -189,6 +193,8 @@ def _result(case: Case, runs: list[tuple[dict[str, float], dict[str, int]]]) -> 
         statistics.median(seconds),
         spread,
         over_mb,
+        statistics.median(figures["cpu"] for figures, _ in runs),
+        statistics.median(figures["child_mb"] for figures, _ in runs),
         counts["requests"],
         counts["reads"],
         counts["bytes"],
@@ -201,16 +207,18 @@ def results_table(results: Sequence[Result]) -> str:
     in_rows = all(result.case.rows for result in results)
     rates = [result.vectors_per_second if in_rows else result.rate for result in results]
     unit = "vectors/s" if in_rows else "MB/s of source"
+    amount_unit = "million vectors" if in_rows else "GB"
     lines = [
-        f"| | s, median (min, max) | {unit} | relative to the first | MB over an empty run | requests | "
-        "MB sent | largest request, MB |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| | s, median (min, max) | {unit} | relative to the first | CPU s per {amount_unit} | "
+        "MB over an empty run | requests | MB sent | largest request, MB |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for result, rate in zip(results, rates, strict=True):
         shortest, longest = result.spread
+        amount = result.case.rows / 1e6 if in_rows else result.case.source_bytes / 1e9
         lines.append(
             f"| {result.case.label} | {result.seconds:.2f} ({shortest:.2f}, {longest:.2f}) | {rate:.0f} | "
-            f"{rate / rates[0]:.2f} | {result.over_mb:.0f} | {result.requests} | "
+            f"{rate / rates[0]:.2f} | {result.cpu / amount:.1f} | {result.over_mb:.0f} | {result.requests} | "
             f"{result.bytes_sent / 1e6:.0f} | {result.largest / 1e6:.1f} |"
         )
     return "\n".join(lines)

@@ -30,10 +30,8 @@ from measure import (
     run_group,
     run_s3,
 )
+from processes import FULL, LIGHT, OFF, measure_processes
 
-UNCHANGED_TEXT = {"float32_text": "never"}
-FULL = UNCHANGED_TEXT
-LIGHT, OFF = UNCHANGED_TEXT | {"validation": "light"}, UNCHANGED_TEXT | {"validation": "off"}
 
 #: Fields of the files that :func:`corpus.mapped` creates.
 MAPPED_FIELDS = {"id": "key", "values": "doc.embedding", "metadata": ["page", "lang"]}
@@ -158,6 +156,7 @@ class Bench:
             results = self.group(
                 f"Parquet and mapped ndjson, {dimensions:,} dimensions, {rows:,} vectors",
                 [
+                    Case("ndjson, float64 text, one process", "ours", file, {"processes": 1}, rows=rows),
                     Case("ndjson, float64 text", "ours", file, rows=rows),
                     Case("mapped ndjson, float64 text", "ours", mapped, {"fields": MAPPED_FIELDS}, rows=rows),
                     *(
@@ -173,11 +172,15 @@ class Bench:
                 ],
                 dimensions=dimensions,
             )
-            ndjson, _, *variants = results.values()
+            ndjson, _, _, *variants = results.values()
             float32 = [result for result in variants if "float32" in result.case.label]
             ratio = min(result.vectors_per_second for result in float32) / ndjson.vectors_per_second
             self.targets += [
-                at_least(f"Parquet of float32, {dimensions:,} dimensions, vectors per second of ndjson's", 2, ratio),
+                at_least(
+                    f"Parquet of float32, {dimensions:,} dimensions, vectors per second of ndjson's in one process",
+                    2,
+                    ratio,
+                ),
                 at_most(
                     f"memory, Parquet, {dimensions:,} dimensions", 160, max(found.over_mb for found in variants), " MB"
                 ),
@@ -187,6 +190,11 @@ class Bench:
         groups = f"row groups of {group:,}" if group else "one row group"
         path = corpus.parquet(DATA, dimensions, rows, value_type=value_type, compression=compression, group=group)
         return Case(f"Parquet, {value_type}, {compression}, {groups}", "ours", str(path), rows=rows)
+
+    def processes(self) -> None:
+        groups, targets = measure_processes(self.sizes, self.fewer_runs)
+        self.sections += [f"## {title}\n\n{results_table(results)}\n" for title, results in groups]
+        self.targets += targets
 
     def memory(self) -> None:
         local = {size: self.file(768, size) for size in (100, 1_000, 2_000)}
@@ -262,7 +270,7 @@ def rows_in(file: str) -> int:
         return sum(1 for _ in stream)
 
 
-GROUPS = ("two_gigabytes", "peers", "other_dimensions", "parquet", "memory", "networks", "sync")
+GROUPS = ("two_gigabytes", "peers", "other_dimensions", "parquet", "processes", "memory", "networks", "sync")
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ class Loads(Endpoints):
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,
         max_in_flight: int = 4,
-        processes: Processes = 1,
+        processes: Processes = "auto",
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
         collect_checks: str | None = None,
@@ -103,9 +103,9 @@ class Loads(Endpoints):
         :param max_bad_rows: The load fails once more than this many rows are rejected. Default: 1,000.
         :param max_in_flight: Maximum number of concurrent requests. Rows that share an ID are still written in order.
             Default: 4.
-        :param processes: Number of processes that check and rewrite rows of ndjson, once 32 MB were read. ``auto`` is
-            one for each processor that the task may use, at most 4. Each takes about 64 MB of memory. Default: 1, which
-            starts none.
+        :param processes: Number of processes that check and rewrite rows of ndjson, with this one. The others start
+            once 128 MB were read, and each takes about 50 MB of memory. ``auto`` is one for each processor that the task
+            may use, at most 4, and 1 unless ``validation`` is ``full``. 1 starts none. Default: ``auto``.
         :param format: ``ndjson`` or ``parquet``. ``auto`` decides by the names of the objects or, where a name has no
             known suffix, by the first bytes. Parquet requires the extra ``parquet``. Default: ``auto``.
         :param fields: Which fields of the source become the fields of a vector, if they are not called ``id``,

@@ -59,7 +59,7 @@ class LoadOptions:
     :param dead_letters: The dead-letter file for rejected rows. Without it, the first bad row fails the load.
     :param max_bad_rows: The load fails once more than this many rows are rejected. Default: 1,000.
     :param max_in_flight: Maximum number of concurrent requests, at least 1. Default: 4.
-    :param processes: Number of processes that check rows, see :class:`~.block_checker.BlockChecker`. Default: 1.
+    :param processes: Number of processes that check rows, see :class:`~.block_checker.BlockChecker`. Default: ``auto``.
     :param limits: Cloudflare's limits.
     :param format: Format of the objects. Default: detected from their names, or else their first bytes.
     :param fields: Which fields of the source become the fields of a vector. Default: the format of Vectorize itself.
@@ -72,7 +72,7 @@ class LoadOptions:
     dead_letters: DeadLetters | None = None
     max_bad_rows: int = 1_000
     max_in_flight: int = 4
-    processes: Processes = 1
+    processes: Processes = "auto"
     limits: Limits = LIMITS
     format: FormatSetting = "auto"
     fields: Fields = DEFAULT_FIELDS

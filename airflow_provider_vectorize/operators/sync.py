@@ -134,7 +134,7 @@ class VectorizeSyncOperator(SourceTask, BaseOperator):
         dead_letter_path: str | None = None,
         max_bad_rows: int = 1_000,
         max_in_flight: int = 4,
-        processes: Processes = 1,
+        processes: Processes = "auto",
         format: FormatSetting = "auto",
         fields: Mapping[str, Any] | None = None,
         collect_checks: str | None = None,

@@ -21,12 +21,15 @@ Processes = Literal["auto"] | int
 
 #: Bytes of a source that are checked in this process before others are started. They take less time than a process
 #: needs to start.
-ALONE_BYTES = 32 << 20
+ALONE_BYTES = 128 << 20
 #: Maximum number of processes for ``auto``. Four check more than the 20,000 vectors per second that Vectorize accepts.
 AUTO_PROCESSES = 4
 
-#: Blocks that are being checked, and the processes that check them.
-_Pending = deque[tuple[Block, CheckWorker]]
+#: Maximum number of blocks that wait for an earlier one. They are in memory with their rows.
+PENDING_BLOCKS = 12
+
+#: A block with its rows, or with the process that checks it.
+_Pending = tuple[Block, Rows | CheckWorker]
 
 
 def processes(name: str, value: Any) -> Processes:
@@ -45,11 +48,11 @@ def processes(name: str, value: Any) -> Processes:
 class BlockChecker:
     """Checks blocks. One thread may use it.
 
-    This process checks the blocks until the others have started. If one of them dies, this process checks its blocks
-    again, and the others continue.
+    This process checks blocks like the others. While it checks one, the others have several that wait. If one of them
+    dies, this process checks its blocks again, and the others continue.
 
     :param settings: How rows are checked.
-    :param processes: Number of processes that check rows. 1: only this one. ``auto``: one for each processor that this
+    :param processes: Number of processes that check rows, with this one. ``auto``: one for each processor that this
         process may use, at most :data:`AUTO_PROCESSES`, and only for full checks, because other checks take less time
         than reading.
     """
@@ -69,25 +72,25 @@ class BlockChecker:
 
     def check(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, Rows]]:
         """Yield each block with its rows, in order."""
-        pending: _Pending = deque()
+        pending: deque[_Pending] = deque()
         try:
             for block in blocks:
                 self._start_when_large(len(block.data))
-                shared = CheckWorker.accepts(block)
-                while pending and not (shared and self._free_worker()):
-                    yield self._receive(pending)
-                worker = self._free_worker() if shared else None
+                worker = self._free_worker() if CheckWorker.accepts(block) else None
                 if worker:
                     worker.send(block)
                     pending.append((block, worker))
                 else:
-                    yield block, check_rows(block, self._check)
+                    pending.append((block, check_rows(block, self._check)))
                 del block  # A long line must not stay in memory while the next one is read.
+                while pending and (len(pending) > PENDING_BLOCKS or _is_checked(pending[0])):
+                    yield self._finish(pending.popleft())
             while pending:
-                yield self._receive(pending)
+                yield self._finish(pending.popleft())
         finally:
-            for _, worker in pending:  # The caller does not want the rest.
-                worker.receive()
+            for _, checked in pending:  # The caller does not want the rest.
+                if isinstance(checked, CheckWorker):
+                    checked.receive()
 
     def close(self) -> None:
         """End the other processes. Any thread may call this, also while another one waits for them."""
@@ -109,18 +112,26 @@ class BlockChecker:
 
     def _start_workers(self) -> None:
         try:
-            for _ in range(self.processes):
+            for _ in range(self.processes - 1):
                 self._workers.append(CheckWorker(self._settings))
         except OSError as error:
-            log.warning("Started %d of %d processes that check rows: %s", len(self._workers), self.processes, error)
+            working = len(self._workers) + 1
+            log.warning("%d of %d processes check rows. The others cannot start: %s", working, self.processes, error)
         else:
-            log.info("Started %d processes that check rows.", self.processes)
+            log.info("Now %d processes check rows, with this one.", self.processes)
 
-    def _receive(self, pending: _Pending) -> tuple[Block, Rows]:
-        """Return the oldest block and its rows."""
-        block, worker = pending.popleft()
-        rows = worker.receive()
+    def _finish(self, pending: _Pending) -> tuple[Block, Rows]:
+        """Return a block and its rows. Wait for the process that checks it."""
+        block, checked = pending
+        if not isinstance(checked, CheckWorker):
+            return block, checked
+        rows = checked.receive()
         return block, check_rows(block, self._check) if rows is None else rows
+
+
+def _is_checked(pending: _Pending) -> bool:
+    _, checked = pending
+    return checked.has_answer if isinstance(checked, CheckWorker) else True
 
 
 def _auto_processes(settings: CheckSettings) -> int:

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 #: Bytes of shared memory for one block. Longer blocks are checked in the parent.
 SLOT_BYTES = 1 << 20
-#: Blocks that a worker has at a time: one that it checks, and one that waits.
-SLOTS = 2
+#: Blocks that a worker has at a time: one that it checks, and some that wait while the parent checks one itself.
+SLOTS = 6
 #: Seconds to wait for a process that has just started. Until it is ready, the parent checks blocks itself.
 READY_SECONDS = 0.0
 #: What the new process runs, with the module path of the parent.
@@ -79,6 +79,11 @@ class CheckWorker:
         if not self._started and not self._dead:
             self._started = self._connection.poll(READY_SECONDS) and self._read() is not None
         return self._started and not self._dead and self.waiting < SLOTS
+
+    @property
+    def has_answer(self) -> bool:
+        """Return whether :meth:`receive` does not wait."""
+        return self._dead or self._connection.poll(0)
 
     def send(self, block: Block) -> None:
         """Give a block to the process. If it has died, :meth:`receive` says so."""

@@ -23,7 +23,7 @@ _TEXT_BYTES = 512 << 10
 #: Usual bytes of a value as text, with its comma.
 _VALUE_BYTES = 12
 #: Rows of several texts are decoded at a time, but not so many that large metadata takes much memory.
-_DECODED_TEXTS, _DECODED_ROWS = 4, 1_024
+_DECODED_TEXTS, _DECODED_ROWS = 8, 1_024
 
 
 class _RowRange(NamedTuple):
@@ -65,13 +65,18 @@ class ParquetRowReader:
         with source_object.open_file() as file:
             reader = ParquetReader(file, uri)
             columns = find_columns(reader.schema, self._fields, uri)
-            rows = ParquetRows(columns, self._dimensions, self._limits, float32_text=self._float32_text)
+            rows = ParquetRows(
+                columns,
+                self._dimensions,
+                self._limits,
+                float32_text=self._float32_text,
+                text_rows=self._text_rows,
+            )
             groups = self._row_groups(reader, source_object)
             batch_rows = min(_DECODED_TEXTS * self._text_rows, _DECODED_ROWS)
             with iterate_ahead(reader.read(rows.columns, position.line - 1, groups, batch_rows)) as decoded_rows:
                 for decoded in decoded_rows:
-                    for piece in decoded.split(self._text_rows):
-                        yield rows.check(piece, position.object)
+                    yield from rows.check(decoded, position.object)
 
     def close(self) -> None:
         """Do nothing: this reader has no processes."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -17,22 +17,16 @@ import orjson
 
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.rows.block_rows import BadRow, Rows
-from airflow_provider_vectorize.rows.checks import FullCheck, Row, RowProblem
 from airflow_provider_vectorize.rows.encoding import EncodingError, encode_row
 from airflow_provider_vectorize.rows.float32 import rounds_twice
 from airflow_provider_vectorize.rows.parquet_columns import VectorColumns, take
-from airflow_provider_vectorize.rows.parquet_values import UnreadableValue, python_values, text_values
+from airflow_provider_vectorize.rows.parquet_tails import RowTails
+from airflow_provider_vectorize.rows.parquet_values import python_values, text_values
 from airflow_provider_vectorize.sources.lines import Position
-from airflow_provider_vectorize.sources.parquet import DecodedRows
+from airflow_provider_vectorize.sources.parquet import BATCH_ROWS, DecodedRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_NULL = msgspec.Raw(b"null")
-#: Maximum number of metadata keys, and of namespaces, to remember. The keys of a struct are the same in all rows.
-_REMEMBERED = 1_000
-#: Types of metadata that JSON has. A NaN or an infinity becomes null.
-_PLAIN = frozenset({str, int, bool, float, type(None)})
 
 
 class ParquetRows:
@@ -42,115 +36,90 @@ class ParquetRows:
     :param dimensions: Of the index.
     :param limits: Cloudflare's limits.
     :param float32_text: Whether float64 values are written as the shortest text of the same float32.
+    :param text_rows: Maximum number of rows that become text at a time.
     """
 
-    def __init__(self, columns: VectorColumns, dimensions: int, limits: Limits, *, float32_text: bool = True) -> None:
+    def __init__(
+        self,
+        columns: VectorColumns,
+        dimensions: int,
+        limits: Limits,
+        *,
+        float32_text: bool = True,
+        text_rows: int = BATCH_ROWS,
+    ) -> None:
         self._found = columns
         self._dimensions = dimensions
         self._float32_text = float32_text
-        self._limits = limits
-        self._check = FullCheck(dimensions, limits).check
-        #: Keys of metadata that passed the checks.
-        self._known_keys: set[str] = set()
-        #: Namespaces that passed the checks, as a field of a row.
-        self._known_namespaces: dict[str | None, bytes] = {None: b""}
+        self._text_rows = text_rows
+        self._tails = RowTails(columns, dimensions, limits)
+        self._encode_lines = msgspec.json.Encoder().encode_lines
         #: Names of the top-level columns to decode.
         self.columns = columns.names
 
-    def check(self, decoded: DecodedRows, number: int) -> Rows:
-        """Return decoded rows as rows of ndjson, and the bad ones with the reason.
+    def check(self, decoded: DecodedRows, number: int) -> Iterator[Rows]:
+        """Yield decoded rows as rows of ndjson, and the bad ones with the reason.
 
         A position has the number of the row in the object, from 1, as its line, and the number of the row group as its
         offset.
 
         :param number: Number of the object in the source.
         """
-        batch, group, first = decoded
+        batch = decoded.batch
         ids = text_values(take(batch, self._found.id))
         namespaces = text_values(take(batch, self._found.namespace)) if self._found.namespace else None
         metadata = self._metadata(batch)
         lists = take(batch, self._found.values)
         values, problems = _matrix(lists, self._dimensions)
-        tails: dict[int, bytes] = {}
-        ids_fit = self._ids_fit(ids)
-        for row, vector_id in enumerate(ids):
-            if row not in problems:
-                namespace = namespaces[row] if namespaces else None
-                tail = self._plain_tail(namespace, metadata[row]) if ids_fit else None
-                try:
-                    tails[row] = tail or self._tail(vector_id, namespace, metadata[row])
-                except (RowProblem, EncodingError) as error:
-                    problems[row] = str(error)
-        pieces = _pieces(ids, _number_texts(values, self._float32_text), tails)
-        bad = []
-        for row, reason in sorted(problems.items()):
-            text = _row_text(ids[row], lists[row], namespaces[row] if namespaces else None, metadata[row])
-            bad.append(BadRow(Position(number, first + row + 1, group), text, reason))
+        tails = self._tails.write(ids, namespaces, metadata, problems)
+        position = Position(number, decoded.first + 1, decoded.row_group)
+        bad = {
+            row: BadRow(
+                position._replace(line=position.line + row),
+                _row_text(ids[row], lists[row], namespaces[row] if namespaces else None, metadata[row]),
+                reason,
+            )
+            for row, reason in problems.items()
+        }
+        for start in range(0, len(ids), self._text_rows):
+            rows = range(start, min(start + self._text_rows, len(ids)))
+            yield self._rows(rows, ids, values, tails, bad, position)
+
+    def _rows(
+        self,
+        rows: range,
+        ids: Sequence[Any],
+        values: np.ndarray,
+        tails: Sequence[bytes],
+        bad: Mapping[int, BadRow],
+        position: Position,
+    ) -> Rows:
+        """Return some rows of a batch.
+
+        :param position: Of the first row of the batch.
+        """
+        good: Sequence[int] = [row for row in rows if row not in bad] if bad else rows
+        good_ids = [ids[row] for row in good]
+        short = values[rows.start : rows.stop]
+        if len(good) < len(rows):
+            short = short[[row - rows.start for row in good]]
+        id_texts = self._encode_lines(good_ids).split(b"\n")
+        texts = _number_texts(short, self._float32_text)
+        pieces: list[bytes] = []
+        for row, id_text, numbers in zip(good, id_texts, texts, strict=False):
+            # In pieces, because the text of the values is long and should be copied only once more.
+            pieces += b'{"id":%b,"values":' % id_text, numbers, tails[row]
         return Rows(
-            object=number,
+            object=position.object,
             body=b"".join(pieces),
             ends=list(accumulate(map(len, pieces)))[2::3],
-            ids=[str(ids[row]) for row in tails],
-            lines=[first + row + 1 for row in tails],
-            base=group,
-            offsets=[0] * len(tails),
-            bad=bad,
-            end=Position(number, first + len(batch) + 1, group),
-            values=values if len(tails) == len(ids) else None,
-        )
-
-    def _ids_fit(self, ids: Sequence[Any]) -> bool:
-        """Return whether all IDs are certainly short enough."""
-        try:
-            return "".join(ids).isascii() and max(map(len, ids)) <= self._limits.id_bytes
-        except TypeError:  # One of them is null, or cannot be read.
-            return False
-
-    def _plain_tail(self, namespace: Any, metadata: Any) -> bytes | None:
-        """Return what follows the values of a usual row, or ``None`` if the row must be checked in full."""
-        if metadata is None:
-            raw = b""
-        elif (
-            type(metadata) is dict
-            and _PLAIN.issuperset(map(type, metadata.values()))
-            and metadata.keys() <= self._known_keys
-        ):
-            try:
-                raw = orjson.dumps(metadata)
-                if b"null" in raw:
-                    raw = orjson.dumps({key: value for key, value in metadata.items() if value is not None})
-            except TypeError:  # Text that is not Unicode, or a number of more than 64 bits.
-                return None
-            if b"null" in raw or len(raw) > self._limits.metadata_bytes:  # It may stand for a NaN.
-                return None
-            raw = b',"metadata":' + raw
-        else:
-            return None
-        spaced = None if isinstance(namespace, UnreadableValue) else self._known_namespaces.get(namespace)
-        return None if spaced is None else spaced + raw + b"}\n"
-
-    def _tail(self, vector_id: Any, namespace: Any, metadata: Any) -> bytes:
-        """Check everything but the values, and return what follows them in the row."""
-        if vector_id is None:
-            raise RowProblem("the id is null")
-        _require_readable("id", vector_id)
-        _require_readable("namespace", namespace)
-        raw = _encode_metadata(metadata)
-        unchecked = msgspec.Raw(raw) if raw and not self._has_known_keys(metadata, raw) else _NULL
-        self._check(Row(vector_id, [], namespace, unchecked), self._dimensions)
-        if isinstance(metadata, dict) and len(self._known_keys) < _REMEMBERED:
-            self._known_keys.update(key for key, value in metadata.items() if value is not None)
-        spaced = b"" if namespace is None else b',"namespace":' + orjson.dumps(namespace)
-        if len(self._known_namespaces) < _REMEMBERED:
-            self._known_namespaces[namespace] = spaced
-        return spaced + (b',"metadata":' + raw if raw else b"") + b"}\n"
-
-    def _has_known_keys(self, metadata: Any, raw: bytes) -> bool:
-        """Return whether metadata needs no check, because it is small and earlier rows had the same keys."""
-        return (
-            isinstance(metadata, dict)
-            and metadata.keys() <= self._known_keys
-            and len(raw) <= self._limits.metadata_bytes
+            ids=good_ids,
+            lines=[position.line + row for row in good],
+            base=position.offset,
+            offsets=[0] * len(good),
+            bad=[bad[row] for row in rows if row in bad],
+            end=position._replace(line=position.line + rows.stop),
+            values=short,
         )
 
     def _metadata(self, batch: pa.RecordBatch) -> list[Any]:
@@ -162,19 +131,6 @@ class ParquetRows:
             return python_values(take(batch, source))
         columns = {key: python_values(take(batch, column)) for key, column in source.items()}
         return [{key: column[row] for key, column in columns.items()} for row in range(len(batch))]
-
-
-def _require_readable(name: str, value: Any) -> None:
-    if isinstance(value, UnreadableValue):
-        raise RowProblem(f"the {name} cannot be read: {value.reason}")
-
-
-def _pieces(ids: Sequence[Any], numbers: list[bytes], tails: Mapping[int, bytes]) -> list[bytes]:
-    """Return the text of each good row in three pieces, so that its values are copied only once more."""
-    pieces: list[bytes] = []
-    for row, tail in tails.items():
-        pieces += b'{"id":%b,"values":' % orjson.dumps(ids[row]), numbers[row], tail
-    return pieces
 
 
 def _matrix(lists: pa.Array, dimensions: int) -> tuple[np.ndarray, dict[int, str]]:
@@ -231,28 +187,6 @@ def _number_texts(values: np.ndarray, float32_text: bool) -> list[bytes]:
         values = short if not rounds_twice(short) else short.astype(np.float64)
     # Small texts are faster than a large one, whose memory the operating system would have to clear each time.
     return [orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) for row in np.ascontiguousarray(values)]
-
-
-def _encode_metadata(value: Any) -> bytes:
-    """Return metadata as JSON, without fields that are null; nothing where there is none.
-
-    :raises RowProblem: It is text, and no JSON object.
-    :raises EncodingError: JSON has no such type. The text names the field.
-    """
-    if value is None:
-        return b""
-    _require_readable("metadata", value)
-    if isinstance(value, str):
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            raise RowProblem(f"the metadata is not JSON: {error}") from None
-        if not isinstance(value, dict):
-            raise RowProblem("the metadata is not a JSON object")
-        return orjson.dumps(value)
-    for key, item in value.items():
-        _require_readable(f"metadata key {key}", item)
-    return encode_row({key: item for key, item in value.items() if item is not None}).rstrip(b"\n")
 
 
 def _row_text(vector_id: Any, values: pa.Scalar, namespace: Any, metadata: Any) -> bytes:

@@ -47,14 +47,6 @@ class DecodedRows(NamedTuple):
     row_group: int
     first: int
 
-    def split(self, rows: int) -> Iterator[DecodedRows]:
-        """Yield the rows in pieces, without a copy.
-
-        :param rows: Maximum number of rows of a piece.
-        """
-        for start in range(0, len(self.batch), rows):
-            yield DecodedRows(self.batch.slice(start, rows), self.row_group, self.first + start)
-
 
 class ParquetReader:
     """One Parquet object, open for reading.

@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_vectorize.errors import BadRowError, ConfigError, SourceError
 from airflow_provider_vectorize.local.handle import LocalVectorize
+from airflow_provider_vectorize.rows import block_checker, check_workers
 from tests.support import create_index
 
 from .builders import OBJECTS, V1, V2, Case
@@ -84,12 +85,26 @@ def test_load_with_a_bad_row_fails_and_names_it(
 
 
 @pytest.mark.parametrize("case", BAD, ids=description_of)
-@pytest.mark.parametrize("validation", ["full", "light", "off"])
+@pytest.mark.parametrize(("validation", "processes"), [("full", 1), ("full", 2), ("light", 1), ("off", 1)])
 def test_load_with_dead_letters_writes_bad_rows_and_loads_good_ones(
-    case: Case, validation: str, load: Callable[..., Any], local_vectorize: LocalVectorize, tmp_path: Path
+    case: Case,
+    validation: str,
+    processes: int,
+    load: Callable[..., Any],
+    local_vectorize: LocalVectorize,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(block_checker, "ALONE_BYTES", 1)  # The first block already goes to another process.
+    monkeypatch.setattr(check_workers, "READY_SECONDS", 60.0)
     path = path_of(case, tmp_path)
-    receipt = load(path, on_bad_row="dead_letter", dead_letter_path=str(tmp_path / "bad.ndjson"), validation=validation)
+    receipt = load(
+        path,
+        on_bad_row="dead_letter",
+        dead_letter_path=str(tmp_path / "bad.ndjson"),
+        validation=validation,
+        processes=processes,
+    )
 
     assert set(local_vectorize.dump("books")) == set(case.good)
     assert (receipt["vectors"], receipt["rejected"]) == (len(case.good), len(case.bad))

@@ -120,7 +120,7 @@ def test_processes_that_cannot_start_leave_the_rows_to_this_one(
     path = tmp_path / "rows.ndjson"
     path.write_bytes(ndjson(make_rows(200)))
     assert sum(len(rows.ends) for rows in read(path, SETTINGS, 2)) == 200
-    assert "Started 0 of 2 processes that check rows" in caplog.text
+    assert "1 of 2 processes check rows. The others cannot start" in caplog.text
 
 
 def test_auto_starts_processes_for_full_checks_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def ids(checked: Iterator[tuple[Block, Rows]]) -> list[Any]:
 
 @pytest.mark.usefixtures("started_early")
 def test_checker_checks_the_blocks_of_a_killed_process_again(caplog: pytest.LogCaptureFixture) -> None:
-    with closing(BlockChecker(SETTINGS, 2)) as checker:
+    with closing(BlockChecker(SETTINGS, 3)) as checker:
         found = []
         for number, (_, rows) in enumerate(checker.check(blocks(400))):
             found += rows.ids
@@ -162,7 +162,7 @@ def test_checker_checks_the_blocks_of_a_killed_process_again(caplog: pytest.LogC
 
 @pytest.mark.usefixtures("started_early")
 def test_checker_raises_what_one_process_would_raise(caplog: pytest.LogCaptureFixture) -> None:
-    with closing(BlockChecker(SETTINGS, 2)) as checker:
+    with closing(BlockChecker(SETTINGS, 3)) as checker:
         list(checker.check(blocks(20)))
         broken = [block._replace(position=Position(0, 1, None)) for block in blocks(3)]  # type: ignore[arg-type]
         with pytest.raises(TypeError):
@@ -173,7 +173,7 @@ def test_checker_raises_what_one_process_would_raise(caplog: pytest.LogCaptureFi
 
 @pytest.mark.usefixtures("started_early")
 def test_checker_forgets_the_blocks_of_an_object_that_is_left_early() -> None:
-    with closing(BlockChecker(SETTINGS, 2)) as checker:
+    with closing(BlockChecker(SETTINGS, 3)) as checker:
         for number, _ in enumerate(checker.check(blocks(200))):
             if number == 50:
                 break
@@ -182,7 +182,7 @@ def test_checker_forgets_the_blocks_of_an_object_that_is_left_early() -> None:
 
 @pytest.mark.usefixtures("started_early")
 def test_closed_checker_leaves_no_process() -> None:
-    checker = BlockChecker(SETTINGS, 2)
+    checker = BlockChecker(SETTINGS, 3)
     checked = checker.check(blocks(100))
     for _, _ in zip(range(10), checked, strict=False):
         pass
@@ -197,7 +197,7 @@ PARENT = """
 import sys, time
 from tests.rows import test_block_checker as tests
 tests.block_checker.ALONE_BYTES, tests.check_workers.READY_SECONDS = 1, 60.0
-checker = tests.BlockChecker(tests.SETTINGS, 2)
+checker = tests.BlockChecker(tests.SETTINGS, 3)
 for number, _ in enumerate(checker.check(tests.blocks(1_000))):
     if number == 20:
         print(*checker.process_ids, flush=True)
@@ -226,7 +226,7 @@ def is_running(process_id: int) -> bool:
 
 def _check_in_daemon(results: Any) -> None:
     block_checker.ALONE_BYTES, check_workers.READY_SECONDS = 1, 60.0
-    with closing(BlockChecker(SETTINGS, 2)) as checker:
+    with closing(BlockChecker(SETTINGS, 3)) as checker:
         results.put((len(ids(checker.check(blocks(50)))), len(checker.process_ids)))
 
 
@@ -240,6 +240,6 @@ def test_daemonic_process_may_start_processes() -> None:
 
 
 def test_checker_logs_the_number_of_processes(caplog: pytest.LogCaptureFixture, started_early: None) -> None:
-    with caplog.at_level(logging.INFO), closing(BlockChecker(SETTINGS, 2)) as checker:
+    with caplog.at_level(logging.INFO), closing(BlockChecker(SETTINGS, 3)) as checker:
         list(checker.check(blocks(5)))
-    assert "Started 2 processes that check rows." in caplog.text
+    assert "Now 3 processes check rows, with this one." in caplog.text
