@@ -32,7 +32,6 @@ from measure import (
 )
 from processes import FULL, LIGHT, OFF, measure_processes
 
-
 #: Fields of the files that :func:`corpus.mapped` creates.
 MAPPED_FIELDS = {"id": "key", "values": "doc.embedding", "metadata": ["page", "lang"]}
 
