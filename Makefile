@@ -47,7 +47,7 @@ test: $(READY) ## run all tests except test-ui: units, the API over a socket, re
 model: $(READY) ## run the real code in 2,000 random worlds on virtual time; count early successes, hangs and requests
 	$(BIN)/python -m tests.visibility.model --runs 2000 --seed 1
 
-test-all: test test-3.2 test-3.1 test-3.0 test-2.11 test-python ## run make test, then the tests on older Airflows and on other Pythons
+test-all: test test-3.2 test-3.1 test-2.11 test-python ## run make test, then the tests on older Airflows and on other Pythons
 
 # The tests of memory and of the parsing of names are left out, because neither depends on the version of Airflow.
 test-2.11 test-3.0 test-3.1 test-3.2: test-%: .venv-%/.ready
