@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -147,7 +148,7 @@ class StoredObject:
     def _open_stored_bytes(self) -> Any:
         if self.location.is_local:
             return open(self.key, "rb", buffering=0)
-        return ObjectStream(self._fetch_range, self.uri)
+        return ObjectStream(self._fetch_range, self.uri, ahead_to=self._part.end if self._part else math.inf)
 
     def _fetch_range(self, start: int, end: int) -> FetchedRange:
         return self._store.fetch_range(self.location, self._entry, start, end)
