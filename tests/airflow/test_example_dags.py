@@ -184,7 +184,7 @@ def test_parquet_load_stores_the_mapped_fields(
     assert set(run.states().values()) == {"success"}
     (vector,) = VectorizeHook().get_by_ids("docs", ["7"])
     assert vector.metadata == {"title": "Page 7", "url": "https://example.com/7"}
-    assert "Skipped 2 objects that match" in airflow.log.text
+    assert "Skipped 2 objects matching" in airflow.log.text
 
 
 def test_readme_dag_succeeds_unchanged(
