@@ -280,7 +280,6 @@ def main() -> None:
     child_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     over_kb = child_kb if args.name == "wrangler" else memory_kb("VmHWM") - before
     figures = {"seconds": seconds, "over_mb": over_kb / 1024, "peak_mb": (before + over_kb) / 1024, "cpu": cpu}
-    figures["child_mb"] = child_kb / 1024
     sys.stdout.write(json.dumps(figures) + "\n")
 
 

@@ -65,7 +65,6 @@ class Result:
     :param spread: Shortest and longest duration.
     :param over_mb: Peak memory in MB above that of the process after a load of one row.
     :param cpu: CPU seconds of the process and of its children.
-    :param child_mb: Peak memory in MB of the largest child.
     :param requests: Number of write requests of a run.
     :param reads: Number of all other requests of a run.
     :param bytes_sent: Bytes of all request bodies of a run.
@@ -77,7 +76,6 @@ class Result:
     spread: tuple[float, float]
     over_mb: float
     cpu: float
-    child_mb: float
     requests: int
     reads: int
     bytes_sent: int
@@ -194,7 +192,6 @@ def _result(case: Case, runs: list[tuple[dict[str, float], dict[str, int]]]) -> 
         spread,
         over_mb,
         statistics.median(figures["cpu"] for figures, _ in runs),
-        statistics.median(figures["child_mb"] for figures, _ in runs),
         counts["requests"],
         counts["reads"],
         counts["bytes"],

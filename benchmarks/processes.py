@@ -62,5 +62,4 @@ def _targets(dimensions: int, results: dict[str, Result]) -> list[Target]:
         ),
         at_least(f"{name}, defaults, of the SDK's rate at 5,000 per call", 1, ratio("defaults", sdk)),
         at_most(f"{name}, memory of the parent, two processes", 32, results["defaults, 2 processes"].over_mb, " MB"),
-        at_most(f"{name}, memory of a process that checks", 64, results["defaults, 2 processes"].child_mb, " MB"),
     ]

@@ -21,7 +21,7 @@ Processes = Literal["auto"] | int
 
 #: Bytes of a source that are checked in this process before others are started. They take less time than a process
 #: needs to start.
-ALONE_BYTES = 128 << 20
+ALONE_BYTES = 64 << 20
 #: Maximum number of processes for ``auto``. Four check more than the 20,000 vectors per second that Vectorize accepts.
 AUTO_PROCESSES = 4
 
