@@ -76,14 +76,16 @@ class BlockChecker:
         try:
             for block in blocks:
                 self._start_when_large(len(block.data))
-                worker = self._free_worker() if CheckWorker.accepts(block) else None
+                is_short = CheckWorker.accepts(block)
+                worker = self._free_worker() if is_short else None
                 if worker:
                     worker.send(block)
                     pending.append((block, worker))
                 else:
                     pending.append((block, check_rows(block, self._check)))
                 del block  # A long line must not stay in memory while the next one is read.
-                while pending and (len(pending) > PENDING_BLOCKS or _is_checked(pending[0])):
+                # A long block waits for those before it, but no block after it is read meanwhile.
+                while pending and (not is_short or len(pending) > PENDING_BLOCKS or _is_checked(pending[0])):
                     yield self._finish(pending.popleft())
             while pending:
                 yield self._finish(pending.popleft())

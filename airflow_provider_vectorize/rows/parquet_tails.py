@@ -85,7 +85,7 @@ class RowTails:
         """
         if all(item is None for item in metadata):
             return [b""] * len(metadata)
-        if not self._is_plain or metadata[0] is None or not metadata[0].keys() <= self._known_keys:
+        if not self._is_plain or not isinstance(metadata[0], dict) or not metadata[0].keys() <= self._known_keys:
             return None
         texts = self._encode_lines(metadata)
         lines = texts.splitlines()

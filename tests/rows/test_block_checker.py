@@ -23,6 +23,7 @@ from airflow_provider_vectorize.rows import block_checker, check_workers, ndjson
 from airflow_provider_vectorize.rows.block_checker import BlockChecker, Processes
 from airflow_provider_vectorize.rows.block_rows import Rows, with_short_values
 from airflow_provider_vectorize.rows.check_settings import CheckSettings
+from airflow_provider_vectorize.rows.check_workers import CheckWorker
 from airflow_provider_vectorize.rows.hashing import RowHasher
 from airflow_provider_vectorize.rows.ndjson_reader import NdjsonReader
 from airflow_provider_vectorize.rows.reader import read_object
@@ -158,6 +159,25 @@ def test_checker_checks_the_blocks_of_a_killed_process_again(caplog: pytest.LogC
                 os.kill(checker.process_ids[number // 40], signal.SIGKILL)
     assert found == [row["id"] for row in make_rows(400)]
     assert caplog.text.count("A process that checks rows ended early (exit status -9)") == 2
+
+
+@pytest.mark.usefixtures("started_early")
+def test_checker_with_a_long_block_reads_no_other_before_it_is_yielded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CheckWorker, "has_answer", False)  # The processes seem to be slow.
+    padding = b" " * check_workers.SLOT_BYTES
+    short = list(blocks(4))
+    long = [make_block(ndjson([row]).rstrip() + padding + b"\n", Position()) for row in make_rows(5)]
+    taken = 0
+
+    def take() -> Iterator[Block]:
+        nonlocal taken
+        for taken, block in enumerate([*short, *long], start=1):  # noqa: B007 - the checker may take more
+            yield block
+
+    with closing(BlockChecker(SETTINGS, 2)) as checker:
+        for number, (block, _) in enumerate(checker.check(take()), start=1):
+            assert len(block.data) < len(padding) or taken == number
+    assert number == 9
 
 
 @pytest.mark.usefixtures("started_early")
