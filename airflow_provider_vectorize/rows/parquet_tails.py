@@ -70,7 +70,7 @@ class RowTails:
     ) -> list[bytes] | None:
         """Return what follows the values of usual rows, or ``None`` if each row must be checked alone."""
         try:
-            if not all(ids) or not "".join(ids).isascii() or max(map(len, ids)) > self._limits.id_bytes:
+            if not "".join(ids).isascii() or max(map(len, ids)) > self._limits.id_bytes:
                 return None
             spaces = [self._known_namespaces[namespace] for namespace in namespaces] if namespaces else [b""] * len(ids)
             fields = self._write_usual_metadata(metadata)

@@ -54,6 +54,43 @@ def table(rows: int = 3, **columns: Any) -> pa.Table:
     return pa.table(usual | columns)
 
 
+_USUAL = {"id": "a", "namespace": "n", "metadata": {"text": "t", "score": 1.5}}
+_METADATA = pa.struct([("text", pa.string()), ("score", pa.float64())])
+
+
+@pytest.mark.parametrize(
+    "unusual",
+    [
+        pytest.param({"metadata": {"text": None, "score": 1.0}}, id="a field without a value"),
+        pytest.param({"metadata": {"text": "t", "score": float("nan")}}, id="a NaN"),
+        pytest.param({"metadata": {"text": "t", "score": float("-inf")}}, id="an infinity"),
+        pytest.param({"metadata": {"text": "null", "score": 1.0}}, id="text that says null"),
+        pytest.param({"metadata": {"text": "x" * 10_300, "score": 1.0}}, id="large metadata"),
+        pytest.param({"metadata": {"text": "line\r\n\u2028 end", "score": 1.0}}, id="line ends in text"),
+        pytest.param({"metadata": None}, id="no metadata"),
+        pytest.param({"namespace": None}, id="no namespace"),
+        pytest.param({"namespace": "new"}, id="another namespace"),
+        pytest.param({"namespace": "x" * 65}, id="a long namespace"),
+        pytest.param({"id": None}, id="no id"),
+        pytest.param({"id": ""}, id="an empty id"),
+        pytest.param({"id": "x" * 65}, id="a long id"),
+        pytest.param({"id": "\u00e9" * 33}, id="an id of more bytes than characters"),
+    ],
+)
+def test_row_after_usual_ones_has_the_same_outcome_as_alone(unusual: dict[str, Any]) -> None:
+    def rows(*changes: dict[str, Any]) -> pa.Table:
+        found = [_USUAL | change for change in changes]
+        columns = {"id": pa.array([row["id"] for row in found], pa.string())}
+        columns["namespace"] = pa.array([row["namespace"] for row in found], pa.string())
+        columns["metadata"] = pa.array([row["metadata"] for row in found], _METADATA)
+        return table(len(found), **columns)
+
+    alone, usual = rows({}, unusual), rows({}, {})
+    after = read(stored(pa.concat_tables([usual, usual, alone]), row_group_size=2))
+    assert vectors(after)[4:] == vectors(read(stored(alone)))
+    assert [reason for _, _, reason in problems(after)] == [reason for _, _, reason in problems(read(stored(alone)))]
+
+
 # ---------------------------------------------------------------------------------------------- types
 
 
