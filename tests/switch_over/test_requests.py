@@ -76,6 +76,20 @@ def answer_with(local: LocalVectorize, pointer: Pointer, times: int, *, after: i
 # ---------------------------------------------------------------- publish
 
 
+def publish_during_a_wait(local_vectorize: LocalVectorize, waits: Waits, *slots: str) -> None:
+    """Let another publisher move the pointer during the first wait.
+
+    :param slots: The live index and the previous one.
+    """
+
+    def publish_once() -> None:
+        waits.instead = lambda: None
+        with client_of(local_vectorize) as other:
+            point_to(kv_store(other), *slots)
+
+    waits.instead = publish_once
+
+
 def test_publish_first_then_second_then_rollback_moves_the_pointer(
     client: VectorizeClient, local_vectorize: LocalVectorize
 ) -> None:
@@ -168,12 +182,7 @@ def test_publish_retry_after_another_publisher_overwrites_nothing(
     point_to(kv_store(client), "docs-a")
     local_vectorize.fail("http_500", operation="write_kv")
 
-    def another_publisher() -> None:
-        waits.instead = lambda: None
-        with client_of(local_vectorize) as other:
-            point_to(kv_store(other), "docs-c", "docs-a")
-
-    waits.instead = another_publisher
+    publish_during_a_wait(local_vectorize, waits, "docs-c", "docs-a")
     with pytest.raises(SwitchOverError, match="was moved by another publisher at the same time"):
         publish(client, "docs-b", "docs-a")
     assert read(kv_store(client)).index == "docs-c"
@@ -341,12 +350,7 @@ def test_replace_while_the_index_becomes_the_previous_one_again_deletes_nothing(
     local_vectorize.shift_clock(AGED)
     local_vectorize.fail("http_500", operation="delete_index")
 
-    def another_publisher() -> None:
-        waits.instead = lambda: None
-        with client_of(local_vectorize) as other:
-            point_to(kv_store(other), "docs-a", "docs-b")
-
-    waits.instead = another_publisher
+    publish_during_a_wait(local_vectorize, waits, "docs-a", "docs-b")
     with pytest.raises(SwitchOverError, match="names it as the previous index again") as caught:
         replace(client, "docs-b")
     assert not caught.value.permanent
@@ -442,12 +446,7 @@ def test_prune_stops_when_an_index_is_published_meanwhile(
     local_vectorize.shift_clock(AGED)
     local_vectorize.fail("http_500", operation="delete_index")
 
-    def rollback_by_a_person() -> None:
-        waits.instead = lambda: None
-        with client_of(local_vectorize) as other:
-            point_to(kv_store(other), "docs-1", "docs-3")
-
-    waits.instead = rollback_by_a_person
+    publish_during_a_wait(local_vectorize, waits, "docs-1", "docs-3")
     with pytest.raises(SwitchOverError, match='"docs-1" was not deleted, because it was published') as caught:
         prune(client)
     assert not caught.value.permanent
