@@ -28,7 +28,7 @@ from airflow_provider_vectorize.plan.parquet_survey import survey_parquet
 from airflow_provider_vectorize.plan.plan import PLAN_CHECKS, Plan, plan, require_whole_objects
 from airflow_provider_vectorize.plan.survey import survey
 from airflow_provider_vectorize.rows import function_rows
-from airflow_provider_vectorize.rows.block_checker import Processes
+from airflow_provider_vectorize.rows.row_processes import Processes
 from airflow_provider_vectorize.rows.validation import Float32Text, Validation, check_settings
 from airflow_provider_vectorize.sources.fields import Fields
 from airflow_provider_vectorize.sources.formats import FormatSetting, detect_format

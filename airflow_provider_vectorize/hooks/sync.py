@@ -21,7 +21,7 @@ from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.options import LoadOptions, OnBadRow
 from airflow_provider_vectorize.load.progress import LastProgress
 from airflow_provider_vectorize.rows import function_rows
-from airflow_provider_vectorize.rows.block_checker import Processes
+from airflow_provider_vectorize.rows.row_processes import Processes
 from airflow_provider_vectorize.rows.validation import Float32Text
 from airflow_provider_vectorize.sources.formats import FormatSetting
 from airflow_provider_vectorize.sync.options import SYNC_CHECKS, SyncOptions

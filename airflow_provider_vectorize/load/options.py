@@ -19,9 +19,9 @@ from airflow_provider_vectorize.parameters import (
     time,
     whole_number,
 )
-from airflow_provider_vectorize.rows.block_checker import Processes, processes
 from airflow_provider_vectorize.rows.hashing import RowHasher
 from airflow_provider_vectorize.rows.reader import RowReader
+from airflow_provider_vectorize.rows.row_processes import Processes, processes
 from airflow_provider_vectorize.rows.row_readers import choose_reader
 from airflow_provider_vectorize.rows.validation import FLOAT32_TEXT, VALIDATION, Float32Text, Validation
 from airflow_provider_vectorize.sources.fields import DEFAULT_FIELDS, Fields, parse_fields
@@ -59,7 +59,8 @@ class LoadOptions:
     :param dead_letters: The dead-letter file for rejected rows. Without it, the first bad row fails the load.
     :param max_bad_rows: The load fails once more than this many rows are rejected. Default: 1,000.
     :param max_in_flight: Maximum number of concurrent requests, at least 1. Default: 4.
-    :param processes: Number of processes that check rows, see :class:`~.block_checker.BlockChecker`. Default: ``auto``.
+    :param processes: Number of processes that prepare rows, see :class:`~.row_processes.RowProcesses`. Default:
+        ``auto``.
     :param limits: Cloudflare's limits.
     :param format: Format of the objects. Default: detected from their names, or else their first bytes.
     :param fields: Which fields of the source become the fields of a vector. Default: the format of Vectorize itself.

@@ -14,7 +14,7 @@ from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.load.options import LOAD_CHECKS, OnBadRow
 from airflow_provider_vectorize.operators.source_task import SourceTask
 from airflow_provider_vectorize.parameters import Check, flag
-from airflow_provider_vectorize.rows.block_checker import Processes
+from airflow_provider_vectorize.rows.row_processes import Processes
 from airflow_provider_vectorize.rows.validation import Float32Text, Validation
 from airflow_provider_vectorize.sources.formats import FormatSetting
 

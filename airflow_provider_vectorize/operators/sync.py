@@ -16,7 +16,7 @@ from airflow_provider_vectorize.links.load import STATE_LINK, VectorizeSyncState
 from airflow_provider_vectorize.load.options import OnBadRow
 from airflow_provider_vectorize.operators.source_task import SourceTask
 from airflow_provider_vectorize.parameters import Check
-from airflow_provider_vectorize.rows.block_checker import Processes
+from airflow_provider_vectorize.rows.row_processes import Processes
 from airflow_provider_vectorize.rows.validation import Float32Text
 from airflow_provider_vectorize.sources.formats import FormatSetting
 from airflow_provider_vectorize.sync.options import SYNC_CHECKS

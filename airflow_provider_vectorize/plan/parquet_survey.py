@@ -127,7 +127,7 @@ class _CountedFile:
 def _first_rows(reader: ParquetReader, group: int, to_rows: ParquetRows, count: int) -> list[bytes]:
     """Return the first rows of a row group as they are sent, each with its newline. Bad rows follow the good ones."""
     decoded = next(reader.read(to_rows.columns, 0, RowGroupRange(group, group + 1), count))
-    pieces = list(to_rows.check(decoded, 0))
+    pieces = [pending.finish() for pending in to_rows.check(decoded, 0)]
     good = [line for rows in pieces for line in rows.body.splitlines(keepends=True)]
     return good + [bad.text + b"\n" for rows in pieces for bad in rows.bad]
 

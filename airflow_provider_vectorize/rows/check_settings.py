@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.rows.block_rows import check_rows
 from airflow_provider_vectorize.rows.hashing import RowHasher
 from airflow_provider_vectorize.rows.mapped_rows import MappedCheck
+from airflow_provider_vectorize.rows.pending_rows import Work
 from airflow_provider_vectorize.rows.validation import Check, Float32Text, Validation, choose_check
 from airflow_provider_vectorize.sources.fields import DEFAULT_FIELDS, Fields
+from airflow_provider_vectorize.sources.lines import Position, make_block
 
 
 @dataclass(frozen=True)
 class CheckSettings:
-    """Settings of a check.
+    """Settings of a check. They implement :class:`~.pending_rows.WorkSettings`.
 
     :param dimensions: Dimensions of the index.
     :param limits: Limits of Cloudflare.
@@ -39,3 +43,20 @@ class CheckSettings:
         """
         check = choose_check(self.dimensions, self.limits, self.validation, self.float32_text, self.hasher)
         return check if self.fields.is_default else MappedCheck(check, self.fields)
+
+    @property
+    def is_slow(self) -> bool:
+        """Return whether the check takes longer than reading."""
+        return self.validation == "full"
+
+    def make_work(self) -> Work:
+        """Return work that takes the text of a block and its position, and returns its rows without their text."""
+        check = self.make_check()
+
+        def work(data: bytes, position: Any) -> tuple[Any, bytes | None]:
+            rows = check_rows(make_block(data, Position(*position)), check)
+            if not self.keep_values and not rows.shorten:
+                rows = rows._replace(values=None)
+            return rows._replace(body=b""), None if rows.body is data else rows.body
+
+        return work

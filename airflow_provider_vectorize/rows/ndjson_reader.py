@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
-from airflow_provider_vectorize.rows.block_checker import BlockChecker
 from airflow_provider_vectorize.rows.block_rows import Rows
+from airflow_provider_vectorize.rows.check_settings import CheckSettings
+from airflow_provider_vectorize.rows.pending_blocks import PendingBlock
+from airflow_provider_vectorize.rows.row_processes import Processes, RowProcesses
 from airflow_provider_vectorize.sources.compression import is_compressed
 from airflow_provider_vectorize.sources.formats import refuse_parquet
 from airflow_provider_vectorize.sources.lines import Block, Position, read_blocks
@@ -21,11 +23,13 @@ from airflow_provider_vectorize.sources.source_object import SourceObject
 class NdjsonReader:
     """Implements :class:`~.reader.RowReader` for ndjson, plain and compressed.
 
-    :param checker: Checks the blocks of all objects. It is closed with the reader.
+    :param settings: How rows are checked.
+    :param processes: Number of processes that check them, see :class:`~.row_processes.RowProcesses`.
     """
 
-    def __init__(self, checker: BlockChecker) -> None:
-        self._checker = checker
+    def __init__(self, settings: CheckSettings, processes: Processes = 1) -> None:
+        self._check = settings.make_check()
+        self._processes = RowProcesses(settings, processes)
 
     def read(self, source_object: SourceObject, position: Position) -> Iterator[Rows]:
         """Yield the rows of an object from a position on."""
@@ -35,16 +39,16 @@ class NdjsonReader:
             nullcontext(text.stream) if text.file else read_ahead(text.stream) as stream,
         ):
             blocks = _refuse_parquet(read_blocks(stream, position), source_object.uri)
-            for block, rows in self._checker.check(blocks):
-                if text.file and rows.body is block.data:
-                    yield rows._replace(source_range=(text.file, text.start + block.position.offset))
+            for pending, rows in self._processes.prepare(PendingBlock(block, self._check) for block in blocks):
+                if text.file and rows.body is pending.block.data:
+                    yield rows._replace(source_range=(text.file, text.start + pending.block.position.offset))
                 else:
                     yield rows
-                del block, rows  # a long line must not stay in memory while the next one is read
+                del pending, rows  # a long line must not stay in memory while the next one is read
 
     def close(self) -> None:
         """End the processes that check rows. Any thread may call this."""
-        self._checker.close()
+        self._processes.close()
 
     def place(self, uri: str, position: Position) -> str:
         """Name a row at the beginning of a sentence."""

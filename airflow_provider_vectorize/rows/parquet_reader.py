@@ -9,10 +9,12 @@ from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.rows.block_rows import Rows
 from airflow_provider_vectorize.rows.parquet_columns import find_columns
-from airflow_provider_vectorize.rows.parquet_rows import ParquetRows
+from airflow_provider_vectorize.rows.parquet_rows import ParquetRows, PendingValues
+from airflow_provider_vectorize.rows.row_processes import Processes, RowProcesses
+from airflow_provider_vectorize.rows.values_text import VALUE_BYTES, ValuesText
 from airflow_provider_vectorize.sources.fields import Fields
 from airflow_provider_vectorize.sources.lines import Position
-from airflow_provider_vectorize.sources.parquet import ParquetReader, RowGroupRange
+from airflow_provider_vectorize.sources.parquet import DecodedRows, ParquetReader, RowGroupRange
 from airflow_provider_vectorize.sources.parts import PartName
 from airflow_provider_vectorize.sources.read_ahead import iterate_ahead
 from airflow_provider_vectorize.sources.source_object import SourceObject
@@ -20,8 +22,6 @@ from airflow_provider_vectorize.sources.source_object import SourceObject
 #: Bytes of text that rows become at a time. More would take longer, because the operating system has to clear the
 #: memory of large texts each time.
 _TEXT_BYTES = 512 << 10
-#: Usual bytes of a value as text, with its comma.
-_VALUE_BYTES = 12
 #: Rows of several texts are decoded at a time, but not so many that large metadata takes much memory.
 _DECODED_TEXTS, _DECODED_ROWS = 8, 1_024
 
@@ -46,15 +46,19 @@ class ParquetRowReader:
     :param dimensions: Number of dimensions of the index.
     :param limits: Cloudflare's limits.
     :param float32_text: Whether float64 values are sent as the shortest text of the same float32.
+    :param processes: Number of processes that write values as text, see :class:`~.row_processes.RowProcesses`.
     """
 
-    def __init__(self, fields: Fields, dimensions: int, limits: Limits, *, float32_text: bool) -> None:
+    def __init__(
+        self, fields: Fields, dimensions: int, limits: Limits, *, float32_text: bool, processes: Processes = 1
+    ) -> None:
         self._fields = fields
         self._dimensions = dimensions
         self._limits = limits
         self._float32_text = float32_text
+        self._processes = RowProcesses(ValuesText(), processes)
         self._row_ranges: dict[str, _RowRange] = {}
-        self._text_rows = min(max(1, _TEXT_BYTES // (_VALUE_BYTES * dimensions)), _DECODED_ROWS)
+        self._text_rows = min(max(1, _TEXT_BYTES // (VALUE_BYTES * dimensions)), _DECODED_ROWS)
 
     def read(self, source_object: SourceObject, position: Position) -> Iterator[Rows]:
         """Yield the rows of an object from a position on.
@@ -75,11 +79,12 @@ class ParquetRowReader:
             groups = self._row_groups(reader, source_object)
             batch_rows = min(_DECODED_TEXTS * self._text_rows, _DECODED_ROWS)
             with iterate_ahead(reader.read(rows.columns, position.line - 1, groups, batch_rows)) as decoded_rows:
-                for decoded in decoded_rows:
-                    yield from rows.check(decoded, position.object)
+                for _, finished in self._processes.prepare(_check(rows, decoded_rows, position.object)):
+                    yield finished
 
     def close(self) -> None:
-        """Do nothing: this reader has no processes."""
+        """End the processes that write values as text. Any thread may call this."""
+        self._processes.close()
 
     def place(self, uri: str, position: Position) -> str:
         """Name a row at the beginning of a sentence."""
@@ -121,3 +126,8 @@ class ParquetRowReader:
     @staticmethod
     def _number(uri: str, position: Position) -> str:
         return f"{position.line:,} of {uri} (row group {position.offset})"
+
+
+def _check(rows: ParquetRows, decoded_rows: Iterator[DecodedRows], number: int) -> Iterator[PendingValues]:
+    for decoded in decoded_rows:
+        yield from rows.check(decoded, number)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,15 +18,59 @@ import orjson
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.rows.block_rows import BadRow, Rows
 from airflow_provider_vectorize.rows.encoding import EncodingError, encode_row
-from airflow_provider_vectorize.rows.float32 import rounds_twice
 from airflow_provider_vectorize.rows.parquet_columns import VectorColumns, take
 from airflow_provider_vectorize.rows.parquet_tails import RowTails
 from airflow_provider_vectorize.rows.parquet_values import python_values, text_values
+from airflow_provider_vectorize.rows.values_text import VALUE_BYTES, write_values
+from airflow_provider_vectorize.rows.worker_process import SLOT_BYTES
 from airflow_provider_vectorize.sources.lines import Position
 from airflow_provider_vectorize.sources.parquet import BATCH_ROWS, DecodedRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class PendingValues:
+    """Rows of which the values are not written as text yet. Implements :class:`~.pending_rows.PendingRows`.
+
+    :param rows: The rows, without their text.
+    :param before: The text of each row up to its values.
+    :param values: Values of each row, as float32 if they are to be written as float32.
+    :param after: The text of each row after its values.
+    """
+
+    def __init__(self, rows: Rows, before: Sequence[bytes], values: np.ndarray, after: Sequence[bytes]) -> None:
+        self._rows = rows
+        self._before = before
+        self._values = np.ascontiguousarray(values)
+        self._after = after
+        self.size = VALUE_BYTES * values.size
+
+    def task(self) -> tuple[memoryview, Any] | None:
+        """Return the bytes of the values, and what they are."""
+        if not self._values.size or self.size > SLOT_BYTES:
+            return None
+        return self._values.reshape(-1).view(np.uint8).data, (self._values.dtype.str, self._values.shape[1])
+
+    def finish(self) -> Rows:
+        """Write the values."""
+        return self._join(write_values(self._values))
+
+    def finish_with(self, answer: Any, text: memoryview | None) -> Rows:
+        """Return the rows with their text.
+
+        :param answer: Where the text of each row's values ends.
+        :param text: The text of all values.
+        """
+        assert text is not None
+        return self._join([text[start:end] for start, end in pairwise([0, *answer])])
+
+    def _join(self, texts: Sequence[bytes | memoryview]) -> Rows:
+        pieces: list[bytes | memoryview] = []
+        for piece in zip(self._before, texts, self._after, strict=True):
+            # In pieces, because the text of the values is long and should be copied only once more.
+            pieces += piece
+        return self._rows._replace(body=b"".join(pieces), ends=list(accumulate(map(len, pieces)))[2::3])
 
 
 class ParquetRows:
@@ -57,8 +101,8 @@ class ParquetRows:
         #: Names of the top-level columns to decode.
         self.columns = columns.names
 
-    def check(self, decoded: DecodedRows, number: int) -> Iterator[Rows]:
-        """Yield decoded rows as rows of ndjson, and the bad ones with the reason.
+    def check(self, decoded: DecodedRows, number: int) -> Iterator[PendingValues]:
+        """Yield decoded rows as rows of ndjson without the text of their values, and the bad ones with the reason.
 
         A position has the number of the row in the object, from 1, as its line, and the number of the row group as its
         offset.
@@ -93,7 +137,7 @@ class ParquetRows:
         tails: Sequence[bytes],
         bad: Mapping[int, BadRow],
         position: Position,
-    ) -> Rows:
+    ) -> PendingValues:
         """Return some rows of a batch.
 
         :param position: Of the first row of the batch.
@@ -104,15 +148,11 @@ class ParquetRows:
         if len(good) < len(rows):
             short = short[[row - rows.start for row in good]]
         id_texts = self._encode_lines(good_ids).split(b"\n")
-        texts = _number_texts(short, self._float32_text)
-        pieces: list[bytes] = []
-        for row, id_text, numbers in zip(good, id_texts, texts, strict=False):
-            # In pieces, because the text of the values is long and should be copied only once more.
-            pieces += b'{"id":%b,"values":' % id_text, numbers, tails[row]
-        return Rows(
+        before = [b'{"id":%b,"values":' % id_text for id_text in id_texts[: len(good)]]
+        rows_without_text = Rows(
             object=position.object,
-            body=b"".join(pieces),
-            ends=list(accumulate(map(len, pieces)))[2::3],
+            body=b"",
+            ends=[],
             ids=good_ids,
             lines=[position.line + row for row in good],
             base=position.offset,
@@ -121,6 +161,8 @@ class ParquetRows:
             end=position._replace(line=position.line + rows.stop),
             values=short,
         )
+        written = short.astype(np.float32, copy=False) if self._float32_text else short
+        return PendingValues(rows_without_text, before, written, [tails[row] for row in good])
 
     def _metadata(self, batch: pa.RecordBatch) -> list[Any]:
         """Return the metadata of each row: a dict, JSON text, or ``None``."""
@@ -178,15 +220,6 @@ def _value_problem(numbers: np.ndarray, nulls: np.ndarray | None) -> str:
         return "a value is beyond the range of float32"
     place = int((~finite).argmax())
     return f"values[{place}] is {'NaN' if np.isnan(numbers[place]) else 'infinite'}"
-
-
-def _number_texts(values: np.ndarray, float32_text: bool) -> list[bytes]:
-    """Return the values of each row as a JSON array."""
-    if float32_text or values.dtype == np.float32:
-        short = values.astype(np.float32, copy=False)
-        values = short if not rounds_twice(short) else short.astype(np.float64)
-    # Small texts are faster than a large one, whose memory the operating system would have to clear each time.
-    return [orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY) for row in np.ascontiguousarray(values)]
 
 
 def _row_text(vector_id: Any, values: pa.Scalar, namespace: Any, metadata: Any) -> bytes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from airflow_provider_vectorize.api.limits import Limits
-from airflow_provider_vectorize.rows.block_checker import BlockChecker, Processes
 from airflow_provider_vectorize.rows.check_settings import CheckSettings
 from airflow_provider_vectorize.rows.hashing import RowHasher
 from airflow_provider_vectorize.rows.ndjson_reader import NdjsonReader
 from airflow_provider_vectorize.rows.parquet_reader import ParquetRowReader
 from airflow_provider_vectorize.rows.reader import RowReader
+from airflow_provider_vectorize.rows.row_processes import Processes
 from airflow_provider_vectorize.rows.validation import Float32Text, Validation, check_settings
 from airflow_provider_vectorize.sources.fields import Fields
 from airflow_provider_vectorize.sources.formats import Format
@@ -35,12 +35,12 @@ def choose_reader(
     :param validation: See :func:`~.validation.choose_check`.
     :param float32_text: See the same function. For Parquet, ``auto`` means ``always``.
     :param hasher: Calculates the hashes of rows of ndjson while they are checked. ``None`` (default): no hashes.
-    :param processes: Number of processes that check rows of ndjson, see :class:`~.block_checker.BlockChecker`.
+    :param processes: Number of processes that prepare rows, see :class:`~.row_processes.RowProcesses`.
     :param keep_values: Whether the values of the rows are needed besides their text. Other processes then copy them.
     :raises ConfigError: ``validation`` and ``float32_text`` contradict each other.
     """
     check_settings(validation, float32_text)
     if object_format == "parquet":
-        return ParquetRowReader(fields, dimensions, limits, float32_text=float32_text != "never")
+        return ParquetRowReader(fields, dimensions, limits, float32_text=float32_text != "never", processes=processes)
     settings = CheckSettings(dimensions, limits, validation, float32_text, hasher, fields, keep_values)
-    return NdjsonReader(BlockChecker(settings, processes))
+    return NdjsonReader(settings, processes)

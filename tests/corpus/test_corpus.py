@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_vectorize.errors import BadRowError, ConfigError, SourceError
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from airflow_provider_vectorize.rows import block_checker, check_workers
+from airflow_provider_vectorize.rows import row_processes, worker_process
 from tests.support import create_index
 
 from .builders import OBJECTS, V1, V2, Case
@@ -95,8 +95,8 @@ def test_load_with_dead_letters_writes_bad_rows_and_loads_good_ones(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(block_checker, "ALONE_BYTES", 1)  # The first block already goes to another process.
-    monkeypatch.setattr(check_workers, "READY_SECONDS", 60.0)
+    monkeypatch.setattr(row_processes, "ALONE_BYTES", 1)  # The first block already goes to another process.
+    monkeypatch.setattr(worker_process, "READY_SECONDS", 60.0)
     path = path_of(case, tmp_path)
     receipt = load(
         path,

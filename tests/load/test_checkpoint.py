@@ -12,15 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.load.checkpoint import Checkpoint, CheckpointWriter, match_checkpoint
 from airflow_provider_vectorize.load.job import resume_message
 from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.receipt import Receipt, Sample
+from airflow_provider_vectorize.rows.check_settings import CheckSettings
 from airflow_provider_vectorize.rows.ndjson_reader import NdjsonReader
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
-from airflow_provider_vectorize.rows.validation import NoCheck
 from airflow_provider_vectorize.sources.lines import Position
-from tests.support import FileObject, MemoryStore
+from tests.support import DIMENSIONS, FileObject, MemoryStore
+
+SETTINGS = CheckSettings(DIMENSIONS, LIMITS, "off", "never")
 
 
 def line_position(number: int) -> Position:
@@ -77,7 +80,7 @@ def test_match_checkpoint_same_load_resumes() -> None:
 
 
 def test_resume_message_names_position_and_acknowledged_vectors(tmp_path: Path) -> None:
-    source = LoadSource([FileObject(tmp_path / name) for name in ("a", "b", "c")], NdjsonReader(NoCheck()))
+    source = LoadSource([FileObject(tmp_path / name) for name in ("a", "b", "c")], NdjsonReader(SETTINGS))
     assert resume_message(CHECKPOINT, source) == (
         f"Resuming from the last checkpoint at line 6 of {tmp_path.as_uri()}/b (byte 35). Batches after it that are "
         "already acknowledged are skipped. 20 vectors in 2 batches are already acknowledged (last mutation m2)."

@@ -9,19 +9,21 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import ServerError
 from airflow_provider_vectorize.load import progress_reporter
 from airflow_provider_vectorize.load.load_source import LoadSource
 from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.load.receipt import Receipt
+from airflow_provider_vectorize.rows.check_settings import CheckSettings
 from airflow_provider_vectorize.rows.ndjson_reader import NdjsonReader
-from airflow_provider_vectorize.rows.validation import NoCheck
 from airflow_provider_vectorize.sources.lines import Position
-from tests.support import FileObject, MemoryStore, make_rows, write_object
+from tests.support import DIMENSIONS, FileObject, MemoryStore, make_rows, write_object
 
 from .conftest import BooksIndex
 
+SETTINGS = CheckSettings(DIMENSIONS, LIMITS, "off", "never")
 NOTHING = Receipt("upsert", "books")
 HALF = Progress(
     receipt=replace(NOTHING, vectors=1_250_000, bytes_sent=12_000_000_000, rejected=3),
@@ -91,21 +93,19 @@ def test_share_before_counts_complete_compressed_objects_only(tmp_path: Path) ->
     assert b.size
     total = 400 + b.size
     shares = [
-        LoadSource([a, b, c], NdjsonReader(NoCheck())).share_before(position)
+        LoadSource([a, b, c], NdjsonReader(SETTINGS)).share_before(position)
         for position in (Position(), Position(0, 5, 50), Position(1, 9, 5_000), Position(2, 2, 30))
     ]
     assert shares == [0, 50 / total, 100 / total, (130 + b.size) / total]
-    assert LoadSource([a, b, c], NdjsonReader(NoCheck())).share_before(Position(3)) == 1
+    assert LoadSource([a, b, c], NdjsonReader(SETTINGS)).share_before(Position(3)) == 1
 
 
 def test_share_before_unknown_size_or_empty_source_is_none(tmp_path: Path) -> None:
     a, b, c = make_objects(tmp_path)
     b.size = None
-    assert LoadSource([a, b, c], NdjsonReader(NoCheck())).share_before(Position()) is None
+    assert LoadSource([a, b, c], NdjsonReader(SETTINGS)).share_before(Position()) is None
     assert (
-        LoadSource([FileObject(write_object(tmp_path / "empty", b""))], NdjsonReader(NoCheck())).share_before(
-            Position()
-        )
+        LoadSource([FileObject(write_object(tmp_path / "empty", b""))], NdjsonReader(SETTINGS)).share_before(Position())
         is None
     )
 

@@ -38,7 +38,7 @@ def stored(table: pa.Table, **options: Any) -> io.BytesIO:
 def read(file: io.BytesIO, fields: dict[str, Any] | None = None, dimensions: int = 2, start: int = 0) -> list[Rows]:
     reader = ParquetReader(file, URI)
     rows = ParquetRows(find_columns(reader.schema, parse_fields("fields", fields), URI), dimensions, LIMITS)
-    return [checked for decoded in reader.read(rows.columns, start) for checked in rows.check(decoded, 0)]
+    return [pending.finish() for decoded in reader.read(rows.columns, start) for pending in rows.check(decoded, 0)]
 
 
 def vectors(parts: list[Rows]) -> list[dict[str, Any]]:

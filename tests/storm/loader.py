@@ -21,10 +21,10 @@ from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.rows import block_checker, check_workers, ndjson_reader
-from airflow_provider_vectorize.rows.check_workers import CheckWorker
+from airflow_provider_vectorize.rows import ndjson_reader, row_processes, worker_process
+from airflow_provider_vectorize.rows.worker_process import WorkerProcess
 from airflow_provider_vectorize.sources import compression
-from airflow_provider_vectorize.sources.lines import Block, read_blocks
+from airflow_provider_vectorize.sources.lines import read_blocks
 from airflow_provider_vectorize.sources.source_object import SourceObject
 from tests.support import FileObject, FileStore, FileTarget
 
@@ -80,16 +80,16 @@ def _check_in_small_blocks(killed_after: int) -> None:
 
     :param killed_after: Number of the block with which the process is killed. 0: never.
     """
-    block_checker.ALONE_BYTES, check_workers.READY_SECONDS = 1, 30.0
+    row_processes.ALONE_BYTES, worker_process.READY_SECONDS = 1, 30.0
     ndjson_reader.read_blocks = functools.partial(read_blocks, size=4_096)
-    send, sent = CheckWorker.send, itertools.count(1)
+    send, sent = WorkerProcess.send, itertools.count(1)
 
-    def send_and_kill(worker: CheckWorker, block: Block) -> None:
-        send(worker, block)
+    def send_and_kill(worker: WorkerProcess, *task: Any) -> None:
+        send(worker, *task)
         if next(sent) == killed_after:
             os.kill(worker.process_id, signal.SIGKILL)
 
-    CheckWorker.send = send_and_kill  # type: ignore[method-assign]
+    WorkerProcess.send = send_and_kill  # type: ignore[method-assign]
 
 
 def _objects(config: dict[str, Any]) -> Sequence[SourceObject]:

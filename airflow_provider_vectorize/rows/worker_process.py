@@ -1,0 +1,187 @@
+"""Do the work for rows in another process.
+
+The bytes that it needs and the text of the rows are exchanged in shared memory. Only short messages travel through the
+connection, such as the ends, IDs and positions of rows. A worker ends when its parent does, because the connection then
+closes. It is started as a program of its own, since the daemonic processes of Celery may not fork.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import mmap
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from multiprocessing.connection import Connection
+from typing import Any
+
+from airflow_provider_vectorize.rows.block_rows import Rows
+from airflow_provider_vectorize.rows.pending_rows import PendingRows, Work, WorkSettings
+
+log = logging.getLogger(__name__)
+
+#: Bytes of shared memory for one task. Longer tasks are left to the parent.
+SLOT_BYTES = 1 << 20
+#: Tasks that a worker has at a time: one that it does, and some that wait while the parent does one itself.
+SLOTS = 6
+#: Seconds to wait for a process that has just started. Until it is ready, the parent does the work itself.
+READY_SECONDS = 0.0
+#: What the new process runs, with the module path of the parent.
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from airflow_provider_vectorize.rows.worker_process import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+)
+
+
+class WorkerProcess:
+    """The parent's side of a process that does work for rows. One thread may use it, except for :meth:`close`.
+
+    :param settings: What the work is.
+    :raises OSError: The process cannot be started.
+    """
+
+    def __init__(self, settings: WorkSettings) -> None:
+        self._sent = self._received = 0
+        self._rows: list[PendingRows | None] = [None] * SLOTS
+        self._started = False
+        self._dead = False
+        with tempfile.TemporaryFile() as file:
+            os.truncate(file.fileno(), SLOT_BYTES * SLOTS)
+            self._memory = mmap.mmap(file.fileno(), SLOT_BYTES * SLOTS)
+            self._process, self._connection = _start(file.fileno())
+        self._write(pickle.dumps(settings))
+
+    @property
+    def process_id(self) -> int:
+        """ID of the process."""
+        return self._process.pid
+
+    @property
+    def waiting(self) -> int:
+        """Return the number of tasks that the process has."""
+        return self._sent - self._received
+
+    @property
+    def is_free(self) -> bool:
+        """Return whether the process can take another task: it has started, is still running and has room."""
+        if not self._started and not self._dead:
+            self._started = self._connection.poll(READY_SECONDS) and self._read() is not None
+        return self._started and not self._dead and self.waiting < SLOTS
+
+    @property
+    def has_answer(self) -> bool:
+        """Return whether :meth:`receive` does not wait."""
+        return self._dead or self._connection.poll(0)
+
+    def send(self, rows: PendingRows, data: bytes | memoryview, message: Any) -> None:
+        """Give rows to the process. If it has died, :meth:`receive` says so.
+
+        :param rows: The rows.
+        :param data: What their :meth:`~.pending_rows.PendingRows.task` returned, at most :data:`SLOT_BYTES`.
+        :param message: As above.
+        """
+        slot, size = self._sent % SLOTS, len(data)
+        self._memory[slot * SLOT_BYTES : slot * SLOT_BYTES + size] = data
+        self._rows[slot] = rows
+        self._sent += 1
+        self._write(pickle.dumps((slot, size, message)))
+
+    def receive(self) -> Rows | None:
+        """Return the oldest rows with the work of the process, or ``None`` if it has died or failed."""
+        slot = self._received % SLOTS
+        rows, self._rows[slot] = self._rows[slot], None
+        self._received += 1
+        message = self._read()
+        if message is None or rows is None:
+            return None
+        failure, answer, size = pickle.loads(message)  # noqa: S301 - from a process that this one started
+        if failure:
+            log.warning("A process that prepares rows failed, so its rows are prepared in this one: %s", failure)
+            return None
+        if size is None:
+            return rows.finish_with(answer, None)
+        with memoryview(self._memory) as memory, memory[slot * SLOT_BYTES : slot * SLOT_BYTES + size] as text:
+            return rows.finish_with(answer, text)
+
+    def close(self) -> None:
+        """End the process."""
+        self._dead = True
+        self._process.kill()
+        self._process.wait()
+
+    def _write(self, message: bytes) -> None:
+        try:
+            self._connection.send_bytes(message)
+        except OSError:
+            self._note_death()
+
+    def _read(self) -> bytes | None:
+        try:
+            return self._connection.recv_bytes()
+        except (EOFError, OSError):
+            self._note_death()
+            return None
+
+    def _note_death(self) -> None:
+        if not self._dead:
+            self._dead = True
+            log.warning(
+                "A process that prepares rows ended early (exit status %s). Its rows are prepared in this process, and "
+                "the load continues.",
+                self._process.wait(),
+            )
+
+
+def _start(memory: int) -> tuple[subprocess.Popen[bytes], Connection]:
+    """Start a process that shares a file as memory, and return it with the connection to it."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        arguments = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), str(theirs.fileno()), str(memory)]
+        process = subprocess.Popen(  # noqa: S603
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(), memory),
+        )
+    return process, Connection(ours.detach())
+
+
+# ---------------------------------------------------------------- in the new process
+
+
+def main(connection: int, memory: int) -> None:
+    """Do one task after the other until the parent closes the connection."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C and closes the connection.
+    with Connection(connection) as parent, mmap.mmap(memory, SLOT_BYTES * SLOTS) as shared:
+        try:
+            settings: WorkSettings = pickle.loads(parent.recv_bytes())  # noqa: S301 - from the parent
+            work = settings.make_work()
+            parent.send_bytes(b"ready")
+            while True:
+                slot, size, message = pickle.loads(parent.recv_bytes())  # noqa: S301 - from the parent
+                start = slot * SLOT_BYTES
+                answer, text = _do(work, shared[start : start + size], message)
+                shared[start : start + len(text)] = text
+                parent.send_bytes(answer)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return  # The parent has ended, or needs no more.
+
+
+def _do(work: Work, data: bytes, message: Any) -> tuple[bytes, bytes]:
+    """Do one task. Return the message for the parent, and the text of the rows unless it is ``data`` itself."""
+    try:
+        answer, text = work(data, message)
+    except Exception:  # noqa: BLE001 - the parent does the work again and then raises the error itself
+        return pickle.dumps((traceback.format_exc(limit=-3), None, None)), b""
+    if text is None:
+        return pickle.dumps((None, answer, None)), b""
+    if len(text) > SLOT_BYTES:
+        return pickle.dumps(("the text of the rows is longer than the shared memory", None, None)), b""
+    return pickle.dumps((None, answer, len(text))), text
