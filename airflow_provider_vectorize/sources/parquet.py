@@ -112,7 +112,7 @@ class ParquetReader:
             if stop <= start:
                 continue
             with readable(self._uri):
-                batches = self._file.iter_batches(batch_rows, row_groups=[group], columns=columns)
+                batches = self._file.iter_batches(batch_rows, row_groups=[group], columns=columns, use_threads=False)
             while batch := self._next(batches):
                 skipped = min(max(start - at, 0), len(batch))
                 if skipped < len(batch):
