@@ -21,7 +21,7 @@ from airflow_provider_vectorize.errors import VectorizeError
 from airflow_provider_vectorize.load.dead_letters import DeadLetters
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
-from airflow_provider_vectorize.rows import ndjson_reader, row_processes, worker_process
+from airflow_provider_vectorize.rows import ndjson_reader, parquet_reader, row_processes, worker_process
 from airflow_provider_vectorize.rows.worker_process import WorkerProcess
 from airflow_provider_vectorize.sources import compression
 from airflow_provider_vectorize.sources.lines import read_blocks
@@ -38,7 +38,7 @@ def main(config: dict[str, Any]) -> int:
     # The files of the storm are small, but their rows have to be sent directly from the source file.
     compression.MIN_OPEN_FILE_BYTES = 0
     if config["options"]["processes"] > 1:
-        _check_in_small_blocks(config["killed_checkers"])
+        _prepare_few_rows(config["killed_checkers"])
     folder = Path(config["folder"])
     limits = Limits(vectors_per_request=config["per_request"], late_seconds=config["late_seconds"])
     client = VectorizeClient(
@@ -75,13 +75,14 @@ def main(config: dict[str, Any]) -> int:
     return SUCCEEDED
 
 
-def _check_in_small_blocks(killed_after: int) -> None:
-    """Read small blocks, let other processes check them from the first one on, and kill one of these processes.
+def _prepare_few_rows(killed_after: int) -> None:
+    """Read few rows at a time, let other processes prepare them from the first on, and kill one of these processes.
 
     :param killed_after: Number of the block with which the process is killed. 0: never.
     """
     row_processes.ALONE_BYTES, worker_process.READY_SECONDS = 1, 30.0
     ndjson_reader.read_blocks = functools.partial(read_blocks, size=4_096)
+    parquet_reader._TEXT_BYTES = 4_096
     send, sent = WorkerProcess.send, itertools.count(1)
 
     def send_and_kill(worker: WorkerProcess, *task: Any) -> None:
