@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.client import VectorizeClient
+from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.errors import ConfigError, VectorizeError
 from airflow_provider_vectorize.rows.encoding import EncodingError, encode_row, request_bodies
 
@@ -31,7 +32,7 @@ def write_vectors(
         ``discard``.
     :return: The mutation of the last request.
     :raises ConfigError: The value does not hold vectors, or one of them cannot be written as JSON.
-    :raises VectorizeError: A request failed. The message says what was acknowledged before.
+    :raises VectorizeError: A request failed, or the client was stopped. The message says what was acknowledged before.
     """
     limits = client.limits
     if isinstance(vectors, (str, Mapping, models.Vector)) or not isinstance(vectors, Iterable):
@@ -44,12 +45,17 @@ def write_vectors(
             for body, count in request_bodies(rows, limits.vectors_per_request, limits.bytes_per_request):
                 mutation = client.write(operation, index_name, body, unparsable_behavior=unparsable_behavior)
                 acknowledged, requests = acknowledged + count, requests + 1
+    except StoppedError:
+        raise VectorizeError(f"The {operation} was stopped. {_progress(acknowledged, requests)}".rstrip()) from None
     except VectorizeError as error:
-        if requests:
-            error.progress = f"Before that, {acknowledged:,} vectors in {requests} requests were acknowledged."
+        error.progress = _progress(acknowledged, requests) or error.progress
         raise
     assert mutation is not None  # request_bodies() yields at least one body.
     return mutation
+
+
+def _progress(acknowledged: int, requests: int) -> str:
+    return f"Before that, {acknowledged:,} vectors in {requests} requests were acknowledged." if requests else ""
 
 
 def _split_lines(ndjson: bytes) -> Iterator[bytes]:

@@ -113,15 +113,18 @@ class Uploader:
             log.warning("Interrupted the load. %s", self._ledger.summary())
             raise
         finally:
-            self._reporter.finish()
-            self._stop()
-            self._free_batches.release()
-            for _ in threads:
-                self._work.put(None)
-            for thread in threads:  # They are daemons, so one that hangs in a read does not keep the process alive.
-                thread.join(timeout=1.0)
-            self._file_pool.close()
+            self._end_threads(threads)
+            self._reporter.finish()  # Last, because the observer may raise.
         return self._ledger.receipt
+
+    def _end_threads(self, threads: list[threading.Thread]) -> None:
+        self._stop()
+        self._free_batches.release()
+        for _ in threads:
+            self._work.put(None)
+        for thread in threads:  # They are daemons, so one that hangs in a read does not keep the process alive.
+            thread.join(timeout=1.0)
+        self._file_pool.close()
 
     @staticmethod
     def _start_thread(threads: list[threading.Thread], name: str, target: Callable[[], None]) -> None:

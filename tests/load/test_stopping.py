@@ -13,10 +13,12 @@ import pytest
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.api.retry import RetryPolicy
 from airflow_provider_vectorize.errors import VectorizeError
+from airflow_provider_vectorize.load.hook_writes import write_vectors
 from airflow_provider_vectorize.load.job import run
 from airflow_provider_vectorize.load.options import LoadOptions
+from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.sources.lines import Readable, Text
-from tests.support import FileObject, MemoryStore, client_of, expected_dump, make_rows
+from tests.support import FileObject, MemoryStore, Row, client_of, expected_dump, make_rows
 
 from .conftest import BooksIndex
 
@@ -119,3 +121,36 @@ def test_load_task_timeout_at_any_moment_keeps_valid_checkpoint(books: BooksInde
     assert [letter["line"] for letter in books.target.dead_letters()] == [101]
     twice = sum(request.vectors for request in books.acknowledged_requests()) - 299
     assert twice <= (attempts - 1) * 3 * 10, "more was sent twice than was in flight"
+
+
+def test_observer_that_raises_fails_the_load_and_leaves_no_thread(books: BooksIndex) -> None:
+    def observe(progress: Progress) -> None:
+        raise RuntimeError("the observer failed")
+
+    source = books.write_source(make_rows(20))
+    with (
+        client_of(books.local) as client,
+        pytest.raises(RuntimeError, match="the observer failed"),
+    ):
+        run(client, "upsert", client.get_index("books"), [source], LoadOptions(), observer=observe)
+    left = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name.startswith(("vectorize-reader", "vectorize-sender"))
+    ]
+    assert left == []
+
+
+def test_stop_write_vectors_ends_it_and_says_what_was_acknowledged(books: BooksIndex) -> None:
+    with client_of(books.local) as client:
+
+        def rows() -> Iterator[Row]:
+            for number, row in enumerate(make_rows(30)):
+                if number == 25:
+                    client.stop()
+                yield row
+
+        client.limits = Limits(vectors_per_request=10)
+        with pytest.raises(VectorizeError, match=r"The upsert was stopped\. .*20 vectors in 2 requests") as raised:
+            write_vectors(client, "upsert", books.name, rows())
+    assert "Before that" in str(raised.value)
