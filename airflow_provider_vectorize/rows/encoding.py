@@ -130,6 +130,19 @@ def _convert(value: Any, place: str, keep_nan: bool) -> Any:
     return simple
 
 
+class UnreadableValue:
+    """Stands for a value of a source that Python cannot hold.
+
+    :param reason: Why it cannot be converted.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def __repr__(self) -> str:
+        return self.reason
+
+
 class _UnsupportedError(Exception):
     """A value cannot be converted. The message describes the value."""
 
@@ -152,6 +165,8 @@ def _to_json_type(value: Any) -> Any:
 
 
 def _refuse_type(value: Any) -> None:
+    if isinstance(value, UnreadableValue):
+        raise _UnsupportedError(f"not readable: {value.reason}")
     raise _UnsupportedError(f"of type {type(value).__name__}, which JSON does not support")
 
 

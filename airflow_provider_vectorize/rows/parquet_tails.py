@@ -10,9 +10,8 @@ import orjson
 
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.rows.checks import FullCheck, Row, RowProblem
-from airflow_provider_vectorize.rows.encoding import EncodingError, encode_row
+from airflow_provider_vectorize.rows.encoding import EncodingError, UnreadableValue, encode_row
 from airflow_provider_vectorize.rows.parquet_columns import VectorColumns
-from airflow_provider_vectorize.rows.parquet_values import UnreadableValue
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,24 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_vectorize.rows.encoding import UnreadableValue
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 #: What conversions to Python raise: years below 1 and above 9999, text that is not UTF-8, unknown time zones.
 _CONVERSION_ERRORS = (ValueError, OverflowError, KeyError)
-
-
-class UnreadableValue:
-    """Stands for a value that Python cannot hold.
-
-    :param reason: Why it cannot be converted.
-    """
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-
-    def __repr__(self) -> str:
-        return self.reason
 
 
 def python_values(array: pa.Array) -> list[Any]:

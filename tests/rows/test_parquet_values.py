@@ -11,6 +11,8 @@ import pyarrow as pa
 import pytest
 
 from airflow_provider_vectorize.errors import SourceError
+from airflow_provider_vectorize.rows.encoding import UnreadableValue
+from airflow_provider_vectorize.rows.parquet_values import python_values
 from airflow_provider_vectorize.sources.parquet import readable
 from tests.rows.test_parquet_rows import problems, read, stored, table, vectors
 
@@ -59,8 +61,12 @@ def test_nanoseconds_inside_other_types_become_microseconds(meta: pa.Array, expe
             column(pa.binary(), None, b"\xff").cast(pa.string(), safe=False),
             "cannot be read: 'utf-8' codec can't decode",
         ),
+        (
+            column(pa.struct([("at", pa.timestamp("s"))]), {"at": 0}, {"at": 400_000_000_000}),
+            'meta["at"] is not readable: date value out of range',
+        ),
     ],
-    ids=["year", "day", "duration", "text"],
+    ids=["year", "day", "duration", "text", "year in a struct"],
 )
 def test_value_that_python_cannot_hold_makes_only_its_row_bad(meta: pa.Array, reason: str) -> None:
     parts = read(stored(table(2, meta=meta)), {"metadata": ["meta"]})
@@ -68,6 +74,13 @@ def test_value_that_python_cannot_hold_makes_only_its_row_bad(meta: pa.Array, re
     ((row, _, found),) = problems(parts)
     assert row == 2
     assert reason in found
+
+
+def test_struct_with_two_fields_of_one_name_is_unreadable_and_not_halved() -> None:
+    structs = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
+    (value,) = python_values(structs)
+    assert isinstance(value, UnreadableValue)
+    assert "duplicate field names" in value.reason
 
 
 def test_unknown_time_zone_makes_the_row_bad() -> None:
