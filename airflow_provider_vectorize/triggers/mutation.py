@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,9 @@ from airflow_provider_vectorize.triggers.waiter import Waiter
 
 #: Seconds after which a waiting trigger logs its state again, even if nothing changed.
 LOG_INTERVAL_SECONDS = 60.0
+#: Minimum number of seconds between the start of a trigger and its event. Airflow fails a deferred task that runs again
+#: before its scheduler has seen that the process which deferred it ended (apache/airflow#72716, up to 3.3.2 at least).
+HANDOVER_SECONDS = 10.0
 
 
 class VectorizeMutationTrigger(BaseTrigger):
@@ -63,11 +67,16 @@ class VectorizeMutationTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event with ``status`` (``visible``, ``failed``, ``timeout`` or ``error``) and ``text``."""
+        """Yield one event with ``status`` (``visible``, ``failed``, ``timeout`` or ``error``) and ``text``.
+
+        It comes after :data:`HANDOVER_SECONDS` at the earliest.
+        """
+        handed_over = time.monotonic() + HANDOVER_SECONDS
         try:
             status, text = await self._wait()
         except VectorizeError as error:
             status, text = "error", str(error)
+        await asyncio.sleep(max(0.0, handed_over - time.monotonic()))
         yield TriggerEvent({"status": status, "text": text})
 
     async def _wait(self) -> tuple[str, str]:

@@ -56,6 +56,14 @@ def airflow_home(dags_folder: Path) -> Airflow:
     return Airflow(dags_folder)
 
 
+@pytest.fixture(autouse=True)
+def without_handover(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let triggers end at once, because ``dag.test()`` has no scheduler to wait for."""
+    from airflow_provider_vectorize.triggers import mutation
+
+    monkeypatch.setattr(mutation, "HANDOVER_SECONDS", 0.0)
+
+
 @pytest.fixture
 def log(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Log:
     """Capture what Airflow's tasks and the loggers of the standard library log during the test."""

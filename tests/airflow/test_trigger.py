@@ -275,3 +275,25 @@ def test_trigger_logs_its_state_only_when_it_changes(
 
     lines = [line for line in log.text.splitlines() if 'ndex "books"' in line]
     assert len(lines) == 2, lines
+
+
+def test_trigger_ends_only_after_the_scheduler_had_time_to_see_the_deferral(
+    waits: Waits, books: LocalVectorize, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_vectorize.triggers import mutation
+
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(mutation, "HANDOVER_SECONDS", 3_600.0)
+    monkeypatch.setattr(asyncio, "sleep", note)
+    books.process()
+
+    (event,) = asyncio.run(events(make_trigger(waits)))
+
+    assert event["status"] == "visible"
+    assert 3_000 < max(slept) <= 3_600
