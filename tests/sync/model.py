@@ -72,6 +72,8 @@ class History:
     # ---------------------------------------------------------------- runs
 
     def start(self, **options: Any) -> Actor:
+        for name in truth_of(self.source).good.keys() & self.inspection.foreign.keys():
+            del self.inspection.foreign[name]  # The source has it, so the sync may write it.
         self.runs += 1
         number = self.runs
         options = {"delete_vanished": True, "max_deletes": BRAKE, "parameters": {"p": self.parameter}, **options}
@@ -182,10 +184,7 @@ class History:
             "reconcile": rng.random() < 0.05,
         }
         kill = 0.04 if rng.random() < 0.6 and not last else 0.0
-        inspection, service, present = self.inspection, self.service, truth_of(self.source).present
-        for name in present & inspection.foreign.keys():
-            if name.startswith("v"):  # The source has it again, so the sync may write it.
-                del inspection.foreign[name]
+        inspection, service = self.inspection, self.service
         before = inspection.vectors() if not self.frozen else None
         service.recreated = False
         baseline = inspection.is_baseline()
