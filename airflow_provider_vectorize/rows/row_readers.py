@@ -23,6 +23,7 @@ def choose_reader(
     float32_text: Float32Text,
     hasher: RowHasher | None = None,
     processes: Processes = 1,
+    selective: bool = False,
     keep_values: bool = False,
 ) -> RowReader:
     """Return the reader for a source.
@@ -36,11 +37,12 @@ def choose_reader(
     :param float32_text: See the same function. For Parquet, ``auto`` means ``always``.
     :param hasher: Calculates the hashes of rows of ndjson while they are checked. ``None`` (default): no hashes.
     :param processes: Number of processes that check rows of ndjson, see :class:`~.block_checker.BlockChecker`.
+    :param selective: Whether few of the rows are sent, see :func:`~.validation.choose_check`. Default: no.
     :param keep_values: Whether the values of the rows are needed besides their text. Other processes then copy them.
     :raises ConfigError: ``validation`` and ``float32_text`` contradict each other.
     """
     check_settings(validation, float32_text)
     if object_format == "parquet":
         return ParquetRowReader(fields, dimensions, limits, float32_text=float32_text != "never")
-    settings = CheckSettings(dimensions, limits, validation, float32_text, hasher, fields, keep_values)
+    settings = CheckSettings(dimensions, limits, validation, float32_text, hasher, fields, selective, keep_values)
     return NdjsonReader(BlockChecker(settings, processes))
