@@ -14,7 +14,7 @@ from .switches import without
 CAUGHT = {
     "acknowledged_after": 12,
     "bad_rows_open": 0,
-    "bad_rows_seen": 18,
+    "bad_rows_seen": 19,
     "baseline_keeps": 9,
     "empty_source": 19,
     "generation": 7,
