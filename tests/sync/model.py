@@ -117,12 +117,19 @@ class History:
         :param event: Where the run of this attempt is. Before it commits, an earlier write of ``current.json`` arrives.
         """
         if self.rng.random() < pace or (other.event == IN_FLIGHT and event.startswith(COMMITTING)):
-            other.step()
+            self._step(other)
             if self.rng.random() < 0.2:
                 while not other.done:
-                    other.step()
+                    self._step(other)
         if other.done:
             del self.frozen[other]
+
+    def _step(self, run: Actor) -> None:
+        """Let a run continue. Before it commits, earlier writes of ``current.json`` arrive: none takes that long."""
+        for earlier in self.frozen:
+            if earlier is not run and earlier.event == IN_FLIGHT and run.event.startswith(COMMITTING):
+                earlier.step()
+        run.step()
 
     def night(self) -> None:
         rng, service, inspection = self.rng, self.service, self.inspection
@@ -188,12 +195,12 @@ class History:
         rng = self.rng
         first = self.start(approve=self.plan if self.inspection.approved(self.plan) else None)
         while not first.done and first.event != IN_FLIGHT:
-            first.step()
+            self._step(first)
         if first.done:
             return
         self.change_source()
         second = self.start()
-        for _ in range(rng.choice([5, 10, 20])):  # A write of current.json never takes longer than another run.
+        for _ in range(rng.choice([5, 10, 20])):
             if not (second.done or second.event.startswith(COMMITTING)):
                 second.step()
         while not first.done:
@@ -201,7 +208,7 @@ class History:
         self.change_source()
         for _ in range(rng.choice([0, 5, 10, 100])):
             if not second.done:
-                second.step()
+                self._step(second)
         if not second.done:
             second.kill()
         self.check("killed", second, None, deletes=False)  # The source has changed since it started.
