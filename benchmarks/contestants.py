@@ -114,8 +114,11 @@ def run_in_other_process(run: Callable[[], None]) -> None:
         raise SystemExit("The first night failed.")
 
 
-def reader(file: str, port: int, *, float32_text: str = "never", **_: Any) -> Callable[[], None]:
-    """Read, parse and check all rows, as a load does, and do nothing else."""
+def reader(file: str, port: int, *, processes: str | int = "auto", **_: Any) -> Callable[[], None]:
+    """Read, parse and check all rows, as a load does, and do nothing else.
+
+    :param processes: As of a load.
+    """
     connect(port)
     from airflow_provider_vectorize import storage  # noqa: PLC0415
     from airflow_provider_vectorize.api.limits import LIMITS  # noqa: PLC0415
@@ -125,11 +128,12 @@ def reader(file: str, port: int, *, float32_text: str = "never", **_: Any) -> Ca
     from airflow_provider_vectorize.sources.fields import DEFAULT_FIELDS  # noqa: PLC0415
 
     objects = storage.find(file, None)
-    row_reader = choose_reader("ndjson", DEFAULT_FIELDS, 768, LIMITS, "full", float32_text)
+    row_reader = choose_reader("ndjson", DEFAULT_FIELDS, 768, LIMITS, "full", "never", processes=processes)
 
     def run() -> None:
         for _rows in read_rows(objects, row_reader, ProcessedRanges()):
             pass
+        row_reader.close()
 
     return run
 

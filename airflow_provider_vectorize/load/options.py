@@ -79,12 +79,15 @@ class LoadOptions:
     fields: Fields = DEFAULT_FIELDS
     collector: Collector | None = None
 
-    def make_reader(self, object_format: Format, dimensions: int, hasher: RowHasher | None = None) -> RowReader:
+    def make_reader(
+        self, object_format: Format, dimensions: int, hasher: RowHasher | None = None, selective: bool = False
+    ) -> RowReader:
         """Return a new reader of the source.
 
         :param object_format: Format of all objects.
         :param dimensions: Number of dimensions of the index.
         :param hasher: Calculates the hashes of rows. Default: no hashes.
+        :param selective: Whether few of the rows are sent, see :func:`~.validation.choose_check`. Default: no.
         """
         return choose_reader(
             object_format,
@@ -95,5 +98,6 @@ class LoadOptions:
             self.float32_text,
             hasher,
             self.processes,
+            selective,
             keep_values=self.collector is not None,
         )

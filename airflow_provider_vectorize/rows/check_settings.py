@@ -25,6 +25,7 @@ class CheckSettings:
     :param float32_text: See the same function.
     :param hasher: Calculates the hashes of rows. ``None`` (default): no hashes.
     :param fields: Which fields of a row become the fields of a vector.
+    :param selective: Whether few of the rows are sent, see :func:`~.validation.choose_check`. Default: no.
     :param keep_values: Whether the values of the rows are needed besides their text. Default: no.
     """
 
@@ -34,6 +35,7 @@ class CheckSettings:
     float32_text: Float32Text
     hasher: RowHasher | None = None
     fields: Fields = DEFAULT_FIELDS
+    selective: bool = False
     keep_values: bool = False
 
     def make_check(self) -> Check:
@@ -41,7 +43,9 @@ class CheckSettings:
 
         :raises ConfigError: ``validation`` and ``float32_text`` contradict each other.
         """
-        check = choose_check(self.dimensions, self.limits, self.validation, self.float32_text, self.hasher)
+        check = choose_check(
+            self.dimensions, self.limits, self.validation, self.float32_text, self.hasher, self.selective
+        )
         return check if self.fields.is_default else MappedCheck(check, self.fields)
 
     @property

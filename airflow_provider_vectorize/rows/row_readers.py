@@ -23,6 +23,7 @@ def choose_reader(
     float32_text: Float32Text,
     hasher: RowHasher | None = None,
     processes: Processes = 1,
+    selective: bool = False,
     keep_values: bool = False,
 ) -> RowReader:
     """Return the reader for a source.
@@ -35,12 +36,14 @@ def choose_reader(
     :param validation: See :func:`~.validation.choose_check`.
     :param float32_text: See the same function. For Parquet, ``auto`` means ``always``.
     :param hasher: Calculates the hashes of rows of ndjson while they are checked. ``None`` (default): no hashes.
-    :param processes: Number of processes that prepare rows, see :class:`~.row_processes.RowProcesses`.
+        return ParquetRowReader(fields, dimensions, limits, float32_text=float32_text != "never", processes=processes)
+    settings = CheckSettings(dimensions, limits, validation, float32_text, hasher, fields, selective, keep_values)
+    return NdjsonReader(settings, processes)
     :param keep_values: Whether the values of the rows are needed besides their text. Other processes then copy them.
     :raises ConfigError: ``validation`` and ``float32_text`` contradict each other.
     """
     check_settings(validation, float32_text)
     if object_format == "parquet":
         return ParquetRowReader(fields, dimensions, limits, float32_text=float32_text != "never", processes=processes)
-    settings = CheckSettings(dimensions, limits, validation, float32_text, hasher, fields, keep_values)
+    settings = CheckSettings(dimensions, limits, validation, float32_text, hasher, fields, selective, keep_values)
     return NdjsonReader(settings, processes)

@@ -113,9 +113,11 @@ class AutoCheck:
 
     TRIAL_ROWS = 100
 
-    def __init__(self, dimensions: int, limits: Limits = LIMITS, hasher: RowHasher | None = None) -> None:
+    def __init__(
+        self, dimensions: int, limits: Limits = LIMITS, hasher: RowHasher | None = None, selective: bool = False
+    ) -> None:
         self._check: Check = Float32Check(dimensions, limits, hasher)
-        self._float32_check = SelectiveFloat32Check(dimensions, limits, hasher) if hasher else self._check
+        self._float32_check = SelectiveFloat32Check(dimensions, limits, hasher) if selective else self._check
         self._full_check = FullCheck(dimensions, limits, hasher)
         self._rows = self._bytes_read = self._bytes_to_send = 0
 
@@ -161,6 +163,7 @@ def choose_check(
     validation: Validation,
     float32_text: Float32Text,
     hasher: RowHasher | None = None,
+    selective: bool = False,
 ) -> Check:
     """Return the check for the settings of a load.
 
@@ -170,8 +173,9 @@ def choose_check(
         ``off``: read only the id. If Vectorize then refuses a batch, it is halved until the bad row is found.
     :param float32_text: Whether to write values as the shortest text of the same float32. ``auto``: if it saves a tenth
         or more, and ``validation`` is ``full``. ``always`` (needs ``full``) or ``never``.
-    :param hasher: Calculates the hashes of rows, which needs ``full``. Values of whole blocks are then rewritten by
-        :func:`~.block_rows.with_short_values`, after the rows to send are chosen. ``None`` (default): no hashes.
+    :param hasher: Calculates the hashes of rows, which needs ``full``. ``None`` (default): no hashes.
+    :param selective: Whether few of the rows are sent. Values of whole blocks are then rewritten by
+        :func:`~.block_rows.with_short_values`, after the rows to send are chosen. Default: no.
     :raises ConfigError: A setting is not one of the allowed words, or the two exclude each other.
     """
     check_settings(validation, float32_text)
@@ -180,6 +184,6 @@ def choose_check(
     if validation == "light":
         return LightCheck(dimensions, limits)
     if float32_text == "auto":
-        return AutoCheck(dimensions, limits, hasher)
-    float32_check = SelectiveFloat32Check if hasher else Float32Check
+        return AutoCheck(dimensions, limits, hasher, selective)
+    float32_check = SelectiveFloat32Check if selective else Float32Check
     return (float32_check if float32_text == "always" else FullCheck)(dimensions, limits, hasher)

@@ -72,6 +72,11 @@ class Base:
         return self.state.spent if self.state else ()
 
     @property
+    def knows_content(self) -> bool:
+        """Return whether the content of any vector in the index is known. Otherwise every row is sent."""
+        return bool(np.any(self.table.hashes))
+
+    @property
     def pending_ids(self) -> set[str]:
         """Return the IDs of pending logs."""
         return {

@@ -108,7 +108,7 @@ class SyncRun:
             self._temporary, self._started = Path(name), client.clock.now()
             self.index = index = client.get_index(self._index_name)
             self._format = detect_format(self._objects, self._options.load.format)
-            self._source = LoadSource(self._objects, self._make_reader(index))
+            sampled = LoadSource(self._objects, self._make_reader(index))
             identity = identify(client, index, self._options)
             check_folder(client, self._folder, identity)
             if not self._options.dry_run:
@@ -116,7 +116,7 @@ class SyncRun:
             base = load_base(client, index, identity, self._folder, self._objects, self._options, self._temporary)
             try:
                 with closing(base.table):
-                    return self._run_from(client, base)
+                    return self._run_from(client, base, sampled)
             except StoppedError:
                 raise VectorizeError(
                     "The sync was stopped. Its log is kept, and the next run continues from it."
@@ -131,7 +131,7 @@ class SyncRun:
         self._probe("before send")
         self._owner.check()
 
-    def _run_from(self, client: VectorizeClient, base: Base) -> SyncResult:
+    def _run_from(self, client: VectorizeClient, base: Base, sampled: LoadSource) -> SyncResult:
         options, folder = self._options, self._folder
         self._plan_kind = plans.kind_of_plan(folder, options.approve, base.spent)
         if base.pending.records:
@@ -139,10 +139,10 @@ class SyncRun:
         self._audit = run_audit(client, self._open_monitor, base, self._hasher, self.run_id, dry_run=options.dry_run)
         skipped = base.skipped(self._objects, options)
         approved = self._plan_kind == "changes"
-        source = LoadSource(self._objects, self._make_reader(base.index))
-        look_ahead(client, base, source, skipped, self._hasher, options, folder, approved=approved)
+        look_ahead(client, base, sampled, skipped, self._hasher, options, folder, approved=approved)
         created, parameters = base.identity.created_on, base.identity.parameters
         write_ahead = Log(folder, self._owner, self.run_id, base.generation, created, parameters, self._probe)
+        self._source = LoadSource(self._objects, self._make_reader(base.index, selective=base.knows_content))
         policy = BadRowPolicy(options.load, self._source, 0)
         is_mapped = self._format == "ndjson" and not options.load.fields.is_default
         comparison = Comparison(
@@ -172,8 +172,8 @@ class SyncRun:
             report.check_outcome(result, folder, comparison, decision, examples, self._audit.problem, self._source)
         return result
 
-    def _make_reader(self, index: Index) -> RowReader:
-        reader = self._options.load.make_reader(self._format, index.config.dimensions, self._hasher)
+    def _make_reader(self, index: Index, *, selective: bool = True) -> RowReader:
+        reader = self._options.load.make_reader(self._format, index.config.dimensions, self._hasher, selective)
         self._cleanup.callback(reader.close)
         return reader
 

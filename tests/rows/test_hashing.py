@@ -119,8 +119,8 @@ def test_rows_that_a_sync_selects_have_the_text_of_a_load(seed: int, float32_tex
     lines = [json.dumps(row).encode() + b"\n" for row in random_rows(seed) * 11]
     selected = sorted(random.Random(seed).sample(range(len(lines)), 50))
     texts = []
-    for hasher in (None, RowHasher()):
-        check = choose_check(4, Limits(), "full", float32_text, hasher)
+    for hasher, selective in ((None, False), (RowHasher(), False), (RowHasher(), True)):
+        check = choose_check(4, Limits(), "full", float32_text, hasher, selective)
         blocks = [lines[:110], lines[110:]]  # "auto" decides after the first one.
         checked = [check_rows(Block(b"".join(block), Position(), ends_of(block)), check) for block in blocks]
         chosen = [[row - first for row in selected if 0 <= row - first < 110] for first in (0, 110)]
@@ -128,7 +128,7 @@ def test_rows_that_a_sync_selects_have_the_text_of_a_load(seed: int, float32_tex
         all_rows = [with_short_values(rows) for rows in checked]
         texts.append([(rows.body, list(rows.ends), rows.shorten, rows.source_range) for rows in sent + all_rows])
 
-    assert texts[0] == texts[1]
+    assert texts[0] == texts[1] == texts[2]
     assert (texts[0][2][0] == b"".join(lines[:110])) is (float32_text == "never")
 
 

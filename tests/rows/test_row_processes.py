@@ -107,10 +107,11 @@ def test_several_processes_map_fields_and_hash_rows(tmp_path: Path) -> None:
     mapped = CheckSettings(DIMENSIONS, LIMITS, "full", "auto", fields=fields)
     assert read(path, mapped, 2) == read(path, mapped, 1)
     path.write_bytes(ndjson(make_rows(300)))
-    hashed = CheckSettings(DIMENSIONS, LIMITS, "full", "auto", RowHasher("metadata.page"))
-    rows = read(path, hashed, 2)
-    assert rows == read(path, hashed, 1)
-    assert all(block.hashes for block in rows)
+    for selective in (False, True):
+        hashed = CheckSettings(DIMENSIONS, LIMITS, "full", "auto", RowHasher("metadata.page"), selective=selective)
+        rows = read(path, hashed, 2)
+        assert rows == read(path, hashed, 1)
+        assert all(block.hashes for block in rows)
 
 
 def unusual_table(rng: np.random.Generator, rows: int, value_type: pa.DataType) -> pa.Table:

@@ -6,6 +6,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from airflow_provider_vectorize.errors import SourceError, SyncError
+
+#: Outcomes of runs that have committed.
+COMMITTED = ("green", "held", "unfinished")
+
 
 class Killed(BaseException):
     """The process of a run was killed."""
@@ -56,6 +61,22 @@ class Actor:
         self._dead = True
         while not self.done:
             self.step()
+
+
+def outcome_of(actor: Actor) -> str:
+    """Return how the run of an actor ended. Raise its error if it is none that a history expects."""
+    error = actor.error
+    if error is None:
+        return "green"
+    if isinstance(error, Killed):
+        return "killed"
+    if isinstance(error, SyncError):
+        return "not committed" if error.result is None else "held"
+    if isinstance(error, SourceError) and "committed" in str(error):
+        return "unfinished"
+    if isinstance(error, SourceError) and "names no objects" in str(error):
+        return "no source"
+    raise error
 
 
 def kill_at(event: str, times: int = 1) -> Callable[[str], None]:

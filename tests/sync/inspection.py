@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from airflow_provider_vectorize.api.markers import PREFIX
 from airflow_provider_vectorize.local.engine.records import Index, Kind, Mutation, Vector
 from airflow_provider_vectorize.local.handle import ACCOUNT_ID
 from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher
@@ -41,12 +42,15 @@ class Inspection:
         self._hasher = hasher
         self.foreign: dict[str, int] = {}
         self._vectors: defaultdict[int, Vectors] = defaultdict(dict)
+        self._deleted: dict[str, list[str]] = {}  # IDs by mutation.
         self._log = world._engine._log
         world._engine._log = self._note  # type: ignore[method-assign]
 
     def _note(self, index: Index, kind: Kind, vectors: Sequence[Vector] = (), argument: str = "") -> Mutation:
         """Note what an acknowledged mutation does to the index once it is applied."""
         mutation = self._log(index, kind, vectors, argument)
+        if kind is Kind.DELETE:
+            self._deleted[mutation.id] = [vector.id for vector in vectors if not vector.id.startswith(PREFIX)]
         for vector in vectors:
             if kind is Kind.DELETE:
                 self._vectors[index.key].pop(vector.id, None)
@@ -63,6 +67,11 @@ class Inspection:
         """Return the IDs of the vectors that the sync has to know: all that no other writer wrote last."""
         vectors = self.vectors()
         return {name for name in vectors.keys() - self.foreign.keys() if vectors[name][0] not in FOREIGN_CONTENT}
+
+    def deleted_by(self, client: str) -> list[str]:
+        """Return the IDs that a client has deleted."""
+        mutations = [mutation for sent in self._world.sent if sent.client == client for mutation in sent.mutation_ids]
+        return [name for mutation in mutations for name in self._deleted.get(mutation, ())]
 
     def _describe(self, vector: Vector) -> tuple[int, int, int]:
         metadata = orjson.loads(vector.metadata or b"{}")

@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 from airflow_provider_vectorize.api.limits import Limits
-from airflow_provider_vectorize.errors import SourceError, SyncError
+from airflow_provider_vectorize.errors import SyncError
 from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.rows.hashing import UNKNOWN, RowHasher
 from airflow_provider_vectorize.sync import decisions
@@ -16,7 +16,7 @@ from airflow_provider_vectorize.sync.run import SyncRun
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 from tests.visibility.world import World
 
-from .actors import Actor, Killed
+from .actors import COMMITTED, Actor, outcome_of
 from .inspection import Inspection
 from .service import INDEX, LATE_SECONDS, TIMEOUT, Service
 from .sources import Fault, MemoryObject, ModelRow, Source, Truth, change, truth_of
@@ -31,8 +31,6 @@ COMMITTING = ("before write generations/", "before write current.json")
 #: The last checks before a commit have passed, and current.json is on its way.
 IN_FLIGHT = "during write current.json"
 BRAKE = 0.3
-#: What :meth:`History.drive` returns if the run has committed.
-COMMITTED = ("green", "held", "unfinished")
 LIMITS = Limits(vectors_per_request=2, ids_per_delete=1, late_seconds=LATE_SECONDS)
 
 
@@ -72,6 +70,8 @@ class History:
     # ---------------------------------------------------------------- runs
 
     def start(self, **options: Any) -> Actor:
+        for name in truth_of(self.source).good.keys() & self.inspection.foreign.keys():
+            del self.inspection.foreign[name]  # The source has it, so the sync may write it.
         self.runs += 1
         number = self.runs
         options = {"delete_vanished": True, "max_deletes": BRAKE, "parameters": {"p": self.parameter}, **options}
@@ -108,7 +108,8 @@ class History:
             for other, pace in list(self.frozen.items()):
                 self._thaw(other, pace, actor.event)
             actor.step()
-        return self._outcome(actor)
+        self.plan = getattr(actor.error, "plan", "") or self.plan
+        return outcome_of(actor)
 
     def _thaw(self, other: Actor, pace: float, event: str) -> None:
         """Let a frozen run continue, by one step or to its end.
@@ -116,29 +117,19 @@ class History:
         :param event: Where the run of this attempt is. Before it commits, an earlier write of ``current.json`` arrives.
         """
         if self.rng.random() < pace or (other.event == IN_FLIGHT and event.startswith(COMMITTING)):
-            other.step()
+            self._step(other)
             if self.rng.random() < 0.2:
                 while not other.done:
-                    other.step()
+                    self._step(other)
         if other.done:
             del self.frozen[other]
 
-    def _outcome(self, actor: Actor) -> str:
-        error = actor.error
-        if error is None:
-            return "green"
-        if isinstance(error, Killed):
-            return "killed"
-        if isinstance(error, SyncError) and error.result is not None:
-            self.plan = error.plan or self.plan
-            return "held"
-        if isinstance(error, SyncError):
-            return "not committed"
-        if isinstance(error, SourceError) and "committed" in str(error):
-            return "unfinished"
-        if isinstance(error, SourceError) and "names no objects" in str(error):
-            return "no source"
-        raise error
+    def _step(self, run: Actor) -> None:
+        """Let a run continue. Before it commits, earlier writes of ``current.json`` arrive: none takes that long."""
+        for earlier in self.frozen:
+            if earlier is not run and earlier.event == IN_FLIGHT and run.event.startswith(COMMITTING):
+                earlier.step()
+        run.step()
 
     def night(self) -> None:
         rng, service, inspection = self.rng, self.service, self.inspection
@@ -182,10 +173,7 @@ class History:
             "reconcile": rng.random() < 0.05,
         }
         kill = 0.04 if rng.random() < 0.6 and not last else 0.0
-        inspection, service, present = self.inspection, self.service, truth_of(self.source).present
-        for name in present & inspection.foreign.keys():
-            if name.startswith("v"):  # The source has it again, so the sync may write it.
-                del inspection.foreign[name]
+        inspection, service = self.inspection, self.service
         before = inspection.vectors() if not self.frozen else None
         service.recreated = False
         baseline = inspection.is_baseline()
@@ -194,32 +182,36 @@ class History:
         actor = self.start(**options)
         outcome = self.drive(actor, kill)
         self.check(outcome, actor, before, deletes=options["delete_vanished"] and not baseline)
-        if before is not None and not logged and not service.recreated:
+        if before is None or service.recreated:
+            return outcome
+        if baseline and (names := inspection.deleted_by(f"run-{self.runs}")):
+            self.violations.append(("first run deletes", (self.runs, names)))
+        if not logged:
             self._check_deletions(before.keys() - inspection.vectors().keys(), len(known), approved)
         return outcome
 
     def overlap(self) -> None:
-        """Start a run while the commit of another one is on its way, and kill it after that has arrived."""
+        """Start a run while the commit of another one is on its way, and let it continue after that has arrived."""
         rng = self.rng
-        first = self.start()
+        first = self.start(approve=self.plan if self.inspection.approved(self.plan) else None)
         while not first.done and first.event != IN_FLIGHT:
-            first.step()
+            self._step(first)
         if first.done:
             return
         self.change_source()
         second = self.start()
-        for _ in range(rng.choice([5, 10, 20])):  # A write of current.json never takes longer than another run.
+        for _ in range(rng.choice([5, 10, 20])):
             if not (second.done or second.event.startswith(COMMITTING)):
                 second.step()
         while not first.done:
             first.step()
         self.change_source()
-        for _ in range(rng.choice([0, 5, 10])):
+        for _ in range(rng.choice([0, 5, 10, 100])):
             if not second.done:
-                second.step()
+                self._step(second)
         if not second.done:
             second.kill()
-        self.check("killed", second, None, deletes=False)
+        self.check("killed", second, None, deletes=False)  # The source has changed since it started.
 
     def check(self, outcome: str, actor: Actor, before: Any, *, deletes: bool, where: Any = "") -> None:
         """Compare the index with what a run promises."""
@@ -250,11 +242,19 @@ class History:
             self.violations.append(("brake", (self.runs, sorted(deleted), known, sorted(approved))))
 
     def finish(self) -> None:
-        """Let the source rest, and check that the sync converges."""
+        """Let the source rest, and check that the sync converges, also after another writer has changed a vector."""
         for actor in self.frozen:
             actor.kill()
         self.frozen, self.faults, self.service.troubled = {}, {}, False
         self.source = {name: [row for row in rows if row.kind != "unreadable"] for name, rows in self.source.items()}
+        self.rest()
+        known = self.inspection.known()
+        if known and not self.violations and self.rng.random() < 0.3:
+            self.service.damage(known)
+            self.rest()
+
+    def rest(self) -> None:
+        """Sync a source that does not change for several nights, and check how they end."""
         truth = truth_of(self.source)
         outcome, sent = "", 0
         for night in range(LAST_NIGHTS):

@@ -230,9 +230,8 @@ def _other_generations() -> list[Any]:
 
 
 _simple("owner", "a run does not notice that another took over", folder.Owner, "check", lambda self: None)
-# No history needs this rule, because a run reads the state and the logs of one moment, and sees all that an earlier run
-# whose commit is on its way has written. The rule is a guard against a state that somebody replaces during a run.
-# frozen_run_commits_after_another_one_began in test_runbook.py fails without it.
+# A run reads the state and the logs of one moment, and sees all that an earlier run whose commit is on its way has
+# written, but not the plan that it has spent. Without this rule, the plan could be approved again.
 _simple("generation", "a run does not notice another commit", commit, "check_generation", lambda *args: None)
 _simple("incarnation", "an index created again goes unnoticed", base, "choose_basis", lambda state, *args: (
     "state" if state else "baseline"

@@ -14,8 +14,10 @@ from .switches import without
 CAUGHT = {
     "acknowledged_after": 12,
     "bad_rows_open": 0,
-    "bad_rows_seen": 18,
+    "bad_rows_seen": 19,
+    "baseline_keeps": 9,
     "empty_source": 19,
+    "generation": 7,
     "incarnation_at_commit": 2,
     "last_object_wins": 121,
     "log_absorbed_only": 0,
@@ -23,6 +25,7 @@ CAUGHT = {
     "other_generations": 0,
     "plan_file": 7,
     "unique_columns": 0,
+    "unknown_opens": 12,
 }
 
 

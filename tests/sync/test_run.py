@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from airflow_provider_vectorize.errors import SyncError
+from airflow_provider_vectorize.rows import block_rows
+from airflow_provider_vectorize.rows.float32_text import shorten_values
 from tests.support import expected_dump, make_rows, ndjson
 
 from .support import SyncedIndex
@@ -140,3 +143,26 @@ def test_vector_that_left_the_source_and_disappeared_is_reported_once(books: Syn
 
     assert books.sync(delete_vanished=True)["deleted"] == 1
     assert books.counts(delete_vanished=True) == {"unchanged": 9}
+
+
+def test_sync_that_sends_every_row_shortens_values_while_it_checks_them(
+    books: SyncedIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other processes check rows. Values that are shortened after the rows were chosen are shortened by this one."""
+    shortened: list[int] = []
+
+    def shorten(data: bytes, ends: list[int], values: np.ndarray) -> tuple[bytes, list[int]]:
+        shortened.append(len(ends))
+        return shorten_values(data, ends, values)
+
+    monkeypatch.setattr(block_rows, "shorten_values", shorten)
+    rows = make_rows(25)
+    for changed, reconcile, expected in (
+        (rows, False, []),
+        (make_rows(2, seed=1) + rows[2:], False, [2]),
+        (rows, True, []),
+    ):
+        shortened.clear()
+        books.write("a.ndjson", changed)
+        books.sync(load={"float32_text": "always"}, reconcile=reconcile)
+        assert (shortened, books.dump()) == (expected, expected_dump(changed))
