@@ -39,7 +39,9 @@ def dags_folder() -> Path:
 @pytest.fixture(scope="session")
 def airflow_home(dags_folder: Path) -> Airflow:
     """Create an Airflow with an empty database."""
-    if AIRFLOW_3_0:  # structlog draws its tracebacks as boxes, which break messages into lines and show local variables.
+    if (
+        AIRFLOW_3_0
+    ):  # structlog draws its tracebacks as boxes, which break messages into lines and show local variables.
         structlog = importlib.import_module("structlog")
         renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
         structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
