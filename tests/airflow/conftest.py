@@ -39,12 +39,12 @@ def dags_folder() -> Path:
 @pytest.fixture(scope="session")
 def airflow_home(dags_folder: Path) -> Airflow:
     """Create an Airflow with an empty database."""
-    if AIRFLOW_3_0:  # It draws tracebacks as boxes, which break messages into lines and show local variables.
+    if (
+        AIRFLOW_3_0
+    ):  # structlog draws its tracebacks as boxes, which break messages into lines and show local variables.
         structlog = importlib.import_module("structlog")
-        structlog.dev.RichTracebackFormatter = lambda **_: structlog.dev.plain_traceback
-        sdk_log = importlib.import_module("airflow.sdk.log")
-        sdk_log.reset_logging()  # Another test may have configured it before.
-        sdk_log.logging_processors.cache_clear()
+        renderer = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+        structlog.configure(processors=[*structlog.get_config()["processors"][:-1], renderer])
     from airflow.utils.db import initdb
 
     initdb()

@@ -167,7 +167,11 @@ class Airflow:
             )
             instance.try_number += 1
             session.commit()
-            _run_task(ti=instance, task=task, run_triggerer=True)
+            if AIRFLOW_3_0:
+                instance.task = task
+                _run_task(ti=instance, run_triggerer=True)
+            else:
+                _run_task(ti=instance, task=task, run_triggerer=True)
 
 
 def query(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from airflow_provider_vectorize.airflow_support import variables
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.switch_over.pointer import PointerStore
-from tests.airflow.runs import Airflow
+from tests.airflow.runs import Airflow, query
 from tests.switch_over.killing import SCENARIOS, TRACED, kill_at_every_step
 
 
@@ -38,4 +38,10 @@ def test_switch_over_killed_at_every_line_keeps_complete_indexes(
         return variables.VariablePointerStore("docs_index")
 
     traced = {*TRACED, str(Path(variable.__file__))}
-    kill_at_every_step(local_vectorize, SCENARIOS[scenario], open_store, traced=traced)
+    kill_at_every_step(
+        local_vectorize,
+        SCENARIOS[scenario],
+        open_store,
+        traced=traced,
+        read_stored=lambda: query("select key, val from variable"),
+    )

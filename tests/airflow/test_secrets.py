@@ -186,22 +186,32 @@ def test_exception_of_wrong_connection_shows_no_secret(
     assert_no_secret(message=message)
 
 
+#: Runs two commands in one process, because it takes seconds to import Airflow.
+TEST_CONNECTIONS = """
+import sys
+from airflow.__main__ import main
+
+for name in ("vectorize_default", "vectorize_refused"):
+    sys.argv = ["airflow", "connections", "test", name]
+    try:
+        main()
+    except SystemExit:
+        pass
+"""
+
+
 def test_airflow_connections_test_command_shows_no_secret(guarded: LocalVectorize) -> None:
-    def run_connections_test() -> str:
-        process = subprocess.run(
-            [sys.executable, "-m", "airflow", "connections", "test", "vectorize_default"],
-            env=os.environ | {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        return process.stdout + process.stderr
-
-    accepted = run_connections_test()
-    guarded.fail("answer", status=403, code=10000, message="Authentication error")
-    refused = run_connections_test()
-
-    assert "Connection success!" in accepted
-    assert "Cloudflare refuses the credentials" in refused
-    assert_no_secret(accepted=accepted, refused=refused)
+    connection = json.loads(os.environ["AIRFLOW_CONN_VECTORIZE_DEFAULT"])
+    refused = json.dumps(connection | {"password": f"{SECRET}-old"})
+    process = subprocess.run(
+        [sys.executable, "-c", TEST_CONNECTIONS],
+        env=os.environ | {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled", "AIRFLOW_CONN_VECTORIZE_REFUSED": refused},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    printed = process.stdout + process.stderr
+    assert "Connection success!" in printed
+    assert "Cloudflare refuses the credentials" in printed
+    assert_no_secret(printed=printed)

@@ -43,8 +43,10 @@ def other_model(rows: Iterable[Row], seed: int = 99) -> list[Row]:
 
 def exact_neighbors(values: Sequence[float], rows: Sequence[Row], count: int) -> list[str]:
     """Return the IDs of the nearest rows by cosine. It shares no code with the load."""
-    matrix = np.array([row["values"] for row in rows])
-    query = np.array(values)
+    return _exact_neighbors(np.array(values), np.array([row["values"] for row in rows]), rows, count)
+
+
+def _exact_neighbors(query: Any, matrix: Any, rows: Sequence[Row], count: int) -> list[str]:
     lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(query)
     scores = np.divide(matrix @ query, lengths, out=np.zeros(len(rows)), where=lengths > 0)
     return [rows[n]["id"] for n in np.argsort(-scores, kind="stable")[:count]]
@@ -53,12 +55,13 @@ def exact_neighbors(values: Sequence[float], rows: Sequence[Row], count: int) ->
 def golden_queries(rows: Sequence[Row], count: int, *, expected: int = 5, seed: int = 7) -> list[GoldenQuery]:
     """Return queries that are near rows, and expect the exact neighbors."""
     rng = np.random.default_rng(seed)
+    matrix = np.array([row["values"] for row in rows])
     queries = []
     for number in range(count):
-        row = rows[int(rng.integers(len(rows)))]
-        values = (np.array(row["values"]) + 0.05 * rng.standard_normal(DIMENSIONS)).astype(np.float32).tolist()
-        ids = tuple(exact_neighbors(values, rows, expected))
-        queries.append(GoldenQuery(number + 1, ids, 10, tuple(values)))
+        near = matrix[int(rng.integers(len(rows)))]
+        values = (near + 0.05 * rng.standard_normal(DIMENSIONS)).astype(np.float32)
+        ids = tuple(_exact_neighbors(values, matrix, rows, expected))
+        queries.append(GoldenQuery(number + 1, ids, 10, tuple(values.tolist())))
     return queries
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_vectorize import provider_info
+from airflow_provider_vectorize.checks import reads
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from tests.airflow.runs import Airflow, Run
@@ -61,6 +62,12 @@ def docs_index(local_vectorize: LocalVectorize, data: Path, monkeypatch: pytest.
     hook.list_metadata_indexes("docs")  # a read makes the metadata index visible before the vectors are written
     hook.upsert("docs", (data / "embeddings.ndjson").read_bytes())
     return local_vectorize
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a check read again at once."""
+    monkeypatch.setattr(reads, "READ_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,7 @@ class Scenario:
         order makes no difference.
     :param processes: Number of processes that check rows.
     :param killed_checkers: After how many blocks one of these processes is killed, in each attempt. 0: never.
+    :param late_seconds: For how many seconds the load assumes that a request of an earlier attempt can be carried out.
     """
 
     seed: int
@@ -77,6 +78,7 @@ class Scenario:
     parts: bool = False
     processes: int = 1
     killed_checkers: int = 0
+    late_seconds: float = LATE_SECONDS
 
     @property
     def index(self) -> str:

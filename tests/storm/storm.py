@@ -22,7 +22,7 @@ from tests.support import DIMENSIONS, client_of, ndjson
 
 from .loader import FAILED, SUCCEEDED
 from .outcome import Outcome
-from .scenario import LATE_SECONDS, TIMEOUT, Scenario
+from .scenario import TIMEOUT, Scenario
 from .sources import part_boundaries, shuffle_source, write_source
 from .verification import LARGE_BUDGET, WRITES, Verification, WrongError
 
@@ -116,7 +116,7 @@ class StormRun:
             "per_request": scenario.per_request,
             "retry_seconds": self._rng.choice([2, 20]),
             "timeout": TIMEOUT,
-            "late_seconds": LATE_SECONDS,
+            "late_seconds": scenario.late_seconds,
             "killed_checkers": scenario.killed_checkers,
             "options": {
                 "validation": scenario.validation,

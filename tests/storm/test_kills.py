@@ -54,6 +54,7 @@ def test_load_killed_repeatedly_writes_whole_source(
         good=[row for place, row in enumerate(rows) if place not in bad],
         bad=[(int(place >= 500), place % 500 + 1 if place < 500 else place - 499) for place in bad],
         duplicates=True,
+        late_seconds=0.3,  # ten times as long as a request is delayed
     )
 
     outcome = StormRun(local, scenario, tmp_path).run()

@@ -1,8 +1,8 @@
 """Kill a publication, a replacement or a pruning with SIGKILL at each of its lines, and check what is left.
 
-A child is killed before each line with I/O, and before and after each request, in every run at another place. The live
-index, and the one for a rollback, then exist and have all their vectors. A retry ends like an attempt that was not
-killed.
+A child is killed before and after each request, and before each line of a file with I/O, in every run at another place.
+Of the places that leave the same requests and the same stored bytes, the first one is tried. The live index, and the
+one for a rollback, then exist and have all their vectors. A retry ends like an attempt that was not killed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -43,6 +44,8 @@ TRACED = {
 }
 #: The function that sends a request. Its beginning and its end also count as steps.
 REQUEST = "_attempt"
+#: A step that no run reaches.
+AFTER_THE_END = sys.maxsize
 HOUR = timedelta(hours=1)
 Step = Callable[[VectorizeClient, PointerStore], Any]
 #: Opens the store of the pointer in the process that calls it.
@@ -63,8 +66,8 @@ class Scenario:
     check_end: Step
 
 
-def killed_at(step: int, run: Callable[[], Any], traced: Container[str]) -> bool:
-    """Run something in a child process, kill it before a line, and return whether it was killed."""
+def run_in_child(run: Callable[[], Any], traced: Container[str], on_step: Callable[[int], None]) -> int:
+    """Run something in a child process, call a function there before each step, and return the status of its end."""
     child = os.fork()
     if child == 0:
         steps = 0
@@ -76,8 +79,7 @@ def killed_at(step: int, run: Callable[[], Any], traced: Container[str]) -> bool
                 return None
             if event in ("call", "return") if is_request else event == "line":
                 steps += 1
-                if steps == step:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                on_step(steps)
             return trace
 
         try:
@@ -89,35 +91,81 @@ def killed_at(step: int, run: Callable[[], Any], traced: Container[str]) -> bool
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the child failed"
-    return os.WIFSIGNALED(status)
+    return status
+
+
+def killed_at(step: int, run: Callable[[], Any], traced: Container[str]) -> bool:
+    """Run something in a child process, kill it before a step, and return whether it was killed."""
+
+    def kill(reached: int) -> None:
+        if reached == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return os.WIFSIGNALED(run_in_child(run, traced, kill))
+
+
+def different_steps(run: Callable[[], Any], traced: Container[str], read_world: Callable[[], Any]) -> list[int]:
+    """Return the steps at which a kill leaves another world than a kill at the step before."""
+    reader, writer = os.pipe()
+    last: Any = None
+
+    def compare(_: int) -> None:
+        nonlocal last
+        world = read_world()
+        os.write(writer, bytes([world != last]))
+        last = world
+
+    run_in_child(run, traced, compare)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        differences = pipe.read()
+    assert len(differences) > 30, "the trace saw too few lines"
+    return [step for step, differs in enumerate(differences, start=1) if differs]
 
 
 def kill_at_every_step(
-    local: LocalVectorize, scenario: Scenario, open_store: OpenStore, *, traced: Container[str] = TRACED
+    local: LocalVectorize,
+    scenario: Scenario,
+    open_store: OpenStore,
+    *,
+    traced: Container[str] = TRACED,
+    read_stored: Callable[[], Any] = lambda: None,
 ) -> None:
-    """Run a scenario again and again, killed at a later step each time, until it ends before it is killed.
+    """Run a scenario again and again, killed at a later step each time, and at last not killed.
+
+    Steps between which nothing was sent or stored leave the same world, so only the first of them is tried.
 
     :param traced: Files whose lines are steps.
+    :param read_stored: Reads what is stored outside of the local Vectorize, without the connections of the store.
     """
-    step, was_killed = 0, True
-    while was_killed:
-        step += 1
-        local.reset()
-        with client_of(local) as client:
-            store = open_store(client)
-            scenario.prepare(client, store)
-            local.shift_clock(2 * HOUR.total_seconds())
-
-            def attempt() -> None:
-                with client_of(local) as own:  # a forked child must not share connections
-                    scenario.act(own, open_store(own))
-
-            was_killed = killed_at(step, attempt, traced)
+    with _prepared(local, scenario, open_store) as (_, _, attempt):
+        steps = different_steps(attempt, traced, lambda: (len(local.requests()), read_stored()))
+    assert len(steps) > 3, "nothing was sent or stored"
+    for step in [*steps, AFTER_THE_END]:
+        with _prepared(local, scenario, open_store) as (client, store, attempt):
+            assert killed_at(step, attempt, traced) == (step != AFTER_THE_END)
             assert_named_indexes_are_complete(local, read(store))
             attempt()
             scenario.check_end(client, store)
             assert_named_indexes_are_complete(local, read(store))
-    assert step > 30, "the trace saw too few lines"
+
+
+@contextmanager
+def _prepared(
+    local: LocalVectorize, scenario: Scenario, open_store: OpenStore
+) -> Iterator[tuple[VectorizeClient, PointerStore, Callable[[], None]]]:
+    """Prepare a scenario, and return what a child runs."""
+    local.reset()
+    with client_of(local) as client:
+        store = open_store(client)
+        scenario.prepare(client, store)
+        local.shift_clock(2 * HOUR.total_seconds())
+
+        def attempt() -> None:
+            with client_of(local) as own:  # a forked child must not share connections
+                scenario.act(own, open_store(own))
+
+        yield client, store, attempt
 
 
 def _prepare_publish(client: VectorizeClient, store: PointerStore) -> None:

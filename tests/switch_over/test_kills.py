@@ -25,4 +25,7 @@ def test_switch_over_killed_at_every_line_keeps_complete_indexes(
     def open_store(client: VectorizeClient) -> PointerStore:
         return kv_store(client) if kind == "kv" else FilePointerStore(tmp_path / "docs.json")
 
-    kill_at_every_step(local_vectorize, SCENARIOS[scenario], open_store)
+    def read_files() -> list[tuple[str, bytes]]:
+        return sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir())
+
+    kill_at_every_step(local_vectorize, SCENARIOS[scenario], open_store, read_stored=read_files)

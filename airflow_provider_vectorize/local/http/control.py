@@ -85,11 +85,10 @@ class Control:
         }
 
     def _indexes(self) -> list[Json]:
-        backlog = self._engine.catalog.pending_counts()
-        indexes = []
-        for index in self._engine.catalog.indexes():
-            info = self._engine.index_info(index)
-            indexes.append({
+        infos = [(index, self._engine.index_info(index)) for index in self._engine.catalog.indexes()]
+        backlog = self._engine.catalog.pending_counts()  # after the infos, whose reading may process mutations
+        return [
+            {
                 "account_id": index.account,
                 "name": index.name,
                 "dimensions": index.dimensions,
@@ -98,8 +97,9 @@ class Control:
                 "pending_mutations": backlog.get(index.key, 0),
                 "processed_up_to_mutation": info.mutation_id,
                 "processed_up_to": info.processed_at,
-            })
-        return indexes
+            }
+            for index, info in infos
+        ]
 
     async def requests(self, body: Json) -> Json:
         return {"requests": [asdict(record) for record in list(self._components.recorder.requests)]}
