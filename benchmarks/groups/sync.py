@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import corpus
-from measure import Case, Result, Target, at_most
+from cases import Case, Files, Group, Result, Target, at_most, requests_of, rows_in
 
 TEXT = (
     "Before each night but the first, a first night runs in another process. Only the night itself is measured. The "
@@ -22,25 +23,23 @@ NIGHTS = {
 }
 
 
-def cases(file: str, rows: int) -> list[Case]:
-    """Return the cases of the group."""
+def groups(files: Files) -> Iterator[Group]:
+    file = files.ndjson(768, 2_000)
     corpus.changed(Path(file))
-    return [
+    rows = rows_in(file)
+    cases = [
         Case("load of everything", "ours", file, rows=rows),
         Case("reading and checking alone", "reader", file, rows=rows),
         *(Case(label, "sync", file, options, rows=rows) for label, options in NIGHTS.items()),
     ]
+    title = f"Sync, 768 dimensions, {rows:,} vectors"
+    yield Group(title, cases, partial(_targets, rows), TEXT, holds_corpus=True)
 
 
-def targets(rows: int, results: Sequence[Result]) -> list[Target]:
-    """Return the targets of the group.
-
-    :param rows: Number of rows of the source.
-    :param results: A result for each of :func:`cases`.
-    """
-    load, reader, first, unchanged, rewritten, changed, _ = results
-    changed_requests = -(-corpus.changed_rows(rows) // 5_000)
-    memory = max(result.over_mb for result in results if result.case.contestant == "sync")
+def _targets(rows: int, results: dict[str, Result]) -> list[Target]:
+    load, reader, first, unchanged, rewritten, changed, _ = results.values()
+    changed_requests = requests_of(corpus.changed_rows(rows))
+    memory = max(result.over_mb for result in results.values() if result.case.contestant == "sync")
     return [
         at_most("sync, first night, of the time of a load", 1.35, first.seconds / load.seconds),
         at_most("sync, unchanged object", 5, unchanged.seconds, " s"),
