@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def groups(files: Files) -> Iterator[Group]:
             Case(ALONE, "ours", file, {"processes": 1}, rows=rows),
             Case("ndjson, float64 text", "ours", file, rows=rows),
             *(_case(files, dimensions, rows, *variant) for variant in variants),
+            _alone(_case(files, dimensions, rows, *FLOAT32[0])),
         ]
         if dimensions == 768:
             mapped = str(corpus.mapped(Path(file)))
@@ -39,9 +41,15 @@ def _case(files: Files, dimensions: int, rows: int, value_type: str, compression
     return Case(f"Parquet, {value_type}, {compression}, {row_groups}", "ours", str(path), rows=rows)
 
 
+def _alone(case: Case) -> Case:
+    return replace(case, label=f"{case.label}, one process", options={"processes": 1})
+
+
 def _targets(dimensions: int, results: dict[str, Result]) -> list[Target]:
     parquet = {label: result for label, result in results.items() if label.startswith("Parquet")}
-    slowest = min(result.vectors_per_second for label, result in parquet.items() if "float32" in label)
+    slowest = min(
+        result.vectors_per_second for label, result in parquet.items() if "float32" in label and not result.case.options
+    )
     name = f"Parquet of float32, {dimensions:,} dimensions, vectors per second of ndjson's in one process"
     memory = max(result.over_mb for result in parquet.values())
     return [
