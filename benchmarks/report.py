@@ -27,8 +27,8 @@ def introduction(commit: str, minutes: float) -> str:
     :param minutes: How long the benchmarks took.
     """
     return (
-        f"# Results\n\nWritten by `make bench` on {datetime.now(UTC):%Y-%m-%d} in {minutes:.0f} minutes, at commit "
-        f"{commit}: {machine()}.\n\n{METHOD}"
+        f"# Results\n\nWritten by one run of `make bench` on {datetime.now(UTC):%Y-%m-%d} in {minutes:.0f} minutes, at commit "
+        f"{commit}.\nMachine: {machine()}.\n\n{METHOD}"
     )
 
 
