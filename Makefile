@@ -128,8 +128,9 @@ storm: $(READY) ## run 100 seeded loads with faults and kills, and report lost r
 storm-sync: $(READY) ## run 100 seeded syncs of several nights with faults and kills, and report what is wrong (same variables)
 	$(BIN)/python -m tests.sync_storm
 
-bench: $(READY) ## measure this provider and its peers on an otherwise idle machine, and write benchmarks/results.md
+bench: $(READY) ## measure this provider and its peers on an idle machine for half an hour, and write benchmarks/results.md
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/clients/install_wrangler.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" tests/storage/install_servers.sh
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python benchmarks/run.py
 
 bench-waits: $(READY) ## measure what 1,000 deferred sensors on one index cost

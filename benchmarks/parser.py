@@ -12,7 +12,8 @@ import sys
 from typing import Any
 
 import corpus
-from measure import DATA, Case, run_once, run_sink
+from cases import Case
+from measure import DATA, run_once, run_sink
 
 #: Settings of a load, by the name in the table.
 SETTINGS: dict[str, dict[str, Any]] = {

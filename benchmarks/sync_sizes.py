@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import corpus
-from contestants import connect, memory_kb
+from contestants import memory_kb
 from measure import DATA, run_sink, sink_counts
+from provider_ways import connect
 
 DIMENSIONS = 4
 #: Bytes of a row of the corpus, about.

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import corpus
-from contestants import ours
 from measure import DATA, run_sink, sink_counts
+from provider_ways import ours
 
 WORKERS = (1, 2)
 RATE = 30.0

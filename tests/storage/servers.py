@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -56,8 +57,13 @@ class StoreUnderTest:
 @contextmanager
 def run_node(*arguments: str, url: str) -> Iterator[None]:
     """Run a Node program that serves a URL until the block ends."""
+    # The command may be a script that starts Node, so it has a process group of its own, which ends as one.
     process = subprocess.Popen(
-        ["node", *arguments], env=os.environ | {"PATH": PATH}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ["node", *arguments],
+        env=os.environ | {"PATH": PATH},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         for _ in range(300):
@@ -75,8 +81,8 @@ def run_node(*arguments: str, url: str) -> Iterator[None]:
             pytest.fail(f"Nothing answers at {url}.")
         yield
     finally:
-        process.kill()
-        process.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()  # Standard error ends with the last process of the group.
 
 
 @contextmanager
@@ -85,7 +91,7 @@ def s3rver() -> Iterator[tuple[str, Any]]:
     import boto3
 
     install(INSTALLER)
-    url = f"http://127.0.0.1:{_free_port()}"
+    url = f"http://127.0.0.1:{free_port()}"
     with tempfile.TemporaryDirectory() as folder:
         port = url.rpartition(":")[2]
         with run_node("-e", S3RVER, str(MODULES / "@20minutes/s3rver"), port, folder, url=url):
@@ -107,7 +113,7 @@ def azurite() -> Iterator[tuple[Any, Any]]:
     from azure.storage.blob import BlobServiceClient
 
     install(INSTALLER)
-    port = str(_free_port())
+    port = str(free_port())
     address = f"http://127.0.0.1:{port}/devstoreaccount1"
     arguments = ["--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]
     script = str(MODULES / "azurite/dist/src/blob/main.js")
@@ -120,7 +126,8 @@ def azurite() -> Iterator[tuple[Any, Any]]:
         yield adlfs.AzureBlobFileSystem(connection_string=connection_string), container
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing uses."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
