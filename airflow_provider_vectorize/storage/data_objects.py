@@ -14,6 +14,12 @@ from airflow_provider_vectorize.storage.store import Entry
 _WILDCARD = re.compile(r"[*?[]")
 #: Number of skipped objects that a message names.
 _NAMED_OBJECTS = 3
+#: What an object of a table has in its key, by the format of the table. Such a table keeps objects of earlier versions.
+_TABLE_MARKERS = {
+    "Delta": re.compile(r"(^|/)_delta_log/"),
+    "Iceberg": re.compile(r"(^|/)metadata/[^/]*\.metadata\.json$"),
+    "Hudi": re.compile(r"(^|/)\.hoodie/"),
+}
 
 
 def split_data_objects(entries: Iterable[Entry], pattern: str) -> tuple[list[Entry], list[Entry]]:
@@ -32,6 +38,12 @@ def split_data_objects(entries: Iterable[Entry], pattern: str) -> tuple[list[Ent
         is_data = entry.size != 0 and not _is_hidden(entry.key[len(fixed) :], last)
         (data if is_data else skipped).append(entry)
     return data, skipped
+
+
+def find_table_format(entries: Iterable[Entry]) -> str | None:
+    """Return the format of the table that the objects of a folder belong to, or ``None`` if they belong to none."""
+    keys = [entry.key for entry in entries]
+    return next((name for name, marker in _TABLE_MARKERS.items() if any(map(marker.search, keys))), None)
 
 
 def describe_skipped(skipped: list[Entry]) -> str:

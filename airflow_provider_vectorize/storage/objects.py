@@ -17,7 +17,7 @@ from airflow_provider_vectorize.sources import parts
 from airflow_provider_vectorize.sources.compression import is_compressed, open_text, raise_source_errors
 from airflow_provider_vectorize.sources.lines import Text
 from airflow_provider_vectorize.storage.connections import check_connection, open_store
-from airflow_provider_vectorize.storage.data_objects import describe_skipped, split_data_objects
+from airflow_provider_vectorize.storage.data_objects import describe_skipped, find_table_format, split_data_objects
 from airflow_provider_vectorize.storage.errors import raise_storage_errors, store_failure
 from airflow_provider_vectorize.storage.globs import expand_pattern
 from airflow_provider_vectorize.storage.names import Location, Name, parse
@@ -256,6 +256,13 @@ def _objects_in_folder(store: Store, location: Location) -> Iterator[StoredObjec
 
 
 def _data_objects(store: Store, location: Location, entries: list[Entry]) -> Iterator[StoredObject]:
+    if table_format := find_table_format(entries):
+        raise SourceError(
+            f"{location.uri} is a table of the format {table_format}: it also has objects of earlier versions, with "
+            "rows that have been deleted. Export the table and load the export. If you are sure that all objects are "
+            "current, name them with a pattern, for instance one that ends in *.parquet.",
+            uri=location.uri,
+        )
     data, skipped = split_data_objects(entries, location.key)
     if skipped:
         count = pluralize(len(skipped), "object")

@@ -72,3 +72,29 @@ def test_folder_without_objects_says_so(tmp_path: Path) -> None:
 def test_hidden_object_that_is_named_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "_part").write_text("x")
     assert len(storage.find(f"{tmp_path}/_part")) == 1
+
+
+@pytest.mark.parametrize(
+    ("marker", "table_format"),
+    [
+        ("_delta_log/00000000000000000000.json", "Delta"),
+        ("metadata/v3.metadata.json", "Iceberg"),
+        ("metadata/00001-5f0e.metadata.json", "Iceberg"),
+        (".hoodie/hoodie.properties", "Hudi"),
+    ],
+)
+def test_folder_of_a_table_with_earlier_versions_is_refused(tmp_path: Path, marker: str, table_format: str) -> None:
+    for name in ("lang=en/part-0.parquet", marker):
+        path = tmp_path / "docs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    for source in (f"{tmp_path.as_uri()}/docs/", f"{tmp_path.as_uri()}/"):
+        with pytest.raises(SourceError, match=f"is a table of the format {table_format}: .* Export the table"):
+            storage.find(source, None)
+    assert len(storage.find(f"{tmp_path.as_uri()}/docs/*/*.parquet", None)) == 1
+
+
+def test_folder_with_metadata_of_its_own_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata" / "a.ndjson").write_bytes(b"x")
+    assert len(storage.find(f"{tmp_path.as_uri()}/", None)) == 1
