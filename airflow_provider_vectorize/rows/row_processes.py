@@ -56,10 +56,15 @@ class RowProcesses:
 
     def __init__(self, settings: WorkSettings, processes: Processes = 1) -> None:
         self._settings = settings
-        #: Number of processes that prepare the rows of a large source.
-        self.processes = _auto_processes(settings) if processes == "auto" else processes
+        self._processes: Processes = processes
         self._workers: list[WorkerProcess] = []
         self._bytes_before_start = ALONE_BYTES
+
+    @property
+    def processes(self) -> int:
+        """Number of processes that prepare the rows of a large source."""
+        # Not when it is created, because counting the processors takes a part of the time of a small load.
+        return _auto_processes(self._settings) if self._processes == "auto" else self._processes
 
     @property
     def process_ids(self) -> list[int]:
@@ -93,7 +98,7 @@ class RowProcesses:
 
     def close(self) -> None:
         """End the other processes. Any thread may call this, also while another one waits for them."""
-        self.processes = 1
+        self._processes = 1
         for worker in self._workers:
             worker.close()
 
@@ -101,23 +106,23 @@ class RowProcesses:
         """Start the other processes once enough bytes were read."""
         if self._bytes_before_start > 0:
             self._bytes_before_start -= size
-            if self._bytes_before_start <= 0 and self.processes > 1:
-                self._start_workers()
+            if self._bytes_before_start <= 0 and (processes := self.processes) > 1:
+                self._start_workers(processes)
 
     def _free_worker(self) -> WorkerProcess | None:
         """Return the process that has the fewest tasks, or ``None`` if no process can take another one."""
         free = [worker for worker in self._workers if worker.is_free]
         return min(free, key=lambda worker: worker.waiting, default=None)
 
-    def _start_workers(self) -> None:
+    def _start_workers(self, processes: int) -> None:
         try:
-            for _ in range(self.processes - 1):
+            for _ in range(processes - 1):
                 self._workers.append(WorkerProcess(self._settings))
         except OSError as error:
             working = len(self._workers) + 1
-            log.warning("%d of %d processes prepare rows. The others cannot start: %s", working, self.processes, error)
+            log.warning("%d of %d processes prepare rows. The others cannot start: %s", working, processes, error)
         else:
-            log.info("Now %d processes prepare rows, with this one.", self.processes)
+            log.info("Now %d processes prepare rows, with this one.", processes)
 
 
 def _finish(pending: PendingT, result: Rows | WorkerProcess) -> tuple[PendingT, Rows]:
