@@ -36,9 +36,8 @@ def choose_reader(
     :param validation: See :func:`~.validation.choose_check`.
     :param float32_text: See the same function. For Parquet, ``auto`` means ``always``.
     :param hasher: Calculates the hashes of rows of ndjson while they are checked. ``None`` (default): no hashes.
-        return ParquetRowReader(fields, dimensions, limits, float32_text=float32_text != "never", processes=processes)
-    settings = CheckSettings(dimensions, limits, validation, float32_text, hasher, fields, selective, keep_values)
-    return NdjsonReader(settings, processes)
+    :param processes: Number of processes that prepare rows, see :class:`~.row_processes.RowProcesses`.
+    :param selective: Whether few of the rows are sent, see :func:`~.validation.choose_check`. Default: no.
     :param keep_values: Whether the values of the rows are needed besides their text. Other processes then copy them.
     :raises ConfigError: ``validation`` and ``float32_text`` contradict each other.
     """
