@@ -14,8 +14,8 @@ from airflow_provider_vectorize.triggers.waiter import Waiter
 
 #: Seconds after which a waiting trigger logs its state again, even if nothing changed.
 LOG_INTERVAL_SECONDS = 60.0
-#: Minimum number of seconds between the start of a trigger and its event. Airflow fails a deferred task that runs again
-#: before its scheduler has seen that the process which deferred it ended (apache/airflow#72716, up to 3.3.2 at least).
+#: Minimum number of seconds between the start of a trigger and its event. Airflow, up to 3.3.2 or later, fails a deferred
+#: task that resumes before the scheduler has seen its first process end (apache/airflow#72716).
 HANDOVER_SECONDS = 10.0
 
 
@@ -69,7 +69,7 @@ class VectorizeMutationTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event with ``status`` (``visible``, ``failed``, ``timeout`` or ``error``) and ``text``.
 
-        It comes after :data:`HANDOVER_SECONDS` at the earliest.
+        It never comes within :data:`HANDOVER_SECONDS` of the start.
         """
         handed_over = time.monotonic() + HANDOVER_SECONDS
         try:
