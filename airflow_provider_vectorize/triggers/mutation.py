@@ -14,8 +14,8 @@ from airflow_provider_vectorize.triggers.waiter import Waiter
 
 #: Seconds after which a waiting trigger logs its state again, even if nothing changed.
 LOG_INTERVAL_SECONDS = 60.0
-#: Minimum number of seconds between the start of a trigger and its event. Airflow, up to 3.3.2 or later, fails a deferred
-#: task that resumes before the scheduler has seen its first process end (apache/airflow#72716).
+#: Minimum number of seconds between the start of a trigger and its event. Airflow, up to 3.3.2 or later, fails a
+#: deferred task that resumes before the scheduler has seen its first process end (apache/airflow#72716).
 HANDOVER_SECONDS = 10.0
 
 
