@@ -20,7 +20,7 @@ from airflow_provider_vectorize.checks.run import IndexCheck
 from airflow_provider_vectorize.checks.state_sample import sample_state
 from airflow_provider_vectorize.errors import CheckError, ConfigError, SourceError
 from airflow_provider_vectorize.hooks.collecting import check_replaceable
-from airflow_provider_vectorize.hooks.connection import build_client
+from airflow_provider_vectorize.hooks.connection import build_client, read_connection
 from airflow_provider_vectorize.hooks.sync import Syncs
 from airflow_provider_vectorize.load.collection import Collection
 from airflow_provider_vectorize.load.receipt import Receipt
@@ -91,7 +91,7 @@ class Checks(Syncs):
             [_read_collection(one, conn_id) for one in receipts if one.checks_path],
             sample_state(storage.StoredFolder(state, conn_id)) if state else None,
         )
-        with build_client(self.connection(), limits=self.limits) as client:
+        with build_client(read_connection(self.connection()), limits=self.limits) as client:
             self._check_client = client
             index = client.get_index(index_name)
             golden = _read_golden_queries(queries, conn_id, index.config.dimensions) if queries else []

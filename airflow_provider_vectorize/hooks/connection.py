@@ -27,8 +27,8 @@ _STANDARD_FIELDS = {
     **dict.fromkeys(("host", "url", "base_url", "api_base_url", "endpoint"), 'the field "API base URL" (host)'),
     **dict.fromkeys(("email", "e_mail", "login", "user"), 'the field "E-mail" (login)'),
 }
-#: Pairs of connection ID and warning that this process has logged.
-_logged_warnings: set[tuple[str, str]] = set()
+#: Warnings that this process has logged. Each of them names its connection.
+_logged_warnings: set[str] = set()
 
 
 @dataclass(frozen=True)
@@ -52,19 +52,20 @@ class ConnectionSettings:
 
 
 def build_client(
-    connection: Any, *, limits: Limits = LIMITS, retry: RetryPolicy | None = None, reserve: float | None = None
+    settings: ConnectionSettings,
+    *,
+    limits: Limits = LIMITS,
+    retry: RetryPolicy | None = None,
+    reserve: float | None = None,
 ) -> VectorizeClient:
-    """Build a client from an Airflow connection. Each warning about its settings is logged once per process.
+    """Build a client from the settings of a connection. Each warning about them is logged once per process.
 
-    :param connection: An Airflow connection of the type ``vectorize``.
     :param retry: Replaces the retry policy of the connection.
     :param reserve: Replaces the budget reserve of the connection.
-    :raises ConfigError: A field is missing or wrong. The message names the field.
     """
-    settings = read_connection(connection)
     for warning in settings.warnings:
-        if (connection.conn_id, warning) not in _logged_warnings:
-            _logged_warnings.add((connection.conn_id, warning))
+        if warning not in _logged_warnings:
+            _logged_warnings.add(warning)
             log.warning(warning)
     return VectorizeClient(
         settings.credentials,
@@ -76,7 +77,7 @@ def build_client(
     )
 
 
-def build_monitor(connection: Any, index_name: str) -> IndexMonitor:
+def build_monitor(settings: ConnectionSettings, index_name: str) -> IndexMonitor:
     """Build a monitor of an index, for sensors and triggers.
 
     A failed request is not retried, because the next check repeats it. The monitor may use the whole request budget,
@@ -84,14 +85,26 @@ def build_monitor(connection: Any, index_name: str) -> IndexMonitor:
     used again.
     """
     limits = replace(LIMITS, late_seconds=0)
-    return IndexMonitor(build_client(connection, limits=limits, retry=RetryPolicy(total=0), reserve=0), index_name)
+    return IndexMonitor(build_client(settings, limits=limits, retry=RetryPolicy(total=0), reserve=0), index_name)
 
 
 def read_connection(connection: Any) -> ConnectionSettings:
-    """Read and check all fields of a connection.
+    """Read and check all fields of an Airflow connection of the type ``vectorize``.
+
+    Pass what a function returns, and keep no variable of it: Airflow's connection shows its password in its ``repr``,
+    and Sentry and ``dag.test()`` of Airflow 3.0 show the local variables of each frame of a traceback.
 
     :raises ConfigError: A field is missing or wrong. The message names the field.
     """
+    try:
+        return _read_fields(connection)
+    except ConfigError as error:
+        message = error.message
+    del connection
+    raise ConfigError(message)  # not from the error above, whose frames have the fields
+
+
+def _read_fields(connection: Any) -> ConnectionSettings:
     origin = f'the connection "{connection.conn_id}"'
     extra = _extra_fields(connection, origin)
     warnings = _unknown_field_warnings(extra, origin)

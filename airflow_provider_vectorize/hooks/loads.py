@@ -13,7 +13,7 @@ from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.hooks.collecting import open_checks
-from airflow_provider_vectorize.hooks.connection import build_client
+from airflow_provider_vectorize.hooks.connection import build_client, read_connection
 from airflow_provider_vectorize.hooks.endpoints import Endpoints
 from airflow_provider_vectorize.hooks.sources import find_objects, open_dead_letter_file, start_message
 from airflow_provider_vectorize.load.checkpoint import CheckpointStore
@@ -161,7 +161,7 @@ class Loads(Endpoints):
         checks = open_checks(collect_checks, source_conn_id, settings["validation"])
         options = LoadOptions(**settings, dead_letters=dead_letters, collector=checks.collector if checks else None)
         self._about_to_write(index_name)
-        with build_client(self.connection(), limits=self.limits) as client:
+        with build_client(read_connection(self.connection()), limits=self.limits) as client:
             self._load_client = client
             stored_objects = find_objects(source, source_conn_id, dead_letter_file, checks.file if checks else None)
             objects = function_rows.with_function_names(stored_objects)

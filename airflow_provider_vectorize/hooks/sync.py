@@ -13,7 +13,12 @@ from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.errors import SyncError
 from airflow_provider_vectorize.hooks.collecting import open_checks
-from airflow_provider_vectorize.hooks.connection import build_client, build_monitor
+from airflow_provider_vectorize.hooks.connection import (
+    ConnectionSettings,
+    build_client,
+    build_monitor,
+    read_connection,
+)
 from airflow_provider_vectorize.hooks.loads import Loads
 from airflow_provider_vectorize.hooks.sources import find_objects, open_dead_letter_file, start_message
 from airflow_provider_vectorize.load import spans
@@ -150,15 +155,15 @@ class Syncs(Loads):
             dead_letters=dead_letters,
             collector=checks.collector if checks else None,
         )
-        connection = self.connection()
+        connection_settings = read_connection(self.connection())
         self._sync_clients = []
         objects = function_rows.with_function_names(stored_objects)
         action = "Comparing" if dry_run else "Syncing"
         self.log.info("%s", start_message(f'{action} index "{index_name}" with %s', objects))
         observer = LastProgress(LoadMetrics(index_name))
         sync_run = SyncRun(
-            lambda: self._open_sync_client(connection),
-            lambda: build_monitor(connection, index_name),
+            lambda: self._open_sync_client(connection_settings),
+            lambda: build_monitor(connection_settings, index_name),
             index_name,
             objects,
             folder,
@@ -184,8 +189,8 @@ class Syncs(Loads):
         self._report_sync(sync_run, result, stored_objects, dead_letter_file)
         return result.to_dict()
 
-    def _open_sync_client(self, connection: Any) -> VectorizeClient:
-        client = build_client(connection, limits=self.limits)
+    def _open_sync_client(self, settings: ConnectionSettings) -> VectorizeClient:
+        client = build_client(settings, limits=self.limits)
         self._sync_clients.append(client)
         return client
 

@@ -77,7 +77,7 @@ class VectorizeHook(Checks, SwitchOvers, BaseHook):
 
         :raises ConfigError: The connection does not exist, or one of its fields is wrong.
         """
-        client = build_client(self.connection(), limits=self.limits)
+        client = build_client(read_connection(self.connection()), limits=self.limits)
         if is_retry(self._context):
             client.late.add_abandoned()
         return client
@@ -94,9 +94,9 @@ class VectorizeHook(Checks, SwitchOvers, BaseHook):
         """
         warnings: tuple[str, ...] = ()
         try:
-            connection = self.connection()
-            warnings = read_connection(connection).warnings
-            with build_client(connection, retry=RetryPolicy(total=0)) as client:
+            settings = read_connection(self.connection())
+            warnings = settings.warnings
+            with build_client(settings, retry=RetryPolicy(total=0)) as client:
                 indexes = client.list_indexes()
         except AuthError as error:
             return False, " ".join((f"Cloudflare refuses the credentials. {error.message}", *warnings))
@@ -119,5 +119,6 @@ class VectorizeHook(Checks, SwitchOvers, BaseHook):
         # Airflow accepts any text as a URI and then returns a connection without a type.
         problem = "" if connection.conn_type else environment_variable_problem(self.vectorize_conn_id)
         if problem:
+            del connection  # A traceback with local variables would show its secrets.
             raise ConfigError(problem)
         return connection

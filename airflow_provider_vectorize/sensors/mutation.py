@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_vectorize.airflow_support.watching import warn_if_watched
 from airflow_provider_vectorize.errors import ConfigError, TerminalApiError
-from airflow_provider_vectorize.hooks.connection import build_monitor
+from airflow_provider_vectorize.hooks.connection import build_monitor, read_connection
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.links.load import INDEX_LINK
 from airflow_provider_vectorize.operators.base import IndexTask, fail_without_retries, push_index_link
@@ -136,13 +136,13 @@ class VectorizeMutationSensor(IndexTask, BaseSensorOperator):
     @cached_property
     def _monitors(self) -> dict[str, tuple[IndexMonitor, WaitRequest]]:
         """A monitor for each index, with what the sensor asks of it."""
-        connection = VectorizeHook(self.vectorize_conn_id).connection()
+        settings = read_connection(VectorizeHook(self.vectorize_conn_id).connection())
         waits_by_index: dict[str, list[Wait]] = {}
         for wait in self._waits:
             waits_by_index.setdefault(wait.index_name, []).append(wait)
         marker: MarkerKind = "none" if self._is_stateless else self.marker
         return {
-            name: (build_monitor(connection, name), WaitRequest(tuple(waits), marker, self.proof))
+            name: (build_monitor(settings, name), WaitRequest(tuple(waits), marker, self.proof))
             for name, waits in waits_by_index.items()
         }
 

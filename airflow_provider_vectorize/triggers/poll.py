@@ -119,7 +119,10 @@ class Poll:
         waiting = dict(self.waiters)
         try:
             if self._monitor is None:
-                self._monitor = await asyncio.to_thread(_create_monitor, await self._connection(), self._index_name)
+                monitor = await asyncio.to_thread(_create_monitor, await self._connection(), self._index_name)
+                if isinstance(monitor, ConfigError):
+                    raise monitor
+                self._monitor = monitor
             views, pause = await asyncio.to_thread(self._check, self._monitor, waiting)
         except asyncio.CancelledError:
             raise
@@ -187,15 +190,20 @@ def get_or_start_poll(conn_id: str, index_name: str) -> Poll:
     return polls[conn_id, index_name]
 
 
-def _create_monitor(connection: Any, index_name: str) -> IndexMonitor:
-    """Return a monitor of the index. Runs in a thread.
+def _create_monitor(connection: Any, index_name: str) -> IndexMonitor | ConfigError:
+    """Return a monitor of the index, or what is wrong with the connection. Runs in a thread.
+
+    The error is not raised here, because the frames of the thread have the connection with its secrets.
 
     The imports take about 0.2 seconds the first time. Airflow masks the connection's extra fields when they are read,
     and calls the supervisor for that.
     """
-    from airflow_provider_vectorize.hooks.connection import build_monitor  # noqa: PLC0415
+    from airflow_provider_vectorize.hooks.connection import build_monitor, read_connection  # noqa: PLC0415
 
-    return build_monitor(connection, index_name)
+    try:
+        return build_monitor(read_connection(connection), index_name)
+    except ConfigError as error:
+        return error.with_traceback(None)
 
 
 def _index_state(monitor: IndexMonitor) -> IndexState:

@@ -90,6 +90,21 @@ def assert_no_secret(**surfaces: str) -> None:
             assert form not in text, f"the secret is in the {surface}"
 
 
+def local_variables(error: BaseException) -> str:
+    """Return the local variables of this package in a traceback, as ``dag.test()`` of Airflow 3.0 and Sentry show them.
+
+    Of a chain of exceptions, these are all that a traceback shows.
+    """
+    texts: list[str] = []
+    shown: BaseException | None = error
+    while shown is not None:
+        for frame, _ in traceback.walk_tb(shown.__traceback__):
+            if frame.f_globals["__name__"].startswith("airflow_provider_vectorize."):
+                texts += [f"{frame.f_code.co_qualname}: {name} = {value!r}" for name, value in frame.f_locals.items()]
+        shown = shown.__cause__ or (None if shown.__suppress_context__ else shown.__context__)
+    return "\n".join(texts)
+
+
 def test_assert_no_secret_with_a_leak_fails(log: Log, guarded: LocalVectorize) -> None:
     from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 
@@ -161,6 +176,7 @@ WRONG_FIELDS: dict[str, dict[str, Any]] = {
     "a malformed account ID": {"extra": {"account_id": "../../user"}},
     "a malformed number": {"extra": {"account_id": "0" * 32, "timeout": "soon"}},
     "a secret with a line break": {"password": f"{SECRET}\nX-Evil: 1"},
+    "the secret in the extra fields": {"password": "", "extra": {"account_id": "0" * 32, "token": SECRET}},
 }
 
 
@@ -181,9 +197,31 @@ def test_exception_of_wrong_connection_shows_no_secret(
 
     exception_text = "".join(traceback.format_exception(caught.value))
     assert_no_secret(exception=exception_text + repr(caught.value) + repr(vars(caught.value)))
+    assert_no_secret(variables=local_variables(caught.value))
     ok, message = VectorizeHook().test_connection()
     assert not ok
     assert_no_secret(message=message)
+
+
+@pytest.mark.parametrize("method", ["load", "sync", "check", "get_index"])
+def test_variables_of_a_failed_call_show_no_secret(
+    guarded: LocalVectorize, rows: Rows, tmp_path: Path, method: str
+) -> None:
+    from airflow_provider_vectorize.errors import ServerError
+    from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+
+    arguments: dict[str, dict[str, Any]] = {
+        "load": {"source": rows(10), "operation": "upsert"},
+        "sync": {"source": rows(10), "state": str(tmp_path / "state")},
+        "check": {"queries": rows(10)},
+        "get_index": {},
+    }
+    guarded.fail("http_500", times=None)
+
+    with pytest.raises(ServerError) as caught:
+        getattr(VectorizeHook(), method)("books", **arguments[method])
+
+    assert_no_secret(variables=local_variables(caught.value))
 
 
 #: Runs two commands in one process, because it takes seconds to import Airflow.

@@ -29,7 +29,7 @@ def make_client(extra: Any = None, **fields: Any) -> VectorizeClient:
     """Build a client from a connection with a token and an account. Arguments replace its fields."""
     extra = {"account_id": ACCOUNT_ID} | (extra or {})
     settings = {"conn_id": "cf", "conn_type": "vectorize", "password": TOKEN, "extra": json.dumps(extra)}
-    return build_client(Connection(**settings | fields))
+    return build_client(read_connection(Connection(**settings | fields)))
 
 
 @pytest.mark.parametrize(
