@@ -14,12 +14,6 @@ from airflow_provider_vectorize.storage.store import Entry
 _WILDCARD = re.compile(r"[*?[]")
 #: Number of skipped objects that a message names.
 _NAMED_OBJECTS = 3
-#: What an object of a table has in its key, by the format of the table. Such a table keeps objects of earlier versions.
-_TABLE_MARKERS = {
-    "Delta": re.compile(r"(^|/)_delta_log/"),
-    "Iceberg": re.compile(r"(^|/)metadata/[^/]*\.metadata\.json$"),
-    "Hudi": re.compile(r"(^|/)\.hoodie/"),
-}
 
 
 def split_data_objects(entries: Iterable[Entry], pattern: str) -> tuple[list[Entry], list[Entry]]:
@@ -31,19 +25,17 @@ def split_data_objects(entries: Iterable[Entry], pattern: str) -> tuple[list[Ent
     """
     data: list[Entry] = []
     skipped: list[Entry] = []
-    wildcard = _WILDCARD.search(pattern)
-    fixed = pattern[: pattern.rfind("/", 0, wildcard.start() if wildcard else None) + 1]
-    last = pattern.rpartition("/")[2]
+    fixed, last = len(fixed_folder(pattern)), pattern.rpartition("/")[2]
     for entry in entries:
-        is_data = entry.size != 0 and not _is_hidden(entry.key[len(fixed) :], last)
+        is_data = entry.size != 0 and not _is_hidden(entry.key[fixed:], last)
         (data if is_data else skipped).append(entry)
     return data, skipped
 
 
-def find_table_format(entries: Iterable[Entry]) -> str | None:
-    """Return the format of the table that the objects of a folder belong to, or ``None`` if they belong to none."""
-    keys = [entry.key for entry in entries]
-    return next((name for name, marker in _TABLE_MARKERS.items() if any(map(marker.search, keys))), None)
+def fixed_folder(pattern: str) -> str:
+    """Return the folder below which all objects of a pattern are. It ends in ``/`` unless it is the whole bucket."""
+    wildcard = _WILDCARD.search(pattern)
+    return pattern[: pattern.rfind("/", 0, wildcard.start() if wildcard else None) + 1]
 
 
 def describe_skipped(skipped: list[Entry]) -> str:

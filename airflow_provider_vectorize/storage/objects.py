@@ -17,13 +17,14 @@ from airflow_provider_vectorize.sources import parts
 from airflow_provider_vectorize.sources.compression import is_compressed, open_text, raise_source_errors
 from airflow_provider_vectorize.sources.lines import Text
 from airflow_provider_vectorize.storage.connections import check_connection, open_store
-from airflow_provider_vectorize.storage.data_objects import describe_skipped, find_table_format, split_data_objects
+from airflow_provider_vectorize.storage.data_objects import describe_skipped, split_data_objects
 from airflow_provider_vectorize.storage.errors import raise_storage_errors, store_failure
 from airflow_provider_vectorize.storage.globs import expand_pattern
 from airflow_provider_vectorize.storage.names import Location, Name, parse
 from airflow_provider_vectorize.storage.random_access import RandomAccessFile
 from airflow_provider_vectorize.storage.store import Entry, FetchedRange, Store
 from airflow_provider_vectorize.storage.streams import ObjectStream
+from airflow_provider_vectorize.storage.tables import refuse_table, warn_of_table
 
 log = logging.getLogger(__name__)
 
@@ -244,7 +245,9 @@ def _matching_objects(store: Store, location: Location) -> Iterator[StoredObject
     if len(folders) == len(entries):
         hint = f" {len(folders)} folders match: add /* to load the objects in them." if folders else ""
         raise SourceError(f"No object matches {location.uri}, so there is nothing to load.{hint}", uri=location.uri)
-    yield from _data_objects(store, location, [entry for entry in entries if not entry.is_folder])
+    objects = [entry for entry in entries if not entry.is_folder]
+    warn_of_table(store, location, objects)
+    yield from _data_objects(store, location, objects)
 
 
 def _objects_in_folder(store: Store, location: Location) -> Iterator[StoredObject]:
@@ -256,13 +259,7 @@ def _objects_in_folder(store: Store, location: Location) -> Iterator[StoredObjec
 
 
 def _data_objects(store: Store, location: Location, entries: list[Entry]) -> Iterator[StoredObject]:
-    if table_format := find_table_format(entries):
-        raise SourceError(
-            f"{location.uri} is a table of the format {table_format}: it also has objects of earlier versions, with "
-            "rows that have been deleted. Export the table and load the export. If you are sure that all objects are "
-            "current, name them with a pattern, for instance one that ends in *.parquet.",
-            uri=location.uri,
-        )
+    refuse_table(location, entries)
     data, skipped = split_data_objects(entries, location.key)
     if skipped:
         count = pluralize(len(skipped), "object")

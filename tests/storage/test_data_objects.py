@@ -83,18 +83,26 @@ def test_hidden_object_that_is_named_is_loaded(tmp_path: Path) -> None:
         (".hoodie/hoodie.properties", "Hudi"),
     ],
 )
-def test_folder_of_a_table_with_earlier_versions_is_refused(tmp_path: Path, marker: str, table_format: str) -> None:
-    for name in ("lang=en/part-0.parquet", marker):
+def test_folder_of_a_table_with_earlier_versions_is_refused(
+    tmp_path: Path, marker: str, table_format: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("lang=en/part-0.parquet", "part-1.parquet", marker):
         path = tmp_path / "docs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
     for source in (f"{tmp_path.as_uri()}/docs/", f"{tmp_path.as_uri()}/"):
         with pytest.raises(SourceError, match=f"is a table of the format {table_format}: .* Export the table"):
             storage.find(source, None)
-    assert len(storage.find(f"{tmp_path.as_uri()}/docs/*/*.parquet", None)) == 1
+    for pattern in ("*.parquet", "*/*.parquet", "lang=en/*.parquet"):
+        caplog.clear()
+        assert len(storage.find(f"{tmp_path.as_uri()}/docs/{pattern}", None)) == 1
+        assert f"selects objects of a table of the format {table_format}: it also has objects of earlier" in caplog.text
 
 
-def test_folder_with_metadata_of_its_own_is_no_table(tmp_path: Path) -> None:
+def test_folder_with_metadata_of_its_own_is_no_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "metadata").mkdir()
     (tmp_path / "metadata" / "a.ndjson").write_bytes(b"x")
-    assert len(storage.find(f"{tmp_path.as_uri()}/", None)) == 1
+    (tmp_path / "b.parquet").write_bytes(b"x")
+    assert len(storage.find(f"{tmp_path.as_uri()}/", None)) == 2
+    assert len(storage.find(f"{tmp_path.as_uri()}/*.parquet", None)) == 1
+    assert "table of the format" not in caplog.text
