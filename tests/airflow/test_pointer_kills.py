@@ -19,6 +19,9 @@ from airflow_provider_vectorize.switch_over.pointer import PointerStore
 from tests.airflow.runs import Airflow, query
 from tests.switch_over.killing import SCENARIOS, TRACED, kill_at_every_step
 
+#: Not the Variable of the example DAGs, because all test files of a process share a database.
+VARIABLE = "pointer_of_kills"
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -35,7 +38,7 @@ def test_switch_over_killed_at_every_line_keeps_complete_indexes(
     def open_store(client: VectorizeClient) -> PointerStore:
         if os.getpid() != parent:
             engine.dispose(close=False)  # a forked child must not share connections
-        return variables.VariablePointerStore("docs_index")
+        return variables.VariablePointerStore(VARIABLE)
 
     traced = {*TRACED, str(Path(variable.__file__))}
     kill_at_every_step(
