@@ -7,6 +7,8 @@ The pointer is the Airflow Variable ``docs_index`` here. Workers read Workers KV
 ``docs_pointer`` to ``kv://<namespace id>/docs``. The Variable ``corpus`` names the whole corpus, and ``checks`` names a
 folder for what the load collects and for the report of the check. ``golden_queries`` names an object of queries whose
 matches a person knows. Without them, the check cannot notice that a part of the corpus is missing.
+
+Airflow 3.0 cannot run this DAG, because it cannot push to XCom that no index is live yet. All others can.
 """
 
 from __future__ import annotations
