@@ -23,6 +23,7 @@ from tests.node import PATH, TOOLS, install
 
 MODULES = TOOLS / "storage/node_modules"
 INSTALLER = Path(__file__).with_name("install_servers.sh")
+EXIT_WITH_PARENT = Path(__file__).with_name("exit_with_parent.cjs")
 BUCKET = "vectors"
 S3RVER = """
 const S3rver = require(process.argv[1]);
@@ -56,11 +57,12 @@ class StoreUnderTest:
 
 @contextmanager
 def run_node(*arguments: str, url: str) -> Iterator[None]:
-    """Run a Node program that serves a URL until the block ends."""
+    """Run a Node program that serves a URL until the block ends, or this process does."""
     # The command may be a script that starts Node, so it has a process group of its own, which ends as one.
     process = subprocess.Popen(
-        ["node", *arguments],
+        ["node", "--require", str(EXIT_WITH_PARENT), *arguments],
         env=os.environ | {"PATH": PATH},
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
