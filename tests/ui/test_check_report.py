@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         index.upsert(other_model(rows[300::16]))
         index.delete(row["id"] for row in rows[400:460])
         result = index.check(Gates(), golden_queries(rows, 20))
+    result = replace(result, created_on=(NOW - timedelta(minutes=40)).isoformat())
     (folder / "report.html").write_bytes(render_report(result, NOW))
     return folder / "report.html"
 
