@@ -57,7 +57,7 @@ def started_early(monkeypatch: pytest.MonkeyPatch) -> None:
 def read(path: Path, settings: CheckSettings, processes: Processes) -> list[Rows]:
     """Return the rows of a file, block by block."""
     with closing(NdjsonReader(settings, processes)) as reader:
-        rows = [rows._replace(body=bytes(rows.body)) for rows in read_object(FileObject(path), reader, Position(3))]
+        rows = [rows._replace(text=bytes(rows.body)) for rows in read_object(FileObject(path), reader, Position(3))]
     # Each process decides for itself whether to shorten values at once.
     return [with_short_values(block)._replace(source_range=None, values=None) for block in rows]
 
