@@ -45,6 +45,7 @@ class NdjsonReader:
         """Yield the rows of a local file. The process that checks them reads them."""
         if not position.offset:
             refuse_parquet(file.read(0, min(len(MAGIC), file.size)), uri)
+        self._processes.expect(file.size - position.offset)
         ranges = (
             PendingRange(file, start, end, position._replace(offset=start), self._check)
             for start, end in line_ranges(file, position.offset)

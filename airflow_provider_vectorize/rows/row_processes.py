@@ -102,6 +102,14 @@ class RowProcesses:
         for worker in self._workers:
             worker.close()
 
+    def expect(self, size: int) -> None:
+        """Start the other processes at once if so many bytes follow that they make the load faster.
+
+        Otherwise they start when enough bytes were read, since many small objects are also a large source.
+        """
+        if size >= 2 * ALONE_BYTES:
+            self._start_when_large(size)
+
     def _start_when_large(self, size: int) -> None:
         """Start the other processes once enough bytes were read."""
         if self._bytes_before_start > 0:
