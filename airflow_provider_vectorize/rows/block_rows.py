@@ -46,23 +46,24 @@ class Rows(NamedTuple):
     """The rows of a block, in order.
 
     :param object: Index of the object in the source.
-    :param body: The good rows as they are sent, each with its ``\\n``.
-    :param ends: Where each good row ends in ``body``.
+    :param text: The good rows as they are sent, each with its ``\\n``. ``None``: ``source_range`` has them, and
+        :attr:`body` reads them from there.
+    :param ends: Where each good row ends in the text.
     :param ids: Ids of the vectors, ``None`` for each row that was not parsed far enough to know its id.
     :param lines: Line of each good row in the object, from 1.
     :param base: Byte of the object from which ``offsets`` count.
     :param offsets: Where each good row begins, relative to ``base``.
     :param bad: The bad rows.
     :param end: Position at which the block ends.
-    :param source_range: A source file that holds the bytes of ``body``, and the offset at which they begin in it, or
-        ``None``. Batches are sent from that file without a copy.
+    :param source_range: A source file that holds the text, and the offset at which it begins in it, or ``None``.
+        Batches are sent from that file without a copy.
     :param hashes: Hash of each good row, if the check calculates hashes and checked the block as a whole.
     :param values: Values of the good rows as float32, a row for each, where the check has them as an array anyway.
     :param shorten: Whether :func:`with_short_values` has still to write the values as their shortest text.
     """
 
     object: int
-    body: bytes
+    text: bytes | None
     ends: list[int]
     ids: Sequence[str | None]
     lines: Sequence[int]
@@ -74,6 +75,20 @@ class Rows(NamedTuple):
     hashes: list[int] | None = None
     values: np.ndarray | None = None
     shorten: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """The good rows as they are sent.
+
+        :raises SourceError: They are read from the source's file, which cannot be read or has changed.
+        """
+        if self.text is not None:
+            return self.text
+        assert self.source_range
+        file, start = self.source_range
+        body = file.read(start, start + self.ends[-1])
+        file.verify()
+        return body
 
     def position(self, row: int) -> Position:
         """Return where a good row begins in the source."""
@@ -208,6 +223,22 @@ def check_utf8(text: bytes) -> None:
         at = stop
 
 
+def shift_lines(rows: Rows, lines: int) -> Rows:
+    """Return rows that begin so many lines later in the object."""
+    end, shifted = rows.end, rows.lines
+    return rows._replace(
+        lines=range(shifted.start + lines, shifted.stop + lines)
+        if isinstance(shifted, range)
+        else [line + lines for line in shifted],
+        bad=[bad._replace(position=_shift(bad.position, lines)) for bad in rows.bad],
+        end=_shift(end, lines),
+    )
+
+
+def _shift(position: Position, lines: int) -> Position:
+    return position._replace(line=position.line + lines)
+
+
 def unprocessed_rows(rows: Rows, processed: ProcessedRanges) -> Rows:
     """Return the rows that are not processed. Only loads that resume with gaps need this, so it may be slow."""
     left = [row for row in range(len(rows.ends)) if not processed.covers(rows.position(row))]
@@ -219,9 +250,9 @@ def select_rows(rows: Rows, selected: Sequence[int]) -> Rows:
 
     :param selected: Numbers of the rows, in order.
     """
-    starts = [0, *rows.ends]
+    body, starts = rows.body if selected else b"", [0, *rows.ends]
     return rows._replace(
-        body=b"".join([rows.body[starts[row] : rows.ends[row]] for row in selected]),
+        text=b"".join([body[starts[row] : rows.ends[row]] for row in selected]),
         ends=list(accumulate(rows.ends[row] - starts[row] for row in selected)),
         ids=[rows.ids[row] for row in selected],
         lines=[rows.lines[row] for row in selected],
@@ -237,4 +268,4 @@ def with_short_values(rows: Rows) -> Rows:
     if rows.values is None or not rows.shorten:
         return rows
     body, ends = shorten_values(rows.body, rows.ends, rows.values)
-    return rows._replace(body=body, ends=ends, shorten=False, source_range=None)
+    return rows._replace(text=body, ends=ends, shorten=False, source_range=None)

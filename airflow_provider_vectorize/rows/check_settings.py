@@ -12,7 +12,7 @@ from airflow_provider_vectorize.rows.mapped_rows import MappedCheck
 from airflow_provider_vectorize.rows.pending_rows import Work
 from airflow_provider_vectorize.rows.validation import Check, Float32Text, Validation, choose_check
 from airflow_provider_vectorize.sources.fields import DEFAULT_FIELDS, Fields
-from airflow_provider_vectorize.sources.lines import Position, make_block
+from airflow_provider_vectorize.sources.lines import BLOCK_LINES, Position, make_block
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,19 @@ class CheckSettings:
         return self.validation == "full"
 
     def make_work(self) -> Work:
-        """Return work that takes the text of a block and its position, and returns its rows without their text."""
+        """Return work that takes lines and their position, and returns their rows without the text.
+
+        If there are more lines than a block may have, it returns no rows.
+        """
         check = self.make_check()
 
         def work(data: bytes, position: Any) -> tuple[Any, bytes | None]:
-            rows = check_rows(make_block(data, Position(*position)), check)
+            block = make_block(data, Position(*position))
+            if len(block.ends) > BLOCK_LINES:
+                return None, None
+            rows = check_rows(block, check)
             if not self.keep_values and not rows.shorten:
                 rows = rows._replace(values=None)
-            return rows._replace(body=b""), None if rows.body is data else rows.body
+            return rows._replace(text=None), None if rows.text is data else rows.text
 
         return work

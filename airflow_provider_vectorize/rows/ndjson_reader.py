@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
-from airflow_provider_vectorize.rows.block_rows import Rows
+from airflow_provider_vectorize.rows.block_rows import Rows, check_rows, shift_lines
 from airflow_provider_vectorize.rows.check_settings import CheckSettings
-from airflow_provider_vectorize.rows.pending_blocks import PendingBlock
+from airflow_provider_vectorize.rows.pending_blocks import PendingBlock, PendingRange
 from airflow_provider_vectorize.rows.row_processes import Processes, RowProcesses
 from airflow_provider_vectorize.sources.compression import is_compressed
 from airflow_provider_vectorize.sources.formats import refuse_parquet
-from airflow_provider_vectorize.sources.lines import Block, Position, read_blocks
+from airflow_provider_vectorize.sources.line_ranges import RangeStream, line_ranges
+from airflow_provider_vectorize.sources.lines import Block, Position, Text, read_blocks
 from airflow_provider_vectorize.sources.parquet import MAGIC
 from airflow_provider_vectorize.sources.parts import object_offset
 from airflow_provider_vectorize.sources.places import row_label, row_place
 from airflow_provider_vectorize.sources.read_ahead import read_ahead
+from airflow_provider_vectorize.sources.source_file import SourceFile
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
 
@@ -33,18 +35,43 @@ class NdjsonReader:
 
     def read(self, source_object: SourceObject, position: Position) -> Iterator[Rows]:
         """Yield the rows of an object from a position on."""
+        with source_object.open(position.offset) as text:
+            if text.file and text.is_whole_file:
+                yield from self._read_file(text.file, position, source_object.uri)
+            else:
+                yield from self._read_stream(text, position, source_object.uri)
+
+    def _read_file(self, file: SourceFile, position: Position, uri: str) -> Iterator[Rows]:
+        """Yield the rows of a local file. The process that checks them reads them."""
+        if not position.offset:
+            refuse_parquet(file.read(0, min(len(MAGIC), file.size)), uri)
+        self._processes.expect(file.size - position.offset)
+        ranges = (
+            PendingRange(file, start, end, position._replace(offset=start), self._check)
+            for start, end in line_ranges(file, position.offset)
+        )
+        for pending, finished in self._processes.prepare(ranges):
+            if finished:
+                rows = shift_lines(finished, position.line - 1)
+                yield rows
+                position = rows.end
+                continue
+            for block in read_blocks(RangeStream(file, pending.start, pending.end), position):
+                position = block.end
+                yield check_rows(block, self._check)
+                del block  # A long line must not stay in memory while the next one is read.
+
+    def _read_stream(self, text: Text, position: Position, uri: str) -> Iterator[Rows]:
         # The kernel reads a plain file ahead.
-        with (
-            source_object.open(position.offset) as text,
-            nullcontext(text.stream) if text.file else read_ahead(text.stream) as stream,
-        ):
-            blocks = _refuse_parquet(read_blocks(stream, position), source_object.uri)
+        with nullcontext(text.stream) if text.file else read_ahead(text.stream) as stream:
+            blocks = _refuse_parquet(read_blocks(stream, position), uri)
             for pending, rows in self._processes.prepare(PendingBlock(block, self._check) for block in blocks):
-                if text.file and rows.body is pending.block.data:
+                assert rows is not None
+                if text.file and rows.text is pending.block.data:
                     yield rows._replace(source_range=(text.file, text.start + pending.block.position.offset))
                 else:
                     yield rows
-                del pending, rows  # a long line must not stay in memory while the next one is read
+                del pending, rows  # A long line must not stay in memory while the next one is read.
 
     def close(self) -> None:
         """End the processes that check rows. Any thread may call this."""

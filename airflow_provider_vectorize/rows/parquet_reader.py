@@ -80,6 +80,7 @@ class ParquetRowReader:
             batch_rows = min(_DECODED_TEXTS * self._text_rows, _DECODED_ROWS)
             with iterate_ahead(reader.read(rows.columns, position.line - 1, groups, batch_rows)) as decoded_rows:
                 for _, finished in self._processes.prepare(_check(rows, decoded_rows, position.object)):
+                    assert finished is not None
                     yield finished
 
     def close(self) -> None:

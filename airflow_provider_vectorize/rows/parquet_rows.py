@@ -21,6 +21,7 @@ from airflow_provider_vectorize.rows.encoding import EncodingError, encode_row
 from airflow_provider_vectorize.rows.parquet_columns import VectorColumns, take
 from airflow_provider_vectorize.rows.parquet_tails import RowTails
 from airflow_provider_vectorize.rows.parquet_values import python_values, text_values
+from airflow_provider_vectorize.rows.pending_rows import Task
 from airflow_provider_vectorize.rows.values_text import VALUE_BYTES, write_values
 from airflow_provider_vectorize.rows.worker_process import SLOT_BYTES
 from airflow_provider_vectorize.sources.lines import Position
@@ -46,11 +47,12 @@ class PendingValues:
         self._after = after
         self.size = VALUE_BYTES * values.size
 
-    def task(self) -> tuple[memoryview, Any] | None:
+    def task(self) -> Task | None:
         """Return the bytes of the values, and what they are."""
         if not self._values.size or self.size > SLOT_BYTES:
             return None
-        return self._values.reshape(-1).view(np.uint8).data, (self._values.dtype.str, self._values.shape[1])
+        message = self._values.dtype.str, self._values.shape[1]
+        return Task(message, self._values.reshape(-1).view(np.uint8).data)
 
     def finish(self) -> Rows:
         """Write the values."""
@@ -70,7 +72,7 @@ class PendingValues:
         for piece in zip(self._before, texts, self._after, strict=True):
             # In pieces, because the text of the values is long and should be copied only once more.
             pieces += piece
-        return self._rows._replace(body=b"".join(pieces), ends=list(accumulate(map(len, pieces)))[2::3])
+        return self._rows._replace(text=b"".join(pieces), ends=list(accumulate(map(len, pieces)))[2::3])
 
 
 class ParquetRows:
@@ -151,7 +153,7 @@ class ParquetRows:
         before = [b'{"id":%b,"values":' % id_text for id_text in id_texts[: len(good)]]
         rows_without_text = Rows(
             object=position.object,
-            body=b"",
+            text=b"",
             ends=[],
             ids=good_ids,
             lines=[position.line + row for row in good],

@@ -71,9 +71,9 @@ class RowProcesses:
         """IDs of the other processes that were started."""
         return [worker.process_id for worker in self._workers]
 
-    def prepare(self, source: Iterator[PendingT]) -> Iterator[tuple[PendingT, Rows]]:
-        """Yield pending rows with the finished ones, in order."""
-        waiting: deque[tuple[PendingT, Rows | WorkerProcess]] = deque()
+    def prepare(self, source: Iterator[PendingT]) -> Iterator[tuple[PendingT, Rows | None]]:
+        """Yield pending rows with the finished ones, in order. ``None``: the caller must do the work itself."""
+        waiting: deque[tuple[PendingT, Rows | WorkerProcess | None]] = deque()
         try:
             for pending in source:
                 self._start_when_large(pending.size)
@@ -81,7 +81,7 @@ class RowProcesses:
                 is_short = task is not None
                 worker = self._free_worker() if task else None
                 if worker and task:
-                    worker.send(pending, *task)
+                    worker.send(pending, task)
                     waiting.append((pending, worker))
                 else:
                     waiting.append((pending, pending.finish()))
@@ -101,6 +101,14 @@ class RowProcesses:
         self._processes = 1
         for worker in self._workers:
             worker.close()
+
+    def expect(self, size: int) -> None:
+        """Start the other processes at once if so many bytes follow that they make the load faster.
+
+        Otherwise they start when enough bytes were read, since many small objects are also a large source.
+        """
+        if size >= 2 * ALONE_BYTES:
+            self._start_when_large(size)
 
     def _start_when_large(self, size: int) -> None:
         """Start the other processes once enough bytes were read."""
@@ -125,7 +133,7 @@ class RowProcesses:
             log.info("Now %d processes prepare rows, with this one.", processes)
 
 
-def _finish(pending: PendingT, result: Rows | WorkerProcess) -> tuple[PendingT, Rows]:
+def _finish(pending: PendingT, result: Rows | WorkerProcess | None) -> tuple[PendingT, Rows | None]:
     """Return rows, pending and finished. Wait for the process that prepares them."""
     if not isinstance(result, WorkerProcess):
         return pending, result
@@ -133,7 +141,7 @@ def _finish(pending: PendingT, result: Rows | WorkerProcess) -> tuple[PendingT, 
     return pending, pending.finish() if rows is None else rows
 
 
-def _is_finished(result: Rows | WorkerProcess) -> bool:
+def _is_finished(result: Rows | WorkerProcess | None) -> bool:
     return result.has_answer if isinstance(result, WorkerProcess) else True
 
 

@@ -1,8 +1,9 @@
 """Do the work for rows in another process.
 
-The bytes that it needs and the text of the rows are exchanged in shared memory. Only short messages travel through the
-connection, such as the ends, IDs and positions of rows. A worker ends when its parent does, because the connection then
-closes. It is started as a program of its own, since the daemonic processes of Celery may not fork.
+It reads the bytes that it needs from a file of the source, which its parent has opened, or from shared memory. The text
+of the rows is returned in shared memory, too. Only short messages travel through the connection, such as the ends, IDs
+and positions of rows. A worker ends when its parent does, because the connection then closes. It is started as a
+program of its own, since the daemonic processes of Celery may not fork.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ import sys
 import tempfile
 import traceback
 from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing.reduction import recv_handle, send_handle
+from typing import Any, NamedTuple
 
 from airflow_provider_vectorize.rows.block_rows import Rows
-from airflow_provider_vectorize.rows.pending_rows import PendingRows, Work, WorkSettings
+from airflow_provider_vectorize.rows.pending_rows import PendingRows, Task, Work, WorkSettings
+from airflow_provider_vectorize.sources.source_file import SourceFile, read_range
 
 log = logging.getLogger(__name__)
 
-#: Bytes of shared memory for one task. Longer tasks are left to the parent.
+#: Bytes of shared memory for one task. Longer texts are left to the parent.
 SLOT_BYTES = 1 << 20
 #: Tasks that a worker has at a time: one that it does, and some that wait while the parent does one itself.
 SLOTS = 6
@@ -39,6 +42,25 @@ _PROGRAM = (
 )
 
 
+class _Message(NamedTuple):
+    """A task as the process gets it.
+
+    :param slot: Number of the part of the shared memory for its text.
+    :param message: The message of the task.
+    :param in_file: Whether its bytes are in the file, and not in the shared memory.
+    :param is_new_file: Whether the descriptor of another file follows.
+    :param start: Where its bytes begin.
+    :param end: Where they end, which is exclusive.
+    """
+
+    slot: int
+    message: Any
+    in_file: bool
+    is_new_file: bool
+    start: int
+    end: int
+
+
 class WorkerProcess:
     """The parent's side of a process that does work for rows. One thread may use it, except for :meth:`close`.
 
@@ -49,6 +71,7 @@ class WorkerProcess:
     def __init__(self, settings: WorkSettings) -> None:
         self._sent = self._received = 0
         self._rows: list[PendingRows | None] = [None] * SLOTS
+        self._file: SourceFile | None = None  # The file that the process has open.
         self._started = False
         self._dead = False
         with tempfile.TemporaryFile() as file:
@@ -79,18 +102,26 @@ class WorkerProcess:
         """Return whether :meth:`receive` does not wait."""
         return self._dead or self._connection.poll(0)
 
-    def send(self, rows: PendingRows, data: bytes | memoryview, message: Any) -> None:
+    def send(self, rows: PendingRows, task: Task) -> None:
         """Give rows to the process. If it has died, :meth:`receive` says so.
 
         :param rows: The rows.
-        :param data: What their :meth:`~.pending_rows.PendingRows.task` returned, at most :data:`SLOT_BYTES`.
-        :param message: As above.
+        :param task: What their :meth:`~.pending_rows.PendingRows.task` returned. Its data has at most
+            :data:`SLOT_BYTES`.
         """
-        slot, size = self._sent % SLOTS, len(data)
-        self._memory[slot * SLOT_BYTES : slot * SLOT_BYTES + size] = data
+        slot = self._sent % SLOTS
         self._rows[slot] = rows
         self._sent += 1
-        self._write(pickle.dumps((slot, size, message)))
+        if task.file:
+            self._write(
+                pickle.dumps(_Message(slot, task.message, True, task.file is not self._file, task.start, task.end))
+            )
+            self._pass_file(task.file)
+        else:
+            start = slot * SLOT_BYTES
+            end = start + len(task.data)
+            self._memory[start:end] = task.data
+            self._write(pickle.dumps(_Message(slot, task.message, False, False, start, end)))
 
     def receive(self) -> Rows | None:
         """Return the oldest rows with the work of the process, or ``None`` if it has died or failed."""
@@ -114,6 +145,16 @@ class WorkerProcess:
         self._dead = True
         self._process.kill()
         self._process.wait()
+
+    def _pass_file(self, file: SourceFile) -> None:
+        """Pass the descriptor of a file, unless the process already has it."""
+        if file is self._file:
+            return
+        self._file = file
+        try:
+            send_handle(self._connection, file.fileno(), self._process.pid)
+        except OSError:
+            self._note_death()
 
     def _write(self, message: bytes) -> None:
         try:
@@ -164,20 +205,28 @@ def main(connection: int, memory: int) -> None:
             settings: WorkSettings = pickle.loads(parent.recv_bytes())  # noqa: S301 - from the parent
             work = settings.make_work()
             parent.send_bytes(b"ready")
+            file = -1
             while True:
-                slot, size, message = pickle.loads(parent.recv_bytes())  # noqa: S301 - from the parent
-                start = slot * SLOT_BYTES
-                answer, text = _do(work, shared[start : start + size], message)
+                message: _Message = pickle.loads(parent.recv_bytes())  # noqa: S301 - from the parent
+                if message.is_new_file:
+                    if file >= 0:
+                        os.close(file)
+                    file = recv_handle(parent)
+                answer, text = _do(work, message, file, shared)
+                start = message.slot * SLOT_BYTES
                 shared[start : start + len(text)] = text
                 parent.send_bytes(answer)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return  # The parent has ended, or needs no more.
 
 
-def _do(work: Work, data: bytes, message: Any) -> tuple[bytes, bytes]:
-    """Do one task. Return the message for the parent, and the text of the rows unless it is ``data`` itself."""
+def _do(work: Work, message: _Message, file: int, shared: mmap.mmap) -> tuple[bytes, bytes]:
+    """Do one task. Return the message for the parent, and the text of the rows unless it is the data itself."""
+    start, end = message.start, message.end
     try:
-        answer, text = work(data, message)
+        data = read_range(file, start, end) if message.in_file else shared[start:end]
+        # If the file is too short, the parent finds the same and raises the error.
+        answer, text = (None, None) if data is None else work(data, message.message)
     except Exception:  # noqa: BLE001 - the parent does the work again and then raises the error itself
         return pickle.dumps((traceback.format_exc(limit=-3), None, None)), b""
     if text is None:

@@ -50,7 +50,8 @@ def open_text(raw: Any, name: str, offset: int, *, key: str = "", encoding: Call
     if not suffix and isinstance(raw, io.FileIO):  # The kernel reads ahead, so that a buffer would only cost a copy.
         refuse_compressed(os.pread(raw.fileno(), 4, 0), name)
         raw.seek(offset)
-        return Text(raw, open_source_file(raw, name, os.fstat(raw.fileno()).st_size))
+        file = open_source_file(raw, name, os.fstat(raw.fileno()).st_size)
+        return Text(raw, file, is_whole_file=file is not None)
     buffered: io.BufferedReader = io.BufferedReader(raw, BUFFER_BYTES)
     if offset and not suffix and not encoding():
         buffered.seek(offset)  # The first attempt checked the first bytes. Checking again would fetch a block in vain.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import os
 import re
 from collections.abc import Generator, Iterator
 from itertools import repeat
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 from airflow_provider_vectorize.sources.source_file import SourceFile
 
@@ -40,11 +38,13 @@ class Text(NamedTuple):
     :param stream: Yields the text.
     :param file: A local file that holds the same bytes, or ``None`` if batches cannot be sent from a file.
     :param start: Offset in ``file`` at which the object begins.
+    :param is_whole_file: Whether the object is the whole file, so that other processes may read it, too.
     """
 
     stream: Readable
     file: SourceFile | None = None
     start: int = 0
+    is_whole_file: bool = False
 
 
 class Position(NamedTuple):
@@ -102,8 +102,6 @@ def read_blocks(
     :param size: Bytes of one read.
     :param longest: Maximum length of a line in bytes. Not less than ``size``.
     """
-    # In a file, reading the beginning of a line twice costs less than copying all lines before it.
-    seekable = isinstance(stream, io.FileIO)
     pieces: list[bytes] = []
     held = 0
     skipping = False
@@ -125,14 +123,12 @@ def read_blocks(
         if last_end:
             # The lines are not assigned to a variable: they must not stay in memory while the next ones are read.
             position = yield from _split_lines(
-                chunk if seekable and not pieces else b"".join((*pieces, memoryview(chunk)[:last_end])),
+                b"".join((*pieces, memoryview(chunk)[:last_end])),
                 position,
                 pieces,
             )
             held = 0
-        if last_end and seekable:
-            cast(io.FileIO, stream).seek(last_end - len(chunk), os.SEEK_CUR)
-        elif last_end < len(chunk):
+        if last_end < len(chunk):
             pieces.append(chunk[last_end:])
             held += len(chunk) - last_end
     if skipping:
@@ -186,7 +182,7 @@ def _split_lines(data: bytes, position: Position, pieces: list[bytes]) -> Genera
 def make_block(data: bytes, position: Position) -> Block:
     """Return the block of whole lines. Only the last line may have no ``\\n``.
 
-    :param data: The lines, at most :data:`BLOCK_LINES`.
+    :param data: The lines, at most :data:`BLOCK_LINES`. If there are more, the block has one more, which is no line.
     :param position: Where the first line begins.
     """
     ends = _line_ends(data)

@@ -22,6 +22,15 @@ class SourceFile:
     def __del__(self) -> None:
         os.close(self._fd)
 
+    @property
+    def size(self) -> int:
+        """Size of the file in bytes when it was opened."""
+        return self._opened_state[0]
+
+    def fileno(self) -> int:
+        """Return the descriptor, which is open as long as this object exists."""
+        return self._fd
+
     def _state(self) -> tuple[int, int]:
         status = os.fstat(self._fd)
         return status.st_size, status.st_mtime_ns
@@ -35,10 +44,23 @@ class SourceFile:
         try:
             size = os.preadv(self._fd, [buffer], at)
         except OSError as error:
-            raise SourceError(f"{self._uri} cannot be read: {error.strerror or error}.", uri=self._uri) from error
+            raise self._unreadable(error) from error
         if not size:
             raise self._changed()
         return size
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return the bytes from a start to an end, which is exclusive.
+
+        :raises SourceError: As for :meth:`read_into`.
+        """
+        try:
+            data = read_range(self._fd, start, end)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if data is None:
+            raise self._changed()
+        return data
 
     def verify(self) -> None:
         """Raise if the file was written to since it was opened.
@@ -48,8 +70,26 @@ class SourceFile:
         if self._state() != self._opened_state:
             raise self._changed()
 
+    def _unreadable(self, error: OSError) -> SourceError:
+        return SourceError(f"{self._uri} cannot be read: {error.strerror or error}.", uri=self._uri)
+
     def _changed(self) -> SourceError:
         return SourceError(changed_message(self._uri), uri=self._uri)
+
+
+def read_range(fd: int, start: int, end: int) -> bytes | None:
+    """Return the bytes of an open file from a start to an end, which is exclusive, or ``None`` if it has fewer bytes.
+
+    :raises OSError: The file cannot be read.
+    """
+    pieces = []
+    while start < end:
+        piece = os.pread(fd, end - start, start)
+        if not piece:
+            return None
+        pieces.append(piece)
+        start += len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def changed_message(uri: str) -> str:

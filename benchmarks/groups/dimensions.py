@@ -39,8 +39,8 @@ def groups(files: Files) -> Iterator[Group]:
         "2 GB, 768 dimensions", cases, lambda results: [*_long_row_targets(768, results), *_size_targets(results)]
     )
     yield Group(
-        "1 GB, 1536 dimensions",
-        _cases(files.ndjson(1_536, 1_000)),
+        "2 GB, 1536 dimensions",
+        _cases(files.ndjson(1_536, 2_000)),
         lambda results: _long_row_targets(1_536, results),
         dimensions=1_536,
     )

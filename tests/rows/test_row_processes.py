@@ -23,7 +23,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_vectorize.api.limits import LIMITS
-from airflow_provider_vectorize.rows import ndjson_reader, parquet_reader, row_processes, worker_process
+from airflow_provider_vectorize.rows import (
+    ndjson_reader,
+    parquet_reader,
+    row_processes,
+    worker_process,
+)
 from airflow_provider_vectorize.rows.block_rows import Rows, with_short_values
 from airflow_provider_vectorize.rows.check_settings import CheckSettings
 from airflow_provider_vectorize.rows.float32 import ROUNDED_TWICE
@@ -57,7 +62,7 @@ def started_early(monkeypatch: pytest.MonkeyPatch) -> None:
 def read(path: Path, settings: CheckSettings, processes: Processes) -> list[Rows]:
     """Return the rows of a file, block by block."""
     with closing(NdjsonReader(settings, processes)) as reader:
-        rows = [rows._replace(body=bytes(rows.body)) for rows in read_object(FileObject(path), reader, Position(3))]
+        rows = [rows._replace(text=bytes(rows.body)) for rows in read_object(FileObject(path), reader, Position(3))]
     # Each process decides for itself whether to shorten values at once.
     return [with_short_values(block)._replace(source_range=None, values=None) for block in rows]
 
@@ -172,6 +177,14 @@ def test_small_source_starts_no_process(tmp_path: Path, monkeypatch: pytest.Monk
     path = tmp_path / "small.ndjson"
     path.write_bytes(ndjson(make_rows(2_000)))
     assert sum(len(rows.ends) for rows in read(path, SETTINGS, 2)) == 2_000
+
+
+def test_large_source_of_known_size_starts_the_processes_at_once() -> None:
+    with closing(RowProcesses(SETTINGS, 2)) as processes:
+        processes.expect(2 * row_processes.ALONE_BYTES - 1)
+        assert not processes.process_ids
+        processes.expect(2 * row_processes.ALONE_BYTES)
+        assert len(processes.process_ids) == 1
 
 
 @pytest.mark.usefixtures("started_early")
