@@ -24,6 +24,7 @@ from airflow_provider_vectorize.load.options import LoadOptions
 from airflow_provider_vectorize.rows import ndjson_reader, parquet_reader, row_processes, worker_process
 from airflow_provider_vectorize.rows.worker_process import WorkerProcess
 from airflow_provider_vectorize.sources import compression
+from airflow_provider_vectorize.sources.line_ranges import line_ranges
 from airflow_provider_vectorize.sources.lines import read_blocks
 from airflow_provider_vectorize.sources.source_object import SourceObject
 from tests.support import FileObject, FileStore, FileTarget
@@ -82,6 +83,8 @@ def _prepare_few_rows(killed_after: int) -> None:
     """
     row_processes.ALONE_BYTES, worker_process.READY_SECONDS = 1, 30.0
     ndjson_reader.read_blocks = functools.partial(read_blocks, size=4_096)
+    ndjson_reader.line_ranges = functools.partial(line_ranges, size=4_096)
+    compression.MIN_OPEN_FILE_BYTES = 1  # Small plain files are read by the processes, as large ones are.
     parquet_reader._TEXT_BYTES = 4_096
     send, sent = WorkerProcess.send, itertools.count(1)
 
