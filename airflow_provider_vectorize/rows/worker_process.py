@@ -190,6 +190,8 @@ def _start(memory: int) -> tuple[subprocess.Popen[bytes], Connection]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(), memory),
+            # The process does no linear algebra. Without its threads it starts faster and takes less memory.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         )
     return process, Connection(ours.detach())
 
