@@ -27,9 +27,11 @@ except ImportError:  # It has no wheel for this Python. Each line is then checke
 #: Maximum size of a block. The parser keeps as much memory as its largest block took, so it must not get a long line.
 #: Without the parser every block is too large.
 PARSED_BYTES = 2 << 20 if simdjson else 0
-#: Bytes of the rows that are parsed at a time. More would not fit in the processor's cache, and their copies would be so
+#: Bytes of rows that are parsed at a time. More would not fit in the processor's cache, and their copies would be so
 #: large that their memory goes back to the operating system each time. To get it again takes as long as to parse them.
-PIECE_BYTES = int(__import__("os").environ.get("PIECE", 64 << 10))
+PIECE_BYTES = 128 << 10
+#: Minimum number of rows that are parsed at a time, because each time costs as much as a few rows.
+PIECE_ROWS = 16
 _NUMBERS = (float, int)
 #: Bits of the number that is parsed in place of each newline. No source can guess it.
 _NEWLINE_BITS = 62
@@ -185,7 +187,7 @@ def _pieces(ends: Sequence[int]) -> Iterator[tuple[int, int, int]]:
     """Yield pieces of whole lines: where each begins and ends, and its number of lines."""
     first = start = 0
     while first < len(ends):
-        stop = max(bisect_right(ends, start + PIECE_BYTES, first), first + 1)
+        stop = min(max(bisect_right(ends, start + PIECE_BYTES, first), first + PIECE_ROWS), len(ends))
         yield start, ends[stop - 1], stop - first
         first, start = stop, ends[stop - 1]
 
