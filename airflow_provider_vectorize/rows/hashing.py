@@ -201,10 +201,11 @@ class HashingRowParser(RowParser):
         self.others = []
         return super().parse(data, ends)
 
-    def _other_keys(self, rows: list[Any]) -> tuple[list[Any], list[Any]]:
+    def _other_keys(self, rows: list[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
         namespaces, metadata = super()._other_keys(rows)
+        nothing = [None] * len(rows)
         self.others += [
             (namespace, None if item is None else item.as_dict())
-            for namespace, item in zip(namespaces, metadata, strict=True)
+            for namespace, item in zip(namespaces or nothing, metadata or nothing, strict=True)
         ]
         return namespaces, metadata

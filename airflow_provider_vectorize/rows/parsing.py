@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
-from operator import itemgetter, methodcaller, sub
+from operator import itemgetter, sub
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,16 +31,14 @@ PARSED_BYTES = 2 << 20 if simdjson else 0
 #: large that their memory goes back to the operating system each time. To get it again takes as long as to parse them.
 PIECE_BYTES = 128 << 10
 #: Minimum number of rows that are parsed at a time, because each time costs as much as a few rows.
-PIECE_ROWS = 16
+PIECE_ROWS = 32
 _NUMBERS = (float, int)
 #: Bits of the number that is parsed in place of each newline. No source can guess it.
 _NEWLINE_BITS = 62
 #: Maximum number of metadata keys to remember. Without a limit, different keys in each row would fill the memory.
 REMEMBERED_KEYS = 10_000
 
-# These run in loops of C. A loop of Python takes as long as the parser if the rows are short.
-_get_id, _get_values, _get_metadata = itemgetter("id"), itemgetter("values"), itemgetter("metadata")
-_to_buffer = methodcaller("as_buffer", of_type="d")
+_get_id, _get_metadata = itemgetter("id"), itemgetter("metadata")
 
 
 class Parsed(NamedTuple):
@@ -103,26 +101,33 @@ class RowParser:
         rows = document[:-1:2]
         parsed.ids.extend(map(_get_id, rows))
         if self._dimensions:
-            arrays = list(map(_get_values, rows))
-            if set(map(len, arrays)) != {self._dimensions}:
-                raise _UnusualError
-            # as_buffer() would also accept nested arrays and take their values.
-            if not _has_flat_arrays(lines, count) and not all(map(_has_only_numbers, arrays)):
-                raise _UnusualError
-            parsed.values.append(b"".join(map(_to_buffer, arrays)))
+            parsed.values.append(self._values(rows, _has_flat_arrays(lines, count)))
         self._check_other_keys(*self._other_keys(rows))
 
-    def _other_keys(self, rows: list[Any]) -> tuple[list[Any], list[Any]]:
-        """Return the namespace and the metadata of each row, ``None`` for each that is missing."""
-        nothing = [None] * len(rows)
+    def _values(self, rows: list[Any], are_flat: bool) -> bytes:
+        """Return the values of rows. Check them for nested arrays unless they certainly ``are_flat``."""
+        dimensions = self._dimensions
+        buffers = []
+        for row in rows:
+            array = row["values"]
+            if len(array) != dimensions:
+                raise _UnusualError
+            # as_buffer() would also accept nested arrays and take their values.
+            if not are_flat and not all(type(value) in _NUMBERS for value in array):
+                raise _UnusualError
+            buffers.append(array.as_buffer(of_type="d"))
+        return b"".join(buffers)
+
+    def _other_keys(self, rows: list[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Return the namespaces and the metadata of the rows, or nothing if certainly no row has any."""
         lengths = set(map(len, rows))
         if lengths == {2}:
-            return nothing, nothing
+            return (), ()
         # Looking up a missing key is the slowest step, and listing the keys takes as long as listing those of the
         # metadata. Both are avoided if all rows have id, values, metadata and no other key.
         if lengths == {3}:
             with suppress(KeyError):
-                return nothing, list(map(_get_metadata, rows))
+                return (), list(map(_get_metadata, rows))
         keys = [set(row) for row in rows]
         if list(map(len, keys)) != list(map(len, rows)) or not all("values" in names for names in keys):
             raise _UnusualError
@@ -177,10 +182,6 @@ def _has_flat_arrays(lines: bytes, count: int) -> bool:
             return False
         at = last
     return True
-
-
-def _has_only_numbers(array: Any) -> bool:
-    return all(type(value) in _NUMBERS for value in array)
 
 
 def _pieces(ends: Sequence[int]) -> Iterator[tuple[int, int, int]]:
