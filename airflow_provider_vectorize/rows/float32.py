@@ -23,6 +23,7 @@ def to_float32(values: Sequence[bytes]) -> np.ndarray | None:
     """Convert pieces of values from float64 to float32. Return ``None`` if one is beyond the range of float32."""
     try:
         with np.errstate(over="raise"):
-            return np.concatenate([np.frombuffer(piece, np.float64).astype(np.float32) for piece in values])
+            pieces = [np.frombuffer(piece, np.float64).astype(np.float32) for piece in values]
     except FloatingPointError:
         return None
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

@@ -84,24 +84,26 @@ class RowParser:
         parsed = Parsed([], [])
         try:
             for start, end, count in _pieces(ends):
-                self._parse(data[start:end], count, parsed)
+                lines = data if count == len(ends) else data[start:end]
+                self._parse(lines, end - start, count, parsed)
         except (ValueError, TypeError, LookupError, RuntimeError, AttributeError):
             return None  # The parser refused the JSON, or a value has another type.
         return parsed if self._ids_fit(parsed.ids) else None
 
-    def _parse(self, lines: bytes, count: int, parsed: Parsed) -> None:
-        """Add the rows of some lines to those that were parsed before."""
+    def _parse(self, lines: bytes, size: int, count: int, parsed: Parsed) -> None:
+        """Add the rows of some lines to those that were parsed before. Bytes after ``size`` are not part of them."""
         # The rows become one array, with a number for each newline. A newline inside of a row breaks the JSON or leaves
         # the number out between two rows. Two rows on one line have no such number between them.
         newline = self._newline
-        text = lines.replace(b"\n", b",%d," % newline)
+        separator = b",%d," % newline
+        text = memoryview(lines.replace(b"\n", separator, count))[: size + count * (len(separator) - 1)]
         document = list(self._parser.parse(b"".join((b"[", text, b"0]"))))
         if len(document) != 2 * count + 1 or document[1::2] != [newline] * count:
             raise _UnusualError
         rows = document[:-1:2]
         parsed.ids.extend(map(_get_id, rows))
         if self._dimensions:
-            parsed.values.append(self._values(rows, _has_flat_arrays(lines, count)))
+            parsed.values.append(self._values(rows, _has_flat_arrays(lines, size, count)))
         self._check_other_keys(*self._other_keys(rows))
 
     def _values(self, rows: list[Any], are_flat: bool) -> bytes:
@@ -171,13 +173,13 @@ def _find_all(key: str, rows: list[Any], keys: list[set[str]]) -> list[Any]:
     return [row[key] if key in names else None for row, names in zip(rows, keys, strict=True)]
 
 
-def _has_flat_arrays(lines: bytes, count: int) -> bool:
+def _has_flat_arrays(lines: bytes, size: int, count: int) -> bool:
     """Return whether certainly no array contains another one. Brackets in strings count as brackets of arrays."""
-    if np.count_nonzero(np.frombuffer(lines, np.uint8) == ord("[")) == count:
+    if np.count_nonzero(np.frombuffer(lines, np.uint8, size) == ord("[")) == count:
         return True  # Each row has only the bracket of its values.
     find, at = lines.find, 0
-    while at := find(b"[", at) + 1:
-        last = find(b"]", at)
+    while at := find(b"[", at, size) + 1:
+        last = find(b"]", at, size)
         if find(b"[", at, last) >= 0:
             return False
         at = last

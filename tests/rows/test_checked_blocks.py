@@ -51,18 +51,19 @@ def test_row_parser_accepts_no_row_that_is_broken_into_lines(fragments: list[byt
 
 @pytest.mark.fast_parser
 @pytest.mark.parametrize("bad", [None, 0, 32, 130, 399])
-@pytest.mark.parametrize("size", [20, 3_000])
-def test_check_block_of_many_rows_checks_all_of_them(size: int, bad: int | None) -> None:
-    lines = [row(f"é {n}", (n, 0.5), metadata={"k": "x" * size}) for n in range(400)]
+@pytest.mark.parametrize(("count", "size"), [(400, 20), (400, 3_000), (32, 9_000), (33, 9_000)])
+def test_check_block_of_many_rows_checks_all_of_them(count: int, size: int, bad: int | None) -> None:
+    lines = [row(f"é {n}", (n, 0.5), metadata={"k": "x" * size}) for n in range(count)]
     if bad is not None:
-        lines[bad] = row(values=(1, [2]))
+        lines[bad % count] = row(values=(1, [2]))
     ends = list(accumulate(len(line) + 1 for line in lines))
-    checked = TWO_DIMENSIONS.check_block(b"\n".join([*lines, b""]), ends)
+    beginning_of_next_row = b'{"id":"[\n'
+    checked = TWO_DIMENSIONS.check_block(b"\n".join([*lines, beginning_of_next_row]), ends)
     assert (checked is None) == (bad is not None)
     if checked:
-        assert checked.ids == [f"é {n}" for n in range(400)]
+        assert checked.ids == [f"é {n}" for n in range(count)]
         assert checked.values is not None
-        assert checked.values.tolist() == [[n, 0.5] for n in range(400)]
+        assert checked.values.tolist() == [[n, 0.5] for n in range(count)]
 
 
 @pytest.mark.fast_parser
