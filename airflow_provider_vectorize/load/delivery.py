@@ -139,7 +139,7 @@ def choose_rows(batch: Batch, first: int, stop: int, count: int) -> list[int]:
     ids = batch.ids[first:stop]
     if None in ids:  # A row whose ID is not known could overwrite any other.
         return [stop - 1]
-    rows = list({vector_id: row for row, vector_id in enumerate(ids, first)}.values())
+    rows = list(dict(zip(ids, range(first, stop), strict=True)).values())
     return sorted({rows[len(rows) * n // count] for n in range(count)} | {stop - 1})[-count:]
 
 

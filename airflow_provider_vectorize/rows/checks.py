@@ -64,6 +64,8 @@ _decode_metadata = msgspec.json.Decoder(dict[str, Any] | None).decode
 
 #: A longer line is checked as text first, because its parsed values or metadata could take twenty times its bytes.
 LONG_BYTES = 1 << 20
+#: Average bytes of a row up to which parsing its values takes less time than to find them and leave them out.
+SHORT_BYTES = 1 << 10
 #: Maximum number of characters of a metadata key in a message.
 _SHOWN_CHARACTERS = 64
 
@@ -241,10 +243,12 @@ class LightCheck(FullCheck):
 
     def __init__(self, dimensions: int, limits: Limits = LIMITS) -> None:
         super().__init__(dimensions, limits)
-        self._parser = RowParser(0, limits)
+        self._light_parser = RowParser(0, limits)
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Parse the rows of a block without their values. Return ``None`` if each line must be checked alone."""
+        if ends[-1] <= SHORT_BYTES * len(ends) and (full := self._parse_block(data, ends)):
+            return CheckedBlock(full[0], ends)
         # The parser does not see the values, so all text is checked for UTF-8 here. The test for ASCII comes first,
         # because the slice copies the block.
         if self._dimensions < 2 or ends[-1] > PARSED_BYTES or not (data.isascii() or _is_utf8(data[: ends[-1]])):
@@ -259,7 +263,7 @@ class LightCheck(FullCheck):
             pieces += data[start : first + 1], data[last - 1 : end]
             size += end - start - (last - first) + 2
             ends_without_values.append(size)
-        parsed = self._parser.parse(b"".join(pieces), ends_without_values)
+        parsed = self._light_parser.parse(b"".join(pieces), ends_without_values)
         return CheckedBlock(parsed.ids, ends) if parsed else None
 
     def __call__(self, text: bytes) -> tuple[str, bytes]:

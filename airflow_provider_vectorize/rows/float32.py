@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -20,10 +19,11 @@ def rounds_twice(values: np.ndarray | np.generic) -> bool:
     return bool((np.abs(values) == ROUNDED_TWICE).any())
 
 
-def to_float32(values: Sequence[Any]) -> np.ndarray | None:
-    """Convert values from float64 to float32. Return ``None`` if one is beyond the range of float32."""
+def to_float32(values: Sequence[bytes]) -> np.ndarray | None:
+    """Convert pieces of values from float64 to float32. Return ``None`` if one is beyond the range of float32."""
     try:
         with np.errstate(over="raise"):
-            return np.frombuffer(b"".join(values), np.float64).astype(np.float32)
+            pieces = [np.frombuffer(piece, np.float64).astype(np.float32) for piece in values]
     except FloatingPointError:
         return None
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

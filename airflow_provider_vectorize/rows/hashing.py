@@ -30,7 +30,6 @@ DEPTH = 64
 #: Numbers from here on are not compared as floats, because not every float of this size is another integer.
 EXACT_FLOAT = 2**53
 
-_NO_OTHERS = (None, None)
 _NOTHING = b'["",{}]'
 _PLAIN_TYPES = frozenset({str, bool, int})
 _dumps, _SORT_KEYS = orjson.dumps, orjson.OPT_SORT_KEYS
@@ -202,12 +201,11 @@ class HashingRowParser(RowParser):
         self.others = []
         return super().parse(data, ends)
 
-    def _values(self, array: Any) -> Any:
-        self.others.append(_NO_OTHERS)  # This is called once for each row, before the other keys are checked.
-        return super()._values(array)
-
-    def _check_other_keys(self, row: Any) -> None:
-        super()._check_other_keys(row)
-        namespace = None if self._metadata_only or "namespace" not in row else row["namespace"]
-        metadata = row["metadata"] if self._metadata_only or "metadata" in row else None
-        self.others[-1] = (namespace, None if metadata is None else metadata.as_dict())
+    def _other_keys(self, rows: list[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        namespaces, metadata = super()._other_keys(rows)
+        nothing = [None] * len(rows)
+        self.others += [
+            (namespace, None if item is None else item.as_dict())
+            for namespace, item in zip(namespaces or nothing, metadata or nothing, strict=True)
+        ]
+        return namespaces, metadata

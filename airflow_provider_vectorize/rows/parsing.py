@@ -7,8 +7,12 @@ Without pysimdjson it refuses every block, and loads are correct but slower.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from operator import sub
+import secrets
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from operator import itemgetter, sub
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,20 +27,29 @@ except ImportError:  # It has no wheel for this Python. Each line is then checke
 #: Maximum size of a block. The parser keeps as much memory as its largest block took, so it must not get a long line.
 #: Without the parser every block is too large.
 PARSED_BYTES = 2 << 20 if simdjson else 0
+#: Bytes of rows that are parsed at a time. More would not fit in the processor's cache, and their copies would be so
+#: large that their memory goes back to the operating system each time. To get it again takes as long as to parse them.
+PIECE_BYTES = 128 << 10
+#: Minimum number of rows that are parsed at a time, because each time costs as much as a few rows.
+PIECE_ROWS = 32
 _NUMBERS = (float, int)
+#: Bits of the number that is parsed in place of each newline. No source can guess it.
+_NEWLINE_BITS = 62
 #: Maximum number of metadata keys to remember. Without a limit, different keys in each row would fill the memory.
 REMEMBERED_KEYS = 10_000
+
+_get_id, _get_metadata = itemgetter("id"), itemgetter("metadata")
 
 
 class Parsed(NamedTuple):
     """The rows of a block as columns.
 
     :param ids: Ids of the vectors.
-    :param values: Values of each vector, as bytes of float64.
+    :param values: Values of all vectors, as pieces of bytes of float64.
     """
 
     ids: list[str]
-    values: list[Any]
+    values: list[bytes]
 
 
 class _UnusualError(ValueError):
@@ -55,8 +68,8 @@ class RowParser:
         self._limits = limits
         self._parser: Any = simdjson.Parser() if simdjson else None
         self._valid_keys: set[str] = set()  # Metadata keys that were already checked.
-        self._metadata_only = False  # Whether the last row had id, values, metadata and no other key.
-        self._arrays_are_flat = self._has_large_row = False
+        self._newline = secrets.randbits(_NEWLINE_BITS)
+        self._has_large_row = False
 
     def parse(self, data: bytes, ends: list[int]) -> Parsed | None:
         """Return the rows of a block, or ``None`` if each line must be checked alone.
@@ -66,77 +79,85 @@ class RowParser:
         """
         if ends[-1] > PARSED_BYTES:
             return None
-        # Values are checked for nested arrays, and metadata for its size, only in blocks that may contain such rows.
-        self._arrays_are_flat = not self._dimensions or _has_flat_arrays(data, ends)
+        # The size of metadata is checked only in blocks that may contain metadata that is too large.
         self._has_large_row = max(map(sub, ends, (0, *ends))) > self._limits.metadata_bytes
+        parsed = Parsed([], [])
         try:
-            parsed = self._parse(data, ends)
-            return parsed if len(parsed.ids) == len(ends) and self._ids_fit(parsed.ids) else None
+            for start, end, count in _pieces(ends):
+                lines = data if count == len(ends) else data[start:end]
+                self._parse(lines, end - start, count, parsed)
         except (ValueError, TypeError, LookupError, RuntimeError, AttributeError):
             return None  # The parser refused the JSON, or a value has another type.
+        return parsed if self._ids_fit(parsed.ids) else None
 
-    def _parse(self, data: bytes, ends: list[int]) -> Parsed:
-        # The rows become one array, with a 0 for each newline. A newline inside of a row breaks the JSON or leaves a 0
-        # out between two rows. Two rows on one line have no 0 between them.
-        text = memoryview(data.replace(b"\n", b",0,", len(ends)))[: ends[-1] + 2 * len(ends)]
-        document: Iterator[Any] = iter(self._parser.parse(b"".join((b"[", text, b"0]"))))
-        ids: list[str] = []
-        values: list[Any] = []
-        for row in document:
-            if row == 0:  # The 0 after the last newline.
-                break
-            ids.append(row["id"])
-            if self._dimensions:
-                values.append(self._values(row["values"]))
-            if len(row) != 2:
-                self._check_other_keys(row)
-            if next(document) != 0:
+    def _parse(self, lines: bytes, size: int, count: int, parsed: Parsed) -> None:
+        """Add the rows of some lines to those that were parsed before. Bytes after ``size`` are not part of them."""
+        # The rows become one array, with a number for each newline. A newline inside of a row breaks the JSON or leaves
+        # the number out between two rows. Two rows on one line have no such number between them.
+        newline = self._newline
+        separator = b",%d," % newline
+        text = memoryview(lines.replace(b"\n", separator, count))[: size + count * (len(separator) - 1)]
+        document = list(self._parser.parse(b"".join((b"[", text, b"0]"))))
+        if len(document) != 2 * count + 1 or document[1::2] != [newline] * count:
+            raise _UnusualError
+        rows = document[:-1:2]
+        parsed.ids.extend(map(_get_id, rows))
+        if self._dimensions:
+            parsed.values.append(self._values(rows, _has_flat_arrays(lines, size, count)))
+        self._check_other_keys(*self._other_keys(rows))
+
+    def _values(self, rows: list[Any], are_flat: bool) -> bytes:
+        """Return the values of rows. Check them for nested arrays unless they certainly ``are_flat``."""
+        dimensions = self._dimensions
+        buffers = []
+        for row in rows:
+            array = row["values"]
+            if len(array) != dimensions:
                 raise _UnusualError
-        if next(document, None) is not None:
-            raise _UnusualError
-        return Parsed(ids, values)
+            # as_buffer() would also accept nested arrays and take their values.
+            if not are_flat and not all(type(value) in _NUMBERS for value in array):
+                raise _UnusualError
+            buffers.append(array.as_buffer(of_type="d"))
+        return b"".join(buffers)
 
-    def _values(self, array: Any) -> Any:
-        if len(array) != self._dimensions:
-            raise _UnusualError
-        # as_buffer() would also accept nested arrays and take their values.
-        if not self._arrays_are_flat and not all(type(value) in _NUMBERS for value in array):
-            raise _UnusualError
-        return array.as_buffer(of_type="d")
-
-    def _check_other_keys(self, row: Any) -> None:
-        """Check namespace and metadata of a row that has other keys than id and values."""
+    def _other_keys(self, rows: list[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        """Return the namespaces and the metadata of the rows, or nothing if certainly no row has any."""
+        lengths = set(map(len, rows))
+        if lengths == {2}:
+            return (), ()
         # Looking up a missing key is the slowest step, and listing the keys takes as long as listing those of the
-        # metadata. Both are avoided if the row, like the one before, has no other keys than id, values and metadata.
-        if not self._metadata_only or len(row) != 3 or "metadata" not in row:
-            keys = set(row)
-            if len(keys) != len(row) or "values" not in keys:
-                raise _UnusualError
-            if "namespace" in keys and not self._namespace_fits(row["namespace"]):
-                raise _UnusualError
-            self._metadata_only = len(keys) == 3 and "metadata" in keys
-            if "metadata" not in keys:
-                return
-        metadata = row["metadata"]
-        if metadata is not None:
-            if type(metadata) is not simdjson.Object:
-                raise _UnusualError
-            names = list(metadata)
-            if not self._valid_keys.issuperset(names) and not self._check_metadata_keys(names):
-                raise _UnusualError
-            if self._has_large_row and len(metadata.mini) > self._limits.metadata_bytes:
-                raise _UnusualError
+        # metadata. Both are avoided if all rows have id, values, metadata and no other key.
+        if lengths == {3}:
+            with suppress(KeyError):
+                return (), list(map(_get_metadata, rows))
+        keys = [set(row) for row in rows]
+        if list(map(len, keys)) != list(map(len, rows)) or not all("values" in names for names in keys):
+            raise _UnusualError
+        return _find_all("namespace", rows, keys), _find_all("metadata", rows, keys)
 
-    def _check_metadata_keys(self, names: list[str]) -> bool:
-        """Return whether all keys are valid, and remember them."""
-        if not all(isinstance(name, str) and is_valid_metadata_key(name) for name in names):
-            return False
-        if len(self._valid_keys) < REMEMBERED_KEYS:
-            self._valid_keys.update(names)
-        return True
+    def _check_other_keys(self, namespaces: Sequence[Any], metadata: Sequence[Any]) -> None:
+        """Check the namespaces and the metadata of rows."""
+        if not all(self._namespace_fits(namespace) for namespace in namespaces if namespace is not None):
+            raise _UnusualError
+        objects = [item for item in metadata if item is not None]
+        if not {simdjson.Object}.issuperset(map(type, objects)):
+            raise _UnusualError
+        if not self._valid_keys.issuperset(chain.from_iterable(objects)):
+            self._check_metadata_keys(chain.from_iterable(objects))
+        if self._has_large_row and any(len(item.mini) > self._limits.metadata_bytes for item in objects):
+            raise _UnusualError
+
+    def _check_metadata_keys(self, names: Iterable[str]) -> None:
+        """Check whether all keys are valid, and remember them."""
+        for name in names:
+            if name not in self._valid_keys:
+                if not is_valid_metadata_key(name):
+                    raise _UnusualError
+                if len(self._valid_keys) < REMEMBERED_KEYS:
+                    self._valid_keys.add(name)
 
     def _namespace_fits(self, namespace: Any) -> bool:
-        return namespace is None or len(namespace.encode()) <= self._limits.namespace_bytes
+        return len(namespace.encode()) <= self._limits.namespace_bytes
 
     def _ids_fit(self, ids: list[str]) -> bool:
         try:
@@ -147,18 +168,31 @@ class RowParser:
         return max(map(len, ids)) <= (limit if text.isascii() else limit // 4)
 
 
-def _has_flat_arrays(data: bytes, ends: list[int]) -> bool:
+def _find_all(key: str, rows: list[Any], keys: list[set[str]]) -> list[Any]:
+    """Return the value of a key in each row, or ``None`` where the row does not have it."""
+    return [row[key] if key in names else None for row, names in zip(rows, keys, strict=True)]
+
+
+def _has_flat_arrays(lines: bytes, size: int, count: int) -> bool:
     """Return whether certainly no array contains another one. Brackets in strings count as brackets of arrays."""
-    size = ends[-1]
-    if np.count_nonzero(np.frombuffer(data, np.uint8, size) == ord("[")) == len(ends):
+    if np.count_nonzero(np.frombuffer(lines, np.uint8, size) == ord("[")) == count:
         return True  # Each row has only the bracket of its values.
-    find, at = data.find, 0
+    find, at = lines.find, 0
     while at := find(b"[", at, size) + 1:
         last = find(b"]", at, size)
         if find(b"[", at, last) >= 0:
             return False
         at = last
     return True
+
+
+def _pieces(ends: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Yield pieces of whole lines: where each begins and ends, and its number of lines."""
+    first = start = 0
+    while first < len(ends):
+        stop = min(max(bisect_right(ends, start + PIECE_BYTES, first), first + PIECE_ROWS), len(ends))
+        yield start, ends[stop - 1], stop - first
+        first, start = stop, ends[stop - 1]
 
 
 def is_valid_metadata_key(key: str) -> bool:

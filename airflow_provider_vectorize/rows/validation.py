@@ -49,6 +49,8 @@ class Check(Protocol):
 
 
 _ID_FIRST = re.compile(rb'\s*\{\s*"id"\s*:\s*"([^"\\]*)"')
+#: The text before the values in most rows.
+_ID_BEFORE_VALUES = re.compile(_ID_FIRST.pattern + rb'\s*,\s*"values"\s*:\s*\[')
 
 
 class _Id(msgspec.Struct):
@@ -72,17 +74,27 @@ class NoCheck:
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Return the ids of all lines of a block."""
-        match, ids, start = _ID_FIRST.match, list[str | None](), 0
+        match, find = _ID_BEFORE_VALUES.match, data.find
+        ids: list[bytes] = []
+        others: list[bytes] = []
+        start = 0
         for end in ends:
-            id_match = match(data, start, end)
-            if not id_match and data[start:end].isspace():
-                return None
-            ids.append(id_match[1].decode("utf-8", "replace") if id_match else None)
+            head = match(data, start, end)
+            # The values cannot hold another id of the row. Searching them would take longer than everything else.
+            if not head or (after_values := find(b"]", head.end(), end)) < 0:
+                return _leading_ids(data, ends)
+            ids.append(head[1])
+            others.append(data[after_values:end])
             start = end
-        known = len(ids) - ids.count(None)
-        if known and (known < len(ids) or _may_have_other_ids(data, known, ends[-1])):
-            ids = [_leading_id(data[start:end]) for start, end in pairwise((0, *ends))]
-        return CheckedBlock(ids, ends)
+        if _may_have_other_ids(b"".join(others), 0):
+            return _leading_ids(data, ends)
+        return CheckedBlock(b"\n".join(ids).decode("utf-8", "replace").split("\n"), ends)
+
+
+def _leading_ids(data: bytes, ends: list[int]) -> CheckedBlock | None:
+    """Return the ids of all lines of a block, whose keys may have any order. Return ``None`` if a line is blank."""
+    rows = [data[start:end] for start, end in pairwise((0, *ends))]
+    return None if any(map(bytes.isspace, rows)) else CheckedBlock(list(map(_leading_id, rows)), ends)
 
 
 def _leading_id(text: bytes) -> str | None:
@@ -91,7 +103,7 @@ def _leading_id(text: bytes) -> str | None:
     if not id_match:
         return None
     vector_id = id_match[1].decode("utf-8", "replace")
-    if not _may_have_other_ids(text, 1, len(text)):
+    if not _may_have_other_ids(text, 1):
         return vector_id
     try:  # The other one may be in the metadata, which does not count. Of several ids, the decoder returns the last.
         return vector_id if _decode_id(text).id == vector_id else None
@@ -99,9 +111,9 @@ def _leading_id(text: bytes) -> str | None:
         return None
 
 
-def _may_have_other_ids(data: bytes, rows: int, end: int) -> bool:
-    """Return whether rows may have more ids than ``rows``: in metadata, at the top level, or written with escapes."""
-    return data.count(b'"id"', 0, end) > rows or (b"\\" in data and data.find(b"\\u006", 0, end) >= 0)
+def _may_have_other_ids(text: bytes, ids: int) -> bool:
+    """Return whether rows may have more ids than ``ids``: in metadata, at the top level, or written with escapes."""
+    return text.count(b'"id"') > ids or (b"\\" in text and b"\\u006" in text)
 
 
 class AutoCheck:

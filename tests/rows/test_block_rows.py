@@ -6,8 +6,7 @@ import io
 import json
 import random
 from collections.abc import Iterator
-from itertools import accumulate, pairwise
-from typing import Any
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 
 from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.rows.block_rows import Rows, check_rows, unprocessed_rows
-from airflow_provider_vectorize.rows.parsing import RowParser
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.validation import choose_check
 from airflow_provider_vectorize.sources.lines import KEPT_LINE_BYTES, Block, Position, read_blocks
@@ -152,47 +150,6 @@ def test_unprocessed_rows_leaves_out_only_processed_rows(data: bytes, size: int,
     assert as_naive_lines(left) == [
         line for line in lines if not processed.covers(Position(0, line.number, line.offset))
     ]
-
-
-@settings(max_examples=400, deadline=None)
-@given(st.lists(GOOD.filter(lambda text: naive.vector_id(text, 2) is not None) | ODD, min_size=1, max_size=4))
-@pytest.mark.parametrize(("validation", "float32_text"), [("full", "never"), ("full", "always"), ("light", "never")])
-def test_check_block_accepts_only_rows_that_the_line_check_accepts(
-    validation: Any, float32_text: Any, lines: list[bytes]
-) -> None:
-    data = b"\n".join([*lines, b""])
-    check = choose_check(2, LIMITS, validation, float32_text)
-    ends = [end for end, byte in enumerate(data, 1) if byte == 10]
-    checked = check.check_block(data, ends)
-    if checked is None:
-        return
-    checked_lines = [check(line) for line in lines]
-    assert list(checked.ids) == [vector_id for vector_id, _ in checked_lines]
-    assert (data if checked.body is None else checked.body) == b"".join(text + b"\n" for _, text in checked_lines)
-
-
-def test_row_parser_parses_blocks_only_if_pysimdjson_is_installed() -> None:
-    try:
-        import simdjson
-    except ImportError:
-        simdjson = None  # type: ignore[assignment]
-    text = row("a") + b"\n"
-    assert (RowParser(2, LIMITS).parse(text, [len(text)]) is not None) == (simdjson is not None)
-
-
-@pytest.mark.fast_parser
-@pytest.mark.parametrize(
-    "more", [{}, {"namespace": "en"}, {"metadata": {"a": [1]}}, {"metadata": {}, "namespace": None}]
-)
-@pytest.mark.parametrize(
-    ("validation", "float32_text"), [("full", "never"), ("full", "auto"), ("light", "never"), ("off", "never")]
-)
-def test_check_block_accepts_ordinary_rows(validation: Any, float32_text: Any, more: dict[str, Any]) -> None:
-    check = choose_check(2, LIMITS, validation, float32_text)
-    texts = [row(f"é {n}", (0.1, -1e-9), **more) for n in range(3)]
-    checked = check.check_block(b"\n".join([*texts, b""]), list(accumulate(len(text) + 1 for text in texts)))
-    assert checked
-    assert validation == "off" or checked.ids == ["é 0", "é 1", "é 2"]
 
 
 def test_check_rows_of_random_bytes_match_the_reference_reader() -> None:
