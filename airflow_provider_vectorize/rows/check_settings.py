@@ -59,7 +59,7 @@ class CheckSettings:
 
         def work(data: bytes, position: Any) -> tuple[Any, bytes | None]:
             rows = check_rows(make_block(data, Position(*position)), check)
-            if not self.keep_values and not rows.shorten:
+            if not self.keep_values:
                 rows = rows._replace(values=None)
             return rows._replace(body=b""), None if rows.body is data else rows.body
 
