@@ -234,11 +234,14 @@ def select_rows(rows: Rows, selected: Sequence[int]) -> Rows:
 
 
 def with_short_values(rows: Rows) -> Rows:
-    """Return rows with their values as the shortest text of the same float32, if that was left for later."""
+    """Return rows with their values as the shortest text of the same float32, if that was left for later.
+
+    The values of rows that another process has checked are read from their text, because few of them are needed.
+    """
     if not rows.shorten or not rows.ends:
         return rows
     values = read_values(rows.body, rows.ends) if rows.values is None else rows.values
-    if rounds_twice(values):
+    if rounds_twice(values):  # Hardly any value does, so all of these rows keep their longer text.
         return rows._replace(shorten=False)
     body, ends = shorten_values(rows.body, rows.ends, values)
     return rows._replace(body=body, ends=ends, shorten=False, source_range=None)

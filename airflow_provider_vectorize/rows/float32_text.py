@@ -40,7 +40,7 @@ def find_values(data: bytes, ends: Sequence[int]) -> Iterator[tuple[int, int, in
 
 
 def read_values(data: bytes, ends: Sequence[int]) -> np.ndarray:
-    """Return the values of rows that were checked before as float32, a row for each.
+    """Return the values of rows that were checked before, as float32, a row for each.
 
     :param data: The rows.
     :param ends: Where each row ends in ``data``.

@@ -48,7 +48,7 @@ _decode = msgspec.json.Decoder(_HashedRow).decode
 
 
 @cache
-def stable_hash() -> Callable[[bytes], int]:
+def stable_hash() -> Callable[[bytes | memoryview], int]:
     """Return the function that calculates a hash of 8 bytes, which is stable across processes and machines.
 
     :raises ConfigError: The package that calculates it is not installed.
