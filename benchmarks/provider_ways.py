@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import multiprocessing
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from addresses import ACCOUNT, TOKEN, base
 
 
+@cache
+def airflow_home() -> str:
+    """Return a temporary AIRFLOW_HOME, which is removed when this process ends."""
+    home = tempfile.mkdtemp(prefix="bench-airflow-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    return home
+
+
 def connect(port: int) -> None:
     """Set the environment of an Airflow whose default connection is the sink."""
-    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="bench-airflow-")
+    os.environ["AIRFLOW_HOME"] = airflow_home()
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
     connection = {"conn_type": "vectorize", "host": base(port), "password": TOKEN, "extra": {"account_id": ACCOUNT}}
     os.environ["AIRFLOW_CONN_VECTORIZE_DEFAULT"] = json.dumps(connection)

@@ -13,7 +13,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 
 import corpus
 from measure import DATA, run_sink, sink_counts
-from provider_ways import ours
+from provider_ways import airflow_home, ours
 
 WORKERS = (1, 2)
 RATE = 30.0
@@ -69,7 +68,7 @@ def once(file: Path, workers: int) -> tuple[float, dict[str, int]]:
 
 
 def measure(megabytes: int, runs: int) -> None:
-    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="bench-airflow-")
+    os.environ["AIRFLOW_HOME"] = airflow_home()
     file = corpus.ndjson(DATA, 768, megabytes)
     size = file.stat().st_size
     durations: dict[int, list[float]] = {workers: [] for workers in WORKERS}

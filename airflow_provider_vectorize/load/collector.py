@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 
-import msgspec
 import numpy as np
 
 from airflow_provider_vectorize.api.models import Index, Metric
@@ -18,6 +16,7 @@ from airflow_provider_vectorize.load.collection import CollectedQuery, Collectio
 from airflow_provider_vectorize.load.neighbors import NeighborSearch, last_rows
 from airflow_provider_vectorize.load.row_hashes import ZERO, RowHashes
 from airflow_provider_vectorize.rows.block_rows import Rows, unprocessed_rows
+from airflow_provider_vectorize.rows.float32_text import read_values
 from airflow_provider_vectorize.rows.hashing import float32_bytes
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.reader import RowReader, read_rows
@@ -32,13 +31,6 @@ DRAWN_FROM = 4_096
 SAMPLES = 500
 #: Number of zero vectors whose IDs are kept.
 ZERO_IDS = 5
-
-
-class _Values(msgspec.Struct):
-    values: list[float]
-
-
-_decode = msgspec.json.Decoder(_Values).decode
 
 
 class Collector:
@@ -166,10 +158,7 @@ def _values(rows: Rows) -> np.ndarray:
     """Return the values of the good rows of a block as float32, a row for each."""
     if rows.values is not None:
         return rows.values.reshape(len(rows.ends), -1).astype(np.float32, copy=False)
-    with np.errstate(over="ignore"):
-        return np.array(
-            [_decode(rows.body[first:stop]).values for first, stop in pairwise((0, *rows.ends))], np.float64
-        ).astype(np.float32)
+    return read_values(rows.body, rows.ends)
 
 
 def _value_hashes(values: np.ndarray, is_zero: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ import numpy as np
 from airflow_provider_vectorize.rows.checks import LONG_BYTES, RowProblem
 from airflow_provider_vectorize.rows.dead_letter_rows import DeadLetterCheck, may_be_dead_letter, row_in_dead_letter
 from airflow_provider_vectorize.rows.encoding import non_finite_place
-from airflow_provider_vectorize.rows.float32_text import shorten_values
+from airflow_provider_vectorize.rows.float32 import rounds_twice
+from airflow_provider_vectorize.rows.float32_text import read_values, shorten_values
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.validation import Check
 from airflow_provider_vectorize.sources.lines import BOM, KEPT_LINE_BYTES, LINE_BYTES, Block, Position
@@ -264,8 +265,14 @@ def select_rows(rows: Rows, selected: Sequence[int]) -> Rows:
 
 
 def with_short_values(rows: Rows) -> Rows:
-    """Return rows with their values as the shortest text of the same float32, if that was left for later."""
-    if rows.values is None or not rows.shorten:
+    """Return rows with their values as the shortest text of the same float32, if that was left for later.
+
+    The values of rows that another process has checked are read from their text, because few of them are needed.
+    """
+    if not rows.shorten or not rows.ends:
         return rows
-    body, ends = shorten_values(rows.body, rows.ends, rows.values)
+    values = read_values(rows.body, rows.ends) if rows.values is None else rows.values
+    if rounds_twice(values):  # Hardly any value does, so all of these rows keep their longer text.
+        return rows._replace(shorten=False)
+    body, ends = shorten_values(rows.body, rows.ends, values)
     return rows._replace(text=body, ends=ends, shorten=False, source_range=None)

@@ -65,7 +65,7 @@ class CheckSettings:
             if len(block.ends) > BLOCK_LINES:
                 return None, None
             rows = check_rows(block, check)
-            if not self.keep_values and not rows.shorten:
+            if not self.keep_values:
                 rows = rows._replace(values=None)
             return rows._replace(text=None), None if rows.text is data else rows.text
 

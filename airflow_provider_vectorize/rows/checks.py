@@ -224,11 +224,8 @@ class SelectiveFloat32Check(Float32Check):
 
     def check_block(self, data: bytes, ends: list[int]) -> CheckedBlock | None:
         """Parse all rows of a block. Return ``None`` if each line must be checked alone."""
-        parsed = self._parse_block(data, ends)
-        if not parsed or rounds_twice(parsed[1]):
-            return None
-        ids, values = parsed
-        return CheckedBlock(ids, ends, None, self._hash(values), values, shorten=True)
+        checked = FullCheck.check_block(self, data, ends)
+        return checked._replace(shorten=True) if checked else None
 
 
 def _are_the_values(text: bytes, first: int, last: int, values: list[float]) -> bool:

@@ -1,10 +1,12 @@
-"""Find the values in the text of rows, and write them as the shortest text of the same float32."""
+"""Find the values in the text of rows, read them, and write them as the shortest text of the same float32."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
+import msgspec
 import numpy as np
 import orjson
 
@@ -12,6 +14,13 @@ import orjson
 #: Its first quote follows a comma, a brace or a space. In valid JSON this quote can only begin a string. It cannot end
 #: one or be inside of one.
 BEFORE_VALUES = re.compile(rb'[ \t\r]*\{(?:[^{]*,)?[ \t\r]*"values"[ \t\r]*:[ \t\r]*')
+
+
+class _Values(msgspec.Struct):
+    values: list[float]
+
+
+_decode = msgspec.json.Decoder(_Values).decode
 
 
 def find_values(data: bytes, ends: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
@@ -28,6 +37,16 @@ def find_values(data: bytes, ends: Sequence[int]) -> Iterator[tuple[int, int, in
         else:
             yield start, end, end, end
         start = end
+
+
+def read_values(data: bytes, ends: Sequence[int]) -> np.ndarray:
+    """Return the values of rows that were checked before, as float32, a row for each.
+
+    :param data: The rows.
+    :param ends: Where each row ends in ``data``.
+    """
+    with np.errstate(over="ignore"):
+        return np.array([_decode(data[start:end]).values for start, end in pairwise((0, *ends))]).astype(np.float32)
 
 
 def shorten_values(data: bytes, ends: Sequence[int], values: np.ndarray) -> tuple[bytes, list[int]]:

@@ -47,7 +47,7 @@ _decode = msgspec.json.Decoder(_HashedRow).decode
 
 
 @cache
-def stable_hash() -> Callable[[bytes], int]:
+def stable_hash() -> Callable[[bytes | memoryview], int]:
     """Return the function that calculates a hash of 8 bytes, which is stable across processes and machines.
 
     :raises ConfigError: The package that calculates it is not installed.
@@ -83,7 +83,9 @@ class RowHasher:
         self._digest = stable_hash()
         self._path = changed_by.split(".")[1:] if changed_by.startswith("metadata.") else []
 
-    def hash(self, float32_values: bytes, namespace: str | None, metadata: Mapping[str, Any] | None) -> int:
+    def hash(
+        self, float32_values: bytes | memoryview, namespace: str | None, metadata: Mapping[str, Any] | None
+    ) -> int:
         """Return the hash of a row.
 
         :param float32_values: Values as little-endian float32 without negative zeros.
@@ -95,10 +97,13 @@ class RowHasher:
         if not namespace and not metadata:
             return self._digest(float32_values) or 1
         if type(metadata) is dict and _PLAIN_TYPES.issuperset(map(type, metadata.values())):
-            with suppress(TypeError):  # Flat metadata of most rows, which needs no normalization.
-                return self._digest(float32_values + _dumps([namespace or "", metadata], None, _SORT_KEYS)) or 1
+            try:  # Flat metadata of most rows, which needs no normalization.
+                others = _dumps([namespace or "", metadata], None, _SORT_KEYS)
+                return self._digest(b"".join((float32_values, others))) or 1
+            except TypeError:
+                pass
         others = canonical_json([namespace or "", metadata or {}])
-        return self._digest(float32_values if others == _NOTHING else float32_values + others) or 1
+        return self._digest(float32_values if others == _NOTHING else b"".join((float32_values, others))) or 1
 
     def hash_block(self, values: np.ndarray, others: Sequence[tuple[Any, Any]]) -> list[int]:
         """Return the hashes of the rows of a block.
@@ -107,7 +112,7 @@ class RowHasher:
         :param others: Namespace and metadata of each row.
         """
         step = 4 * (values.size // len(others))
-        raw = float32_bytes(values)
+        raw = _as_hashed(values).reshape(-1).view(np.uint8).data
         return [
             self.hash(raw[start : start + step], namespace, metadata)
             for start, (namespace, metadata) in zip(range(0, len(raw), step), others, strict=True)
@@ -133,7 +138,11 @@ class RowHasher:
 
 def float32_bytes(values: np.ndarray) -> bytes:
     """Return values as little-endian float32. Negative zeros become zeros."""
-    return (values.astype("<f4", copy=False) + np.float32(0)).astype("<f4", copy=False).tobytes()
+    return _as_hashed(values).tobytes()
+
+
+def _as_hashed(values: np.ndarray) -> np.ndarray:
+    return (values.astype("<f4", copy=False) + np.float32(0)).astype("<f4", copy=False)
 
 
 def canonical_json(value: Any) -> bytes:

@@ -158,10 +158,9 @@ class Comparison:
         positions = table.find(keys)
         same = (positions >= 0) & (table.hashes[positions] == content) if len(table) else np.zeros(len(ids), bool)
         self._see(positions[same], number)
-        differing = np.flatnonzero(~same).tolist()
         new: list[int] = []
         selected: list[int] = []
-        for row in differing:
+        for row in np.flatnonzero(~same).tolist():
             position = int(positions[row])
             if position >= 0:
                 position = table.find_exactly(ids[row], int(keys[row]), position)
@@ -195,8 +194,11 @@ class Comparison:
     def _see(self, positions: np.ndarray, number: int) -> None:
         """Note that an object has these IDs, and find other objects that also have them."""
         table = self.table
-        holders = table.objects[positions]
-        seen = table.flags[positions] & SEEN != 0
+        holders, flags = table.objects[positions], table.flags[positions]
+        seen = flags & SEEN != 0
+        if not (seen | (holders != number)).any():  # Of nearly all rows, no other object and no earlier row has the ID.
+            table.flags[positions] = flags | SEEN
+            return
         self.findings.duplicates += int(np.count_nonzero(seen))
         held = (seen | self.skipped[holders]) & (holders != number) & (holders != NO_OBJECT)
         for holder in np.unique(holders[held]).tolist():

@@ -31,7 +31,10 @@ def id_key(vector_id: str) -> int:
 def id_keys(ids: Sequence[str]) -> np.ndarray:
     """Return the keys of IDs."""
     key = stable_hash()
-    return np.fromiter((key(vector_id.encode("utf-8", "surrogatepass")) for vector_id in ids), np.uint64, len(ids))
+    try:
+        return np.fromiter(map(key, map(str.encode, ids)), np.uint64, len(ids))
+    except UnicodeEncodeError:  # JSON can spell half of a surrogate pair.
+        return np.fromiter((key(vector_id.encode("utf-8", "surrogatepass")) for vector_id in ids), np.uint64, len(ids))
 
 
 class IdTable:

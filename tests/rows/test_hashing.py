@@ -13,6 +13,8 @@ import pytest
 from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.rows.bad_row_ids import readable_id
 from airflow_provider_vectorize.rows.block_rows import Rows, check_rows, select_rows, with_short_values
+from airflow_provider_vectorize.rows.check_settings import CheckSettings
+from airflow_provider_vectorize.rows.float32 import ROUNDED_TWICE
 from airflow_provider_vectorize.rows.hashing import RowHasher, is_comparable
 from airflow_provider_vectorize.rows.validation import choose_check
 from airflow_provider_vectorize.sources.lines import Block, Position
@@ -119,21 +121,48 @@ def test_rows_that_a_sync_selects_have_the_text_of_a_load(seed: int, float32_tex
     lines = [json.dumps(row).encode() + b"\n" for row in random_rows(seed) * 11]
     selected = sorted(random.Random(seed).sample(range(len(lines)), 50))
     texts = []
-    for hasher, selective in ((None, False), (RowHasher(), False), (RowHasher(), True)):
+    for hasher, selective, has_values in (
+        (None, False, True),
+        (RowHasher(), False, True),
+        (RowHasher(), True, True),
+        (RowHasher(), True, False),  # Another process has checked the rows.
+    ):
         check = choose_check(4, Limits(), "full", float32_text, hasher, selective)
         blocks = [lines[:110], lines[110:]]  # "auto" decides after the first one.
         checked = [check_rows(Block(b"".join(block), Position(), ends_of(block)), check) for block in blocks]
+        if not has_values:
+            checked = [rows._replace(values=None) for rows in checked]
         chosen = [[row - first for row in selected if 0 <= row - first < 110] for first in (0, 110)]
         sent = [with_short_values(select_rows(*each)) for each in zip(checked, chosen, strict=True)]
         all_rows = [with_short_values(rows) for rows in checked]
         texts.append([(rows.body, list(rows.ends), rows.shorten, rows.source_range) for rows in sent + all_rows])
 
-    assert texts[0] == texts[1] == texts[2]
+    assert texts[0] == texts[1] == texts[2] == texts[3]
     assert (texts[0][2][0] == b"".join(lines[:110])) is (float32_text == "never")
 
 
 def ends_of(lines: list[bytes]) -> list[int]:
     return list(np.cumsum([len(line) for line in lines]).tolist())
+
+
+@pytest.mark.fast_parser
+@pytest.mark.parametrize("has_values", [True, False])
+def test_selected_row_with_a_value_that_rounds_twice_keeps_its_text(has_values: bool) -> None:
+    line = b'{"id": "a", "values": [%r, 0.12345678901]}\n' % float(ROUNDED_TWICE)
+    check = choose_check(2, Limits(), "full", "always", RowHasher(), selective=True)
+    rows = check_rows(Block(line, Position(), [len(line)]), check)
+    assert rows.shorten
+    sent = with_short_values(rows if has_values else rows._replace(values=None))
+    assert (sent.body, sent.ends, sent.shorten) == (line, [len(line)], False)
+
+
+@pytest.mark.fast_parser
+def test_work_of_another_process_returns_hashes_without_values() -> None:
+    line = b'{"id": "a", "values": [0.12345678901, 2]}\n'
+    settings = CheckSettings(2, Limits(), "full", "always", RowHasher(), selective=True)
+    rows, text = settings.make_work()(line, Position())
+    assert (rows.values, text, rows.shorten) == (None, None, True)
+    assert rows.hashes == [RowHasher().hash_line(line)]
 
 
 def test_check_without_hasher_calculates_no_hashes() -> None:

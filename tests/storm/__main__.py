@@ -23,8 +23,6 @@ def print_line(text: str) -> None:
 
 
 def main() -> int:
-    # Airflow's storage opens the parts, and writes its settings into AIRFLOW_HOME.
-    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="storm-airflow-"))
     runs, first = int(os.environ.get("STORM_RUNS", "100")), int(os.environ.get("STORM_SEED", "0"))
     started_at = time.monotonic()
     outcomes: list[Outcome] = []
@@ -48,4 +46,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with tempfile.TemporaryDirectory(prefix="storm-airflow-") as home:
+        # Airflow's storage opens the parts, and writes its settings into AIRFLOW_HOME.
+        os.environ.setdefault("AIRFLOW_HOME", home)
+        sys.exit(main())

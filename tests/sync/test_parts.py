@@ -37,7 +37,7 @@ from airflow_provider_vectorize.sync.state import (
     is_absorbed,
     read_state,
 )
-from airflow_provider_vectorize.sync.table import ADDED, DELETED, NO_OBJECT, SEEN, IdTable, id_keys
+from airflow_provider_vectorize.sync.table import ADDED, DELETED, NO_OBJECT, SEEN, IdTable, id_key, id_keys
 
 from .support import MemoryFolder
 
@@ -145,6 +145,12 @@ def test_table_finds_ids_of_the_state_and_added_ones(
     keys = [key for batch in batches for key in batch.column("key").to_pylist()]
     assert sorted(stored) == sorted(ids + more)
     assert keys == sorted(keys) == id_keys(stored).tolist()
+
+
+def test_id_keys_of_any_text_are_the_keys_of_its_bytes() -> None:
+    ids = ["a", "é☃", "\ud800"]
+    assert id_keys(ids).tolist() == [id_key(vector_id) for vector_id in ids]
+    assert id_keys(ids[:2]).tolist() == id_keys(ids).tolist()[:2]
 
 
 def test_table_keeps_ids_with_equal_keys_apart(

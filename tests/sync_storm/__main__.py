@@ -40,7 +40,6 @@ def run_seeds(seeds: range, store: ObjectStore) -> tuple[list[Outcome], list[int
 
 
 def main() -> int:
-    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="storm-airflow-"))
     runs, first = int(os.environ.get("STORM_RUNS", "100")), int(os.environ.get("STORM_SEED", "0"))
     started_at = time.monotonic()
     with serve() as store, ThreadPoolExecutor(WORKERS) as pool:
@@ -54,4 +53,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with tempfile.TemporaryDirectory(prefix="storm-airflow-") as home:
+        os.environ.setdefault("AIRFLOW_HOME", home)
+        sys.exit(main())
