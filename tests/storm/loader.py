@@ -84,7 +84,6 @@ def _prepare_few_rows(killed_after: int) -> None:
     row_processes.ALONE_BYTES, worker_process.READY_SECONDS = 1, 30.0
     ndjson_reader.read_blocks = functools.partial(read_blocks, size=4_096)
     ndjson_reader.line_ranges = functools.partial(line_ranges, size=4_096)
-    compression.MIN_OPEN_FILE_BYTES = 1  # Small plain files are read by the processes, as large ones are.
     parquet_reader._TEXT_BYTES = 4_096
     send, sent = WorkerProcess.send, itertools.count(1)
 
