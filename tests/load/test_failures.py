@@ -256,6 +256,7 @@ def test_load_retry_after_failed_dead_letter_write_has_no_duplicates(books: Book
     with pytest.raises(OSError, match="no space"):
         books.load(source, dead_letters=True, store=store)
     receipt = books.load(source, dead_letters=True, store=store)
-    assert [letter["line"] for letter in books.target.dead_letters()] == [6, 56]
+    # Batches are acknowledged in any order, and so the dead letters of the first attempt may be those of either row.
+    assert sorted(letter["line"] for letter in books.target.dead_letters()) == [6, 56]
     assert receipt.rejected == 2
     assert books.dump() == expected_dump(row for row in rows if len(row["values"]) > 1)
