@@ -119,7 +119,7 @@ def _write_config(
         "late_seconds": 120,
         "attempt": 1,
         "clears": 0,
-        "options": {"max_in_flight": threads},
+        "options": {"max_in_flight": threads, "processes": 1},
     }
     path = worker_folder / "config.json"
     path.write_text(json.dumps(config))

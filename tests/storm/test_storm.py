@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
 
+from .budget import Worker, run_workers
 from .outcome import Outcome
 from .scenario import APPLIED, FAULTS, make_scenario
 from .storm import run_scenario, start_local_vectorize
@@ -60,3 +61,7 @@ def test_storm_hundred_seeds_cover_every_fault_and_disaster() -> None:
 def test_storm_same_seed_makes_same_scenario() -> None:
     assert make_scenario(7) == make_scenario(7)
     assert make_scenario(7) != make_scenario(8)
+
+
+def test_workers_that_share_a_budget_load_their_rows() -> None:
+    assert "0 during a block" in run_workers(Worker(writes=6, threads=2), Worker(writes=4, threads=1))
