@@ -93,6 +93,8 @@ class PendingRange:
         :param text: Their text, or ``None`` if it is the lines themselves.
         """
         rows: Rows | None = answer
-        if rows is None or text is not None:
-            return rows and rows._replace(text=bytes(text or b""))
+        if rows is None:
+            return None
+        if text is not None:
+            return rows._replace(text=bytes(text))
         return rows._replace(source_range=(self.file, self.start))

@@ -1,7 +1,7 @@
 """Do the work for rows in another process.
 
-It reads the bytes that it needs from a file of the source, which its parent has opened, or from shared memory. The text
-of the rows is returned in shared memory, too. Only short messages travel through the connection, such as the ends, IDs
+It reads the bytes that it needs from a file of the source, which its parent has opened, or from shared memory. It
+returns the text of the rows in shared memory. Only short messages travel through the connection, such as the ends, IDs
 and positions of rows. A worker ends when its parent does, because the connection then closes. It is started as a
 program of its own, since the daemonic processes of Celery may not fork.
 """

@@ -38,7 +38,7 @@ class Text(NamedTuple):
     :param stream: Yields the text.
     :param file: A local file that holds the same bytes, or ``None`` if batches cannot be sent from a file.
     :param start: Offset in ``file`` at which the object begins.
-    :param is_whole_file: Whether the object is the whole file, so that other processes may read it, too.
+    :param is_whole_file: Whether the object is the whole file, so that other processes can read it as well.
     """
 
     stream: Readable
@@ -122,11 +122,7 @@ def read_blocks(
         last_end = chunk.rfind(b"\n") + 1
         if last_end:
             # The lines are not assigned to a variable: they must not stay in memory while the next ones are read.
-            position = yield from _split_lines(
-                b"".join((*pieces, memoryview(chunk)[:last_end])),
-                position,
-                pieces,
-            )
+            position = yield from _split_lines(b"".join((*pieces, memoryview(chunk)[:last_end])), position, pieces)
             held = 0
         if last_end < len(chunk):
             pieces.append(chunk[last_end:])
