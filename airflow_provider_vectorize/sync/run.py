@@ -108,7 +108,8 @@ class SyncRun:
             self._temporary, self._started = Path(name), client.clock.now()
             self.index = index = client.get_index(self._index_name)
             self._format = detect_format(self._objects, self._options.load.format)
-            sampled = LoadSource(self._objects, self._make_reader(index))
+            # Only the beginnings of the objects are sampled, which is no work for several processes.
+            sampled = LoadSource(self._objects, self._make_reader(index, processes=1))
             identity = identify(client, index, self._options)
             check_folder(client, self._folder, identity)
             if not self._options.dry_run:
@@ -172,8 +173,9 @@ class SyncRun:
             report.check_outcome(result, folder, comparison, decision, examples, self._audit.problem, self._source)
         return result
 
-    def _make_reader(self, index: Index, *, selective: bool = True) -> RowReader:
-        reader = self._options.load.make_reader(self._format, index.config.dimensions, self._hasher, selective)
+    def _make_reader(self, index: Index, *, selective: bool = True, **options: Any) -> RowReader:
+        load = replace(self._options.load, **options)
+        reader = load.make_reader(self._format, index.config.dimensions, self._hasher, selective)
         self._cleanup.callback(reader.close)
         return reader
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from airflow_provider_vectorize.errors import SyncTakenOverError
+from airflow_provider_vectorize.rows import row_processes
+from airflow_provider_vectorize.sources import compression
 from tests.support import expected_dump, make_rows, ndjson
 
 from .actors import Actor, Killed, kill_at
@@ -215,3 +218,17 @@ def test_log_names_ids_before_they_are_sent(books: SyncedIndex) -> None:
     assert events.index("after write current.json") < next(
         number for number, event in enumerate(events) if event.startswith("before delete log/")
     )
+
+
+def test_run_starts_other_processes_once(
+    books: SyncedIndex, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(row_processes, "ALONE_BYTES", 1)
+    monkeypatch.setattr(compression, "MIN_OPEN_FILE_BYTES", 1)
+    books.write("a.ndjson", FIRST)
+    with caplog.at_level(logging.INFO):
+        books.sync(load={"processes": 2})
+        books.write("a.ndjson", SECOND)
+        caplog.clear()
+        books.sync(load={"processes": 2})
+    assert caplog.text.count("processes prepare rows") == 1
