@@ -57,13 +57,14 @@ def shorten_values(data: bytes, ends: Sequence[int], values: np.ndarray) -> tupl
     :param values: Values of each row as float32. None of them rounds twice.
     """
     texts = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
-    pieces: list[bytes] = []
+    text_of = memoryview(texts)
+    pieces: list[bytes | memoryview] = []
     sent_ends: list[int] = []
     at, size = 1, 0
     for start, first, last, end in find_values(data, ends):
         after = texts.find(b"]", at) + 1
         if after - at < last - first:
-            pieces += data[start:first], texts[at:after], data[last:end]
+            pieces += data[start:first], text_of[at:after], data[last:end]
             size += after - at - (last - first)
         else:  # The values were not found, or are already shorter, as whole numbers are.
             pieces.append(data[start:end])

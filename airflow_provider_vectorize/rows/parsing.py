@@ -11,7 +11,7 @@ import secrets
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, pairwise
 from operator import itemgetter, sub
 from typing import Any, NamedTuple
 
@@ -32,6 +32,9 @@ PARSED_BYTES = 2 << 20 if simdjson else 0
 PIECE_BYTES = 128 << 10
 #: Minimum number of rows that are parsed at a time, because each time costs as much as a few rows.
 PIECE_ROWS = 32
+#: Average bytes of a row from which on the lines are copied one by one into the array, because replacing the newlines
+#: copies them twice more. Shorter lines take less time to copy than to be found.
+LONG_ROW_BYTES = 4 << 10
 _NUMBERS = (float, int)
 #: Bits of the number that is parsed in place of each newline. No source can guess it.
 _NEWLINE_BITS = 62
@@ -83,27 +86,33 @@ class RowParser:
         self._has_large_row = max(map(sub, ends, (0, *ends))) > self._limits.metadata_bytes
         parsed = Parsed([], [])
         try:
-            for start, end, count in _pieces(ends):
-                lines = data if count == len(ends) else data[start:end]
-                self._parse(lines, end - start, count, parsed)
+            for bounds in _pieces(ends):
+                self._parse(self._array(data, bounds), len(bounds) - 1, parsed)
         except (ValueError, TypeError, LookupError, RuntimeError, AttributeError):
             return None  # The parser refused the JSON, or a value has another type.
         return parsed if self._ids_fit(parsed.ids) else None
 
-    def _parse(self, lines: bytes, size: int, count: int, parsed: Parsed) -> None:
-        """Add the rows of some lines to those that were parsed before. Bytes after ``size`` are not part of them."""
-        # The rows become one array, with a number for each newline. A newline inside of a row breaks the JSON or leaves
-        # the number out between two rows. Two rows on one line have no such number between them.
-        newline = self._newline
-        separator = b",%d," % newline
-        text = memoryview(lines.replace(b"\n", separator, count))[: size + count * (len(separator) - 1)]
-        document = list(self._parser.parse(b"".join((b"[", text, b"0]"))))
-        if len(document) != 2 * count + 1 or document[1::2] != [newline] * count:
+    def _array(self, data: bytes, bounds: Sequence[int]) -> bytes:
+        """Return lines as one array, with a number after each line, and a zero at the end."""
+        # Two rows on one line have no such number between them.
+        separator = b",%d," % self._newline
+        start, end, count = bounds[0], bounds[-1], len(bounds) - 1
+        if end - start < LONG_ROW_BYTES * count:
+            return b"".join((b"[", data[start:end].replace(b"\n", separator), b"0]"))
+        view = memoryview(data)
+        parts: list[bytes | memoryview] = [separator] * (2 * count)
+        parts[::2] = [view[first:last] for first, last in pairwise(bounds)]
+        return b"".join((b"[", *parts, b"0]"))
+
+    def _parse(self, array: bytes, count: int, parsed: Parsed) -> None:
+        """Add the rows of an array to those that were parsed before."""
+        document = list(self._parser.parse(array))
+        if len(document) != 2 * count + 1 or document[1::2] != [self._newline] * count:
             raise _UnusualError
         rows = document[:-1:2]
         parsed.ids.extend(map(_get_id, rows))
         if self._dimensions:
-            parsed.values.append(self._values(rows, _has_flat_arrays(lines, size, count)))
+            parsed.values.append(self._values(rows, _has_flat_arrays(array, count)))
         self._check_other_keys(*self._other_keys(rows))
 
     def _values(self, rows: list[Any], are_flat: bool) -> bytes:
@@ -173,26 +182,32 @@ def _find_all(key: str, rows: list[Any], keys: list[set[str]]) -> list[Any]:
     return [row[key] if key in names else None for row, names in zip(rows, keys, strict=True)]
 
 
-def _has_flat_arrays(lines: bytes, size: int, count: int) -> bool:
-    """Return whether certainly no array contains another one. Brackets in strings count as brackets of arrays."""
-    if np.count_nonzero(np.frombuffer(lines, np.uint8, size) == ord("[")) == count:
+def _has_flat_arrays(array: bytes, count: int) -> bool:
+    """Return whether certainly no array of the rows contains another one. Brackets in strings count as if of arrays.
+
+    :param array: The rows and the numbers between them, as an array.
+    :param count: Number of rows.
+    """
+    is_short = len(array) < LONG_ROW_BYTES * count  # In long rows, finding the brackets is faster than counting them.
+    if is_short and np.count_nonzero(np.frombuffer(array, np.uint8) == ord("[")) == count + 1:
         return True  # Each row has only the bracket of its values.
-    find, at = lines.find, 0
-    while at := find(b"[", at, size) + 1:
-        last = find(b"]", at, size)
+    find, at = array.find, 1
+    while at := find(b"[", at) + 1:
+        last = find(b"]", at)
         if find(b"[", at, last) >= 0:
             return False
         at = last
     return True
 
 
-def _pieces(ends: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Yield pieces of whole lines: where each begins and ends, and its number of lines."""
-    first = start = 0
+def _pieces(ends: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Yield pieces of whole lines: where the first line begins, and where each one ends."""
+    bounds = (0, *ends)
+    first = 0
     while first < len(ends):
-        stop = min(max(bisect_right(ends, start + PIECE_BYTES, first), first + PIECE_ROWS), len(ends))
-        yield start, ends[stop - 1], stop - first
-        first, start = stop, ends[stop - 1]
+        stop = max(bisect_right(bounds, bounds[first] + PIECE_BYTES, first) - 1, first + PIECE_ROWS)
+        yield bounds[first : stop + 1]
+        first = stop
 
 
 def is_valid_metadata_key(key: str) -> bool:

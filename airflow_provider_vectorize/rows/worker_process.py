@@ -13,6 +13,7 @@ import logging
 import mmap
 import os
 import pickle
+import select
 import signal
 import socket
 import subprocess
@@ -78,6 +79,8 @@ class WorkerProcess:
             os.truncate(file.fileno(), SLOT_BYTES * SLOTS)
             self._memory = mmap.mmap(file.fileno(), SLOT_BYTES * SLOTS)
             self._process, self._connection = _start(file.fileno())
+        self._answers = select.poll()  # Connection.poll would create an object of this kind each time.
+        self._answers.register(self._connection.fileno(), select.POLLIN)
         self._write(pickle.dumps(settings))
 
     @property
@@ -94,13 +97,13 @@ class WorkerProcess:
     def is_free(self) -> bool:
         """Return whether the process can take another task: it has started, is still running and has room."""
         if not self._started and not self._dead:
-            self._started = self._connection.poll(READY_SECONDS) and self._read() is not None
+            self._started = bool(self._answers.poll(READY_SECONDS * 1000)) and self._read() is not None
         return self._started and not self._dead and self.waiting < SLOTS
 
     @property
     def has_answer(self) -> bool:
         """Return whether :meth:`receive` does not wait."""
-        return self._dead or self._connection.poll(0)
+        return self._dead or bool(self._answers.poll(0))
 
     def send(self, rows: PendingRows, task: Task) -> None:
         """Give rows to the process. If it has died, :meth:`receive` says so.
