@@ -4,28 +4,32 @@ from __future__ import annotations
 
 from itertools import accumulate
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_vectorize.api.limits import LIMITS
-from airflow_provider_vectorize.rows.parsing import RowParser
+from airflow_provider_vectorize.rows import parsing
+from airflow_provider_vectorize.rows.parsing import LONG_ROW_BYTES, RowParser
 from airflow_provider_vectorize.rows.validation import choose_check
 from tests import naive
 from tests.rows.test_block_rows import GOOD, ODD, TWO_DIMENSIONS, row
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(GOOD.filter(lambda text: naive.vector_id(text, 2) is not None) | ODD, min_size=1, max_size=4))
+@pytest.mark.parametrize("long_row_bytes", [1, LONG_ROW_BYTES])
 @pytest.mark.parametrize(("validation", "float32_text"), [("full", "never"), ("full", "always"), ("light", "never")])
 def test_check_block_accepts_only_rows_that_the_line_check_accepts(
-    validation: Any, float32_text: Any, lines: list[bytes]
+    validation: Any, float32_text: Any, long_row_bytes: int, lines: list[bytes]
 ) -> None:
     data = b"\n".join([*lines, b""])
     check = choose_check(2, LIMITS, validation, float32_text)
     ends = [end for end, byte in enumerate(data, 1) if byte == 10]
-    checked = check.check_block(data, ends)
+    with patch.object(parsing, "LONG_ROW_BYTES", long_row_bytes):
+        checked = check.check_block(data, ends)
     if checked is None:
         return
     checked_lines = [check(line) for line in lines]
@@ -39,13 +43,16 @@ FRAGMENTS = st.sampled_from([
 ])  # fmt: skip
 
 
-@settings(max_examples=2_000, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 @given(st.lists(FRAGMENTS, min_size=2, max_size=9))
 @example([b'{"id":"c","values":[1,2],"metadata":{"k":[1', b"\n", b"2]}},0,", row("a")])
 @example([b'{"id":"c","values":[1,2],"metadata":{"k":[1', b"\n", b"2]}}", b",", row("a")])
-def test_row_parser_accepts_no_row_that_is_broken_into_lines(fragments: list[bytes]) -> None:
+@pytest.mark.parametrize("long_row_bytes", [1, LONG_ROW_BYTES])
+def test_row_parser_accepts_no_row_that_is_broken_into_lines(long_row_bytes: int, fragments: list[bytes]) -> None:
     lines = b"".join(fragments).split(b"\n")
-    parsed = RowParser(2, LIMITS).parse(b"\n".join([*lines, b""]), list(accumulate(len(line) + 1 for line in lines)))
+    ends = list(accumulate(len(line) + 1 for line in lines))
+    with patch.object(parsing, "LONG_ROW_BYTES", long_row_bytes):
+        parsed = RowParser(2, LIMITS).parse(b"\n".join([*lines, b""]), ends)
     assert parsed is None or parsed.ids == [naive.vector_id(line, 2) for line in lines]
 
 
