@@ -46,11 +46,14 @@ def run_once(case: Case, port: int) -> tuple[dict[str, float], dict[str, int]]:
     """Run a case in its own process, and return its figures and the counts of the sink."""
     arguments = [case.contestant, case.source, str(port), "--one-row", case.one_row]
     arguments += ["--options", json.dumps(case.options)]
+    environment = os.environ | case.environment
+    # Modules that were never compiled would be compiled again by each process that a load starts.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     process = subprocess.run(  # noqa: S603
         [sys.executable, str(HERE / "contestants.py"), *arguments],
         capture_output=True,
         text=True,
-        env=os.environ | case.environment,
+        env=environment,
         check=False,
         timeout=900,
     )
