@@ -67,6 +67,7 @@ class Result:
     :param over_mb: Peak memory in MB above that of the process after a load of one row.
     :param cpu: CPU seconds of the process and of its children.
     :param started: Largest number of processes that a run started.
+    :param started_mb: Peak memory in MB of the largest of these processes, with everything that it imports, or 0.
     :param requests: Number of write requests of a run.
     :param reads: Number of all other requests of a run.
     :param bytes_sent: Bytes of all request bodies of a run.
@@ -79,6 +80,7 @@ class Result:
     over_mb: float
     cpu: float
     started: int
+    started_mb: float
     requests: int
     reads: int
     bytes_sent: int

@@ -38,13 +38,15 @@ CONTESTANTS = {
 }
 
 
-def memory_kb(field: str) -> int:
-    """Return a memory figure of this process from the kernel.
+def memory_kb(field: str, process: int | str = "self") -> int:
+    """Return a memory figure of a process from the kernel. Default: this process.
 
     The peak of getrusage cannot be used, because a new process inherits it from its parent.
     """
     return next(
-        int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)
+        int(line.split()[1])
+        for line in Path(f"/proc/{process}/status").read_text().splitlines()
+        if line.startswith(field)
     )
 
 
@@ -54,16 +56,23 @@ def cpu_seconds() -> float:
     return time.process_time() + children.ru_utime + children.ru_stime
 
 
-def count_processes() -> list[str]:
-    """Return a list that grows with each process that this one starts from now on."""
-    started: list[str] = []
+def record_processes() -> tuple[list[str], list[int]]:
+    """Record the processes that this one starts and ends from now on.
 
-    def record(event: str, _: tuple[object, ...]) -> None:
+    :return: A list that grows with each process that is started, and one with the peak memory in KB of each one that is
+        killed, as a load ends those that it starts.
+    """
+    started: list[str] = []
+    peaks: list[int] = []
+
+    def record(event: str, arguments: tuple[object, ...]) -> None:
         if event in {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system"}:
             started.append(event)
+        if event == "os.kill":
+            peaks.append(memory_kb("VmHWM", str(arguments[0])))
 
     sys.addaudithook(record)
-    return started
+    return started, peaks
 
 
 def main() -> None:
@@ -82,14 +91,20 @@ def main() -> None:
         pass
     before = memory_kb("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # Reset the peak, which includes the imports.
-    processes = count_processes()
+    processes, process_kb = record_processes()
     started, started_cpu = time.perf_counter(), cpu_seconds()
     run()
     seconds, cpu = time.perf_counter() - started, cpu_seconds() - started_cpu
     # wrangler runs in a child process, whose peak includes nothing of this process.
     child_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     over_kb = child_kb if args.name == "wrangler" else memory_kb("VmHWM") - before
-    figures = {"seconds": seconds, "over_mb": over_kb / 1024, "cpu": cpu, "started": len(processes)}
+    figures = {
+        "seconds": seconds,
+        "over_mb": over_kb / 1024,
+        "cpu": cpu,
+        "started": len(processes),
+        "started_mb": max(process_kb, default=0) / 1024,
+    }
     sys.stdout.write(json.dumps(figures) + "\n")
 
 

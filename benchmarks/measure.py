@@ -94,6 +94,7 @@ def _result(case: Case, runs: list[tuple[dict[str, float], dict[str, int]]]) -> 
         over_mb,
         statistics.median(figures["cpu"] for figures, _ in runs),
         int(max(figures["started"] for figures, _ in runs)),
+        max(figures["started_mb"] for figures, _ in runs),
         counts["requests"],
         counts["reads"],
         counts["bytes"],

@@ -14,8 +14,8 @@ from cases import Result, Target
 METHOD = """\
 The cases of a group take turns (A B C A B C), each run is a process of its own, and the medians are compared. If the
 speed of the machine drifts, the seconds change but not the ratios. Each process first loads one row, which imports all
-modules. The seconds exclude this, and the memory is the peak above what the process used then. Memory does not include
-that of the processes that a load starts.
+modules. The seconds exclude this, and the memory is the peak above what the process used then. Of a process that a load
+starts, it is the whole peak, with the libraries that it imports.
 
 The sink discards bodies in the kernel, so that it does not limit the measurements (`benchmarks/sink.py`)."""
 
@@ -70,8 +70,8 @@ def results_table(results: Sequence[Result]) -> str:
     amount_unit = "million vectors" if in_rows else "GB"
     lines = [
         f"| | s, median (min, max) | {unit} | relative to the first | CPU s per {amount_unit} | "
-        "MB over an empty run | processes started | requests | MB sent | largest request, MB |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "MB over an empty run | processes started | MB of each | requests | MB sent | largest request, MB |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for result, rate in zip(results, rates, strict=True):
         shortest, longest = (seconds(value) for value in result.spread)
@@ -79,7 +79,7 @@ def results_table(results: Sequence[Result]) -> str:
         lines.append(
             f"| {result.case.label} | {seconds(result.seconds)} ({shortest}, {longest}) | {rate:.0f} | "
             f"{rate / rates[0]:.2f} | {result.cpu / amount:.1f} | {result.over_mb:.0f} | "
-            f"{result.started} | {result.requests} | "
+            f"{result.started} | {result.started_mb:.0f} | {result.requests} | "
             f"{result.bytes_sent / 1e6:.0f} | {result.largest / 1e6:.1f} |"
         )
     return "\n".join(lines)

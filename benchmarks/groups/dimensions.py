@@ -89,6 +89,7 @@ def _long_row_targets(dimensions: int, results: Results) -> list[Target]:
         at_least(f"{name}, defaults relative to one process", 1.6, _ratio(results, "defaults", DEFAULTS_ALONE)),
         at_least(f"{name}, full checks relative to one process", 1.5, _ratio(results, "full checks", FULL_ALONE)),
         at_most(f"{name}, memory of the parent, defaults", 32, results["defaults"].over_mb, " MB"),
+        at_most(f"{name}, memory of each started process", 64, results["defaults"].started_mb, " MB"),
         *_request_targets(name, results),
     ]
 

@@ -33,9 +33,11 @@ def _targets(requests: int, results: dict[str, Result]) -> list[Target]:
             # A source of 100 MB fills no more than two batches and starts no other process, so it is no measure.
             at_most(f"memory, 2 GB relative to 1 GB, {kind}", 1.1, peaks[2] / peaks[1]),
         ]
+    started = max(results[f"defaults, {size:,} MB"].started_mb for size in SIZES)
     gzipped = max(results[f"defaults, gzip of {size:,} MB"].over_mb for size in GZIP_SIZES)
     return [
         *targets,
+        at_most("memory, each process that a load of a local file starts", 64, started, " MB"),
         at_most("memory, gzip", 96, gzipped, " MB"),
         requests_target("300 objects", requests, results[MANY]),
     ]
