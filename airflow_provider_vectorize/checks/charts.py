@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from airflow_provider_vectorize.checks.result import GateResult, QueryOutcome
+from airflow_provider_vectorize.quantities import pluralize
 
 #: Size of the chart of a gate in pixels.
 _BAR_WIDTH, _BAR_HEIGHT = 260, 26
@@ -64,7 +65,7 @@ def query_chart(results: Sequence[QueryOutcome]) -> str:
     width, height = _LEFT + _COLUMN * len(results) + 8, ranks_top + _LINE * (_LAST_RANK + 1) + 8
     parts = [
         f'<svg class="queries" viewBox="0 0 {width} {height}" style="max-width:{width}px" role="img" '
-        f'aria-label="Recall and rank of {len(results)} queries">',
+        f'aria-label="Recall and rank of {pluralize(len(results), "query", "queries")}">',
         _label(_TOP + 8, "recall 1"),
         _label(_TOP + _BAR, "0"),
         _grid_line(_TOP, len(results)),

@@ -9,6 +9,7 @@ from airflow_provider_vectorize.api import models
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.pacing import StoppedError
 from airflow_provider_vectorize.errors import ConfigError, VectorizeError
+from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.rows.encoding import EncodingError, encode_row, request_bodies
 
 
@@ -55,7 +56,9 @@ def write_vectors(
 
 
 def _progress(acknowledged: int, requests: int) -> str:
-    return f"Before that, {acknowledged:,} vectors in {requests} requests were acknowledged." if requests else ""
+    if not requests:
+        return ""
+    return f"Before that, {pluralize(acknowledged, 'vector')} in {pluralize(requests, 'request')} were acknowledged."
 
 
 def _split_lines(ndjson: bytes) -> Iterator[bytes]:

@@ -29,6 +29,7 @@ from airflow_provider_vectorize.load.progress import Observer
 from airflow_provider_vectorize.load.progress_reporter import ProgressReporter
 from airflow_provider_vectorize.load.receipt import Receipt
 from airflow_provider_vectorize.load.uploader import Uploader
+from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.sources.formats import detect_format
 from airflow_provider_vectorize.sources.source_object import SourceObject
@@ -157,16 +158,16 @@ def resume_message(checkpoint: Checkpoint, source: LoadSource) -> str:
     gaps = " Batches after it that are already acknowledged are skipped." if processed.has_gaps else ""
     return (
         f"Resuming from the last checkpoint at {place[0].lower()}{place[1:]}.{gaps} "
-        f"{receipt.vectors:,} vectors in {receipt.batches:,} batches are already acknowledged "
-        f"(last mutation {receipt.mutation_id})."
+        f"Already acknowledged: {pluralize(receipt.vectors, 'vector')} in "
+        f"{pluralize(receipt.batches, 'batch', 'batches')} (last mutation {receipt.mutation_id})."
     )
 
 
 def _nothing_loaded(source: LoadSource, receipt: Receipt) -> SourceError:
     if receipt.rejected:
         return SourceError(
-            f"All {receipt.rejected:,} rows of {source} are bad, so nothing was loaded. The log above names the first "
-            "ones.",
+            f"Nothing was loaded: {source} has {pluralize(receipt.rejected, 'bad row')} and no good one. The log above "
+            "names the first ones.",
             uri=source.uris[0],
             permanent=True,
         )

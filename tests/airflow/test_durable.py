@@ -71,7 +71,7 @@ def test_retry_logs_the_position_that_it_resumes_from(airflow: Airflow, books: L
     byte_offset = sum(map(len, Path(source).read_bytes().splitlines(keepends=True)[:30]))
     assert (
         f"{RESUMING} at line 31 of {Path(source).as_uri()} (byte {byte_offset:,}). "
-        f"30 vectors in 3 batches are already acknowledged (last mutation {third_mutation})." in airflow.log.text
+        f"Already acknowledged: 30 vectors in 3 batches (last mutation {third_mutation})." in airflow.log.text
     )
     assert "Before that, 30 vectors in 3 batches were acknowledged" in airflow.log.text
 

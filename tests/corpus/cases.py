@@ -239,7 +239,7 @@ BROKEN = (
         lines(b"x", b"y"),
         (),
         ((1, "not a valid JSON vector"), (2, "not a valid JSON vector")),
-        error="All 2 rows of",
+        error="has 2 bad rows and no good one",
     ),
 )
 

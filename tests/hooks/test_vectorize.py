@@ -216,7 +216,7 @@ def test_upsert_failure_between_requests_reports_acknowledged_vectors(
     hook: VectorizeHook, local_vectorize: LocalVectorize
 ) -> None:
     local_vectorize.fail("http_500", operation="upsert", after=1)
-    with pytest.raises(errors.ServerError, match=r"Before that, 5,000 vectors in 1 requests were acknowledged\."):
+    with pytest.raises(errors.ServerError, match=r"Before that, 5,000 vectors in 1 request were acknowledged\."):
         hook.upsert("books", (vector(f"v{number}", number + 1) for number in range(6_000)))
     assert local_vectorize.count("books") == 5_000
 

@@ -83,7 +83,7 @@ def test_resume_message_names_position_and_acknowledged_vectors(tmp_path: Path) 
     source = LoadSource([FileObject(tmp_path / name) for name in ("a", "b", "c")], NdjsonReader(SETTINGS))
     assert resume_message(CHECKPOINT, source) == (
         f"Resuming from the last checkpoint at line 6 of {tmp_path.as_uri()}/b (byte 35). Batches after it that are "
-        "already acknowledged are skipped. 20 vectors in 2 batches are already acknowledged (last mutation m2)."
+        "already acknowledged are skipped. Already acknowledged: 20 vectors in 2 batches (last mutation m2)."
     )
 
 

@@ -75,7 +75,10 @@ def test_load_retry_skips_batches_after_unfinished_one(books: BooksIndex, caplog
     with caplog.at_level(logging.INFO):
         receipt = books.load(source, store=store)
 
-    assert "Batches after it that are already acknowledged are skipped. 60 vectors in 6 batches" in caplog.text
+    assert (
+        "Batches after it that are already acknowledged are skipped. Already acknowledged: 60 vectors in 6 batches"
+        in caplog.text
+    )
     assert books.dump() == expected_dump(rows)
     assert sum(request.vectors for request in books.acknowledged_requests()) == receipt.vectors == 100
 
