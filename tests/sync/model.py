@@ -19,7 +19,7 @@ from tests.visibility.world import World
 from .actors import COMMITTED, Actor, outcome_of
 from .inspection import Inspection
 from .service import INDEX, LATE_SECONDS, TIMEOUT, Service
-from .sources import Fault, MemoryObject, ModelRow, Source, Truth, change, truth_of
+from .sources import Fault, MemoryObject, ModelRow, Source, Truth, all_changed, change, truth_of
 from .support import DeadLetterSink, MemoryFolder, PausingFolder
 
 NIGHTS, ATTEMPTS, LAST_NIGHTS = 5, 4, 5
@@ -39,7 +39,7 @@ class History:
 
     def __init__(self, seed: int, world: World) -> None:
         self.rng = random.Random(seed)
-        self.purges = seed % 10 == 7
+        self.purges, self.restores = seed % 10 == 7, seed % 10 == 3
         self.world = world
         self.folder = MemoryFolder()
         self.source: Source = {}
@@ -155,6 +155,10 @@ class History:
         for rows in (IDS, IDS - 2, 1) if self.purges else ():
             self.source = {"a": [ModelRow("good", f"v{number}") for number in range(rows)]}
             self.attempt(last=True)
+        if self.restores and (before := self.source):  # Later, an object has its version of before again.
+            self.source = all_changed(before)
+            self.attempt()
+            self.source = {**self.source, min(before): before[min(before)]}
         for attempt in range(ATTEMPTS):
             if attempt and rng.random() < 0.3:
                 self.change_source()
@@ -166,18 +170,16 @@ class History:
         return not (self.frozen or self.inspection.logged())
 
     def attempt(self, *, last: bool = False) -> str:
-        rng = self.rng
+        rng, inspection, service = self.rng, self.inspection, self.service
         options = {
             "delete_vanished": rng.random() < 0.85,
             "approve": self.plan if rng.random() < 0.6 else None,
             "reconcile": rng.random() < 0.05,
         }
         kill = 0.04 if rng.random() < 0.6 and not last else 0.0
-        inspection, service = self.inspection, self.service
         before = inspection.vectors() if not self.frozen else None
         service.recreated = False
-        baseline = inspection.is_baseline()
-        known, logged = inspection.known(), inspection.logged()
+        baseline, known, logged = inspection.is_baseline(), inspection.known(), inspection.logged()
         approved = inspection.approved(options["approve"])
         actor = self.start(**options)
         outcome = self.drive(actor, kill)

@@ -167,5 +167,10 @@ def change(
     return changed
 
 
+def all_changed(source: Source) -> Source:
+    """Return a source with another content of each row."""
+    return {name: [row._replace(content=row.content + 1) for row in rows] for name, rows in source.items()}
+
+
 def _copy(source: Source) -> dict[str, list[ModelRow]]:
     return {name: list(rows) for name, rows in source.items()}

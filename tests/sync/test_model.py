@@ -21,6 +21,7 @@ CAUGHT = {
     "incarnation_at_commit": 2,
     "last_object_wins": 121,
     "log_absorbed_only": 0,
+    "log_opens": 73,
     "moves": 0,
     "other_generations": 0,
     "plan_file": 7,

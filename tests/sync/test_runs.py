@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -105,6 +106,25 @@ def test_row_that_returns_after_a_dead_run_has_deleted_its_vector_is_sent(books:
 
     assert books.dump() == expected_dump(FIRST)
     assert books.counts(delete_vanished=True) == {"unchanged": 24}
+
+
+def test_object_that_is_restored_after_a_dead_run_has_sent_its_rows_is_opened(books: SyncedIndex) -> None:
+    """Its version is that of the committed state, so only the log tells that the index has other rows."""
+    restored, rest = make_rows(10), make_rows(20, first=10)
+    books.write("a.ndjson", restored)
+    books.write("b.ndjson", rest[:1])
+    books.sync()
+    before = (books.path / "a.ndjson").stat()
+    books.write("a.ndjson", [row | {"metadata": {"changed": True}} for row in restored])
+    books.write("b.ndjson", rest)
+    with pytest.raises(Killed):
+        books.sync(probe=kill_at("after write log/", 3), load={"max_in_flight": 1})
+    books.write("a.ndjson", restored)
+    os.utime(books.path / "a.ndjson", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    books.sync()
+
+    assert books.dump() == expected_dump([*restored, *rest])
 
 
 def test_run_after_two_commits_that_were_killed_sends_nothing_again(books: SyncedIndex) -> None:
