@@ -224,6 +224,16 @@ def test_bad_row_is_kept_as_a_row_of_ndjson(metadata: pa.Array) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "keys", [pa.array([1]), pa.array([dt.date(2026, 1, 2)]), pa.array([b"k"]), pa.array([{"a": 1}])], ids=str
+)
+def test_bad_row_with_keys_that_json_does_not_have_is_kept_as_a_row_that_is_refused(keys: pa.Array) -> None:
+    maps = pa.MapArray.from_arrays([0, 1], keys, pa.array(["a"]))
+    parts = read(stored(table(1, metadata=pa.StructArray.from_arrays([maps], ["field"]))))
+    ((kept,),) = [[json.loads(bad.text) for bad in rows.bad] for rows in parts]
+    assert list(kept["metadata"]["field"]) == ["$unreadable"]
+
+
 # ---------------------------------------------------------------------------------------------- bad objects
 
 
