@@ -104,30 +104,51 @@ def _elements(lists: pa.Array, number: int) -> pa.Array:
 
 
 def _find(schema: pa.Schema, path: FieldPath, uri: str) -> Column:
+    """Return the column of a path, or the field inside one. As in ndjson, a name with dots comes after a field inside.
+
+    :raises SourceError: There is none, or more than one.
+    """
+    refusals = []
+    for length in (1, *range(len(path), 1, -1)):
+        try:
+            if column := _find_below(schema, path, length, uri):
+                return column
+        except SourceError as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+    names = ", ".join(schema.names[:_NAMED_COLUMNS]) + (", …" if len(schema.names) > _NAMED_COLUMNS else "")
+    columns = f"its columns are {names}" if names else "it has no columns"
+    raise _unusable(f"{uri} has no column {path_text(path)} ({columns}): name it with fields", uri)
+
+
+def _find_below(schema: pa.Schema, path: FieldPath, length: int, uri: str) -> Column | None:
+    """Return the field at the end of a path whose first names are the name of a column, or ``None`` without a column.
+
+    :param length: Number of these names.
+    :raises SourceError: The column comes twice, or does not have the field.
+    """
     import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
 
-    # A column's own name may have dots in it.
-    for length in range(len(path), 0, -1):
-        name = ".".join(path[:length])
-        indices = schema.get_all_field_indices(name)
-        if len(indices) > 1:
-            raise _unusable(f"{uri} has {len(indices)} columns with the name {name}", uri)
-        if indices:
-            break
-    else:
-        names = ", ".join(schema.names[:_NAMED_COLUMNS]) + (", …" if len(schema.names) > _NAMED_COLUMNS else "")
-        raise _unusable(f"{uri} has no column {path_text(path)} (its columns are {names}): name it with fields", uri)
+    name, whole = path_text(path[:length]), path_text(path)
+    indices = schema.get_all_field_indices(name)
+    if len(indices) > 1:
+        raise _unusable(f"{uri} has {len(indices)} columns with the name {name}", uri)
+    if not indices:
+        return None
     kind = schema.field(indices[0]).type
     steps: list[str | int] = []
     for step in path[length:]:
-        if pa.types.is_struct(kind) and kind.get_field_index(step) >= 0:
+        if count := len(kind.get_all_field_indices(step)) if pa.types.is_struct(kind) else 0:
+            if count > 1:
+                raise _unusable(f"The column {name} of {uri} has {count} fields with the name {step} (of {whole})", uri)
             steps.append(step)
             kind = kind.field(step).type
         elif _is_list(kind) and step.isdecimal():
             steps.append(int(step))
             kind = kind.value_type
         else:
-            raise _unusable(f"The column {name} of {uri} has no field {step} (of {path_text(path)}): it is {kind}", uri)
+            raise _unusable(f"The column {name} of {uri} has no field {step} (of {whole}): it is {kind}", uri)
     return Column(name, tuple(steps), kind)
 
 

@@ -61,7 +61,9 @@ class ParquetReader:
         self._uri = uri
         parquet = _library(uri)
         with readable(uri):
-            self._file: pq.ParquetFile = parquet.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+            self._file: pq.ParquetFile = parquet.ParquetFile(
+                file, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+            )
         metadata = self._file.metadata
         self.schema: pa.Schema = self._file.schema_arrow
         #: Number of rows in the object.

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.rows.block_rows import Rows
+from airflow_provider_vectorize.rows.mapped_rows import map_row
 from airflow_provider_vectorize.rows.parquet_columns import find_columns
 from airflow_provider_vectorize.rows.parquet_rows import ParquetRows
 from airflow_provider_vectorize.sources.fields import parse_fields
@@ -261,6 +262,14 @@ def test_object_that_is_no_whole_parquet_file_says_so_in_one_sentence(data: byte
     assert "\n" not in str(raised.value)
 
 
+def test_page_that_does_not_have_its_checksum_is_damaged() -> None:
+    # One changed byte gives another number, which is as good as any, so only the checksum shows the damage.
+    whole = stored(table(3, values=values_of([1.0, 2.0]).take([0, 0, 0])), compression="none", write_page_checksum=True)
+    data = whole.getvalue()
+    with pytest.raises(SourceError, match=r"damaged \(could not verify page integrity"):
+        read(io.BytesIO(damaged(data, data.index(np.float64(2).tobytes()), 1)))
+
+
 @pytest.mark.parametrize(
     ("columns", "fields", "reason"),
     [
@@ -278,6 +287,36 @@ def test_column_that_is_missing_or_of_another_type_says_so(
 ) -> None:
     with pytest.raises(SourceError, match=reason):
         read(stored(table(1, **columns)), fields)
+
+
+def test_object_without_columns_says_so() -> None:
+    with pytest.raises(SourceError, match=r"has no column id \(it has no columns\)"):
+        read(stored(pa.table({})))
+
+
+def test_two_fields_of_a_struct_with_one_name_are_refused() -> None:
+    twice = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])
+    with pytest.raises(SourceError, match=r"The column m of s3.* has 2 fields with the name a \(of m.a\)"):
+        read(stored(table(1, m=twice)), {"metadata": ["m.a"]})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"doc": {"title": "field"}, "doc.title": "name"},
+        {"doc": {"other": "field"}, "doc.title": "name"},
+        {"doc": "text", "doc.title": "name"},
+        {"doc.title": "name"},
+        {"doc": {"title": "field"}},
+    ],
+    ids=json.dumps,
+)
+def test_path_means_the_same_in_parquet_as_in_ndjson(row: dict[str, Any]) -> None:
+    row = {"id": "a", "values": [1.0, 2.0]} | row
+    fields = {"metadata": {"title": "doc.title"}}
+    assert vectors(read(stored(pa.Table.from_pylist([row])), fields)) == [
+        json.loads(map_row(json.dumps(row).encode(), parse_fields("fields", fields)))
+    ]
 
 
 def test_two_columns_with_the_name_of_a_field_are_refused() -> None:
