@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
+from airflow_provider_vectorize.sources.compression import detect_suffix
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +61,7 @@ class ParquetReader:
     def __init__(self, file: Any, uri: str) -> None:
         self._uri = uri
         parquet = _library(uri)
-        with readable(uri):
+        with readable(uri), _not_compressed(file, uri):
             self._file: pq.ParquetFile = parquet.ParquetFile(
                 file, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
             )
@@ -135,6 +136,25 @@ def _first_byte(group: pq.RowGroupMetaData) -> int:
 
 
 @contextmanager
+def _not_compressed(file: Any, uri: str) -> Iterator[None]:
+    """Raise a better error if a file is compressed, and therefore not Parquet.
+
+    :raises SourceError: The block raised an error, and the file is compressed.
+    """
+    try:
+        yield
+    except Exception as error:
+        file.seek(0)
+        if suffix := detect_suffix(file.read(4)):
+            raise SourceError(
+                f"{uri} is compressed as a whole ({suffix}), and not only inside: decompress it, and load the result.",
+                uri=uri,
+                permanent=True,
+            ) from error
+        raise
+
+
+@contextmanager
 def readable(uri: str) -> Iterator[None]:
     """Turn errors of pyarrow into one sentence.
 
@@ -159,7 +179,7 @@ def _reason(text: str) -> str:
         return "it does not end as a Parquet file does, so it is cut off or has another format"
     if "size is 0" in first or "smaller than the minimum" in first:
         return "it is too short to be a Parquet file"
-    if "ncrypt" in first:
+    if "crypt" in first:  # "encrypted", "decrypt"
         return "it is encrypted, which is not supported"
     if "Expected all lists to be of size" in first:
         return "it has a null in a column of fixed-size lists, which pyarrow can read from version 26 on: update it"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import logging
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 
 from airflow_provider_vectorize.api.limits import Limits
@@ -180,6 +183,42 @@ def test_parquet_that_is_read_as_ndjson_says_so(books: BooksIndex) -> None:
         books.load(source, dead_letters=True)
     assert raised.value.permanent
     assert books.dump() == {}
+
+
+def test_parquet_in_a_compressed_object_says_that_it_has_to_be_decompressed(books: BooksIndex) -> None:
+    content = Path(write_parquet(books, vectors(40)).uri.removeprefix("file://")).read_bytes()
+    for name in ("b.parquet.gz", "b.zst"):
+        with pytest.raises(SourceError, match="is Parquet inside of a compressed object: decompress it") as raised:
+            books.load(books.write_source(content, name), dead_letters=True)
+        assert raised.value.permanent
+    for name in ("c.parquet", "c.parquet.gz", "c.parquet.zst"):
+        packed = gzip.compress(content) if name == "c.parquet" else content
+        with pytest.raises(
+            SourceError, match=r"is compressed as a whole \(\.(gz|zst)\), and not only inside: decompress"
+        ):
+            books.load(books.write_source(packed, name), format="parquet")
+
+
+@pytest.mark.parametrize("name", ["part-0", "a.json", "a.parquet"])
+@pytest.mark.parametrize("plain_footer", [False, True])
+def test_encrypted_parquet_never_becomes_bad_rows(books: BooksIndex, name: str, plain_footer: bool) -> None:
+    kms = pe.CryptoFactory(lambda _: _NoKms())
+    config = pe.EncryptionConfiguration("key", column_keys={"key": ["id"]}, plaintext_footer=plain_footer)
+    properties = kms.file_encryption_properties(pe.KmsConnectionConfig(), config)
+    write_parquet(books, vectors(3), name=name, encryption_properties=properties)
+    reason = "is Parquet, but it is read as ndjson" if name == "a.json" else "it is encrypted, which is not supported"
+    with pytest.raises(SourceError, match=reason):
+        books.load(FileObject(books.folder / name), dead_letters=True)
+
+
+class _NoKms(pe.KmsClient):
+    """A key management service that leaves keys as they are."""
+
+    def __init__(self) -> None:
+        pe.KmsClient.__init__(self)
+
+    def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
+        return base64.b64encode(key_bytes)
 
 
 def test_load_with_other_fields_starts_over(books: BooksIndex, caplog: pytest.LogCaptureFixture) -> None:
