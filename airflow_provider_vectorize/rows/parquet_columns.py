@@ -118,8 +118,9 @@ def _find(schema: pa.Schema, path: FieldPath, uri: str) -> Column:
     if refusals:
         raise refusals[0]
     names = ", ".join(schema.names[:_NAMED_COLUMNS]) + (", …" if len(schema.names) > _NAMED_COLUMNS else "")
-    columns = f"its columns are {names}" if names else "it has no columns"
-    raise _unusable(f"{uri} has no column {path_text(path)} ({columns}): name it with fields", uri)
+    if not names:
+        raise _unusable(f"{uri} has no columns: write it again with its data", uri)
+    raise _unusable(f"{uri} has no column {path_text(path)} (its columns are {names}): name it with fields", uri)
 
 
 def _find_below(schema: pa.Schema, path: FieldPath, length: int, uri: str) -> Column | None:

@@ -62,11 +62,17 @@ def refuse_parquet(head: bytes, uri: str) -> None:
     if not head.startswith(_MAGICS):
         return
     if compression_suffix(uri):
-        text = " inside of a compressed object: decompress it, and load the result"
-    else:
-        text = ", but it is read as ndjson because of its name or of format: set format='parquet', or rename it to end"
-        text += " in .parquet"
-    raise SourceError(f"{uri} is Parquet{text}.", uri=uri, permanent=True)
+        raise SourceError(
+            f"{uri} is Parquet inside of a compressed object: decompress it, and load the result.",
+            uri=uri,
+            permanent=True,
+        )
+    raise SourceError(
+        f"{uri} is Parquet, but it is read as ndjson because of its name or of format: set format='parquet', or "
+        "rename it to end in .parquet.",
+        uri=uri,
+        permanent=True,
+    )
 
 
 def _format_of(item: SourceObject) -> Format:

@@ -35,7 +35,9 @@ _MESSAGES = {
     ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthenticationFailed", "InvalidSecurity"): (
         "{uri} cannot be read: the storage refuses the credentials of the connection. Correct them."
     ),
-    ("NoSuchBucket", "ContainerNotFound"): "The bucket of {uri} does not exist.",
+    ("NoSuchBucket", "ContainerNotFound"): (
+        "The bucket of {uri} does not exist. Correct its name, or check the endpoint of the storage connection."
+    ),
     ("403", "401", "AccessDenied", "Forbidden", "AuthorizationPermissionMismatch", "AuthorizationFailure"): (
         "{uri} cannot be read: permission denied. Check the storage connection and its permissions."
     ),
@@ -136,7 +138,7 @@ def error_message(error: Exception, uri: str) -> str:
     if isinstance(error, ObjectChanged) or failure.is_changed:
         return f"{uri} changed while it was read. Load it again when it is no longer being written."
     if isinstance(error, ObjectMissing):
-        return f"There is no object {uri}."
+        return f"There is no object {uri}. It was deleted after the task found it: write it again."
     if failure.code:
         details = _quoted_store_message(": ".join(filter(None, failure[:2])))
         return f"{_message_template(failure)}{{details}}".format(uri=uri, details=details)
@@ -154,7 +156,7 @@ def _message_template(failure: StoreFailure) -> str:
     if template := _MESSAGE_BY_CODE.get(failure.code):
         return template
     if failure.is_missing:
-        return "There is no object {uri}."
+        return "There is no object {uri}. Correct its name, or write it again."
     return _MESSAGE_BY_CODE["403"] if failure.status in (401, 403) else "{uri} cannot be read."
 
 
