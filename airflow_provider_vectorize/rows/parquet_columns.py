@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from airflow_provider_vectorize.errors import SourceError
-from airflow_provider_vectorize.sources.fields import FieldPath, Fields, path_text
+from airflow_provider_vectorize.sources.fields import FieldPath, Fields, is_partitioned_by, path_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,7 @@ class VectorColumns:
 def find_columns(schema: pa.Schema, fields: Fields, uri: str) -> VectorColumns:
     """Return the columns of the fields of a vector.
 
-    With the default fields, ``namespace`` and ``metadata`` are optional.
+    With the default fields, ``namespace`` and ``metadata`` are optional, unless the name of a folder has them.
 
     :raises SourceError: A column is missing, comes twice, or has a type from which no vector can be made.
     """
@@ -63,7 +63,8 @@ def find_columns(schema: pa.Schema, fields: Fields, uri: str) -> VectorColumns:
         return _find(schema, path, uri)
 
     def find_optional(path: FieldPath) -> Column | None:
-        return find(path) if not fields.is_default or path[0] in schema.names else None
+        is_expected = not fields.is_default or is_partitioned_by(uri, path[0])
+        return find(path) if is_expected or path[0] in schema.names else None
 
     metadata: Column | Mapping[str, Column] | None = None
     if isinstance(fields.metadata, Mapping):
@@ -118,6 +119,12 @@ def _find(schema: pa.Schema, path: FieldPath, uri: str) -> Column:
     if refusals:
         raise refusals[0]
     names = ", ".join(schema.names[:_NAMED_COLUMNS]) + (", …" if len(schema.names) > _NAMED_COLUMNS else "")
+    if is_partitioned_by(uri, name := path[0]):
+        raise _unusable(
+            f"{uri} has no column {name}, which is only in the name of the folder {name}=…, and names of folders are "
+            "not read: write the column into the objects as well, or set fields without it",
+            uri,
+        )
     if not names:
         raise _unusable(f"{uri} has no columns: write it again with its data", uri)
     raise _unusable(f"{uri} has no column {path_text(path)} (its columns are {names}): name it with fields", uri)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from airflow_provider_vectorize.errors import SourceError, VectorizeError
-from airflow_provider_vectorize.storage.names import printable
+from airflow_provider_vectorize.storage.names import Location, printable
 from airflow_provider_vectorize.storage.store import ObjectChanged, ObjectMissing
 
 #: Maximum number of characters quoted from a store's or a library's message.
@@ -115,6 +115,17 @@ def store_failure(error: BaseException | None) -> StoreFailure:
             return StoreFailure("403", str(error).partition("\n")[2], 403)
         error = error.__cause__
     return StoreFailure("", "")
+
+
+def not_found_error(location: Location, text: str) -> SourceError:
+    """Return an error about a source that does not exist.
+
+    :param location: The object, pattern or folder.
+    :param text: What was not found. What to do is added.
+    """
+    where = " Files must be on the worker that runs the task." if location.is_local else ""
+    text += " Correct the name, or check whether the job that writes it has run."
+    return SourceError(text + where, uri=location.uri)
 
 
 @contextmanager

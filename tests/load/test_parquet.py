@@ -8,6 +8,7 @@ import json
 import logging
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -72,6 +73,12 @@ def write_mapped_ndjson(books: BooksIndex, rows: list[Row]) -> FileObject:
         for row in rows
     ]
     return books.write_source(ndjson(mapped))
+
+
+def with_plain_uri(source: FileObject) -> FileObject:
+    """Return an object with the URI that storage gives it, in which no character is quoted."""
+    source.uri = unquote(source.uri)
+    return source
 
 
 LIST_TYPES = [
@@ -219,6 +226,38 @@ class _NoKms(pe.KmsClient):
 
     def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
         return base64.b64encode(key_bytes)
+
+
+@pytest.mark.parametrize(
+    ("folder", "fields"),
+    [("namespace=acme", None), ("dt=2026-01-01", {"metadata": ["dt"]}), ("lang=en", {"id": "lang"})],
+)
+def test_column_that_is_only_in_the_names_of_folders_fails_the_load(
+    books: BooksIndex, folder: str, fields: dict[str, Any] | None
+) -> None:
+    (books.folder / folder).mkdir()
+    source = with_plain_uri(write_parquet(books, make_rows(3), name=f"{folder}/part-0.parquet"))
+    name = folder.partition("=")[0]
+    with pytest.raises(SourceError, match=rf"has no column {name}, .* name of the folder {name}=…,.* are not read"):
+        books.load(source, fields=parse_fields("fields", fields))
+    assert books.dump() == {}
+    books.load(source, fields=parse_fields("fields", {"id": "id"}))
+    assert books.dump() == expected_dump(make_rows(3))
+
+
+def test_ndjson_in_folders_of_namespaces_warns_that_they_are_not_read(
+    books: BooksIndex, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("namespace=a", "namespace=b", "dt=2026-01-01"):
+        (books.folder / name).mkdir()
+    rows = make_rows(3)
+    sources = [with_plain_uri(books.write_source(rows, f"namespace={name}/part-0.ndjson")) for name in "ab"]
+    books.load(sources)
+    assert caplog.text.count("namespace=…") == 1
+    caplog.clear()
+    books.load(with_plain_uri(books.write_source(rows, "dt=2026-01-01/part-0.ndjson")))
+    books.load(sources, fields=parse_fields("fields", {"id": "id"}))
+    assert "namespace=…" not in caplog.text
 
 
 def test_load_with_other_fields_starts_over(books: BooksIndex, caplog: pytest.LogCaptureFixture) -> None:
