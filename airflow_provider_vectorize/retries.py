@@ -40,7 +40,11 @@ def decide(error: BaseException) -> Decision:
     if isinstance(ours, RateLimitedError):
         block = MAX_BLOCK_SECONDS if ours.retry_after is None else min(ours.retry_after, MAX_BLOCK_SECONDS)
         seconds = block + MARGIN_SECONDS
-        return Decision("wait", timedelta(seconds=seconds), f"Vectorize limits requests. The next attempt starts in {seconds:.0f} s.")
+        return Decision(
+            "wait",
+            timedelta(seconds=seconds),
+            f"Vectorize limits requests. The next attempt starts in {seconds:.0f} s.",
+        )
     return Decision("default")
 
 

@@ -167,23 +167,25 @@ def readable(uri: str) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and isinstance(error.__cause__ or error.__context__, SourceError):
             raise error.__cause__ or error.__context__ from None  # type: ignore[misc]
-        raise SourceError(
-            f"{uri} cannot be read as Parquet: {_reason(str(error))}.", uri=uri, permanent=True
-        ) from error
+        reason, permanent = _reason(str(error))
+        raise SourceError(f"{uri} cannot be read as Parquet: {reason}.", uri=uri, permanent=permanent) from error
 
 
-def _reason(text: str) -> str:
-    """Return what a message of pyarrow means."""
+def _reason(text: str) -> tuple[str, bool]:
+    """Return what a message of pyarrow means, and whether it is certain that the object is no longer being written."""
     first = " ".join(text.split("\n", maxsplit=1)[0].split()).rstrip(".")
     if "magic bytes not found" in first:
-        return "it does not end as a Parquet file does, so it is cut off or has another format"
+        return "it does not end as a Parquet file does, so it is cut off or has another format", False
     if "size is 0" in first or "smaller than the minimum" in first:
-        return "it is too short to be a Parquet file"
+        return "it is too short to be a Parquet file", False
     if "crypt" in first:  # "encrypted", "decrypt"
-        return "it is encrypted, which is not supported"
+        return "it is encrypted, which is not supported", True
     if "Expected all lists to be of size" in first:
-        return "it has a null in a column of fixed-size lists, which pyarrow can read from version 26 on: update it"
-    return f"it is damaged ({first})"
+        return (
+            "it has a null in a column of fixed-size lists, which pyarrow can read from version 26 on: update it",
+            True,
+        )
+    return f"it is damaged ({first})", False
 
 
 def _library(uri: str) -> Any:

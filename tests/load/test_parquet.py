@@ -192,6 +192,19 @@ def test_parquet_that_is_read_as_ndjson_says_so(books: BooksIndex) -> None:
     assert books.dump() == {}
 
 
+@pytest.mark.parametrize("name", ["a.parquet", "a.ndjson.gz"])
+def test_object_that_is_cut_off_while_it_is_read_has_changed(books: BooksIndex, name: str) -> None:
+    if name == "a.parquet":
+        source = write_parquet(books, vectors(40))
+    else:
+        source = books.write_source(vectors(40), name)
+    path = books.folder / name
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SourceError, match="changed while it was read. Load it again when") as raised:
+        books.load(source)
+    assert not raised.value.permanent
+
+
 def test_parquet_in_a_compressed_object_says_that_it_has_to_be_decompressed(books: BooksIndex) -> None:
     content = Path(write_parquet(books, vectors(40)).uri.removeprefix("file://")).read_bytes()
     for name in ("b.parquet.gz", "b.zst"):
@@ -214,8 +227,9 @@ def test_encrypted_parquet_never_becomes_bad_rows(books: BooksIndex, name: str, 
     properties = kms.file_encryption_properties(pe.KmsConnectionConfig(), config)
     write_parquet(books, vectors(3), name=name, encryption_properties=properties)
     reason = "is Parquet, but it is read as ndjson" if name == "a.json" else "it is encrypted, which is not supported"
-    with pytest.raises(SourceError, match=reason):
+    with pytest.raises(SourceError, match=reason) as raised:
         books.load(FileObject(books.folder / name), dead_letters=True)
+    assert raised.value.permanent
 
 
 class _NoKms(pe.KmsClient):

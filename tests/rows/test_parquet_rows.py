@@ -260,6 +260,7 @@ def test_object_that_is_no_whole_parquet_file_says_so_in_one_sentence(data: byte
         read(io.BytesIO(data))
     assert URI in str(raised.value)
     assert "\n" not in str(raised.value)
+    assert not raised.value.permanent, "the object may still be written"
 
 
 def test_page_that_does_not_have_its_checksum_is_damaged() -> None:
