@@ -141,7 +141,7 @@ def _find_below(schema: pa.Schema, path: FieldPath, length: int, uri: str) -> Co
     name, whole = path_text(path[:length]), path_text(path)
     indices = schema.get_all_field_indices(name)
     if len(indices) > 1:
-        raise _unusable(f"{uri} has {len(indices)} columns with the name {name}", uri)
+        raise _unusable(f"{uri} has {len(indices)} columns with the name {name}: rename one", uri)
     if not indices:
         return None
     kind = schema.field(indices[0]).type
@@ -169,7 +169,9 @@ def _check_types(columns: VectorColumns, uri: str) -> None:
         if column and not any(test(_decoded_type(column.type)) for test in good):
             where = ".".join(map(str, (column.name, *column.steps)))
             raise _unusable(
-                f"The column {where} of {uri} cannot be the {field}: it is {column.type}, not {wanted}", uri
+                f"The column {where} of {uri} cannot be the {field}: it is {column.type}, not {wanted}. Convert it, or "
+                "name another column with fields",
+                uri,
             )
 
     texts = (types.is_string, types.is_large_string, types.is_string_view)

@@ -194,10 +194,7 @@ def test_parquet_that_is_read_as_ndjson_says_so(books: BooksIndex) -> None:
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.ndjson.gz"])
 def test_object_that_is_cut_off_while_it_is_read_has_changed(books: BooksIndex, name: str) -> None:
-    if name == "a.parquet":
-        source = write_parquet(books, vectors(40))
-    else:
-        source = books.write_source(vectors(40), name)
+    source = write_parquet(books, vectors(40)) if name == "a.parquet" else books.write_source(vectors(40), name)
     path = books.folder / name
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(SourceError, match="changed while it was read. Load it again when") as raised:

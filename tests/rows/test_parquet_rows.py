@@ -277,7 +277,11 @@ def test_page_that_does_not_have_its_checksum_is_damaged() -> None:
         ({"vec": pa.array([[1.0]])}, {"values": "embedding"}, r"has no column embedding \(its columns are id, values"),
         ({"values": pa.array(["x"])}, None, "values of s3.* cannot be the values: it is string, not lists of numbers"),
         ({"values": pa.array([[["x"]]])}, None, "cannot be the values"),
-        ({"id": pa.array([1.5])}, None, "cannot be the id: it is double, not text, whole numbers or UUIDs"),
+        (
+            {"id": pa.array([1.5])},
+            None,
+            "cannot be the id: it is double, not text, whole numbers or UUIDs. Convert it, or name",
+        ),
         ({"namespace": pa.array([3])}, None, "cannot be the namespace"),
         ({"metadata": pa.array([3])}, None, "cannot be the metadata: it is int64, not a struct, a map or JSON text"),
         ({"a": pa.array([{"b": 1}])}, {"id": "a.c"}, r"column a of s3.* has no field c \(of a.c\)"),
@@ -322,7 +326,7 @@ def test_path_means_the_same_in_parquet_as_in_ndjson(row: dict[str, Any]) -> Non
 
 def test_two_columns_with_the_name_of_a_field_are_refused() -> None:
     data = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"]), pa.array([[1.0, 2.0]])], ["id", "id", "values"])
-    with pytest.raises(SourceError, match="has 2 columns with the name id"):
+    with pytest.raises(SourceError, match="has 2 columns with the name id: rename one"):
         read(stored(data))
 
 
