@@ -197,7 +197,7 @@ def test_object_that_is_cut_off_while_it_is_read_has_changed(books: BooksIndex, 
     source = write_parquet(books, vectors(40)) if name == "a.parquet" else books.write_source(vectors(40), name)
     path = books.folder / name
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(SourceError, match="changed while it was read. Load it again when") as raised:
+    with pytest.raises(SourceError, match=r"changed while it was read\. Load it again when") as raised:
         books.load(source)
     assert not raised.value.permanent
 
