@@ -38,9 +38,13 @@ def decide(error: BaseException) -> Decision:
     if ours.permanent:
         return Decision("fail", reason=f"A retry cannot fix {type(ours).__name__}.")
     if isinstance(ours, RateLimitedError):
-        seconds = MAX_BLOCK_SECONDS if ours.retry_after is None else min(ours.retry_after, MAX_BLOCK_SECONDS)
-        delay = timedelta(seconds=seconds + MARGIN_SECONDS)
-        return Decision("wait", delay, f"Vectorize limits requests. The next attempt starts in {seconds:.0f} s.")
+        block = MAX_BLOCK_SECONDS if ours.retry_after is None else min(ours.retry_after, MAX_BLOCK_SECONDS)
+        seconds = block + MARGIN_SECONDS
+        return Decision(
+            "wait",
+            timedelta(seconds=seconds),
+            f"Vectorize limits requests. The next attempt starts in {seconds:.0f} s.",
+        )
     return Decision("default")
 
 

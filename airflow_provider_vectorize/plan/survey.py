@@ -198,8 +198,9 @@ def _read_lines(surveyed: SurveyedObject, offset: int) -> tuple[bytes, float]:
         stored = surveyed.read(offset, end)
         if not offset and not compressed:
             refuse_compressed(stored[:4], surveyed.uri)
-            refuse_parquet(stored[:4], surveyed.uri)
         text, consumed = decompressed_beginning(stored, surveyed.key, MAX_TEXT_BYTES, encoding=surveyed.encoding)
+        if not offset:
+            refuse_parquet(text[:4], surveyed.uri)
     first = (text.find(b"\n") + 1 or len(text)) if offset else 0
     # The last line may be incomplete, unless the object ends with it.
     last = len(text) if end == surveyed.size else text.rfind(b"\n") + 1

@@ -196,15 +196,22 @@ def _check_again(raw: bytes, check: Check, position: Position, bad: list[BadRow]
         check_utf8(text)
         return check(text)
     except RowProblem as error:
-        bad.append(BadRow(position, text, str(error)))
+        bad.append(BadRow(position, text, f"{error}{_advice(text)}"))
     except UnicodeDecodeError as error:
         bad.append(BadRow(position, text, f"not UTF-8, at byte {error.start} of the line", True))
     except msgspec.DecodeError as error:
         place = non_finite_place(text) if len(text) <= LONG_BYTES else None
-        bad.append(BadRow(position, text, f"not a valid JSON vector: {place or error}", True))
+        bad.append(BadRow(position, text, f"not a valid JSON vector: {place or error}{_advice(text)}", True))
     except RecursionError:
         bad.append(BadRow(position, text, "not a valid JSON vector: nested too deeply", True))
     return None
+
+
+def _advice(text: bytes) -> str:
+    """Return what to do with a bad line of JSON that is not ndjson, as the end of a reason, or an empty text."""
+    if text.startswith(b"[") or text == b"{" or text.endswith(b","):
+        return " (write one object in each line, without an array or commas around them, as jq -c '.[]' does)"
+    return ""
 
 
 def check_utf8(text: bytes) -> None:

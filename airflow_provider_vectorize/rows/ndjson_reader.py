@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -11,6 +12,7 @@ from airflow_provider_vectorize.rows.check_settings import CheckSettings
 from airflow_provider_vectorize.rows.pending_blocks import PendingBlock, PendingRange
 from airflow_provider_vectorize.rows.row_processes import Processes, RowProcesses
 from airflow_provider_vectorize.sources.compression import is_compressed
+from airflow_provider_vectorize.sources.fields import is_partitioned_by
 from airflow_provider_vectorize.sources.formats import refuse_parquet
 from airflow_provider_vectorize.sources.line_ranges import RangeStream, line_ranges
 from airflow_provider_vectorize.sources.lines import Block, Position, Text, read_blocks
@@ -20,6 +22,8 @@ from airflow_provider_vectorize.sources.places import row_label, row_place
 from airflow_provider_vectorize.sources.read_ahead import read_ahead
 from airflow_provider_vectorize.sources.source_file import SourceFile
 from airflow_provider_vectorize.sources.source_object import SourceObject
+
+log = logging.getLogger(__name__)
 
 
 class NdjsonReader:
@@ -32,9 +36,16 @@ class NdjsonReader:
     def __init__(self, settings: CheckSettings, processes: Processes = 1) -> None:
         self._check = settings.make_check()
         self._processes = RowProcesses(settings, processes)
+        self._may_warn_of_partitions = settings.fields.is_default
 
     def read(self, source_object: SourceObject, position: Position) -> Iterator[Rows]:
         """Yield the rows of an object from a position on."""
+        if self._may_warn_of_partitions and is_partitioned_by(source_object.uri, "namespace"):
+            self._may_warn_of_partitions = False
+            log.warning(
+                "%s is in a folder namespace=…, whose name is not read. Rows without a field namespace get none.",
+                source_object.uri,
+            )
         with source_object.open(position.offset) as text:
             if text.file and text.is_whole_file:
                 yield from self._read_file(text.file, position, source_object.uri)

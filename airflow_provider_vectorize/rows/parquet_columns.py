@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from airflow_provider_vectorize.errors import SourceError
-from airflow_provider_vectorize.sources.fields import FieldPath, Fields, path_text
+from airflow_provider_vectorize.sources.fields import FieldPath, Fields, is_partitioned_by, path_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +54,7 @@ class VectorColumns:
 def find_columns(schema: pa.Schema, fields: Fields, uri: str) -> VectorColumns:
     """Return the columns of the fields of a vector.
 
-    With the default fields, ``namespace`` and ``metadata`` are optional.
+    With the default fields, ``namespace`` and ``metadata`` are optional, unless the name of a folder has them.
 
     :raises SourceError: A column is missing, comes twice, or has a type from which no vector can be made.
     """
@@ -63,7 +63,8 @@ def find_columns(schema: pa.Schema, fields: Fields, uri: str) -> VectorColumns:
         return _find(schema, path, uri)
 
     def find_optional(path: FieldPath) -> Column | None:
-        return find(path) if not fields.is_default or path[0] in schema.names else None
+        is_expected = not fields.is_default or is_partitioned_by(uri, path[0])
+        return find(path) if is_expected or path[0] in schema.names else None
 
     metadata: Column | Mapping[str, Column] | None = None
     if isinstance(fields.metadata, Mapping):
@@ -104,30 +105,58 @@ def _elements(lists: pa.Array, number: int) -> pa.Array:
 
 
 def _find(schema: pa.Schema, path: FieldPath, uri: str) -> Column:
+    """Return the column of a path, or the field inside one. As in ndjson, a name with dots comes after a field inside.
+
+    :raises SourceError: There is none, or more than one.
+    """
+    refusals = []
+    for length in (1, *range(len(path), 1, -1)):
+        try:
+            if column := _find_below(schema, path, length, uri):
+                return column
+        except SourceError as error:
+            refusals.append(error)
+    if refusals:
+        raise refusals[0]
+    names = ", ".join(schema.names[:_NAMED_COLUMNS]) + (", …" if len(schema.names) > _NAMED_COLUMNS else "")
+    if is_partitioned_by(uri, name := path[0]):
+        raise _unusable(
+            f"{uri} has no column {name}, which is only in the name of the folder {name}=…, and names of folders are "
+            "not read: write the column into the objects as well, or set fields without it",
+            uri,
+        )
+    if not names:
+        raise _unusable(f"{uri} has no columns: write it again with its data", uri)
+    raise _unusable(f"{uri} has no column {path_text(path)} (its columns are {names}): name it with fields", uri)
+
+
+def _find_below(schema: pa.Schema, path: FieldPath, length: int, uri: str) -> Column | None:
+    """Return the field at the end of a path whose first names are the name of a column, or ``None`` without a column.
+
+    :param length: Number of these names.
+    :raises SourceError: The column comes twice, or does not have the field.
+    """
     import pyarrow as pa  # noqa: PLC0415 - only Parquet needs it
 
-    # A column's own name may have dots in it.
-    for length in range(len(path), 0, -1):
-        name = ".".join(path[:length])
-        indices = schema.get_all_field_indices(name)
-        if len(indices) > 1:
-            raise _unusable(f"{uri} has {len(indices)} columns with the name {name}", uri)
-        if indices:
-            break
-    else:
-        names = ", ".join(schema.names[:_NAMED_COLUMNS]) + (", …" if len(schema.names) > _NAMED_COLUMNS else "")
-        raise _unusable(f"{uri} has no column {path_text(path)} (its columns are {names}): name it with fields", uri)
+    name, whole = path_text(path[:length]), path_text(path)
+    indices = schema.get_all_field_indices(name)
+    if len(indices) > 1:
+        raise _unusable(f"{uri} has {len(indices)} columns with the name {name}: rename one", uri)
+    if not indices:
+        return None
     kind = schema.field(indices[0]).type
     steps: list[str | int] = []
     for step in path[length:]:
-        if pa.types.is_struct(kind) and kind.get_field_index(step) >= 0:
+        if count := len(kind.get_all_field_indices(step)) if pa.types.is_struct(kind) else 0:
+            if count > 1:
+                raise _unusable(f"The column {name} of {uri} has {count} fields with the name {step} (of {whole})", uri)
             steps.append(step)
             kind = kind.field(step).type
         elif _is_list(kind) and step.isdecimal():
             steps.append(int(step))
             kind = kind.value_type
         else:
-            raise _unusable(f"The column {name} of {uri} has no field {step} (of {path_text(path)}): it is {kind}", uri)
+            raise _unusable(f"The column {name} of {uri} has no field {step} (of {whole}): it is {kind}", uri)
     return Column(name, tuple(steps), kind)
 
 
@@ -140,7 +169,9 @@ def _check_types(columns: VectorColumns, uri: str) -> None:
         if column and not any(test(_decoded_type(column.type)) for test in good):
             where = ".".join(map(str, (column.name, *column.steps)))
             raise _unusable(
-                f"The column {where} of {uri} cannot be the {field}: it is {column.type}, not {wanted}", uri
+                f"The column {where} of {uri} cannot be the {field}: it is {column.type}, not {wanted}. Convert it, or "
+                "name another column with fields",
+                uri,
             )
 
     texts = (types.is_string, types.is_large_string, types.is_string_view)

@@ -234,12 +234,16 @@ def _row_text(vector_id: Any, values: pa.Scalar, namespace: Any, metadata: Any) 
     try:
         return encode_row(row, keep_nan=True).rstrip(b"\n")
     except EncodingError:
-        return json.dumps(row, default=_json_or_refused).encode()
+        return json.dumps(_json_or_refused(row)).encode()
 
 
 def _json_or_refused(value: Any) -> Any:
-    """Return a value as JSON. One that JSON does not have becomes an object that Vectorize refuses, not wrong text."""
+    """Return a value as JSON. What JSON does not have becomes an object that Vectorize refuses, not wrong text."""
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _json_or_refused(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_json_or_refused(item) for item in value]
     try:
-        return json.loads(encode_row({"value": value}))["value"]
+        return json.loads(encode_row({"value": value}, keep_nan=True))["value"]
     except EncodingError:
         return {"$unreadable": repr(value)}

@@ -12,8 +12,9 @@ from airflow_provider_vectorize.rows.encoding import UnreadableValue
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: What conversions to Python raise: years below 1 and above 9999, text that is not UTF-8, unknown time zones.
-_CONVERSION_ERRORS = (ValueError, OverflowError, KeyError)
+#: What conversions to Python raise: years below 1 and above 9999, text that is not UTF-8, unknown time zones, and lists
+#: or structs as keys of maps.
+_CONVERSION_ERRORS = (ValueError, OverflowError, KeyError, TypeError)
 
 
 def python_values(array: pa.Array) -> list[Any]:
@@ -55,6 +56,8 @@ def _python_value(value: pa.Scalar) -> Any:
         return value.as_py(maps_as_pydicts="lossy")
     except KeyError as error:
         return UnreadableValue(f"the time zone {error} is unknown")
+    except TypeError:
+        return UnreadableValue("a map has keys that are not text, but keys of JSON are strings")
     except _CONVERSION_ERRORS as error:
         return UnreadableValue(" ".join(str(error).split()))
 

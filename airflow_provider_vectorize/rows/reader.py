@@ -69,10 +69,16 @@ def read_object(source_object: SourceObject, reader: RowReader, position: Positi
     :raises SourceError: The object cannot be read to its end, or it changed while it was read.
     """
     is_empty = position == Position(position.object)
-    for rows in reader.read(source_object, position):
-        is_empty = is_empty and not rows.ends and not rows.bad
-        yield rows
-        del rows  # A long line must not stay in memory while the next one is read.
+    try:
+        for rows in reader.read(source_object, position):
+            is_empty = is_empty and not rows.ends and not rows.bad
+            yield rows
+            del rows  # A long line must not stay in memory while the next one is read.
+    except SourceError as error:
+        # An object that is replaced while it is read looks damaged.
+        if source_object.current_version() in ("gone", source_object.version):
+            raise
+        raise SourceError(changed_message(source_object.uri), uri=source_object.uri) from error
     if source_object.current_version() != source_object.version:
         raise SourceError(changed_message(source_object.uri), uri=source_object.uri)
     if is_empty:

@@ -211,7 +211,9 @@ def raise_source_errors(name: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise SourceError(f"There is no object {name}.", uri=name) from error
+        raise SourceError(
+            f"There is no object {name}. It was deleted after the task found it: write it again.", uri=name
+        ) from error
     except PermissionError as error:
         raise SourceError(
             f"{name} cannot be read: permission denied. Check the storage connection and its permissions.", uri=name

@@ -67,6 +67,15 @@ def path_text(path: FieldPath) -> str:
     return ".".join(path)
 
 
+def is_partitioned_by(uri: str, name: str) -> bool:
+    """Return whether an object is in a folder of Hive's form, ``name=value/``. Such writers leave the field out of it.
+
+    :param uri: URI of the object.
+    :param name: Name of the field.
+    """
+    return f"/{name}=" in uri
+
+
 def _metadata(name: str, value: Any) -> FieldPath | Mapping[str, FieldPath] | None:
     if value is None or isinstance(value, str):
         return None if value is None else _path(name, value)

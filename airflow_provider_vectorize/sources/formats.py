@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
 from airflow_provider_vectorize.parameters import one_of
+from airflow_provider_vectorize.sources.compression import compression_suffix
 from airflow_provider_vectorize.sources.parquet import ENCRYPTED_MAGIC, MAGIC
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
@@ -16,6 +17,8 @@ FORMAT = one_of(*get_args(FormatSetting))
 
 #: Bytes of an object that :func:`is_parquet` needs.
 HEAD_BYTES = 64
+#: First bytes of a Parquet object.
+_MAGICS = (MAGIC, ENCRYPTED_MAGIC)
 _NDJSON_SUFFIXES = (".ndjson", ".jsonl", ".json", ".gz", ".zst")
 
 
@@ -47,7 +50,7 @@ def is_parquet(head: bytes) -> bool:
     :param head: The first :data:`HEAD_BYTES` of the object.
     """
     # What follows the letters in Parquet has bytes that text does not have.
-    return head.startswith((MAGIC, ENCRYPTED_MAGIC)) and any(byte < ord(" ") and byte not in b"\t\r\n" for byte in head)
+    return head.startswith(_MAGICS) and any(byte < ord(" ") and byte not in b"\t\r\n" for byte in head)
 
 
 def refuse_parquet(head: bytes, uri: str) -> None:
@@ -56,13 +59,20 @@ def refuse_parquet(head: bytes, uri: str) -> None:
     :param head: First bytes of the object.
     :raises SourceError: They are those of a Parquet object, and no line of JSON begins with them.
     """
-    if head.startswith(MAGIC):
+    if not head.startswith(_MAGICS):
+        return
+    if compression_suffix(uri):
         raise SourceError(
-            f"{uri} is Parquet, but it is read as ndjson because of its name or of format: set format='parquet', or "
-            "rename it to end in .parquet.",
+            f"{uri} is Parquet inside of a compressed object: decompress it, and load the result.",
             uri=uri,
             permanent=True,
         )
+    raise SourceError(
+        f"{uri} is Parquet, but it is read as ndjson because of its name or of format: set format='parquet', or "
+        "rename it to end in .parquet.",
+        uri=uri,
+        permanent=True,
+    )
 
 
 def _format_of(item: SourceObject) -> Format:
@@ -71,4 +81,4 @@ def _format_of(item: SourceObject) -> Format:
         return "parquet"
     if key.endswith(_NDJSON_SUFFIXES):
         return "ndjson"
-    return "parquet" if item.read(0, len(MAGIC)) == MAGIC else "ndjson"
+    return "parquet" if item.read(0, len(MAGIC)).startswith(_MAGICS) else "ndjson"

@@ -9,6 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
+from airflow_provider_vectorize.sources.compression import detect_suffix
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,8 +61,10 @@ class ParquetReader:
     def __init__(self, file: Any, uri: str) -> None:
         self._uri = uri
         parquet = _library(uri)
-        with readable(uri):
-            self._file: pq.ParquetFile = parquet.ParquetFile(file, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+        with readable(uri), _not_compressed(file, uri):
+            self._file: pq.ParquetFile = parquet.ParquetFile(
+                file, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+            )
         metadata = self._file.metadata
         self.schema: pa.Schema = self._file.schema_arrow
         #: Number of rows in the object.
@@ -133,6 +136,25 @@ def _first_byte(group: pq.RowGroupMetaData) -> int:
 
 
 @contextmanager
+def _not_compressed(file: Any, uri: str) -> Iterator[None]:
+    """Raise a better error if a file is compressed, and therefore not Parquet.
+
+    :raises SourceError: The block raised an error, and the file is compressed.
+    """
+    try:
+        yield
+    except Exception as error:
+        file.seek(0)
+        if suffix := detect_suffix(file.read(4)):
+            raise SourceError(
+                f"{uri} is compressed as a whole ({suffix}), and not only inside: decompress it, and load the result.",
+                uri=uri,
+                permanent=True,
+            ) from error
+        raise
+
+
+@contextmanager
 def readable(uri: str) -> Iterator[None]:
     """Turn errors of pyarrow into one sentence.
 
@@ -145,23 +167,25 @@ def readable(uri: str) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and isinstance(error.__cause__ or error.__context__, SourceError):
             raise error.__cause__ or error.__context__ from None  # type: ignore[misc]
-        raise SourceError(
-            f"{uri} cannot be read as Parquet: {_reason(str(error))}.", uri=uri, permanent=True
-        ) from error
+        reason, permanent = _reason(str(error))
+        raise SourceError(f"{uri} cannot be read as Parquet: {reason}.", uri=uri, permanent=permanent) from error
 
 
-def _reason(text: str) -> str:
-    """Return what a message of pyarrow means."""
+def _reason(text: str) -> tuple[str, bool]:
+    """Return what a message of pyarrow means, and whether it is certain that the object is no longer being written."""
     first = " ".join(text.split("\n", maxsplit=1)[0].split()).rstrip(".")
     if "magic bytes not found" in first:
-        return "it does not end as a Parquet file does, so it is cut off or has another format"
+        return "it does not end as a Parquet file does, so it is cut off or has another format", False
     if "size is 0" in first or "smaller than the minimum" in first:
-        return "it is too short to be a Parquet file"
-    if "ncrypt" in first:
-        return "it is encrypted, which is not supported"
+        return "it is too short to be a Parquet file", False
+    if "crypt" in first:  # "encrypted", "decrypt"
+        return "it is encrypted, which is not supported", True
     if "Expected all lists to be of size" in first:
-        return "it has a null in a column of fixed-size lists, which pyarrow can read from version 26 on: update it"
-    return f"it is damaged ({first})"
+        return (
+            "it has a null in a column of fixed-size lists, which pyarrow can read from version 26 on: update it",
+            True,
+        )
+    return f"it is damaged ({first})", False
 
 
 def _library(uri: str) -> Any:

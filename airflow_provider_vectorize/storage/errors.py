@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from airflow_provider_vectorize.errors import SourceError, VectorizeError
-from airflow_provider_vectorize.storage.names import printable
+from airflow_provider_vectorize.storage.names import Location, printable
 from airflow_provider_vectorize.storage.store import ObjectChanged, ObjectMissing
 
 #: Maximum number of characters quoted from a store's or a library's message.
@@ -35,7 +35,9 @@ _MESSAGES = {
     ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "AuthenticationFailed", "InvalidSecurity"): (
         "{uri} cannot be read: the storage refuses the credentials of the connection. Correct them."
     ),
-    ("NoSuchBucket", "ContainerNotFound"): "The bucket of {uri} does not exist.",
+    ("NoSuchBucket", "ContainerNotFound"): (
+        "The bucket of {uri} does not exist. Correct its name, or check the endpoint of the storage connection."
+    ),
     ("403", "401", "AccessDenied", "Forbidden", "AuthorizationPermissionMismatch", "AuthorizationFailure"): (
         "{uri} cannot be read: permission denied. Check the storage connection and its permissions."
     ),
@@ -115,6 +117,17 @@ def store_failure(error: BaseException | None) -> StoreFailure:
     return StoreFailure("", "")
 
 
+def not_found_error(location: Location, text: str) -> SourceError:
+    """Return an error about a source that does not exist.
+
+    :param location: The object, pattern or folder.
+    :param text: What was not found. What to do is added.
+    """
+    where = " Files must be on the worker that runs the task." if location.is_local else ""
+    text += " Correct the name, or check whether the job that writes it has run."
+    return SourceError(text + where, uri=location.uri)
+
+
 @contextmanager
 def raise_storage_errors(uri: str) -> Iterator[None]:
     """Convert every error of a store or its library into a :class:`SourceError` with one clear message.
@@ -136,7 +149,7 @@ def error_message(error: Exception, uri: str) -> str:
     if isinstance(error, ObjectChanged) or failure.is_changed:
         return f"{uri} changed while it was read. Load it again when it is no longer being written."
     if isinstance(error, ObjectMissing):
-        return f"There is no object {uri}."
+        return f"There is no object {uri}. It was deleted after the task found it: write it again."
     if failure.code:
         details = _quoted_store_message(": ".join(filter(None, failure[:2])))
         return f"{_message_template(failure)}{{details}}".format(uri=uri, details=details)
@@ -154,7 +167,7 @@ def _message_template(failure: StoreFailure) -> str:
     if template := _MESSAGE_BY_CODE.get(failure.code):
         return template
     if failure.is_missing:
-        return "There is no object {uri}."
+        return "There is no object {uri}. Correct its name, or write it again."
     return _MESSAGE_BY_CODE["403"] if failure.status in (401, 403) else "{uri} cannot be read."
 
 

@@ -18,7 +18,7 @@ from airflow_provider_vectorize.sources.compression import is_compressed, open_t
 from airflow_provider_vectorize.sources.lines import Text
 from airflow_provider_vectorize.storage.connections import check_connection, open_store
 from airflow_provider_vectorize.storage.data_objects import describe_skipped, split_data_objects
-from airflow_provider_vectorize.storage.errors import raise_storage_errors, store_failure
+from airflow_provider_vectorize.storage.errors import not_found_error, raise_storage_errors, store_failure
 from airflow_provider_vectorize.storage.globs import expand_pattern
 from airflow_provider_vectorize.storage.names import Location, Name, parse
 from airflow_provider_vectorize.storage.random_access import RandomAccessFile
@@ -211,7 +211,8 @@ def _resolve(store: Store, name: Name) -> Iterator[StoredObject]:
 def _versioned_object(store: Store, name: Name, location: Location) -> StoredObject:
     entry = _get_entry(store, location)
     if not entry:
-        raise SourceError(f"There is no such version of the object {location.uri}.", uri=location.uri)
+        text = f"There is no such version of the object {location.uri}. Name another version, or none."
+        raise SourceError(text, uri=location.uri)
     return _stored_object(store, location, entry, name)
 
 
@@ -244,7 +245,7 @@ def _matching_objects(store: Store, location: Location) -> Iterator[StoredObject
         log.info("Ignored %d folders that also match %s.", len(folders), location.uri)
     if len(folders) == len(entries):
         hint = f" {len(folders)} folders match: add /* to load the objects in them." if folders else ""
-        raise SourceError(f"No object matches {location.uri}, so there is nothing to load.{hint}", uri=location.uri)
+        raise not_found_error(location, f"No object matches {location.uri}, so there is nothing to load.{hint}")
     objects = [entry for entry in entries if not entry.is_folder]
     warn_of_table(store, location, objects)
     yield from _data_objects(store, location, objects)
@@ -254,7 +255,7 @@ def _objects_in_folder(store: Store, location: Location) -> Iterator[StoredObjec
     """Yield all data objects of a folder, at any depth."""
     entries = [entry for entry in store.list_all(location.bucket, location.key) if not entry.is_folder]
     if not entries:
-        raise SourceError(f"The folder {location.uri} does not exist or has no objects.", uri=location.uri)
+        raise not_found_error(location, f"The folder {location.uri} does not exist or has no objects.")
     yield from _data_objects(store, location, entries)
 
 
@@ -265,7 +266,7 @@ def _data_objects(store: Store, location: Location, entries: list[Entry]) -> Ite
         count = pluralize(len(skipped), "object")
         what = f"hidden, checksum or empty: {describe_skipped(skipped)}"
         if not data:
-            raise SourceError(f"No data object matches {location.uri}. Skipped {count} ({what}).", uri=location.uri)
+            raise not_found_error(location, f"No data object matches {location.uri}. Skipped {count} ({what}).")
         log.info("Skipped %s matching %s (%s).", count, location.uri, what)
     for entry in sorted(data, key=lambda entry: entry.key):
         matched = Location(location.scheme, location.conn_id, location.bucket, entry.key)
@@ -282,7 +283,7 @@ def _missing_object_error(store: Store, location: Location, entry: Entry | None)
             uri=location.uri,
         )
     spaces = " Its name begins or ends with a space or a line break." if location.key != location.key.strip() else ""
-    return SourceError(f"There is no object {location.uri}.{spaces}", uri=location.uri)
+    return not_found_error(location, f"There is no object {location.uri}.{spaces}")
 
 
 def _has_objects_below(store: Store, location: Location) -> bool:

@@ -53,6 +53,7 @@ def test_decide_rate_limit_waits_for_the_end_of_the_block(retry_after: float | N
     decision = retries.decide(RateLimitedError("slow down", retry_after=retry_after))
 
     assert (decision.action, decision.delay) == ("wait", timedelta(seconds=seconds))
+    assert decision.reason.endswith(f"in {seconds} s.")
 
 
 @pytest.mark.parametrize("error", [ServerError("500"), NoAnswerError("cut"), SourceError("gone"), ValueError("other")])

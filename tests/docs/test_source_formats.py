@@ -48,7 +48,19 @@ def category(text: str) -> pa.Array:
 TENSOR = pa.ExtensionArray.from_storage(
     pa.fixed_shape_tensor(pa.float32(), (2,)), pa.array([[0.1, 2]], pa.list_(pa.float32(), 2))
 )
-INT_KEYS, TEXT_KEYS = pa.map_(pa.int64(), pa.string()), pa.map_(pa.string(), pa.int64())
+TEXT_KEYS = pa.map_(pa.string(), pa.int64())
+KEYS: list[tuple[Any, pa.DataType]] = [
+    (1, pa.int64()),
+    (True, pa.bool_()),
+    (1.5, pa.float64()),
+    (DAY, pa.date32()),
+    (TIME, pa.timestamp("ns")),
+    (b"k", pa.binary()),
+    (Decimal(1), pa.decimal128(3, 0)),
+    ([1], pa.list_(pa.int64())),
+    ({"a": 1}, pa.struct([("a", pa.int64())])),
+]
+OTHER_KEYS = [pa.array([[(key, "a")]], pa.map_(kind, pa.string())) for key, kind in KEYS]
 STRUCT = pa.struct([("a", pa.int64()), ("b", pa.string())])
 HALVES: Any = [np.float16(0.5), np.float16(2)]
 
@@ -96,7 +108,7 @@ COLUMNS: dict[str, dict[str, list[pa.Array]]] = {
         "null": [*of(None, pa.string(), STRUCT, TEXT_KEYS), pa.nulls(1)],
         "text that is not JSON": of("a=1"),
         "JSON text that is not an object": of("[1]"),
-        "map with other keys": of([(1, "a")], INT_KEYS),
+        "map with other keys": OTHER_KEYS,
         "anything else": [*of(7), *of([1]), *of(True), *of(TIME), *of(b"{}")],
     },
     "Fields of the metadata": {
@@ -121,7 +133,7 @@ COLUMNS: dict[str, dict[str, list[pa.Array]]] = {
         "list": of(["a", None]),
         "struct": of({"a": 1, "b": None}, STRUCT),
         "map with text as keys": of([("a", 1)], TEXT_KEYS),
-        "map with other keys": of([(1, "a")], INT_KEYS),
+        "map with other keys": OTHER_KEYS,
         "JSON text, also with the logical type JSON": of('{"a": 1}', pa.string(), pa.json_()),
     },
 }

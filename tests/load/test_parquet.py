@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import logging
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.parquet.encryption as pe
 import pytest
 
 from airflow_provider_vectorize.api.limits import Limits
@@ -69,6 +73,12 @@ def write_mapped_ndjson(books: BooksIndex, rows: list[Row]) -> FileObject:
         for row in rows
     ]
     return books.write_source(ndjson(mapped))
+
+
+def with_plain_uri(source: FileObject) -> FileObject:
+    """Return an object with the URI that storage gives it, in which no character is quoted."""
+    source.uri = unquote(source.uri)
+    return source
 
 
 LIST_TYPES = [
@@ -180,6 +190,85 @@ def test_parquet_that_is_read_as_ndjson_says_so(books: BooksIndex) -> None:
         books.load(source, dead_letters=True)
     assert raised.value.permanent
     assert books.dump() == {}
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.ndjson.gz"])
+def test_object_that_is_cut_off_while_it_is_read_has_changed(books: BooksIndex, name: str) -> None:
+    source = write_parquet(books, vectors(40)) if name == "a.parquet" else books.write_source(vectors(40), name)
+    path = books.folder / name
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SourceError, match=r"changed while it was read\. Load it again when") as raised:
+        books.load(source)
+    assert not raised.value.permanent
+
+
+def test_parquet_in_a_compressed_object_says_that_it_has_to_be_decompressed(books: BooksIndex) -> None:
+    content = Path(write_parquet(books, vectors(40)).uri.removeprefix("file://")).read_bytes()
+    for name in ("b.parquet.gz", "b.zst"):
+        with pytest.raises(SourceError, match="is Parquet inside of a compressed object: decompress it") as raised:
+            books.load(books.write_source(content, name), dead_letters=True)
+        assert raised.value.permanent
+    for name in ("c.parquet", "c.parquet.gz", "c.parquet.zst"):
+        packed = gzip.compress(content) if name == "c.parquet" else content
+        with pytest.raises(
+            SourceError, match=r"is compressed as a whole \(\.(gz|zst)\), and not only inside: decompress"
+        ):
+            books.load(books.write_source(packed, name), format="parquet")
+
+
+@pytest.mark.parametrize("name", ["part-0", "a.json", "a.parquet"])
+@pytest.mark.parametrize("plain_footer", [False, True])
+def test_encrypted_parquet_never_becomes_bad_rows(books: BooksIndex, name: str, plain_footer: bool) -> None:
+    kms = pe.CryptoFactory(lambda _: _NoKms())
+    config = pe.EncryptionConfiguration("key", column_keys={"key": ["id"]}, plaintext_footer=plain_footer)
+    properties = kms.file_encryption_properties(pe.KmsConnectionConfig(), config)
+    write_parquet(books, vectors(3), name=name, encryption_properties=properties)
+    reason = "is Parquet, but it is read as ndjson" if name == "a.json" else "it is encrypted, which is not supported"
+    with pytest.raises(SourceError, match=reason) as raised:
+        books.load(FileObject(books.folder / name), dead_letters=True)
+    assert raised.value.permanent
+
+
+class _NoKms(pe.KmsClient):
+    """A key management service that leaves keys as they are."""
+
+    def __init__(self) -> None:
+        pe.KmsClient.__init__(self)
+
+    def wrap_key(self, key_bytes: bytes, master_key_identifier: str) -> bytes:
+        return base64.b64encode(key_bytes)
+
+
+@pytest.mark.parametrize(
+    ("folder", "fields"),
+    [("namespace=acme", None), ("dt=2026-01-01", {"metadata": ["dt"]}), ("lang=en", {"id": "lang"})],
+)
+def test_column_that_is_only_in_the_names_of_folders_fails_the_load(
+    books: BooksIndex, folder: str, fields: dict[str, Any] | None
+) -> None:
+    (books.folder / folder).mkdir()
+    source = with_plain_uri(write_parquet(books, make_rows(3), name=f"{folder}/part-0.parquet"))
+    name = folder.partition("=")[0]
+    with pytest.raises(SourceError, match=rf"has no column {name}, .* name of the folder {name}=…,.* are not read"):
+        books.load(source, fields=parse_fields("fields", fields))
+    assert books.dump() == {}
+    books.load(source, fields=parse_fields("fields", {"id": "id"}))
+    assert books.dump() == expected_dump(make_rows(3))
+
+
+def test_ndjson_in_folders_of_namespaces_warns_that_they_are_not_read(
+    books: BooksIndex, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("namespace=a", "namespace=b", "dt=2026-01-01"):
+        (books.folder / name).mkdir()
+    rows = make_rows(3)
+    sources = [with_plain_uri(books.write_source(rows, f"namespace={name}/part-0.ndjson")) for name in "ab"]
+    books.load(sources)
+    assert caplog.text.count("namespace=…") == 1
+    caplog.clear()
+    books.load(with_plain_uri(books.write_source(rows, "dt=2026-01-01/part-0.ndjson")))
+    books.load(sources, fields=parse_fields("fields", {"id": "id"}))
+    assert "namespace=…" not in caplog.text
 
 
 def test_load_with_other_fields_starts_over(books: BooksIndex, caplog: pytest.LogCaptureFixture) -> None:

@@ -199,6 +199,11 @@ def test_survey_compressed_object_with_plain_name_fails() -> None:
         make_plan([MemoryObject("s3://b/a.ndjson", gzip.compress(ndjson_rows(10)))])
 
 
+def test_survey_parquet_in_a_compressed_object_fails() -> None:
+    with pytest.raises(SourceError, match=r"a\.parquet\.gz is Parquet inside of a compressed object"):
+        make_plan([MemoryObject("s3://b/a.parquet.gz", gzip.compress(b"PAR1\n" * 100))])
+
+
 def test_survey_damaged_object_is_named() -> None:
     with pytest.raises(SourceError, match=r"a\.ndjson\.gz is damaged"):
         make_plan([MemoryObject("s3://b/a.ndjson.gz", b"no gzip at all" * 100)])

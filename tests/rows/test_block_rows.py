@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.rows.block_rows import Rows, check_rows, unprocessed_rows
+from airflow_provider_vectorize.rows.mapped_rows import MappedCheck
 from airflow_provider_vectorize.rows.ranges import ProcessedRanges
 from airflow_provider_vectorize.rows.validation import choose_check
+from airflow_provider_vectorize.sources.fields import parse_fields
 from airflow_provider_vectorize.sources.lines import KEPT_LINE_BYTES, Block, Position, read_blocks
 from tests import naive
 
@@ -232,3 +234,20 @@ def test_line_ends_only_at_a_newline() -> None:
     (rows,) = rows_of(data, 10)
     assert rows.position(0).line == 1
     assert rows.ids == ["\u2028\u2029\u0085\v\f"]
+
+
+@pytest.mark.parametrize("indent", [None, 1], ids=["in one line", "formatted"])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_json_that_is_not_ndjson_has_bad_rows_that_say_so(indent: int | None, mapped: bool) -> None:
+    data = json.dumps([json.loads(row()), json.loads(row("b"))], indent=indent).encode()
+    check = MappedCheck(TWO_DIMENSIONS, parse_fields("fields", {"id": "key"})) if mapped else TWO_DIMENSIONS
+    bad = [bad for rows in rows_of(data, 100, check) for bad in rows.bad]
+    advised = [found for found in bad if found.text.startswith((b"[", b"{", b'"id"'))]
+    assert advised
+    assert all("without an array or commas around them" in found.reason for found in advised)
+
+
+def test_bad_row_of_ndjson_has_no_advice_about_arrays() -> None:
+    for line in (row(values=[1]), b"hello", row()[:20], row() + b"x"):
+        ((bad,),) = [rows.bad for rows in rows_of(line, 100)]
+        assert "array or commas" not in bad.reason

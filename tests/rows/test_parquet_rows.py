@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.errors import SourceError
 from airflow_provider_vectorize.rows.block_rows import Rows
+from airflow_provider_vectorize.rows.mapped_rows import map_row
 from airflow_provider_vectorize.rows.parquet_columns import find_columns
 from airflow_provider_vectorize.rows.parquet_rows import ParquetRows
 from airflow_provider_vectorize.sources.fields import parse_fields
@@ -224,6 +225,16 @@ def test_bad_row_is_kept_as_a_row_of_ndjson(metadata: pa.Array) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "keys", [pa.array([1]), pa.array([dt.date(2026, 1, 2)]), pa.array([b"k"]), pa.array([{"a": 1}])], ids=str
+)
+def test_bad_row_with_keys_that_json_does_not_have_is_kept_as_a_row_that_is_refused(keys: pa.Array) -> None:
+    maps = pa.MapArray.from_arrays([0, 1], keys, pa.array(["a"]))
+    parts = read(stored(table(1, metadata=pa.StructArray.from_arrays([maps], ["field"]))))
+    ((kept,),) = [[json.loads(bad.text) for bad in rows.bad] for rows in parts]
+    assert list(kept["metadata"]["field"]) == ["$unreadable"]
+
+
 # ---------------------------------------------------------------------------------------------- bad objects
 
 
@@ -249,6 +260,15 @@ def test_object_that_is_no_whole_parquet_file_says_so_in_one_sentence(data: byte
         read(io.BytesIO(data))
     assert URI in str(raised.value)
     assert "\n" not in str(raised.value)
+    assert not raised.value.permanent, "the object may still be written"
+
+
+def test_page_that_does_not_have_its_checksum_is_damaged() -> None:
+    # One changed byte gives another number, which is as good as any, so only the checksum shows the damage.
+    whole = stored(table(3, values=values_of([1.0, 2.0]).take([0, 0, 0])), compression="none", write_page_checksum=True)
+    data = whole.getvalue()
+    with pytest.raises(SourceError, match=r"damaged \(could not verify page integrity"):
+        read(io.BytesIO(damaged(data, data.index(np.float64(2).tobytes()), 1)))
 
 
 @pytest.mark.parametrize(
@@ -257,7 +277,11 @@ def test_object_that_is_no_whole_parquet_file_says_so_in_one_sentence(data: byte
         ({"vec": pa.array([[1.0]])}, {"values": "embedding"}, r"has no column embedding \(its columns are id, values"),
         ({"values": pa.array(["x"])}, None, "values of s3.* cannot be the values: it is string, not lists of numbers"),
         ({"values": pa.array([[["x"]]])}, None, "cannot be the values"),
-        ({"id": pa.array([1.5])}, None, "cannot be the id: it is double, not text, whole numbers or UUIDs"),
+        (
+            {"id": pa.array([1.5])},
+            None,
+            "cannot be the id: it is double, not text, whole numbers or UUIDs. Convert it, or name",
+        ),
         ({"namespace": pa.array([3])}, None, "cannot be the namespace"),
         ({"metadata": pa.array([3])}, None, "cannot be the metadata: it is int64, not a struct, a map or JSON text"),
         ({"a": pa.array([{"b": 1}])}, {"id": "a.c"}, r"column a of s3.* has no field c \(of a.c\)"),
@@ -270,9 +294,39 @@ def test_column_that_is_missing_or_of_another_type_says_so(
         read(stored(table(1, **columns)), fields)
 
 
+def test_object_without_columns_says_so() -> None:
+    with pytest.raises(SourceError, match="has no columns: write it again"):
+        read(stored(pa.table({})))
+
+
+def test_two_fields_of_a_struct_with_one_name_are_refused() -> None:
+    twice = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])
+    with pytest.raises(SourceError, match=r"The column m of s3.* has 2 fields with the name a \(of m.a\)"):
+        read(stored(table(1, m=twice)), {"metadata": ["m.a"]})
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"doc": {"title": "field"}, "doc.title": "name"},
+        {"doc": {"other": "field"}, "doc.title": "name"},
+        {"doc": "text", "doc.title": "name"},
+        {"doc.title": "name"},
+        {"doc": {"title": "field"}},
+    ],
+    ids=json.dumps,
+)
+def test_path_means_the_same_in_parquet_as_in_ndjson(row: dict[str, Any]) -> None:
+    row = {"id": "a", "values": [1.0, 2.0]} | row
+    fields = {"metadata": {"title": "doc.title"}}
+    assert vectors(read(stored(pa.Table.from_pylist([row])), fields)) == [
+        json.loads(map_row(json.dumps(row).encode(), parse_fields("fields", fields)))
+    ]
+
+
 def test_two_columns_with_the_name_of_a_field_are_refused() -> None:
     data = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"]), pa.array([[1.0, 2.0]])], ["id", "id", "values"])
-    with pytest.raises(SourceError, match="has 2 columns with the name id"):
+    with pytest.raises(SourceError, match="has 2 columns with the name id: rename one"):
         read(stored(data))
 
 

@@ -144,7 +144,9 @@ def test_find_missing_object_raises_with_its_name(folder: StorageFolder) -> None
 
     folder.put("a.ndjson", TEXT)
 
-    with pytest.raises(SourceError, match=r"There is no object .*/b\.ndjson\."):
+    with pytest.raises(
+        SourceError, match=r"There is no object .*/b\.ndjson\. Correct the name, or check whether the job"
+    ):
         folder.find("b.ndjson")
 
 
@@ -153,7 +155,9 @@ def test_find_pattern_without_match_raises(folder: StorageFolder) -> None:
 
     folder.put("a.ndjson", TEXT)
 
-    with pytest.raises(SourceError, match=r"No object matches .*/\*\.csv"):
+    with pytest.raises(
+        SourceError, match=r"No object matches .*/\*\.csv, .*\. Correct the name, or check whether the job"
+    ):
         folder.find("*.csv")
 
 
@@ -182,7 +186,7 @@ def test_open_deleted_object_raises_with_its_name(folder: StorageFolder) -> None
     (stored,) = folder.find("a.ndjson")
     folder.delete("a.ndjson")
 
-    with pytest.raises(SourceError, match=r"There is no object .*a\.ndjson"):
+    with pytest.raises(SourceError, match=r"There is no object .*a\.ndjson\. It was deleted .*: write it again"):
         read_text(stored)
     assert stored.current_version() == "gone"
 
