@@ -264,7 +264,7 @@ def test_estimates_name_the_minutes_that_the_request_budget_costs(books: SyncedI
         assert forecast.requests_and_time(2_000_000, 100, client) == (
             "20,000 requests (about 1 h 44 min: the budget is 960 requests in 5 minutes)"
         )
-        forecast.log_estimate(Sample(0, 0, rows=200, total_rows=20_012_345), 0, 0, 0, client)
+        forecast.log_estimate(Sample(0, 0, 0.0, rows=200, total_rows=20_012_345), 0, 0, 0, client)
     assert "Sending every row: about 20,000,000 rows in about 4" in messages.text
 
 
