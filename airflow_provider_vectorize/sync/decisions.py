@@ -135,8 +135,10 @@ def parse_max_deletes(name: str, value: Any) -> float | int:
 
 def exceeds_brake(count: int, known: int, max_deletes: float | int) -> bool:
     """Return whether so many deletions need an approval."""
-    limit = max_deletes * known if isinstance(max_deletes, float) else max_deletes
-    return count > max(limit, FREE_DELETES)
+    if count <= FREE_DELETES:
+        return False
+    # A product such as 0.29 * 100 can be less than the number that it stands for, so exactly 29 % would be too many.
+    return count / known > max_deletes if isinstance(max_deletes, float) else count > max_deletes
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,7 @@ class Sample:
 
     :param known: Number of sampled rows whose vector is known with its hash.
     :param changed: How many of these have another hash.
+    :param changed_share: Estimated share of all known vectors that have another hash.
     :param cosines: Cosine similarity of sampled vectors to those in the index, if they were compared.
     :param rows: Number of sampled rows.
     :param total_rows: Estimated number of rows of the objects, 0 if it cannot be estimated.
@@ -217,6 +220,7 @@ class Sample:
 
     known: int
     changed: int
+    changed_share: float
     cosines: Sequence[float] = ()
     rows: int = 0
     total_rows: int = 0
@@ -227,7 +231,7 @@ def estimate_changed(sample: Sample, opened: int) -> int:
 
     :param opened: Number of known IDs whose object is opened.
     """
-    return round(opened * sample.changed / sample.known) if sample.known else 0
+    return round(opened * sample.changed_share)
 
 
 def look_ahead_problem(sample: Sample, opened: int, known: int) -> str:

@@ -136,9 +136,12 @@ def read_state(folder: StateFolder, name: str = CURRENT) -> State | None:
     plain = read_json(folder, name)
     if plain is None:
         return None
-    if isinstance(plain, dict) and isinstance(plain.get("format"), int) and plain["format"] > FORMAT:
+    version = plain.get("format")
+    if not isinstance(version, int):
+        raise damaged(folder, name, f"it has no format, but {version!r}")
+    if version > FORMAT:
         raise SourceError(
-            f"{folder.uri}/{name} was written by a newer version of the provider (format {plain['format']}, this "
+            f"{folder.uri}/{name} was written by a newer version of the provider (format {version}, this "
             f"version reads {FORMAT}). Upgrade the provider. Nothing was sent or deleted.",
             uri=f"{folder.uri}/{name}",
             permanent=True,

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
+from airflow_provider_vectorize.sources.lines import READ_BYTES
 from airflow_provider_vectorize.sync import new_keys
 from airflow_provider_vectorize.sync import table as table_module
 from airflow_provider_vectorize.sync.columns import load_table, read_columns, write_columns
@@ -21,6 +22,7 @@ from airflow_provider_vectorize.sync.decisions import (
     Sample,
     choose_basis,
     choose_deletions,
+    exceeds_brake,
     is_trusted,
     look_ahead_problem,
     may_skip,
@@ -28,6 +30,7 @@ from airflow_provider_vectorize.sync.decisions import (
 from airflow_provider_vectorize.sync.folder import Owner
 from airflow_provider_vectorize.sync.log import Log, Record, read_pending
 from airflow_provider_vectorize.sync.replay import replay
+from airflow_provider_vectorize.sync.source_sample import PLACES, spread_evenly
 from airflow_provider_vectorize.sync.state import (
     ColumnsFile,
     Generation,
@@ -288,21 +291,43 @@ def test_choose_deletions(
     assert bool(decision.reason) == bool(withheld)
 
 
+@pytest.mark.parametrize("percent", range(101))
+def test_exceeds_brake_exact_share_passes(percent: int) -> None:
+    """0.29 * 100 is less than 29 in floating-point numbers."""
+    assert not exceeds_brake(1_000 * percent, 100_000, percent / 100)
+    assert exceeds_brake(1_000 * percent + 21, 100_000, percent / 100)
+
+
 @pytest.mark.parametrize(
     ("sample", "opened", "problem"),
     [
-        (Sample(100, 51), 1_000, "about 510 of 1,000 known vectors changed (51%)"),
-        (Sample(100, 49), 1_000, ""),
-        (Sample(100, 100), 400, ""),
-        (Sample(19, 19), 1_000, ""),
-        (Sample(50, 0, [0.1] * 20), 1_000, "20 of 20 sampled vectors are not similar"),
-        (Sample(50, 0, [0.999] * 20), 1_000, ""),
+        (Sample(100, 51, 0.51), 1_000, "about 510 of 1,000 known vectors changed (51%)"),
+        (Sample(100, 49, 0.49), 1_000, ""),
+        (Sample(100, 100, 1.0), 400, ""),
+        (Sample(19, 19, 1.0), 1_000, ""),
+        (Sample(50, 0, 0.0, [0.1] * 20), 1_000, "20 of 20 sampled vectors are not similar"),
+        (Sample(50, 0, 0.0, [0.999] * 20), 1_000, ""),
     ],
 )
 def test_look_ahead_problem(sample: Sample, opened: int, problem: str) -> None:
     found = look_ahead_problem(sample, opened, 1_000)
     assert found.startswith(problem)
     assert bool(found) == bool(problem)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "places"),
+    [
+        ([100], [(0, 0)]),
+        ([100, 100, 0], [(0, 0), (0, 0), (1, 0)]),
+        ([0, 0], [(0, 0), (1, 0)]),
+        ([3 * READ_BYTES], [(0, 0), (0, READ_BYTES), (0, 2 * READ_BYTES)]),
+        ([10, 2 * READ_BYTES - 20, 10], [(0, 0), (1, 2 * READ_BYTES // 3 - 10), (1, 4 * READ_BYTES // 3 - 10)]),
+    ],
+)
+def test_spread_evenly(sizes: list[int], places: list[tuple[int, int]]) -> None:
+    assert spread_evenly(sizes) == places
+    assert len(spread_evenly([100 * READ_BYTES] * 9)) == PLACES
 
 
 def test_columns_are_written_and_read_without_importing_pandas(tmp_path: Path) -> None:
