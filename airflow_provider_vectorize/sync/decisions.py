@@ -188,6 +188,16 @@ def choose_deletions(
     return Deletions(delete_approved=True, delete_others=True)
 
 
+def spends_plan(kind: str, decision: Deletions, *, wanted: bool) -> bool:
+    """Return whether a run that approves a plan uses it up. A run that could delete nothing leaves it for the next one.
+
+    :param kind: ``deletions``, ``changes``, or empty if no plan is approved.
+    :param wanted: Whether the sync deletes at all.
+    """
+    carries_out = wanted and (decision.delete_approved or not decision.withheld)
+    return kind == "changes" or (kind == "deletions" and carries_out)
+
+
 def plan_id(generation: Generation | None, content: str, plans: Iterable[str]) -> str:
     """Return the ID of a plan: the number of the generation on which it came up first, and a digest of its content.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from typing import IO
@@ -11,6 +12,8 @@ from typing import IO
 from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.load.bodies import temporary_file_errors
 from airflow_provider_vectorize.sync.folder import StateFolder, damaged
+
+log = logging.getLogger(__name__)
 
 #: Number of plans that are kept.
 KEPT_PLANS = 30
@@ -64,7 +67,10 @@ def kind_of_plan(folder: StateFolder, plan: str | None, spent: Iterable[str]) ->
 
     :raises ConfigError: There is no such plan.
     """
-    if not plan or plan in spent:
+    if not plan:
+        return ""
+    if plan in spent:
+        log.info("Plan %s is spent, so its approval has no effect.", plan)
         return ""
     if "/" not in plan:
         if folder.read(changes_name(plan)) is not None:

@@ -30,7 +30,7 @@ from airflow_provider_vectorize.sync import commit, forecast, plans, report
 from airflow_provider_vectorize.sync.base import Base, check_folder, created_on, identify, load_base
 from airflow_provider_vectorize.sync.columns import write_columns
 from airflow_provider_vectorize.sync.comparison import EXAMPLES, Comparison
-from airflow_provider_vectorize.sync.decisions import Deletions, choose_deletions, plan_id
+from airflow_provider_vectorize.sync.decisions import Deletions, choose_deletions, plan_id, spends_plan
 from airflow_provider_vectorize.sync.deletes import DeletionReceipt, delete_vectors, to_delete, vanished, withheld
 from airflow_provider_vectorize.sync.folder import Owner, Probe, ProbedFolder, StateFolder
 from airflow_provider_vectorize.sync.log import Log
@@ -90,7 +90,7 @@ class SyncRun:
         self._hasher = RowHasher(options.changed_by)
         self.index: Index | None = None  #: The index, after it was read.
         self._audit = AuditOutcome()
-        self._plan_kind = ""
+        self._plan_kind, self._spends_plan = "", False
         self._to_delete = 0
         self._cleanup = ExitStack()
 
@@ -229,6 +229,7 @@ class SyncRun:
             max_deletes=self._options.max_deletes,
             obstacles=report.obstacles(base, comparison, self._audit.problem),
         )
+        self._spends_plan = spends_plan(self._plan_kind, decision, wanted=self._options.delete_vanished)
         self._to_delete = table.count(to_delete(table, comparison.skipped, decision))
         forecast.log_deletions(self._to_delete, decision, client, dry_run=self._options.dry_run)
         return decision
@@ -272,7 +273,7 @@ class SyncRun:
         absorbed = {**base.pending.numbers, self.run_id: write_ahead.numbers}
         records = commit.record_names(absorbed)
         state = commit.next_state(base, comparison, result, self.run_id, absorbed)
-        if self._plan_kind and self._options.approve:
+        if self._spends_plan and self._options.approve:
             state = replace(state, spent=(*state.spent, self._options.approve))
         if self._audit.problem or commit.columns_changed(base, comparison):
             name = columns_name(state.generation)
