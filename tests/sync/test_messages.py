@@ -275,3 +275,15 @@ def test_withheld_deletions_that_cannot_be_approved_say_what_happens_next(books:
 
     with pytest.raises(SyncError, match="The next run without this problem deletes them, as far as"):
         books.sync(delete_vanished=True, dead_letters=True)
+
+
+def test_dry_run_does_not_wait_for_a_write_that_another_writer_hides(books: SyncedIndex, messages: Messages) -> None:
+    """Only a marker could prove that the last write is visible, and a dry run sends nothing."""
+    books.write("a.ndjson", make_rows(9))
+    books.sync()
+    books.local.foreign_mutation("books", times=3)
+
+    books.sync(dry_run=True)
+
+    assert "Skipped the audit" in messages.text
+    assert messages.text.count("Waiting before the audit") < 5
