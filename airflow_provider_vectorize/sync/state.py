@@ -86,6 +86,7 @@ class State:
     :param last_mutation: The last mutation that any run has sent, for the audit.
     :param counts: Counts of the run, for people.
     :param committed_at: Time of the commit, for people.
+    :param before: Name of the generation before, or empty if it is the first one.
     """
 
     generation: Generation
@@ -104,6 +105,7 @@ class State:
     last_mutation: Mapping[str, Any] | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     committed_at: str = ""
+    before: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as plain JSON."""

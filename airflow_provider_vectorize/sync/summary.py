@@ -98,17 +98,12 @@ def diff(folder: StateFolder) -> Iterator[str]:
     :raises ConfigError: There are no two generations.
     """
     state = _require(read_state(folder), folder)
-    name = next((name for name in sorted(folder.list(GENERATIONS)) if _is_before(name, state)), None)
-    before = read_state(folder, name) if name else None
+    before = read_state(folder, f"{GENERATIONS}{state.before}.json") if state.before else None
     if before is None:
         raise ConfigError(f"{folder.uri} holds only one generation, so there is nothing to compare.")
     if before.columns == state.columns:
         return
     yield from _merge(_entries(folder, before), _entries(folder, state))
-
-
-def _is_before(name: str, state: State) -> bool:
-    return name.endswith(".json") and name.startswith(f"{GENERATIONS}{state.generation.number - 1:06d}-")
 
 
 def _entries(folder: StateFolder, state: State) -> Iterator[tuple[tuple[int, str], int]]:
