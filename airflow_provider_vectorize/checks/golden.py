@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from airflow_provider_vectorize.api.limits import LIMITS
 from airflow_provider_vectorize.errors import ConfigError
 
 #: Maximum ``k`` of a query. Vectorize returns no more matches with exact scores.
 MAX_K = 50
 DEFAULT_K = 10
+_MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
 _KEYS = {"vector", "id", "expect", "k", "namespace"}
 _Item = TypeVar("_Item")
 
@@ -26,7 +27,7 @@ class GoldenQuery:
     :param k: Number of matches among which they should be.
     :param vector: Values of the query, or ``None`` if it has an ID.
     :param vector_id: ID of a vector in the index.
-    :param namespace: Namespace of the query, or ``None`` for all.
+    :param namespace: Namespace of the query, or ``None`` for all. An empty one in the object means all.
     """
 
     line: int
@@ -82,15 +83,18 @@ def _parse(row: Any, line: int, dimensions: int) -> GoldenQuery:
         raise ValueError("namespace must be a string")
     if "id" in row and not (isinstance(row["id"], str) and row["id"]):
         raise ValueError("id must be a string")
+    if len(row.get("id", "").encode("utf-8", "surrogatepass")) > LIMITS.id_bytes:
+        raise ValueError(f"id must have at most {LIMITS.id_bytes} bytes")
     vector = _vector(row["vector"], dimensions) if "vector" in row else None
-    return GoldenQuery(line, tuple(dict.fromkeys(expect)), k, vector, row.get("id"), namespace)
+    return GoldenQuery(line, tuple(dict.fromkeys(expect)), k, vector, row.get("id"), namespace or None)
 
 
 def _vector(values: Any, dimensions: int) -> tuple[float, ...]:
     if not isinstance(values, list) or not all(
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) for value in values
+        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MAX_FLOAT32
+        for value in values
     ):
-        raise ValueError("vector must be a list of finite numbers")
+        raise ValueError("vector must be a list of numbers within the range of float32")
     if len(values) != dimensions:
         raise ValueError(
             f"its vector has {len(values)} values, but the index has {dimensions} dimensions. Create the queries with "

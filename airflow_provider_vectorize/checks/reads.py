@@ -24,6 +24,8 @@ from airflow_provider_vectorize.errors import IndexNotFoundError, InvalidRequest
 MAX_REQUESTS = 150
 #: Number of times that the number of vectors is read.
 COUNT_READS = 10
+#: Maximum number of rounds in which reads that fell short are repeated, so that a check of few things also ends soon.
+ROUNDS = COUNT_READS - 1
 #: Number of answers in a row that must be equal, because counts flap between replicas.
 EQUAL_COUNTS = 3
 #: Seconds between two reads of the same thing, so that lagging replicas catch up.
@@ -129,6 +131,8 @@ def ask_again(
 ) -> list[_Answer]:
     """Ask for each item. If the answers are not good enough, pause and ask again, because a replica may have lagged.
 
+    Ends after :data:`ROUNDS` pauses at the latest.
+
     :param ask: Sends one request.
     :param merge: Combines an answer with a later one for the same item.
     :param quality: How good an answer is, up to 1.0. Items with lower answers are asked for again, the worst first.
@@ -137,7 +141,9 @@ def ask_again(
     :param wait: Pauses before each round of further requests.
     """
     answers = [ask(item) for item in items]
-    while retries > 0 and not enough(answers):
+    for _ in range(ROUNDS):
+        if retries <= 0 or enough(answers):
+            break
         doubtful = [number for number, answer in enumerate(answers) if quality(answer) < 1]
         if not doubtful:
             break

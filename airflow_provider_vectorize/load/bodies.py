@@ -33,13 +33,14 @@ def temporary_file_errors() -> Iterator[None]:
         ) from error
 
 
-def open_temporary_file() -> IO[bytes]:
-    """Open a file without a name, which disappears with the process.
+def open_temporary_file(buffering: int = 0) -> IO[bytes]:
+    """Open a file without a name, which disappears with the process, also if that is killed.
 
+    :param buffering: Bytes of the buffer, as for :func:`open`. Default: none.
     :raises VectorizeError: The temporary directory cannot be used.
     """
     with temporary_file_errors():
-        return tempfile.TemporaryFile(buffering=0)
+        return tempfile.TemporaryFile(buffering=buffering)
 
 
 class BodyFile(Protocol):

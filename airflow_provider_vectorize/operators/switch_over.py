@@ -88,8 +88,8 @@ class VectorizePruneIndexesOperator(CheckedTask, WritingOperator):
 
     An index is deleted only if its name starts with ``prefix``, its description has the mark of exactly this pointer,
     it was created at least ``min_age`` ago, and it is not among the newest ``keep`` of them. The live index and the
-    previous one are never deleted. The pointer is read again right before each deletion. If it cannot be read or does
-    not exist, the task fails.
+    previous one are never deleted. The pointer is read again right before each deletion. If it cannot be read, does
+    not exist, or names an index that does not exist, the task fails.
 
     Retries are safe. Indexes that were deleted before a failure stay deleted.
 
@@ -103,7 +103,7 @@ class VectorizePruneIndexesOperator(CheckedTask, WritingOperator):
     :param limits: Limits of the account, if they differ from Cloudflare's standard limits. ``late_seconds`` is how long
         a second attempt waits before it writes, and how long a task waits after a request that got no answer.
     :param vectorize_conn_id: Connection to Vectorize. Default: ``vectorize_default``. (templated)
-    :raises SwitchOverError: The pointer cannot be read or does not exist.
+    :raises SwitchOverError: The pointer cannot be read, or it or its index does not exist.
     """
 
     template_fields: Sequence[str] = ("prefix", "pointer", "keep", "min_age", "vectorize_conn_id")

@@ -11,13 +11,13 @@ from airflow_provider_vectorize.rows.block_rows import Rows, check_rows, shift_l
 from airflow_provider_vectorize.rows.check_settings import CheckSettings
 from airflow_provider_vectorize.rows.pending_blocks import PendingBlock, PendingRange
 from airflow_provider_vectorize.rows.row_processes import Processes, RowProcesses
-from airflow_provider_vectorize.sources.compression import is_compressed
+from airflow_provider_vectorize.sources.compression import is_compressed, raise_source_errors
 from airflow_provider_vectorize.sources.fields import is_partitioned_by
 from airflow_provider_vectorize.sources.formats import refuse_parquet
 from airflow_provider_vectorize.sources.line_ranges import RangeStream, line_ranges
 from airflow_provider_vectorize.sources.lines import Block, Position, Text, read_blocks
 from airflow_provider_vectorize.sources.parquet import MAGIC
-from airflow_provider_vectorize.sources.parts import object_offset
+from airflow_provider_vectorize.sources.parts import next_line_start, object_offset
 from airflow_provider_vectorize.sources.places import row_label, row_place
 from airflow_provider_vectorize.sources.read_ahead import read_ahead
 from airflow_provider_vectorize.sources.source_file import SourceFile
@@ -99,6 +99,16 @@ class NdjsonReader:
     def dead_letter_keys(self, uri: str, position: Position) -> dict[str, Any]:
         """Return what a dead letter says of the place of its row."""
         return {"line": position.line, "offset": object_offset(uri, position.offset)}
+
+    def position_near(self, source_object: SourceObject, stored_offset: int) -> Position:
+        """Return the beginning of the next line, or of the object if it is compressed or the line is the last one."""
+        if is_compressed(source_object.key, source_object.encoding):
+            return Position()
+        uri, size = source_object.uri, source_object.size or 0
+        first = object_offset(uri, 0)
+        with raise_source_errors(uri):
+            start = next_line_start(source_object.read, first + stored_offset, first + size) - first
+        return Position(offset=start) if start < size else Position()
 
     def stored_bytes_before(self, source_object: SourceObject, position: Position) -> int:
         """Return the stored bytes before a position. Those of a compressed object count when it is complete."""

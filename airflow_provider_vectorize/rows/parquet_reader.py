@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from airflow_provider_vectorize.rows.values_text import VALUE_BYTES, ValuesText
 from airflow_provider_vectorize.sources.fields import Fields
 from airflow_provider_vectorize.sources.lines import Position
 from airflow_provider_vectorize.sources.parquet import DecodedRows, ParquetReader, RowGroupRange
-from airflow_provider_vectorize.sources.parts import PartName
+from airflow_provider_vectorize.sources.parts import PartName, object_offset
 from airflow_provider_vectorize.sources.read_ahead import iterate_ahead
 from airflow_provider_vectorize.sources.source_object import SourceObject
 
@@ -98,6 +99,16 @@ class ParquetRowReader:
     def dead_letter_keys(self, uri: str, position: Position) -> dict[str, Any]:
         """Return what a dead letter says of the place of its row."""
         return {"line": position.line, "row_group": position.offset}
+
+    def position_near(self, source_object: SourceObject, stored_offset: int) -> Position:
+        """Return the beginning of the row group that has a stored byte."""
+        uri = source_object.uri
+        with source_object.open_file() as file:
+            reader = ParquetReader(file, uri)
+            first, end = self._row_groups(reader, source_object)
+            at = bisect_right(reader.row_group_offsets(), object_offset(uri, stored_offset)) - 1
+            group = max(first, min(at, end - 1))
+            return Position(line=reader.row_group_starts[group] + 1, offset=group)
 
     def stored_bytes_before(self, source_object: SourceObject, position: Position) -> int:
         """Return the stored bytes before a position, as if all rows of the object or part had the same size."""

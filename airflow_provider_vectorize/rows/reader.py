@@ -42,6 +42,14 @@ class RowReader(Protocol):
         """Return what a dead letter says of the place of its row."""
         ...
 
+    def position_near(self, source_object: SourceObject, stored_offset: int) -> Position:
+        """Return the position near a stored byte from which the object can be read without reading all before it.
+
+        :return: The position, as if the object were the first one of the source. The beginning of a compressed object.
+        :raises SourceError: The object cannot be read.
+        """
+        ...
+
     def stored_bytes_before(self, source_object: SourceObject, position: Position) -> int:
         """Return about how many of the object's stored bytes are before a position. Any thread may ask."""
         ...

@@ -27,7 +27,10 @@ class StoredFolder:
     """
 
     def __init__(self, uri: str, conn_id: str | None) -> None:
-        location = parse(uri.rstrip("/"), conn_id).location
+        name = uri.rstrip("/")
+        if not name or name.endswith(":"):
+            raise ConfigError(f"{uri} names no folder, but the state of a sync needs one of its own.")
+        location = parse(name, conn_id).location
         if any(character in location.key for character in "*?["):
             raise ConfigError(f"{location.uri} is a pattern, but the state of a sync needs the name of one folder.")
         self.location = location

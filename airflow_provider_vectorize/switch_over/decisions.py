@@ -97,7 +97,7 @@ def clears_previous(
         )
     if pointer is None or pointer.previous != index.name:
         return False
-    if now - pointer.published_at < min_age:
+    if _age(pointer.published_at, now) < min_age:
         raise _refusal(
             uri,
             f'Index "{index.name}" was not replaced, because it was live until {_time(pointer.published_at)}, less '
@@ -135,8 +135,13 @@ def prunable(
     return [
         index
         for created_on, name, index in dated[: max(0, len(dated) - keep)]
-        if name not in (pointer.index, pointer.previous) and now - created_on >= min_age
+        if name not in (pointer.index, pointer.previous) and _age(created_on, now) >= min_age
     ]
+
+
+def _age(moment: datetime, now: datetime) -> timedelta:
+    """Return the time since a moment. The clock of the server has only seconds, so the moment can be later than now."""
+    return max(now - moment, timedelta(0))
 
 
 def _is_marked(index: Index, uri: str) -> bool:

@@ -15,6 +15,7 @@ Kind = Literal["kv", "variable", "object"]
 
 _KV = re.compile(r"kv://([^/]*)/(.+)", re.DOTALL)
 _VARIABLE = re.compile(r"variable://(.+)", re.DOTALL)
+_NAME = re.compile(r"[!-~]+")
 _NAMESPACE_ID = re.compile(r"[0-9a-f]{32}")
 #: Maximum length of a key of Workers KV in bytes (docs, "Write key-value pairs").
 _KEY_BYTES = 512
@@ -115,9 +116,12 @@ def parse_pointer(content: bytes, uri: str) -> Pointer:
         index, previous, model = value["index"], value.get("previous"), value.get("model")
         published_at = datetime.fromisoformat(value["published_at"])
         texts = [index, *(text for text in (previous, model) if text is not None)]
+        names = [name for name in (index, previous) if name is not None]
         if not all(isinstance(text, str) and text for text in texts) or published_at.tzinfo is None:
             raise ValueError(texts)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        if not all(_NAME.fullmatch(name) for name in names):  # For instance, a line feed at its end.
+            raise ValueError(names)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SwitchOverError(
             f"The pointer {uri} cannot be read, so which index is live is unknown. Nothing was changed. It must be a "
             'JSON object such as {"index": "docs-a", "previous": null, "published_at": "2026-01-31T02:00:00+00:00", '

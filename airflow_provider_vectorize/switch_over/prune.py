@@ -12,7 +12,7 @@ from airflow_provider_vectorize.errors import IndexNotFoundError, SwitchOverErro
 from airflow_provider_vectorize.quantities import pluralize
 from airflow_provider_vectorize.switch_over.decisions import prunable
 from airflow_provider_vectorize.switch_over.pointer import PointerStore, read_pointer
-from airflow_provider_vectorize.switch_over.publish import checked_writes, server_now
+from airflow_provider_vectorize.switch_over.publish import check_live_exists, checked_writes, server_now
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ def prune_unused(
 
     def deletable(indexes: Sequence[Index], keep: int) -> list[Index]:
         pointer = read_pointer(store)
+        check_live_exists(client, store, pointer)
         now = server_now(client)
         return prunable(store.uri, pointer, indexes, prefix=prefix, keep=keep, min_age=min_age, now=now)
 

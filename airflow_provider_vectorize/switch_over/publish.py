@@ -100,6 +100,26 @@ def server_now(client: VectorizeClient) -> datetime:
     return client.server_time or datetime.now(UTC)
 
 
+def check_live_exists(client: VectorizeClient, store: PointerStore, pointer: Pointer | None) -> None:
+    """Check that the live index exists, before another index is deleted.
+
+    Readers cannot use an index that does not exist, so they use another one, and the pointer does not say which.
+
+    :raises SwitchOverError: It does not exist.
+    """
+    if pointer is None:
+        return
+    try:
+        client.get_index(pointer.index)
+    except IndexNotFoundError as error:
+        raise SwitchOverError(
+            f'No index was deleted, because index "{pointer.index}", which the pointer {store.uri} names, does not '
+            "exist, so which index readers use is unknown. Publish an index that exists, or correct the pointer where "
+            "it is stored.",
+            pointer=store.uri,
+        ) from error
+
+
 def _check_index_after(client: VectorizeClient, store: PointerStore, before: Index) -> None:
     try:
         check_incarnation(store.uri, client.get_index(before.name), before.created_on)

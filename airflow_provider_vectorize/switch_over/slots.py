@@ -18,7 +18,12 @@ from airflow_provider_vectorize.errors import (
 from airflow_provider_vectorize.switch_over.decisions import clears_previous
 from airflow_provider_vectorize.switch_over.mark import Mark, describe, read_mark
 from airflow_provider_vectorize.switch_over.pointer import Pointer, PointerStore, read_pointer
-from airflow_provider_vectorize.switch_over.publish import checked_writes, server_now, write_and_read_back
+from airflow_provider_vectorize.switch_over.publish import (
+    check_live_exists,
+    checked_writes,
+    server_now,
+    write_and_read_back,
+)
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor, WaitRequest
 from airflow_provider_vectorize.visibility.waits import waits_for
 
@@ -87,6 +92,7 @@ def delete_idle_slot(client: VectorizeClient, store: PointerStore, name: str, mi
 
     def must_clear_previous() -> Pointer | None:
         pointer = read_pointer(store)
+        check_live_exists(client, store, pointer)
         now = server_now(client)
         clears = clears_previous(store.uri, pointer, index, has_vectors=has_vectors, min_age=min_age, now=now)
         return pointer if clears else None

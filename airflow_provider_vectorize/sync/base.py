@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -142,7 +141,6 @@ def load_base(
     folder: StateFolder,
     objects: Sequence[SourceObject],
     options: SyncOptions,
-    temporary: Path,
 ) -> Base:
     """Read the state and the pending logs, and return what the run starts from.
 
@@ -152,13 +150,13 @@ def load_base(
     has_vectors = state is None and client.get_index_info(index.name).vector_count > 0
     basis = choose_basis(state, identity, has_vectors, folder.uri)
     known_hashes = state is not None and knows_hashes(state, identity, basis, reconcile=options.reconcile)
-    table = IdTable(temporary)
+    table = IdTable()
     numbers = {source_object.uri: number for number, source_object in enumerate(objects)}
     # This sync has written nothing to an index that was created again, except for what pending logs name. Another
     # writer may have used the other IDs there, so they are forgotten.
     if state is not None and basis == "state":
         new_numbers = [*(numbers.get(known.uri, NO_OBJECT) for known in state.objects), NO_OBJECT]
-        load_table(folder, state.columns, table, np.array(new_numbers, np.int32), temporary)
+        load_table(folder, state.columns, table, np.array(new_numbers, np.int32))
         if not known_hashes:
             table.hashes[:] = UNKNOWN
     base = Base(index, identity, state, basis, pending, table, known_hashes)

@@ -7,14 +7,12 @@ known) and ``object`` (number of the object in ``current.json``, null if the ID 
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from airflow_provider_vectorize.load.bodies import temporary_file_errors
+from airflow_provider_vectorize.load.bodies import open_temporary_file
 from airflow_provider_vectorize.rows.hashing import sync_packages
 from airflow_provider_vectorize.sync.folder import StateFolder, damaged
 from airflow_provider_vectorize.sync.state import ColumnsFile
@@ -31,26 +29,18 @@ def _pyarrow() -> Any:
     return pyarrow
 
 
-def _open_file(folder: Path | None) -> IO[bytes]:
-    with temporary_file_errors():
-        return tempfile.NamedTemporaryFile(dir=folder, suffix=".parquet")
-
-
-def write_columns(
-    folder: StateFolder, name: str, table: IdTable, kept_objects: np.ndarray, temporary: Path
-) -> ColumnsFile:
+def write_columns(folder: StateFolder, name: str, table: IdTable, kept_objects: np.ndarray) -> ColumnsFile:
     """Write the IDs that stay known to a new file in the state's folder.
 
     :param name: Name of the file.
     :param table: The IDs.
     :param kept_objects: For each object number, and at the end for :data:`NO_OBJECT`, whether IDs that were not seen
         keep their object, because the object was skipped.
-    :param temporary: Folder for the file until it is complete.
     :raises SourceError: The file cannot be written.
     """
     parquet = _pyarrow().parquet
     count = 0
-    with _open_file(temporary) as file:
+    with open_temporary_file(_READ_BYTES) as file:
         with parquet.ParquetWriter(
             file,
             _schema(),
@@ -155,14 +145,13 @@ def _measured(name: str, ids: int, file: IO[bytes]) -> ColumnsFile:
     return ColumnsFile(name, ids, size, digest.hexdigest())
 
 
-def read_columns(folder: StateFolder, columns: ColumnsFile, temporary: Path | None = None) -> Iterator[Any]:
+def read_columns(folder: StateFolder, columns: ColumnsFile) -> Iterator[Any]:
     """Yield the IDs of a generation as record batches of Arrow, after the checksum of the file was verified.
 
-    :param temporary: Folder for the downloaded file. Default: the system's.
     :raises SourceError: The file is missing, damaged, or cannot be read.
     """
     pa = _pyarrow()
-    with _open_file(temporary) as file:
+    with open_temporary_file(_READ_BYTES) as file:
         if not folder.download(columns.name, file):
             raise damaged(folder, columns.name, "it is missing although current.json refers to it")
         found = _measured(columns.name, columns.ids, file)
@@ -173,16 +162,14 @@ def read_columns(folder: StateFolder, columns: ColumnsFile, temporary: Path | No
             yield from parquet.iter_batches(_BATCH, use_threads=False)
 
 
-def load_table(
-    folder: StateFolder, columns: ColumnsFile, table: IdTable, new_numbers: np.ndarray, temporary: Path
-) -> None:
+def load_table(folder: StateFolder, columns: ColumnsFile, table: IdTable, new_numbers: np.ndarray) -> None:
     """Add the IDs of a generation to an empty table.
 
     :param new_numbers: For each object of the generation, its number in the source of this run, or :data:`NO_OBJECT`.
         The last item is :data:`NO_OBJECT`, for IDs without an object.
     :raises SourceError: The file is missing, damaged, or cannot be read.
     """
-    for batch in read_columns(folder, columns, temporary):
+    for batch in read_columns(folder, columns):
         ids = batch.column("id")
         _, offsets_buffer, data_buffer = ids.buffers()
         offsets = np.frombuffer(offsets_buffer, np.int32)[ids.offset : ids.offset + len(ids) + 1]

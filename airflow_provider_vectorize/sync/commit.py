@@ -131,6 +131,7 @@ def next_state(base: Base, comparison: Comparison, result: SyncResult, run_id: s
         last_mutation=_last_mutation(result) or last,
         counts=result.counts,
         committed_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        before=str(before.generation) if before else "",
     )
 
 

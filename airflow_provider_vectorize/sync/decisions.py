@@ -135,8 +135,10 @@ def parse_max_deletes(name: str, value: Any) -> float | int:
 
 def exceeds_brake(count: int, known: int, max_deletes: float | int) -> bool:
     """Return whether so many deletions need an approval."""
-    limit = max_deletes * known if isinstance(max_deletes, float) else max_deletes
-    return count > max(limit, FREE_DELETES)
+    if count <= FREE_DELETES:
+        return False
+    # A product such as 0.29 * 100 can be less than the number that it stands for, so exactly 29 % would be too many.
+    return count / known > max_deletes if isinstance(max_deletes, float) else count > max_deletes
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,16 @@ def choose_deletions(
     return Deletions(delete_approved=True, delete_others=True)
 
 
+def spends_plan(kind: str, decision: Deletions, *, wanted: bool) -> bool:
+    """Return whether a run that approves a plan uses it up. A run that could delete nothing leaves it for the next one.
+
+    :param kind: ``deletions``, ``changes``, or empty if no plan is approved.
+    :param wanted: Whether the sync deletes at all.
+    """
+    carries_out = wanted and (decision.delete_approved or not decision.withheld)
+    return kind == "changes" or (kind == "deletions" and carries_out)
+
+
 def plan_id(generation: Generation | None, content: str, plans: Iterable[str]) -> str:
     """Return the ID of a plan: the number of the generation on which it came up first, and a digest of its content.
 
@@ -210,6 +222,7 @@ class Sample:
 
     :param known: Number of sampled rows whose vector is known with its hash.
     :param changed: How many of these have another hash.
+    :param changed_share: Estimated share of all known vectors that have another hash.
     :param cosines: Cosine similarity of sampled vectors to those in the index, if they were compared.
     :param rows: Number of sampled rows.
     :param total_rows: Estimated number of rows of the objects, 0 if it cannot be estimated.
@@ -217,6 +230,7 @@ class Sample:
 
     known: int
     changed: int
+    changed_share: float
     cosines: Sequence[float] = ()
     rows: int = 0
     total_rows: int = 0
@@ -227,7 +241,7 @@ def estimate_changed(sample: Sample, opened: int) -> int:
 
     :param opened: Number of known IDs whose object is opened.
     """
-    return round(opened * sample.changed / sample.known) if sample.known else 0
+    return round(opened * sample.changed_share)
 
 
 def look_ahead_problem(sample: Sample, opened: int, known: int) -> str:

@@ -103,18 +103,21 @@ class ProbedFolder:
         self._probe(f"after delete {name}")
 
 
-def read_json(folder: StateFolder, name: str) -> Any:
-    """Return the JSON value of an object, or ``None`` if the object does not exist.
+def read_json(folder: StateFolder, name: str) -> dict[str, Any] | None:
+    """Return the JSON object that an object in storage holds, or ``None`` if the latter does not exist.
 
-    :raises SourceError: The object cannot be read, or its content is not JSON.
+    :raises SourceError: It cannot be read, or its content is something else.
     """
     content = folder.read(name)
     if content is None:
         return None
     try:
-        return json.loads(content)
-    except ValueError as error:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise damaged(folder, name, f"it is not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise damaged(folder, name, f"it is not a JSON object but {type(value).__name__}")
+    return value
 
 
 def write_json(folder: StateFolder, name: str, value: Any) -> None:
@@ -163,7 +166,7 @@ class Owner:
         if not self._claimed:
             return
         owner = read_json(self._folder, OWNER)
-        other = owner.get("run") if isinstance(owner, dict) else None
+        other = owner.get("run") if owner else None
         if other != self._run:
             raise SyncTakenOverError(
                 f"Another run took over: run {other} of a sync claimed {self._folder.uri} after this run ({self._run}) "

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from airflow_provider_vectorize.load.bodies import temporary_file_errors
+from airflow_provider_vectorize.load.bodies import open_temporary_file, temporary_file_errors
 
 #: Minimum number of items of a column.
 _MIN_ITEMS = 4_096
@@ -19,18 +17,21 @@ _TOO_SHORT = "the file of the IDs is shorter than it was"
 
 
 class MappedColumn:
-    """A column of numbers in a file, which can grow.
+    """A column of numbers in a file without a name, which can grow.
 
-    :param path: Path of the new file.
     :param dtype: Type of the numbers.
     """
 
-    def __init__(self, path: Path, dtype: Any) -> None:
-        self._path = path
+    def __init__(self, dtype: Any) -> None:
+        self._file = open_temporary_file()
         self._dtype = np.dtype(dtype)
         self._size = 0
         self.items: np.ndarray = np.empty(0, self._dtype)  #: All items that have room. Those that are not set are 0.
         self.reserve(1)
+
+    def close(self) -> None:
+        """Close the file. The items exist as long as somebody uses them."""
+        self._file.close()
 
     def reserve(self, count: int) -> None:
         """Make room for a number of items.
@@ -41,27 +42,23 @@ class MappedColumn:
             return
         self._size = max(count, int(self._size * _GROWTH), _MIN_ITEMS)
         with temporary_file_errors():
-            with self._path.open("ab") as file:
-                file.truncate(self._size * self._dtype.itemsize)
-            self.items = np.asarray(np.memmap(self._path, self._dtype, "r+", shape=(self._size,)))
+            self._file.truncate(self._size * self._dtype.itemsize)
+            self.items = np.asarray(np.memmap(self._file, self._dtype, "r+", shape=(self._size,)))
 
 
 class IdFile:
-    """IDs as UTF-8 text in a file, one after the other.
+    """IDs as UTF-8 text in a file without a name, one after the other."""
 
-    :param folder: Folder for the files.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        with temporary_file_errors():
-            self._file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with its table
-        self._ends = MappedColumn(folder / "ends", np.uint64)
+    def __init__(self) -> None:
+        self._file = open_temporary_file()
+        self._ends = MappedColumn(np.uint64)
         self._count = 0
         self._bytes = 0
 
     def close(self) -> None:
-        """Close the file, which deletes it."""
+        """Close the files, which deletes them."""
         self._file.close()
+        self._ends.close()
 
     def append(self, data: bytes | memoryview, ends: np.ndarray) -> None:
         """Append IDs.

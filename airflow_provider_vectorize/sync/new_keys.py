@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from airflow_provider_vectorize.load.bodies import temporary_file_errors
+from airflow_provider_vectorize.load.bodies import open_temporary_file, temporary_file_errors
 
 #: Number of keys that are kept in the dict.
 RECENT = 1 << 16
@@ -16,14 +15,9 @@ MERGED = 1 << 20
 
 
 class NewKeys:
-    """Maps the keys of added IDs to their positions. Several positions may have the same key.
+    """Maps the keys of added IDs to their positions. Several positions may have the same key."""
 
-    :param folder: Folder for the files.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._files = 0
+    def __init__(self) -> None:
         self._recent: dict[int, int] = {}
         self._equal: dict[int, list[int]] = {}  # Further positions of keys that are not unique.
         self._runs: list[tuple[np.ndarray, np.ndarray]] = []
@@ -86,12 +80,9 @@ class NewKeys:
         order = np.argsort(keys, kind="stable")
         self._runs.append((self._stored(keys[order]), self._stored(positions[order])))
 
-    def _stored(self, array: np.ndarray) -> np.ndarray:
-        """Move an array to a file. The file is deleted, and exists as long as its array."""
-        self._files += 1
-        path = self._folder / f"keys-{self._files}"
-        with temporary_file_errors():
-            array.tofile(path)
-            mapped = np.asarray(np.memmap(path, array.dtype, "r", shape=array.shape))
-            path.unlink()
-        return mapped
+    @staticmethod
+    def _stored(array: np.ndarray) -> np.ndarray:
+        """Move an array to a file without a name, which exists as long as its array."""
+        with temporary_file_errors(), open_temporary_file() as file:
+            array.tofile(file)
+            return np.asarray(np.memmap(file, array.dtype, "r", shape=array.shape))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
-import tempfile
+import logging
 from collections.abc import Iterable, Iterator
-from typing import IO
 
 from airflow_provider_vectorize.errors import ConfigError
-from airflow_provider_vectorize.load.bodies import temporary_file_errors
+from airflow_provider_vectorize.load.bodies import open_temporary_file
 from airflow_provider_vectorize.sync.folder import StateFolder, damaged
+
+log = logging.getLogger(__name__)
 
 #: Number of plans that are kept.
 KEPT_PLANS = 30
+_BUFFER_BYTES = 1 << 20
 _DELETIONS, _CHANGES = ".ids.gz", ".changes.json"
 
 
@@ -30,9 +32,7 @@ def changes_name(plan: str) -> str:
 def write_ids(folder: StateFolder, name: str, ids: Iterable[str]) -> int:
     """Write IDs to a compressed file, each as ``{"id": "…"}`` on a line of its own, and return their number."""
     count = 0
-    with temporary_file_errors():
-        file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the next statement
-    with file:
+    with open_temporary_file(_BUFFER_BYTES) as file:
         with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1, mtime=0) as compressed:
             for vector_id in ids:
                 compressed.write(json.dumps({"id": vector_id}).encode() + b"\n")
@@ -47,15 +47,17 @@ def read_ids(folder: StateFolder, name: str) -> Iterator[str]:
 
     :raises SourceError: The file is missing or damaged.
     """
-    with tempfile.TemporaryFile() as file:
+    with open_temporary_file(_BUFFER_BYTES) as file:
         if not folder.download(name, file):
             raise damaged(folder, name, "it is missing")
+        if not file.tell():  # An empty file is valid gzip.
+            raise damaged(folder, name, "it is empty")
         file.seek(0)
         try:
             with gzip.GzipFile(fileobj=file, mode="rb") as compressed:
                 for line in compressed:
                     yield json.loads(line)["id"]
-        except (OSError, EOFError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise damaged(folder, name, f"it is not a list of IDs ({error})") from error
 
 
@@ -64,7 +66,10 @@ def kind_of_plan(folder: StateFolder, plan: str | None, spent: Iterable[str]) ->
 
     :raises ConfigError: There is no such plan.
     """
-    if not plan or plan in spent:
+    if not plan:
+        return ""
+    if plan in spent:
+        log.info("Plan %s is spent, so its approval has no effect.", plan)
         return ""
     if "/" not in plan:
         if folder.read(changes_name(plan)) is not None:

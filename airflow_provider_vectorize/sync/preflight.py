@@ -20,6 +20,7 @@ from airflow_provider_vectorize.sync.base import Base
 from airflow_provider_vectorize.sync.decisions import audit_problem, look_ahead_problem, plan_id
 from airflow_provider_vectorize.sync.folder import StateFolder, write_json
 from airflow_provider_vectorize.sync.options import SyncOptions
+from airflow_provider_vectorize.sync.source_sample import sample_source
 from airflow_provider_vectorize.sync.table import NO_OBJECT
 from airflow_provider_vectorize.visibility.monitor import IndexMonitor
 
@@ -91,7 +92,7 @@ def look_ahead(
     if not opened:
         return
     compares_values = options.changed_by != "row" and base.known_hashes
-    sample = audit.sample_source(
+    sample = sample_source(
         base.table,
         opened,
         source.reader,

@@ -193,7 +193,10 @@ def check_outcome(
         problems.append(f"Withheld {pluralize(decision.withheld, 'deletion')}, because {decision.reason}")
         problems.append(f"Some of their IDs: {', '.join(examples)}")
         if not result.plan:
-            problems.append("They cannot be approved, and the next run without this problem deletes them")
+            problems.append(
+                "They cannot be approved now. The next run without this problem deletes them, as far as max_deletes or "
+                "an approval allows"
+            )
     if result.plan:
         problems.append(
             f"All of them are in {folder.uri}/{plans.deletions_name(result.plan)}. If they should be deleted, run the "

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +28,7 @@ from airflow_provider_vectorize.sync import commit, forecast, plans, report
 from airflow_provider_vectorize.sync.base import Base, check_folder, created_on, identify, load_base
 from airflow_provider_vectorize.sync.columns import write_columns
 from airflow_provider_vectorize.sync.comparison import EXAMPLES, Comparison
-from airflow_provider_vectorize.sync.decisions import Deletions, choose_deletions, plan_id
+from airflow_provider_vectorize.sync.decisions import Deletions, choose_deletions, plan_id, spends_plan
 from airflow_provider_vectorize.sync.deletes import DeletionReceipt, delete_vectors, to_delete, vanished, withheld
 from airflow_provider_vectorize.sync.folder import Owner, Probe, ProbedFolder, StateFolder
 from airflow_provider_vectorize.sync.log import Log
@@ -90,7 +88,7 @@ class SyncRun:
         self._hasher = RowHasher(options.changed_by)
         self.index: Index | None = None  #: The index, after it was read.
         self._audit = AuditOutcome()
-        self._plan_kind = ""
+        self._plan_kind, self._spends_plan = "", False
         self._to_delete = 0
         self._cleanup = ExitStack()
 
@@ -104,8 +102,8 @@ class SyncRun:
         """
         if not self._objects:
             raise SourceError("The source names no objects, so nothing was sent or deleted.")
-        with tempfile.TemporaryDirectory(prefix="vectorize-sync-") as name, self._client() as client, self._cleanup:
-            self._temporary, self._started = Path(name), client.clock.now()
+        with self._client() as client, self._cleanup:
+            self._started = client.clock.now()
             self.index = index = client.get_index(self._index_name)
             self._format = detect_format(self._objects, self._options.load.format)
             # Only the beginnings of the objects are sampled, which is no work for several processes.
@@ -114,7 +112,7 @@ class SyncRun:
             check_folder(client, self._folder, identity)
             if not self._options.dry_run:
                 self._owner.claim({"index": index.name, "claimed_at": now_text(), **self._details})
-            base = load_base(client, index, identity, self._folder, self._objects, self._options, self._temporary)
+            base = load_base(client, index, identity, self._folder, self._objects, self._options)
             try:
                 with closing(base.table):
                     return self._run_from(client, base, sampled)
@@ -135,6 +133,8 @@ class SyncRun:
     def _run_from(self, client: VectorizeClient, base: Base, sampled: LoadSource) -> SyncResult:
         options, folder = self._options, self._folder
         self._plan_kind = plans.kind_of_plan(folder, options.approve, base.spent)
+        if self._plan_kind == "deletions" and options.approve:
+            base.table.mark(plans.read_ids(folder, plans.deletions_name(options.approve)), APPROVED)
         if base.pending.records:
             client.late.add_abandoned()
         self._audit = run_audit(client, self._open_monitor, base, self._hasher, self.run_id, dry_run=options.dry_run)
@@ -215,12 +215,7 @@ class SyncRun:
         """Decide which of the vectors that left the source are deleted."""
         table = base.table
         has_left = vanished(table, comparison.skipped)
-        approved = 0
-        if self._plan_kind == "deletions" and self._options.approve:
-            for vector_id in plans.read_ids(self._folder, plans.deletions_name(self._options.approve)):
-                if (position := table.position(vector_id)) >= 0:
-                    table.flags[position] |= APPROVED
-            approved = table.count(lambda chunk: has_left(chunk) & (table.flags[chunk] & APPROVED != 0))
+        approved = table.count(lambda chunk: has_left(chunk) & (table.flags[chunk] & APPROVED != 0))
         decision = choose_deletions(
             wanted=self._options.delete_vanished,
             approved=approved,
@@ -229,6 +224,7 @@ class SyncRun:
             max_deletes=self._options.max_deletes,
             obstacles=report.obstacles(base, comparison, self._audit.problem),
         )
+        self._spends_plan = spends_plan(self._plan_kind, decision, wanted=self._options.delete_vanished)
         self._to_delete = table.count(to_delete(table, comparison.skipped, decision))
         forecast.log_deletions(self._to_delete, decision, client, dry_run=self._options.dry_run)
         return decision
@@ -272,11 +268,11 @@ class SyncRun:
         absorbed = {**base.pending.numbers, self.run_id: write_ahead.numbers}
         records = commit.record_names(absorbed)
         state = commit.next_state(base, comparison, result, self.run_id, absorbed)
-        if self._plan_kind and self._options.approve:
+        if self._spends_plan and self._options.approve:
             state = replace(state, spent=(*state.spent, self._options.approve))
         if self._audit.problem or commit.columns_changed(base, comparison):
             name = columns_name(state.generation)
-            columns = write_columns(self._folder, name, base.table, comparison.skipped, self._temporary)
+            columns = write_columns(self._folder, name, base.table, comparison.skipped)
             state = replace(state, columns=columns)
         elif not records and commit.says_the_same(state, base.state):
             self._owner.check()

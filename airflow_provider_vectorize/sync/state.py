@@ -86,6 +86,7 @@ class State:
     :param last_mutation: The last mutation that any run has sent, for the audit.
     :param counts: Counts of the run, for people.
     :param committed_at: Time of the commit, for people.
+    :param before: Name of the generation before, or empty if it is the first one.
     """
 
     generation: Generation
@@ -104,6 +105,7 @@ class State:
     last_mutation: Mapping[str, Any] | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     committed_at: str = ""
+    before: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as plain JSON."""
@@ -136,9 +138,12 @@ def read_state(folder: StateFolder, name: str = CURRENT) -> State | None:
     plain = read_json(folder, name)
     if plain is None:
         return None
-    if isinstance(plain, dict) and isinstance(plain.get("format"), int) and plain["format"] > FORMAT:
+    version = plain.get("format")
+    if not isinstance(version, int):
+        raise damaged(folder, name, f"it has no format, but {version!r}")
+    if version > FORMAT:
         raise SourceError(
-            f"{folder.uri}/{name} was written by a newer version of the provider (format {plain['format']}, this "
+            f"{folder.uri}/{name} was written by a newer version of the provider (format {version}, this "
             f"version reads {FORMAT}). Upgrade the provider. Nothing was sent or deleted.",
             uri=f"{folder.uri}/{name}",
             permanent=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,7 +77,7 @@ def _describe_pending(folder: StateFolder, state: State | None) -> Iterator[str]
 
 
 def list_ids(folder: StateFolder, *, unknown: bool = False, vanished: bool = False) -> Iterator[str]:
-    """Yield the IDs of a state.
+    """Yield the IDs of a state, each as one line.
 
     :param unknown: Only those whose content in the index is not known.
     :param vanished: Only those that have left the source.
@@ -87,7 +88,7 @@ def list_ids(folder: StateFolder, *, unknown: bool = False, vanished: bool = Fal
         columns = (batch.column(name).to_pylist() for name in ("id", "hash", "object"))
         for vector_id, content, number in zip(*columns, strict=True):
             if (not unknown or content == UNKNOWN) and (not vanished or number is None):
-                yield vector_id
+                yield _as_line(vector_id)
 
 
 def diff(folder: StateFolder) -> Iterator[str]:
@@ -98,17 +99,12 @@ def diff(folder: StateFolder) -> Iterator[str]:
     :raises ConfigError: There are no two generations.
     """
     state = _require(read_state(folder), folder)
-    name = next((name for name in sorted(folder.list(GENERATIONS)) if _is_before(name, state)), None)
-    before = read_state(folder, name) if name else None
+    before = read_state(folder, f"{GENERATIONS}{state.before}.json") if state.before else None
     if before is None:
         raise ConfigError(f"{folder.uri} holds only one generation, so there is nothing to compare.")
     if before.columns == state.columns:
         return
     yield from _merge(_entries(folder, before), _entries(folder, state))
-
-
-def _is_before(name: str, state: State) -> bool:
-    return name.endswith(".json") and name.startswith(f"{GENERATIONS}{state.generation.number - 1:06d}-")
 
 
 def _entries(folder: StateFolder, state: State) -> Iterator[tuple[tuple[int, str], int]]:
@@ -123,15 +119,23 @@ def _merge(before: Iterator[Any], after: Iterator[Any]) -> Iterator[str]:
     new: Any = next(after, None)
     while old or new:
         if old and (not new or old[0] < new[0]):
-            yield f"- {old[0][1]}"
+            yield f"- {_as_line(old[0][1])}"
             old = next(before, None)
         elif new and (not old or new[0] < old[0]):
-            yield f"+ {new[0][1]}"
+            yield f"+ {_as_line(new[0][1])}"
             new = next(after, None)
         else:
             if old[1] != new[1]:
-                yield f"~ {new[0][1]}"
+                yield f"~ {_as_line(new[0][1])}"
             old, new = next(before, None), next(after, None)
+
+
+def _as_line(vector_id: str) -> str:
+    """Return an ID as one line. One that has a line feed or another control character is written as JSON.
+
+    Two lines would be the IDs of two other vectors, which whoever deletes the listed IDs would delete.
+    """
+    return vector_id if vector_id.isprintable() else json.dumps({"id": vector_id})
 
 
 def _require(state: State | None, folder: StateFolder) -> State:

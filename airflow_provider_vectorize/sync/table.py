@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -41,24 +40,24 @@ class IdTable:
     """IDs by position: first those of the state, sorted by key, then the others in the order of their arrival.
 
     Two IDs may have the same key. An unchanged row is recognized by key and hash. Before anything else is decided about
-    a row, its ID itself is compared.
-
-    :param folder: A temporary folder. The table keeps all its columns in files there.
+    a row, its ID itself is compared. The columns are in temporary files without names, which disappear with the
+    process, also if it is killed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._ids = IdFile(folder)
-        self._keys = MappedColumn(folder / "key", np.uint64)
-        self._hashes = MappedColumn(folder / "hash", np.uint64)
-        self._objects = MappedColumn(folder / "object", np.int32)
-        self._flags = MappedColumn(folder / "flags", np.uint8)
-        self._new = NewKeys(folder)
+    def __init__(self) -> None:
+        self._ids = IdFile()
+        self._keys = MappedColumn(np.uint64)
+        self._hashes = MappedColumn(np.uint64)
+        self._objects = MappedColumn(np.int32)
+        self._flags = MappedColumn(np.uint8)
+        self._new = NewKeys()
         self.state_ids = 0  #: Number of IDs of the state.
         self._count = 0
 
     def close(self) -> None:
         """Close the files."""
-        self._ids.close()
+        for column in (self._ids, self._keys, self._hashes, self._objects, self._flags):
+            column.close()
 
     def __len__(self) -> int:
         return self._count
@@ -166,6 +165,12 @@ class IdTable:
         """Return the position of an ID, or -1."""
         key = id_key(vector_id)
         return self.find_exactly(vector_id, key, int(self.find(np.array([key], np.uint64))[0]))
+
+    def mark(self, ids: Iterable[str], flag: int) -> None:
+        """Set a flag of those IDs that the table has."""
+        for vector_id in ids:
+            if (position := self.position(vector_id)) >= 0:
+                self.flags[position] |= flag
 
     # ---------------------------------------------------------------- all IDs
 

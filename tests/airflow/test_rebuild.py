@@ -90,4 +90,4 @@ def test_two_rebuilds_a_failed_third_and_a_rollback(
         )
         totals.append(sum(requests_of(vectorize).values()))
     with_kv = pointer == KV
-    assert totals == ([39, 52, 51, 58, 6, 2] if with_kv else [34, 47, 45, 50, 2, 1])
+    assert totals == ([39, 52, 53, 60, 6, 2] if with_kv else [34, 47, 47, 52, 2, 1])

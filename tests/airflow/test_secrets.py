@@ -5,11 +5,13 @@ Airflow masks the passwords of connections in logs. The tests disable that, beca
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,12 +20,16 @@ from typing import Any
 import pytest
 
 from airflow_provider_vectorize.local.handle import LocalVectorize
+from airflow_provider_vectorize.visibility.waits import waits_for
 from tests.airflow.runs import Airflow, Log, has_parameter, query
+from tests.airflow.sensors import MUTATION_ID, make_sensor, run_sensor
+from tests.airflow.test_trigger import make_trigger
 
 SECRET = "cfut_N0body-may-read-th1s"
 MAIL = "nightly@example.com"
 Rows = Callable[..., str]
 AfterCheck = Callable[[int, Callable[[], Any]], None]
+EVERY_VARIANT = pytest.mark.parametrize("variant", ["poke", "deferrable", "trigger"])
 #: Forms in which a careless program could write the secret.
 SECRET_FORMS = (SECRET, base64.b64encode(f"{MAIL}:{SECRET}".encode()).decode(), SECRET.encode().hex())
 
@@ -222,6 +228,43 @@ def test_variables_of_a_failed_call_show_no_secret(
         getattr(VectorizeHook(), method)("books", **arguments[method])
 
     assert_no_secret(variables=local_variables(caught.value))
+
+
+def failure_of_wait(variant: str) -> BaseException:
+    """Return the error with which a wait ends: in a worker, in the trigger itself, or in a sensor after its trigger."""
+    sensor = make_sensor(MUTATION_ID, variant, index_name="books", timeout=0.3)
+    try:
+        if variant == "trigger":
+            waits = [wait.to_dict() for wait in waits_for(MUTATION_ID, "books")]
+            raise TimeoutError(asyncio.run(make_trigger(waits, deadline=time.time() + 0.3)._wait()))
+        run_sensor(sensor)
+    except Exception as error:  # noqa: BLE001 - any error may have frames with secrets
+        return error
+    raise AssertionError("the wait has succeeded")
+
+
+def assert_wait_shows_no_secret(error: BaseException, log: Log) -> None:
+    exception_text = "".join(traceback.format_exception(error))
+    assert_no_secret(exception=exception_text + repr(error), variables=local_variables(error) + "-", log=log.text + "-")
+
+
+@EVERY_VARIANT
+@pytest.mark.parametrize("wrong_field", WRONG_FIELDS)
+def test_wait_with_wrong_connection_shows_no_secret(
+    guarded: LocalVectorize, log: Log, wrong_field: str, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = json.loads(os.environ["AIRFLOW_CONN_VECTORIZE_DEFAULT"]) | WRONG_FIELDS[wrong_field]
+    monkeypatch.setenv("AIRFLOW_CONN_VECTORIZE_DEFAULT", json.dumps(connection))
+
+    assert_wait_shows_no_secret(failure_of_wait(variant), log)
+
+
+@EVERY_VARIANT
+@pytest.mark.parametrize("fault", FAULTS)
+def test_wait_that_fails_shows_no_secret(guarded: LocalVectorize, log: Log, fault: str, variant: str) -> None:
+    guarded.fail(fault, times=None, **FAULTS[fault])
+
+    assert_wait_shows_no_secret(failure_of_wait(variant), log)
 
 
 #: Runs two commands in one process, because it takes seconds to import Airflow.

@@ -38,7 +38,11 @@ def test_golden_queries_are_parsed() -> None:
         ({"expect": ["b"]}, "either a vector or an id"),
         ({"vector": [1, 2], "expect": []}, "expect must be a list of IDs"),
         ({"vector": [1, 2], "expect": ["a"], "k": 0}, "k must be a whole number from 1 to 50"),
-        ({"vector": [1, None], "expect": ["a"]}, "a list of finite numbers"),
+        ({"vector": [1, None], "expect": ["a"]}, "a list of numbers within the range of float32"),
+        ({"vector": [1, 1e39], "expect": ["a"]}, "a list of numbers within the range of float32"),
+        ({"vector": [1, 10**400], "expect": ["a"]}, "a list of numbers within the range of float32"),
+        (b'{"vector": [1, NaN], "expect": ["a"]}', "a list of numbers within the range of float32"),
+        ({"id": "é" * 33, "expect": ["a"]}, "id must have at most 64 bytes"),
         ({"vector": [1, 2, 3], "expect": ["a"]}, "has 3 values, but the index has 2 dimensions"),
         ({"vector": [1, 2], "expected": ["a"]}, "the key 'expected' is not known"),
         ({"id": 7, "expect": ["a"]}, "id must be a string"),
@@ -47,6 +51,11 @@ def test_golden_queries_are_parsed() -> None:
 def test_golden_queries_wrong_line_raises_with_its_number(row: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=f"Line 2 of the golden queries s3://bucket/golden.ndjson .*{message}"):
         parse({"vector": [1, 2], "expect": ["a"]}, row)
+
+
+def test_golden_query_empty_namespace_is_none() -> None:
+    (query,) = parse({"id": "a", "expect": ["a"], "namespace": ""})
+    assert query.namespace is None
 
 
 def test_golden_queries_empty_object_raises() -> None:

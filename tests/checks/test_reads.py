@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_vectorize.api.models import IndexInfo, Vector
-from airflow_provider_vectorize.checks.reads import COUNT_READS, Reads
+from airflow_provider_vectorize.checks.golden import GoldenQuery
+from airflow_provider_vectorize.checks.reads import COUNT_READS, ROUNDS, Reads, ask_again
 from airflow_provider_vectorize.checks.result import QueryOutcome
 from airflow_provider_vectorize.checks.run import better
 
@@ -47,6 +48,29 @@ def test_reads_count_waits_for_equal_and_high_answers(
 ) -> None:
     reads = ScriptedReads(counts)
     assert (reads.count(minimum), reads.requests) == (expected, requests)
+
+
+def test_ask_again_few_answers_that_stay_bad_ends_after_some_rounds() -> None:
+    """A single golden query for a missing ID must not be repeated for the rest of the 150 requests, one at a time."""
+    asked: list[str] = []
+    pauses: list[int] = []
+
+    def ask(item: str) -> float:
+        asked.append(item)
+        return 0.0
+
+    ask_again(["a", "b"], ask, max, float, lambda _: False, 147, lambda: pauses.append(1))
+    assert len(pauses) == ROUNDS
+    assert asked == ["a", "b"] * (1 + ROUNDS)
+
+
+def test_check_golden_query_for_a_missing_id_fails_soon(books: CheckedIndex) -> None:
+    books.load(corpus(20))
+
+    result = books.check(golden=[GoldenQuery(1, ("v1",), 10, vector_id="missing")])
+
+    assert failed(result) == {"golden_recall", "reciprocal_rank"}
+    assert result.requests < 60
 
 
 def test_better_outcome_of_a_query_counts_whatever_the_order() -> None:

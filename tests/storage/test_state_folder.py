@@ -77,6 +77,15 @@ def test_state_folder_refuses_patterns(airflow_home: object, tmp_path: Path) -> 
         StoredFolder(str(tmp_path / "*"), None)
 
 
+@pytest.mark.parametrize("uri", ["/", "//", "file:///", "file://", "s3://"])
+def test_state_folder_refuses_the_root_of_a_store(airflow_home: object, uri: str) -> None:
+    """Such a name became a folder in the working directory of the worker, which the next worker does not find."""
+    from airflow_provider_vectorize.storage import StoredFolder
+
+    with pytest.raises(ConfigError, match="names no folder"):
+        StoredFolder(uri, None)
+
+
 def test_stored_value_reads_what_it_wrote_and_names_no_connection(place: tuple[str, str | None]) -> None:
     from airflow_provider_vectorize.storage import StoredValue
 

@@ -141,6 +141,15 @@ def test_prune_keeps_indexes_that_a_rebuild_may_be_loading() -> None:
     assert pruned(pointer("docs-1"), [*aged(2, 1, 0), young, undated]) == ["docs-2"]
 
 
+def test_moment_in_the_current_second_has_no_negative_age() -> None:
+    """The clock of the server has only seconds, and the creation time has microseconds."""
+    created_on = NOON + timedelta(milliseconds=900)
+    new, none = [index("docs-1", created_on), index("docs-2", created_on)], timedelta(0)
+    live = pointer("docs-2", "docs-0", created_on)
+    assert prunable(URI, live, new, prefix="docs-", keep=1, min_age=none, now=NOON) == new[:1]
+    assert clears_previous(URI, live, index("docs-0"), has_vectors=True, min_age=none, now=NOON)
+
+
 def test_prune_keeps_indexes_of_others() -> None:
     others = [
         index("docs-8", NOON - 8 * HOUR, pointer=None),
@@ -193,6 +202,9 @@ def test_pointer_reads_back() -> None:
         b'{"index": "docs-a", "published_at": "yesterday"}',
         b'{"index": "docs-a", "published_at": "2026-01-31T02:00:00+00:0',
         b"\xff",
+        b"[" * 99_999,
+        b'{"index": "docs-a\\n", "published_at": "2026-01-31T02:00:00+00:00"}',
+        b'{"index": "docs-a", "previous": " docs-b", "published_at": "2026-01-31T02:00:00+00:00"}',
     ],
 )
 def test_pointer_with_other_content_is_unreadable(content: bytes) -> None:

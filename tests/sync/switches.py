@@ -64,7 +64,7 @@ def _plan_file() -> list[Any]:
 
 
 def _keep_objects(original: Any) -> Any:
-    return lambda to, name, table, kept, temporary: original(to, name, table, np.ones_like(kept), temporary)
+    return lambda to, name, table, kept: original(to, name, table, np.ones_like(kept))
 
 
 _simple("gone", "an ID that was not seen keeps its object", run, "write_columns", _keep_objects(run.write_columns))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from airflow_provider_vectorize.errors import ConfigError, SourceError
+from airflow_provider_vectorize.sources.lines import READ_BYTES
 from airflow_provider_vectorize.sync import new_keys
 from airflow_provider_vectorize.sync import table as table_module
 from airflow_provider_vectorize.sync.columns import load_table, read_columns, write_columns
@@ -21,6 +22,7 @@ from airflow_provider_vectorize.sync.decisions import (
     Sample,
     choose_basis,
     choose_deletions,
+    exceeds_brake,
     is_trusted,
     look_ahead_problem,
     may_skip,
@@ -28,6 +30,7 @@ from airflow_provider_vectorize.sync.decisions import (
 from airflow_provider_vectorize.sync.folder import Owner
 from airflow_provider_vectorize.sync.log import Log, Record, read_pending
 from airflow_provider_vectorize.sync.replay import replay
+from airflow_provider_vectorize.sync.source_sample import PLACES, spread_evenly
 from airflow_provider_vectorize.sync.state import (
     ColumnsFile,
     Generation,
@@ -49,13 +52,11 @@ STATE = State(
 
 
 @pytest.fixture
-def make_table(tmp_path: Path) -> Iterator[Callable[[], IdTable]]:
+def make_table() -> Iterator[Callable[[], IdTable]]:
     made: list[IdTable] = []
 
     def make() -> IdTable:
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        made.append(IdTable(folder))
+        made.append(IdTable())
         return made[-1]
 
     yield make
@@ -116,7 +117,7 @@ def test_damaged_record_fails() -> None:
 
 
 def test_table_finds_ids_of_the_state_and_added_ones(
-    make_table: Callable[[], IdTable], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_table: Callable[[], IdTable], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With few recent keys and small merges, so that all levels of the index are used."""
     monkeypatch.setattr(new_keys, "RECENT", 10)
@@ -126,9 +127,9 @@ def test_table_finds_ids_of_the_state_and_added_ones(
     ids = [f"id-{number}-é" for number in range(200)]
     for start in range(0, 200, 7):
         add(first, ids[start : start + 7], start % 3)
-    columns = write_columns(folder, "generations/x", first, np.array([False] * 4), tmp_path)
+    columns = write_columns(folder, "generations/x", first, np.array([False] * 4))
     second = make_table()
-    load_table(folder, columns, second, np.array([2, 1, 0, NO_OBJECT], np.int32), tmp_path)
+    load_table(folder, columns, second, np.array([2, 1, 0, NO_OBJECT], np.int32))
     more = [f"new-{number}" for number in range(100)]
     for start in range(0, 100, 9):
         add(second, more[start : start + 9], 1)
@@ -139,7 +140,7 @@ def test_table_finds_ids_of_the_state_and_added_ones(
     assert second.position("other") == -1
     position = second.position(ids[8])
     assert int(second.objects[position]) == 2 - 7 % 3
-    written = write_columns(folder, "generations/y", second, np.array([True, True, True, False]), tmp_path)
+    written = write_columns(folder, "generations/y", second, np.array([True, True, True, False]))
     batches = list(read_columns(folder, written))
     stored = [vector_id for batch in batches for vector_id in batch.column("id").to_pylist()]
     keys = [key for batch in batches for key in batch.column("key").to_pylist()]
@@ -154,14 +155,14 @@ def test_id_keys_of_any_text_are_the_keys_of_its_bytes() -> None:
 
 
 def test_table_keeps_ids_with_equal_keys_apart(
-    make_table: Callable[[], IdTable], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_table: Callable[[], IdTable], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table_module, "stable_hash", lambda: len)
     folder, first = MemoryFolder(), make_table()
     add(first, ["a", "b"])
-    columns = write_columns(folder, "generations/x", first, np.array([True, False]), tmp_path)
+    columns = write_columns(folder, "generations/x", first, np.array([True, False]))
     second = make_table()
-    load_table(folder, columns, second, np.array([0, NO_OBJECT], np.int32), tmp_path)
+    load_table(folder, columns, second, np.array([0, NO_OBJECT], np.int32))
     add(second, ["c"])
     add(second, ["d"])
     assert len({second.position(vector_id) for vector_id in "abcd"}) == 4
@@ -169,7 +170,7 @@ def test_table_keeps_ids_with_equal_keys_apart(
 
 
 def test_columns_drop_deleted_ids_and_forget_objects_of_vanished_ones(
-    make_table: Callable[[], IdTable], tmp_path: Path
+    make_table: Callable[[], IdTable],
 ) -> None:
     folder, table = MemoryFolder(), make_table()
     add(table, ["seen"], 0)
@@ -178,7 +179,7 @@ def test_columns_drop_deleted_ids_and_forget_objects_of_vanished_ones(
     add(table, ["deleted"], 0, DELETED)
     add(table, ["back"], 0, DELETED | SEEN)
 
-    columns = write_columns(folder, "x", table, np.array([False, True, False]), tmp_path)
+    columns = write_columns(folder, "x", table, np.array([False, True, False]))
 
     rows = [row for batch in read_columns(folder, columns) for row in batch.to_pylist()]
     assert {row["id"]: row["object"] for row in rows} == {"seen": 0, "vanished": None, "skipped": 1, "back": 0}
@@ -188,7 +189,7 @@ def test_columns_can_be_queried_with_pandas_style_readers(make_table: Callable[[
     parquet = pytest.importorskip("pyarrow.parquet")
     folder, table = MemoryFolder(), make_table()
     add(table, ["a", "b"])
-    write_columns(folder, "x", table, np.array([True, False]), tmp_path)
+    write_columns(folder, "x", table, np.array([True, False]))
     (tmp_path / "x.parquet").write_bytes(folder.content["x"])
     assert sorted(parquet.read_table(tmp_path / "x.parquet").column("id").to_pylist()) == ["a", "b"]
 
@@ -288,15 +289,22 @@ def test_choose_deletions(
     assert bool(decision.reason) == bool(withheld)
 
 
+@pytest.mark.parametrize("percent", range(101))
+def test_exceeds_brake_exact_share_passes(percent: int) -> None:
+    """0.29 * 100 is less than 29 in floating-point numbers."""
+    assert not exceeds_brake(1_000 * percent, 100_000, percent / 100)
+    assert exceeds_brake(1_000 * percent + 21, 100_000, percent / 100)
+
+
 @pytest.mark.parametrize(
     ("sample", "opened", "problem"),
     [
-        (Sample(100, 51), 1_000, "about 510 of 1,000 known vectors changed (51%)"),
-        (Sample(100, 49), 1_000, ""),
-        (Sample(100, 100), 400, ""),
-        (Sample(19, 19), 1_000, ""),
-        (Sample(50, 0, [0.1] * 20), 1_000, "20 of 20 sampled vectors are not similar"),
-        (Sample(50, 0, [0.999] * 20), 1_000, ""),
+        (Sample(100, 51, 0.51), 1_000, "about 510 of 1,000 known vectors changed (51%)"),
+        (Sample(100, 49, 0.49), 1_000, ""),
+        (Sample(100, 100, 1.0), 400, ""),
+        (Sample(19, 19, 1.0), 1_000, ""),
+        (Sample(50, 0, 0.0, [0.1] * 20), 1_000, "20 of 20 sampled vectors are not similar"),
+        (Sample(50, 0, 0.0, [0.999] * 20), 1_000, ""),
     ],
 )
 def test_look_ahead_problem(sample: Sample, opened: int, problem: str) -> None:
@@ -305,25 +313,38 @@ def test_look_ahead_problem(sample: Sample, opened: int, problem: str) -> None:
     assert bool(found) == bool(problem)
 
 
-def test_columns_are_written_and_read_without_importing_pandas(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sizes", "places"),
+    [
+        ([100], [(0, 0)]),
+        ([100, 100, 0], [(0, 0), (0, 0), (1, 0)]),
+        ([0, 0], [(0, 0), (1, 0)]),
+        ([3 * READ_BYTES], [(0, 0), (0, READ_BYTES), (0, 2 * READ_BYTES)]),
+        ([10, 2 * READ_BYTES - 20, 10], [(0, 0), (1, 2 * READ_BYTES // 3 - 10), (1, 4 * READ_BYTES // 3 - 10)]),
+    ],
+)
+def test_spread_evenly(sizes: list[int], places: list[tuple[int, int]]) -> None:
+    assert spread_evenly(sizes) == places
+    assert len(spread_evenly([100 * READ_BYTES] * 9)) == PLACES
+
+
+def test_columns_are_written_and_read_without_importing_pandas() -> None:
     """pyarrow imports pandas, if it is installed, when it looks at arrays of NumPy. That takes a second."""
-    program = f"""
+    program = """
 import sys
-from pathlib import Path
 import numpy as np
 from airflow_provider_vectorize.sync.columns import load_table, write_columns
 from airflow_provider_vectorize.sync.table import SEEN, IdTable, id_keys
 from tests.sync.support import MemoryFolder
-folder, path = MemoryFolder(), Path({str(tmp_path)!r})
+folder = MemoryFolder()
 objects = np.array([-1, -1])
 for night in range(2):
-    (path / str(night)).mkdir()
-    table = IdTable(path / str(night))
+    table = IdTable()
     if night:
-        load_table(folder, columns, table, objects, path)
-    ids = [f"{{night}}-{{number}}" for number in range(9)]
+        load_table(folder, columns, table, objects)
+    ids = [f"{night}-{number}" for number in range(9)]
     table.add(ids, id_keys(ids), np.arange(9, dtype=np.uint64), np.zeros(9, np.int32), SEEN * night)
-    columns = write_columns(folder, "x", table, objects > 0, path)
+    columns = write_columns(folder, "x", table, objects > 0)
 assert columns.ids == 18
 assert "pyarrow" in sys.modules and "pandas" not in sys.modules
 """

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_vectorize.errors import SyncTakenOverError
+from airflow_provider_vectorize.errors import SyncError, SyncTakenOverError
 from airflow_provider_vectorize.rows import row_processes
 from airflow_provider_vectorize.sources import compression
+from airflow_provider_vectorize.sync import new_keys
 from tests.support import expected_dump, make_rows, ndjson
 
 from .actors import Actor, Killed, kill_at
@@ -238,6 +241,24 @@ def test_log_names_ids_before_they_are_sent(books: SyncedIndex) -> None:
     assert events.index("after write current.json") < next(
         number for number, event in enumerate(events) if event.startswith("before delete log/")
     )
+
+
+def test_run_keeps_its_temporary_files_without_names(
+    books: SyncedIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is killed at any step then leaves nothing in the temporary directory."""
+    temporary, found = tmp_path / "temporary", set[str]()
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(new_keys, "RECENT", 10)
+    books.write("a.ndjson", make_rows(60))
+    books.sync()
+    books.write("a.ndjson", [*make_rows(30), *make_rows(30, first=100)])
+
+    with pytest.raises(SyncError, match="Withheld"):
+        books.sync(delete_vanished=True, probe=lambda event: found.update(os.listdir(temporary)))
+
+    assert not found
 
 
 def test_run_starts_other_processes_once(
