@@ -133,7 +133,7 @@ def _merge(before: Iterator[Any], after: Iterator[Any]) -> Iterator[str]:
 def _as_line(vector_id: str) -> str:
     """Return an ID as one line. One that has a line feed or another control character is written as JSON.
 
-    Two lines would be the IDs of two other vectors, which whoever deletes the listed IDs would delete.
+    Two lines would look like the IDs of two other vectors, which a person might then delete.
     """
     return vector_id if vector_id.isprintable() else json.dumps({"id": vector_id})
 
