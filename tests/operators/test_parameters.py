@@ -308,7 +308,7 @@ def test_operator_after_transient_error_raises_it_unchanged(
 
 def test_upsert_of_only_bad_rows_fails_without_retries(run: Run, books: VectorizeHook, tmp_path: Path) -> None:
     (tmp_path / "bad.ndjson").write_text("no row\n" * 3)
-    with pytest.raises(AirflowFailException, match="All 3 rows of"):
+    with pytest.raises(AirflowFailException, match="has 3 bad rows and no good one"):
         run(
             VectorizeUpsertOperator,
             index_name="books",
