@@ -68,10 +68,12 @@ def has_rows(comparison: Comparison) -> bool:
 def forget_refused(table: IdTable, findings: Findings, refused: Collection[str]) -> None:
     """Correct the table for rows that Vectorize refused: their vectors are in the index as they were before.
 
-    An ID that was never written is not entered, because it may belong to another writer.
+    An ID that was never written is not entered, because it may belong to another writer. The next run opens the object
+    of the row even if it has not changed, so that the row is sent again.
     """
     for vector_id in refused:
         position = table.position(vector_id)
+        findings.unclean.add(int(table.objects[position]))
         if int(table.flags[position]) & ADDED and vector_id not in findings.sent_again:
             table.flags[position] = DELETED
         else:

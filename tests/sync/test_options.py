@@ -162,6 +162,17 @@ def test_row_that_vectorize_refuses_is_not_entered(books: SyncedIndex) -> None:
     assert books.folder.state.columns.ids == result["vectors"] == len(books.dump())
 
 
+def test_row_that_vectorize_refuses_is_sent_again_although_its_object_did_not_change(books: SyncedIndex) -> None:
+    rows = make_rows(12)
+    books.write("a.ndjson", rows)
+    books.local.fail("answer", operation="upsert", status=400, code=40015, message="no", times=6)
+    assert books.sync(dead_letters=True)["rejected"]
+
+    books.sync(dead_letters=True)
+
+    assert books.dump() == expected_dump(rows)
+
+
 @pytest.mark.parametrize(("value", "parsed"), [(0.1, 0.1), ("0.25", 0.25), (30, 30), ("30", 30), (1, 1), (1.0, 1.0)])
 def test_parse_max_deletes_accepts_shares_and_numbers(value: object, parsed: object) -> None:
     result = parse_max_deletes("max_deletes", value)
