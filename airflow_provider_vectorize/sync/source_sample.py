@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 #: Number of places of the source that are sampled, and maximum number of rows of each block that is read there.
 PLACES, SAMPLED_ROWS = 16, 200
-#: Number of vectors that are compared by value if only a key of the metadata tells whether a row has changed.
+#: Number of vectors with an unchanged key that are compared by value, if only this key tells whether a row has changed.
 COMPARED_VALUES = 20
 
 
@@ -60,7 +60,8 @@ def sample_source(
 
     :param objects: The objects that will be opened.
     :param reader: Reads the places. Only good rows are compared.
-    :param read_vectors: Reads vectors from the index, to compare their values. ``None``: hashes tell enough.
+    :param read_vectors: Reads vectors from the index, to compare the values of rows with the same key. ``None``:
+        hashes tell enough.
     """
     places = list(_read_places(objects, reader))
     texts = {vector_id: text for place in places for vector_id, text in place.texts.items()}
@@ -68,8 +69,9 @@ def sample_source(
     known = _known_hashes(table, list(hashes))
     changed = {vector_id for vector_id in known if known[vector_id] != hashes[vector_id]}
     cosines: list[float] = []
-    if read_vectors and known:
-        compared = list(known)[:: max(1, len(known) // COMPARED_VALUES)][:COMPARED_VALUES]
+    same_key = [vector_id for vector_id in known if vector_id not in changed]
+    if read_vectors and same_key:  # The others have other values because their rows have changed.
+        compared = same_key[:: max(1, len(same_key) // COMPARED_VALUES)][:COMPARED_VALUES]
         for vector in read_vectors(compared):
             cosines.append(_cosine(vector.values, msgspec.json.decode(texts[vector.id])["values"]))
     share = _weighted_share(places, known.keys(), changed)

@@ -20,6 +20,10 @@ def write_parquet(books: SyncedIndex, rows: list[Row], row_group: int) -> None:
     pyarrow.parquet.write_table(table, books.path / "a.parquet", row_group_size=row_group)
 
 
+def with_version(rows: list[Row], version: int) -> list[Row]:
+    return [row | {"metadata": {"version": version}} for row in rows]
+
+
 def test_look_ahead_changed_rows_at_the_beginning_of_a_large_object_do_not_stop(books: SyncedIndex) -> None:
     """A source that is sorted by the time of the change has all changed rows at its beginning."""
     rows = make_rows(2_000)
@@ -91,3 +95,24 @@ def parquet_objects(books: SyncedIndex) -> list[object]:
 def write_small_objects(books: SyncedIndex, seed: int) -> None:
     for number in range(20):
         books.write(f"{number:02}.ndjson", make_rows(5, first=3_000 + 5 * number, seed=seed))
+
+
+def test_look_ahead_object_of_rows_whose_key_changed_does_not_stop(books: SyncedIndex) -> None:
+    """Rows with another key have other values, too. They say nothing about the embedding model."""
+    first, second, changed = make_rows(200), make_rows(20, first=1_000), make_rows(20, first=1_000, seed=1)
+    books.write("a.ndjson", with_version(first, 1))
+    books.write("b.ndjson", with_version(second, 1))
+    books.sync(changed_by="metadata.version")
+    books.write("b.ndjson", with_version(changed, 2))
+
+    assert books.counts(changed_by="metadata.version") == {"changed": 20, "unchanged": 200}
+
+
+def test_look_ahead_another_model_beside_changed_keys_stops(books: SyncedIndex) -> None:
+    books.write("a.ndjson", with_version(make_rows(100), 1))
+    books.sync(changed_by="metadata.version")
+    other_model = make_rows(100, seed=1)
+    books.write("a.ndjson", [*with_version(other_model[:40], 2), *with_version(other_model[40:], 1)])
+
+    with pytest.raises(SyncError, match="20 of 20 sampled vectors are not similar"):
+        books.sync(changed_by="metadata.version")
