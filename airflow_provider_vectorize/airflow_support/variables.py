@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +36,13 @@ class VariablePointerStore:
             raise self._failed("read", error) from error
         return None if value is None else str(value).encode()
 
-    def write(self, value: bytes) -> None:
+    def write(self, value: bytes, check: Callable[[], None] = lambda: None) -> None:
         """Create or replace the value.
 
+        :param check: Called before the value is written.
         :raises SwitchOverError: Airflow cannot write it. A retry is safe.
         """
+        check()
         try:
             Variable.set(self.name, value.decode())
         except Exception as error:

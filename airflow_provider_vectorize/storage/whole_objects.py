@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, cast
 
 from airflow_provider_vectorize.errors import SourceError
@@ -38,11 +38,13 @@ class StoredValue:
         pieces = read_pieces(self._store, self._location)
         return None if pieces is None else b"".join(pieces)
 
-    def write(self, value: bytes) -> None:
+    def write(self, value: bytes, check: Callable[[], None] = lambda: None) -> None:
         """Create or replace the object atomically.
 
+        :param check: Called before the object is written.
         :raises SourceError: The object cannot be written.
         """
+        check()
         write_object(self._store, self._location, io.BytesIO(value))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -73,8 +74,11 @@ class PointerStore(Protocol):
         """Return the stored value. ``None`` means that it does not exist. All other failures raise."""
         ...
 
-    def write(self, value: bytes) -> None:
-        """Create or replace the value."""
+    def write(self, value: bytes, check: Callable[[], None]) -> None:
+        """Create or replace the value.
+
+        :param check: Called right before each attempt. If it raises, nothing is written.
+        """
         ...
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_provider_vectorize.api.client import VectorizeClient
 from airflow_provider_vectorize.api.models import Index
+from airflow_provider_vectorize.api.transport import Transport
 from airflow_provider_vectorize.errors import IndexNotFoundError, SwitchOverError
 from airflow_provider_vectorize.switch_over.decisions import check_incarnation, check_publication
 from airflow_provider_vectorize.switch_over.mark import read_mark
@@ -50,7 +51,7 @@ def publish_index(
 
 
 @contextmanager
-def checked_writes(client: VectorizeClient, check: Callable[[], None]) -> Iterator[None]:
+def checked_writes(client: Transport, check: Callable[[], None]) -> Iterator[None]:
     """Run a check right before each attempt of a write, because waits and retries can take half an hour."""
     client.before_write = check
     try:
@@ -76,8 +77,7 @@ def write_and_read_back(client: VectorizeClient, store: PointerStore, before: Po
                 permanent=False,
             )
 
-    with checked_writes(client, check_unmoved):
-        store.write(pointer.to_json())
+    store.write(pointer.to_json(), check_unmoved)
     found = read_pointer(store)
     for seconds in READ_BACK_WAITS:
         if found == pointer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_provider_vectorize.api.kv import KvEndpoints
 from airflow_provider_vectorize.errors import KvKeyNotFoundError
+from airflow_provider_vectorize.switch_over.publish import checked_writes
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class KvPointerStore:
         except KvKeyNotFoundError:
             return None
 
-    def write(self, value: bytes) -> None:
-        """Create or replace the value."""
-        self.client.write_kv(self.namespace_id, self.key, value)
+    def write(self, value: bytes, check: Callable[[], None] = lambda: None) -> None:
+        """Create or replace the value.
+
+        :param check: Called right before each attempt, because waits and retries can take half an hour.
+        """
+        with checked_writes(self.client, check):
+            self.client.write_kv(self.namespace_id, self.key, value)

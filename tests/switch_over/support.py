@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +31,8 @@ class FilePointerStore:
     def read(self) -> bytes | None:
         return self._path.read_bytes() if self._path.exists() else None
 
-    def write(self, value: bytes) -> None:
+    def write(self, value: bytes, check: Callable[[], None] = lambda: None) -> None:
+        check()
         replace_file(str(self._path), io.BytesIO(value))
 
 
@@ -48,7 +49,7 @@ def create_complete(client: VectorizeClient, *names: str, pointer: str | None = 
 
 
 def point_to(store: PointerStore, index: str, previous: str | None = None, published_at: datetime = PUBLISHED) -> None:
-    store.write(Pointer(index, previous, published_at).to_json())
+    store.write(Pointer(index, previous, published_at).to_json(), lambda: None)
 
 
 def read(store: PointerStore) -> Pointer:
