@@ -24,6 +24,7 @@ from airflow_provider_vectorize.hooks.connection import build_client, read_conne
 from airflow_provider_vectorize.hooks.sync import Syncs
 from airflow_provider_vectorize.load.collection import Collection
 from airflow_provider_vectorize.load.receipt import Receipt
+from airflow_provider_vectorize.sources.compression import BUFFER_BYTES, open_text, raise_source_errors
 
 #: Maximum size of an object of golden queries: 1,000 vectors of 1,536 dimensions.
 GOLDEN_BYTES = 64 << 20
@@ -58,9 +59,9 @@ class Checks(Syncs):
             gates can run. Without it, only the gates for count and presence, and a few vectors.
         :param state: URI or path of the state folder of a sync. A sample of its IDs is read back. Needs the extra
             ``sync``.
-        :param queries: URI or path of an ndjson object of golden queries: ``{"vector": [...], "expect": ["page-1"],
-            "k": 10}``, or ``"id"`` instead of ``"vector"``. With more than 50 queries, an even selection is asked, and
-            20 of them if exact neighbors are checked as well.
+        :param queries: URI or path of an ndjson object of golden queries, also ``.gz`` or ``.zst``: ``{"vector": [...],
+            "expect": ["page-1"], "k": 10}``, or ``"id"`` instead of ``"vector"``. With more than 50 queries, an even
+            selection is asked, and 20 of them if exact neighbors are checked as well.
         :param gates: The thresholds. Default: ``Gates()``.
         :param report_path: URI or path of the report, an HTML page. It replaces an earlier report. Default: none.
         :param source_conn_id: Connection of the storage, unless the names have one.
@@ -149,8 +150,13 @@ def _read_golden_queries(path: str, conn_id: str | None, dimensions: int) -> lis
     """
     file = storage.QueriesFile(path, conn_id)
     content = b"".join(file.pieces(GOLDEN_BYTES + 1))
-    if len(content) > GOLDEN_BYTES:
-        raise ConfigError(f"The golden queries {file.uri} have more than {GOLDEN_BYTES >> 20} MB.")
     if not content:
         raise SourceError(f"The golden queries {file.uri} do not exist, or are empty.", uri=file.uri)
-    return parse_golden_queries(content.split(b"\n"), file.uri, dimensions)
+    text = b""
+    with raise_source_errors(file.uri):
+        stream = open_text(io.BytesIO(content), file.uri, 0).stream
+        while len(text) <= GOLDEN_BYTES and (piece := stream.read(BUFFER_BYTES)):
+            text += piece
+    if len(text) > GOLDEN_BYTES:
+        raise ConfigError(f"The golden queries {file.uri} have more than {GOLDEN_BYTES >> 20} MB.")
+    return parse_golden_queries(text.split(b"\n"), file.uri, dimensions)

@@ -35,8 +35,8 @@ class VectorizeCheckOperator(IndexTask, BaseOperator):
         can run. (templated)
     :param state: URI or path of the state folder of a sync. A sample of its IDs is read back. Needs the extra ``sync``.
         (templated)
-    :param queries: URI or path of an ndjson object of golden queries: ``{"vector": [...], "expect": ["page-1"],
-        "k": 10}``, or ``"id"`` instead of ``"vector"``. (templated)
+    :param queries: URI or path of an ndjson object of golden queries, also ``.gz`` or ``.zst``: ``{"vector": [...],
+        "expect": ["page-1"], "k": 10}``, or ``"id"`` instead of ``"vector"``. (templated)
     :param gates: The thresholds. Default: ``Gates()``.
     :param report_path: URI or path of the report, an HTML page. It replaces an earlier report. Default: none.
         (templated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -154,6 +155,23 @@ def test_hook_check_damaged_or_missing_files_raise(hook: Any, source: str, tmp_p
         hook.check("books", queries=str(tmp_path / "gone.ndjson"))
     with pytest.raises(SourceError, match="has no state of a sync"):
         hook.check("books", state=str(tmp_path / "no-state"))
+
+
+def test_hook_check_golden_queries_may_be_compressed(hook: Any, source: str, tmp_path: Path) -> None:
+    queries = [{"vector": row["values"], "expect": [row["id"]], "k": 1} for row in corpus(120)[:3]]
+    path = tmp_path / "queries.ndjson.gz"
+    path.write_bytes(gzip.compress(ndjson(queries)))
+    receipt = hook.load("books", source)
+
+    result = hook.check("books", receipt=receipt, queries=str(path))
+
+    assert result["gates"]["golden_recall"]["value"] == 1.0
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(SourceError, match=r"queries\.ndjson\.gz is truncated"):
+        hook.check("books", receipt=receipt, queries=str(path))
+    (tmp_path / "queries.ndjson").write_bytes(gzip.compress(ndjson(queries)))
+    with pytest.raises(SourceError, match=r"is compressed with gzip, but its name does not end in \.gz"):
+        hook.check("books", receipt=receipt, queries=str(tmp_path / "queries.ndjson"))
 
 
 def test_hook_check_report_never_replaces_another_file(hook: Any, source: str, tmp_path: Path) -> None:
