@@ -14,7 +14,8 @@ from airflow_provider_vectorize.api.limits import LIMITS, Limits
 from airflow_provider_vectorize.rows.float32 import rounds_twice, to_float32
 from airflow_provider_vectorize.rows.float32_text import BEFORE_VALUES, find_values, shorten_values
 from airflow_provider_vectorize.rows.hashing import HashingRowParser, RowHasher
-from airflow_provider_vectorize.rows.parsing import PARSED_BYTES, RowParser, is_valid_metadata_key
+from airflow_provider_vectorize.rows.parsing import PARSED_BYTES, RowParser
+from airflow_provider_vectorize.sources.fields import is_valid_metadata_key
 
 
 class CheckedBlock(NamedTuple):

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.sources.fields import is_valid_metadata_key
 
 try:
     import simdjson
@@ -208,8 +209,3 @@ def _pieces(ends: Sequence[int]) -> Iterator[Sequence[int]]:
         stop = max(bisect_right(bounds, bounds[first] + PIECE_BYTES, first) - 1, first + PIECE_ROWS)
         yield bounds[first : stop + 1]
         first = stop
-
-
-def is_valid_metadata_key(key: str) -> bool:
-    """Return whether Vectorize accepts a key in metadata."""
-    return bool(key) and key[0] != "$" and "." not in key and '"' not in key

@@ -90,14 +90,29 @@ def _metadata(name: str, value: Any) -> FieldPath | Mapping[str, FieldPath] | No
                     f"{name} names two fields that end in {path[-1]!r}: give them different keys with a dict, such as "
                     f'{{"{path[-1]}": "{path_text(path)}"}}.'
                 )
-            found[path[-1]] = path
+            found[_key(name, path[-1], path)] = path
         return found
     raise ConfigError(f"{name} must be a path, a list of paths or a dict of metadata keys and paths, not {value!r}.")
 
 
-def _key(name: str, key: Any) -> str:
+def is_valid_metadata_key(key: str) -> bool:
+    """Return whether Vectorize accepts a key in metadata."""
+    return bool(key) and key[0] != "$" and "." not in key and '"' not in key
+
+
+def _key(name: str, key: Any, path: FieldPath | None = None) -> str:
+    """Return a key of metadata. Vectorize would refuse all rows with an invalid one.
+
+    :param path: Path of which the key is the last name, or ``None`` if the caller chose the key.
+    """
     if not isinstance(key, str) or not key:
         raise ConfigError(f"{name} has the key {key!r}: keys of metadata are non-empty text.")
+    if not is_valid_metadata_key(key) or key.encode(errors="replace").decode() != key:
+        hint = f' Choose another key with a dict, such as {{"key": "{path_text(path)}"}}.' if path else ""
+        raise ConfigError(
+            f"{name} has the key {key!r}: Vectorize refuses keys that begin with $, or have a dot, a double quote or "
+            f"half of a surrogate pair.{hint}"
+        )
     return key
 
 

@@ -47,6 +47,11 @@ def test_parse_fields_returns_the_paths(value: Any, expected: Fields) -> None:
         ({"metadata": 3}, r"fields\['metadata'\] must be a path, a list of paths or a dict"),
         ({"metadata": ["a.title", "b.title"]}, r"names two fields that end in 'title'.*\{\"title\": \"b.title\"\}"),
         ({"metadata": {"": "title"}}, "has the key ''"),
+        ({"metadata": {"a.b": "title"}}, r"has the key 'a\.b': Vectorize refuses keys"),
+        ({"metadata": {"$a": "title"}}, r"has the key '\$a': Vectorize refuses keys"),
+        ({"metadata": {'a"b': "title"}}, "has the key 'a\"b': Vectorize refuses keys"),
+        ({"metadata": {"a\ud800": "title"}}, r"has the key 'a\\ud800': Vectorize refuses keys"),
+        ({"metadata": ["_id.$oid"]}, r"has the key '\$oid'.* Choose another key with a dict"),
         ({"metadata": {"title": None}}, r"fields\['metadata'\]\['title'\] must be the name of a field"),
     ],
 )
