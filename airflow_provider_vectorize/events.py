@@ -64,7 +64,7 @@ def index_event(event: Any) -> IndexEvent | None:
 
 
 def _of_watcher(payload: Mapping[str, Any]) -> IndexEvent | None:
-    if "index_name" not in payload or "processed_at" not in payload:
+    if not _are_texts(payload, "index_name", "processed_at"):
         return None
     return IndexEvent(
         payload["index_name"],
@@ -77,7 +77,7 @@ def _of_watcher(payload: Mapping[str, Any]) -> IndexEvent | None:
 
 
 def _of_task(receipt: Mapping[str, Any]) -> IndexEvent | None:
-    if "index_name" not in receipt or "mutation_id" not in receipt:
+    if not _are_texts(receipt, "index_name", "mutation_id"):
         return None
     nothing_sent = receipt["mutation_id"] is None
     return IndexEvent(
@@ -88,3 +88,11 @@ def _of_task(receipt: Mapping[str, Any]) -> IndexEvent | None:
         vectors=receipt.get("vectors"),
         receipt=dict(receipt),
     )
+
+
+def _are_texts(extra: Mapping[str, Any], name: str, other: str) -> bool:
+    """Check whether the first field is a text, and the other one a text or ``None``.
+
+    Triggers and tasks of other packages may use the same names for something else.
+    """
+    return isinstance(extra.get(name), str) and isinstance(extra.get(other, 0), str | None)

@@ -46,7 +46,21 @@ def test_index_events_of_a_task_and_of_a_watcher_have_the_same_figures() -> None
 
 @pytest.mark.parametrize(
     "extra",
-    [{}, None, {"from_trigger": True, "payload": {"file": "a"}}, {"from_trigger": True, "payload": "a"}, {"a": 1}],
+    [
+        {},
+        None,
+        "text",
+        [1],
+        {"a": 1},
+        {"from_trigger": True, "payload": {"file": "a"}},
+        {"from_trigger": True, "payload": "a"},
+        {"from_trigger": True, "payload": {"index_name": ["docs", "films"], "processed_at": "2026-11-26"}},
+        {"from_trigger": True, "payload": {"index_name": "docs", "processed_at": 1_764_000_000}},
+        {"from_trigger": True, "payload": {"index_name": None, "processed_at": None}},
+        {"index_name": {"name": "docs"}, "mutation_id": "m1"},
+        {"index_name": "docs", "mutation_id": 17},
+        {"index_name": "docs"},
+    ],
 )
 def test_index_events_about_something_else_are_left_out(extra: Any) -> None:
     assert index_events(context(extra)) == []

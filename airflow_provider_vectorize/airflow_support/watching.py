@@ -22,7 +22,7 @@ def warn_if_watched(
     """
     # Airflow 2 has no watchers. Reading the events of its context is a query of the database, which can fail.
     events = index_events({"triggering_asset_events": context.get("triggering_asset_events")})
-    watched = {(event.payload.get("vectorize_conn_id"), event.index_name) for event in events if event.payload}
+    watched = [(event.payload.get("vectorize_conn_id"), event.index_name) for event in events if event.payload]
     for index_name in dict.fromkeys(index_names):
         if (vectorize_conn_id, index_name) in watched:
             log.warning(

@@ -1,5 +1,5 @@
 # ruff: noqa: T201 - this command prints to the terminal
-"""Command line of local Vectorize: parses the options, and runs the server until it is stopped."""
+"""Command line of local Vectorize: runs the server until it is stopped."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import signal
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -21,114 +22,24 @@ from typing import Any
 
 from aiohttp import web
 
-from airflow_provider_vectorize.local.engine.budget import Allowance, Budget
+from airflow_provider_vectorize.local.engine.budget import Budget
 from airflow_provider_vectorize.local.engine.clock import Clock
 from airflow_provider_vectorize.local.engine.engine import Engine
 from airflow_provider_vectorize.local.engine.limits import Limits
 from airflow_provider_vectorize.local.engine.problems import Problem
-from airflow_provider_vectorize.local.engine.records import Json
 from airflow_provider_vectorize.local.faults.recorder import Recorder
-from airflow_provider_vectorize.local.faults.rules import Faults, Rule
-from airflow_provider_vectorize.local.faults.values import BUDGET, SECONDS, TIMES, BadValue, Field, Integer
+from airflow_provider_vectorize.local.faults.rules import Faults
 from airflow_provider_vectorize.local.http.app import Api, Components
 from airflow_provider_vectorize.local.http.auth import Guard
 from airflow_provider_vectorize.local.http.control import PREFIX, Control
 from airflow_provider_vectorize.local.http.late_requests import LateRequests
 from airflow_provider_vectorize.local.http.origins import is_loopback, refusal
+from airflow_provider_vectorize.local.options import parser
 from airflow_provider_vectorize.local.page.page import StatusPage
 from airflow_provider_vectorize.local.routes import BASE
 
 ANY_ACCOUNT = "0123456789abcdef0123456789abcdef"
 ANY_TOKEN = "local-token"  # noqa: S105 - the server accepts any token by default
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        prog="vectorize-local",
-        description="Run local Vectorize, a server for the HTTP API v2 of Cloudflare Vectorize.",
-    )
-    add = parser.add_argument
-    add("--port", type=_port, default=8787, help="port to listen on; 0 selects a free port (default: 8787)")
-    add(
-        "--bind",
-        default="127.0.0.1",
-        metavar="ADDRESS",
-        help="address to listen on; an address that other machines can reach requires --allow-remote "
-        "(default: 127.0.0.1)",
-    )
-    add(
-        "--allow-remote",
-        action="store_true",
-        help="allow --bind with an address that other machines can reach, and requests for any host name",
-    )
-    add("--data", type=Path, metavar="DIR", help="directory for all data (default: a temporary directory)")
-    add("--lag", type=_seconds, default=2.0, metavar="SECONDS", help="time from a write to its visibility (default: 2)")
-    add("--no-sync", action="store_true", help="faster, but acknowledged writes may be lost if the machine crashes")
-    add("--account-id", help="refuse all other account IDs")
-    add("--token", help="refuse all other API tokens and keys")
-    add("--read-only-token", metavar="TOKEN", help="second token, without the permission to write")
-    add(
-        "--budget",
-        type=_budget,
-        default=Allowance(),
-        metavar="N/SECONDS",
-        help="requests that a credential has in a window (default: 1200/300)",
-    )
-    add("--limit", type=_limit, action="append", default=[], metavar="NAME=NUMBER",
-        help="override a limit: " + ", ".join(field.name for field in dataclasses.fields(Limits)))  # fmt: skip
-    add(
-        "--fault",
-        type=_fault,
-        action="append",
-        default=[],
-        metavar="JSON",
-        help="fault that is active from the start, in the format of the control API",
-    )
-    add("--port-file", type=Path, metavar="FILE", help="write the port to this file once the server listens")
-    add(
-        "--until-stdin-closes",
-        action="store_true",
-        help="stop when standard input is closed, as when the parent process ends",
-    )
-    return parser
-
-
-def _port(text: str) -> int:
-    return int(_check_option(Integer(0, 65_535), "port", int(text)))
-
-
-def _seconds(text: str) -> float:
-    return float(_check_option(SECONDS, "lag", float(text)))
-
-
-def _limit(text: str) -> tuple[str, int]:
-    name, _, number = text.partition("=")
-    if name not in {field.name for field in dataclasses.fields(Limits)}:
-        raise argparse.ArgumentTypeError(f"unknown limit: {name}")
-    return name, _check_option(TIMES, name, int(number))
-
-
-def _budget(text: str) -> Allowance:
-    allowance: Allowance = _check_option(BUDGET, "budget", text)
-    return allowance
-
-
-def _fault(text: str) -> Json:
-    """Validate a fault rule, and return its JSON."""
-    rule: Json = json.loads(text)
-    try:
-        Rule.parse(rule)
-    except BadValue as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return rule
-
-
-def _check_option(field: Field, name: str, value: Any) -> Any:
-    try:
-        return field.check(name, value)
-    except BadValue as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,12 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     if not is_loopback(options.bind) and not options.allow_remote:
-        print(
+        return _refuse(
             f"Refused to listen on {options.bind}, because other machines can reach this address. "
-            "Pass --allow-remote to allow it.",
-            file=sys.stderr,
+            "Pass --allow-remote to allow it."
         )
-        return 2
     if options.data is not None:
         return _serve_locked(options, options.data)
     with tempfile.TemporaryDirectory(prefix="local-vectorize-", ignore_cleanup_errors=True) as directory:
@@ -155,14 +64,30 @@ def _stop_at_end_of_input(descriptor: int, stopped: asyncio.Event) -> None:
 
 
 def _serve_locked(options: argparse.Namespace, data: Path) -> int:
-    data.mkdir(parents=True, exist_ok=True)
-    with open(data / "lock", "w") as lock:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = open(data / "lock", "w")  # noqa: SIM115 - the lock is held below
+    except OSError as error:
+        return _refuse(f"Cannot use the data directory {data}: {error.strerror}.")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"Refused to start, because another local Vectorize uses the data directory {data}.", file=sys.stderr)
-            return 2
-        return asyncio.run(_serve(options, data))
+            return _refuse(f"Refused to start, because another local Vectorize uses the data directory {data}.")
+        try:
+            return asyncio.run(_serve(options, data))
+        except sqlite3.OperationalError as error:  # for instance a file that may not be written, or a full disk
+            return _refuse(f"Cannot use the data directory {data}: {error}.")
+        except sqlite3.DatabaseError as error:
+            return _refuse(
+                f"The data directory {data} is damaged: {error}. Delete it, or pass another one with --data."
+            )
+
+
+def _refuse(message: str) -> int:
+    """Print why the server does not start, and return the exit status."""
+    print(message, file=sys.stderr)
+    return 2
 
 
 async def _serve(options: argparse.Namespace, data: Path) -> int:
@@ -201,13 +126,15 @@ async def _serve(options: argparse.Namespace, data: Path) -> int:
         try:
             await site.start()
         except OSError as error:
-            print(f"Cannot listen on {options.bind}:{options.port}: {error.strerror}.", file=sys.stderr)
-            return 2
+            return _refuse(f"Cannot listen on {options.bind}:{options.port}: {error.strerror}.")
         port = runner.addresses[0][1]
         engine.start()
         print(banner(base_url(), data, options), flush=True)
         if options.port_file is not None:
-            _write_atomically(options.port_file, str(port))
+            try:
+                _write_atomically(options.port_file, str(port))
+            except OSError as error:
+                return _refuse(f"Cannot write the port file {options.port_file}: {error.strerror}.")
         await stopped.wait()
     finally:
         await runner.cleanup()

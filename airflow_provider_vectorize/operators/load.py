@@ -64,7 +64,8 @@ class VectorizeUpsertOperator(SourceTask, BaseOperator):
     :param processes: Number of processes that check and rewrite rows of ndjson or write the values of Parquet as text,
         with that of the task. The others start once 64 MB of text were read, or at once for a plain local file of 128
         MB or more. Each takes about 50 MB of memory. ``auto`` is one for each processor that the task may use, at most
-        4, and for ndjson 1 unless ``validation`` is ``full``. 1 starts none. Default: ``auto``. (templated)
+        4, and for ndjson 1 unless ``validation`` is ``full``. 1 starts none, and the maximum is 64. Default:
+        ``auto``. (templated)
     :param format: ``ndjson`` or ``parquet``. ``auto`` decides by the names of the objects or, where a name has no known
         suffix, by the first bytes. Parquet requires the extra ``parquet``. Default: ``auto``. (templated)
     :param fields: Which fields of the source become the fields of a vector, if they have other names: a dict such as

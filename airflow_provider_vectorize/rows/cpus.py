@@ -11,11 +11,14 @@ _CGROUP = Path("/sys/fs/cgroup")
 def available_cpus(cgroup: Path = _CGROUP) -> int:
     """Return the number of processors that this process may use, at least 1.
 
-    The affinity of the process and the quota of its container limit them.
+    The affinity of the process, the quota of its container and, from Python 3.13, ``PYTHON_CPU_COUNT`` limit them.
 
     :param cgroup: Folder of the control group, version 2 or 1.
     """
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "process_cpu_count"):  # Python 3.13. It also reads the user's PYTHON_CPU_COUNT.
+        affinity = os.process_cpu_count() or 1
+    else:
+        affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(cgroup)
     return max(1, affinity if quota is None else min(affinity, int(quota)))
 

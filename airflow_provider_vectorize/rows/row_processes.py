@@ -23,6 +23,8 @@ Processes = Literal["auto"] | int
 ALONE_BYTES = 64 << 20
 #: Maximum number of processes for ``auto``. Four prepare more than the 20,000 vectors a second that Vectorize accepts.
 AUTO_PROCESSES = 4
+#: Maximum number of processes. More have nothing to do, since rows are read by one.
+MAX_PROCESSES = 64
 
 #: Maximum number of times that rows wait for earlier ones. All of them are in memory.
 PENDING = 12
@@ -37,10 +39,14 @@ def processes(name: str, value: Any) -> Processes:
     """
     if value == "auto":
         return "auto"
+    problem = ConfigError(f"{name} must be 'auto' or a whole number from 1 to {MAX_PROCESSES}, not {value!r}.")
     try:
-        return int(whole_number(1)(name, value))
+        number = int(whole_number(1)(name, value))
     except ConfigError:
-        raise ConfigError(f"{name} must be 'auto' or a whole number of 1 or more, not {value!r}.") from None
+        raise problem from None
+    if number > MAX_PROCESSES:
+        raise problem
+    return number
 
 
 class RowProcesses:

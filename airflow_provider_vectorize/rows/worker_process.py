@@ -36,6 +36,10 @@ SLOT_BYTES = 1 << 20
 SLOTS = 6
 #: Seconds to wait for a process that has just started. Until it is ready, the parent does the work itself.
 READY_SECONDS = 0.0
+#: Seconds after which a process that does not answer is ended. A task takes a small part of a second.
+ANSWER_SECONDS = 60.0
+#: Seconds that a process has to exit after it closed the connection.
+EXIT_SECONDS = 5.0
 #: What the new process runs, with the module path of the parent.
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -76,7 +80,9 @@ class WorkerProcess:
         self._started = False
         self._dead = False
         with tempfile.TemporaryFile() as file:
-            os.truncate(file.fileno(), SLOT_BYTES * SLOTS)
+            # On a full disk, writing this fails. A write to memory without room on the disk would end both processes.
+            file.write(bytes(SLOT_BYTES * SLOTS))
+            file.flush()
             self._memory = mmap.mmap(file.fileno(), SLOT_BYTES * SLOTS)
             self._process, self._connection = _start(file.fileno())
         self._answers = select.poll()  # Connection.poll would create an object of this kind each time.
@@ -131,7 +137,7 @@ class WorkerProcess:
         slot = self._received % SLOTS
         rows, self._rows[slot] = self._rows[slot], None
         self._received += 1
-        message = self._read()
+        message = self._read() if self._answers_in_time() else None
         if message is None or rows is None:
             return None
         failure, answer, size = pickle.loads(message)  # noqa: S301 - from a process that this one started
@@ -148,6 +154,19 @@ class WorkerProcess:
         self._dead = True
         self._process.kill()
         self._process.wait()
+
+    def _answers_in_time(self) -> bool:
+        """Wait for the next message of the process. End a process that does not answer."""
+        if self._dead or self._answers.poll(ANSWER_SECONDS * 1000):
+            return True
+        self._dead = True
+        log.warning(
+            "A process that prepares rows did not answer for %.0f s and was ended. Its rows are prepared in this "
+            "process, and the load continues.",
+            ANSWER_SECONDS,
+        )
+        self.close()
+        return False
 
     def _pass_file(self, file: SourceFile) -> None:
         """Pass the descriptor of a file, unless the process already has it."""
@@ -175,18 +194,31 @@ class WorkerProcess:
     def _note_death(self) -> None:
         if not self._dead:
             self._dead = True
+            try:
+                status = self._process.wait(EXIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                status = self._process.wait()
             log.warning(
                 "A process that prepares rows ended early (exit status %s). Its rows are prepared in this process, and "
                 "the load continues.",
-                self._process.wait(),
+                status,
             )
 
 
 def _start(memory: int) -> tuple[subprocess.Popen[bytes], Connection]:
-    """Start a process that shares a file as memory, and return it with the connection to it."""
+    """Start a process that shares a file as memory, and return it with the connection to it.
+
+    :raises OSError: It cannot be started.
+    """
+    if not sys.executable or getattr(sys, "frozen", False):
+        raise OSError("This program is not run by a Python interpreter that can be started again.")
+    # Other objects may be in the path. Python ignores them.
+    module_path = json.dumps([entry for entry in sys.path if isinstance(entry, str)])
     ours, theirs = socket.socketpair()
     with theirs:
-        arguments = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), str(theirs.fileno()), str(memory)]
+        # Without -P, the process would import json from the working directory if that has such a module.
+        arguments = [sys.executable, "-P", "-c", _PROGRAM, module_path, str(theirs.fileno()), str(memory)]
         process = subprocess.Popen(  # noqa: S603
             arguments,
             stdin=subprocess.DEVNULL,

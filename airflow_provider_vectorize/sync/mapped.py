@@ -13,6 +13,7 @@ from airflow_provider_vectorize.load.bodies import open_temporary_file, temporar
 _MIN_ITEMS = 4_096
 #: A column that is full grows by this factor.
 _GROWTH = 1.5
+_ZEROS = memoryview(bytes(1 << 16))
 _TOO_SHORT = "the file of the IDs is shorter than it was"
 
 
@@ -40,10 +41,15 @@ class MappedColumn:
         """
         if count <= self._size:
             return
-        self._size = max(count, int(self._size * _GROWTH), _MIN_ITEMS)
+        start, self._size = self._size, max(count, int(self._size * _GROWTH), _MIN_ITEMS)
         with temporary_file_errors():
-            self._file.truncate(self._size * self._dtype.itemsize)
+            self._write_zeros(start * self._dtype.itemsize, self._size * self._dtype.itemsize)
             self.items = np.asarray(np.memmap(self._file, self._dtype, "r+", shape=(self._size,)))
+
+    def _write_zeros(self, start: int, end: int) -> None:
+        """Extend the file. On a full disk, writing to memory without room in the file would end this process."""
+        while start < end:
+            start += os.pwrite(self._file.fileno(), _ZEROS[: end - start], start)
 
 
 class IdFile:

@@ -15,6 +15,8 @@ from airflow_provider_vectorize.triggers.view import IndexState
 
 #: Assumed maximum difference between the clocks of Vectorize's servers.
 CLOCK_TOLERANCE = timedelta(seconds=2)
+#: Consecutive checks without an index, or without any mutation of it, after which a change of it is forgotten.
+CONFIRMING_CHECKS = 3
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Changes:
     :param newest: Latest watermark that a check has shown.
     :param changed_at: Clock time in seconds of the check that first showed it.
     :param pending_since: Clock time in seconds of the first change since the last event. ``None`` if there was none.
+    :param checks_without_data: Number of the latest checks that found no index, or one that has processed nothing.
     """
 
     fired: Watermark
@@ -52,6 +55,7 @@ class Changes:
     newest: Watermark
     changed_at: float = 0.0
     pending_since: float | None = None
+    checks_without_data: int = 0
 
     def to_cursor(self) -> dict[str, Any]:
         """Return what a restarted trigger has to know, as plain JSON."""
@@ -85,11 +89,17 @@ def begin(index: IndexState) -> Changes:
 def observe(changes: Changes, index: IndexState, now: float) -> Changes:
     """Record a check of the index.
 
+    A change is forgotten once the index is deleted, whether or not it is created again. If it was only a lagging
+    replica that did not know the index, the change counts again as soon as a check shows it.
+
     :param now: Clock time in seconds of the check.
     """
     shown = _watermark(index)
     if shown.processed_at is None:
-        return changes
+        changes = replace(changes, checks_without_data=changes.checks_without_data + 1)
+        is_gone = changes.checks_without_data >= CONFIRMING_CHECKS
+        return replace(changes, newest=changes.fired, pending_since=None) if is_gone else changes
+    changes = replace(changes, checks_without_data=0)
     latest = changes.newest.processed_at
     if latest is not None and shown.processed_at <= latest:
         return replace(changes, newest=shown) if shown.processed_at == latest else changes
@@ -105,7 +115,7 @@ def due(changes: Changes, now: float, quiet_for: float, max_wait: float) -> Lite
     :param quiet_for: Seconds without a further change after which an event is due.
     :param max_wait: Seconds after the first change at which an event is due although changes continue.
     """
-    if changes.pending_since is None:
+    if changes.pending_since is None or changes.checks_without_data:
         return None
     if now - changes.changed_at >= quiet_for:
         return "quiet"

@@ -32,10 +32,11 @@ class VectorizeIndexChangedTrigger(BaseEventTrigger):
     continue. An index that does not exist yet is waited for.
 
     A change is a later ``processedUpToDatetime``. Earlier ones come from replicas that lag, and are ignored. What was
-    processed before the watch began starts nothing. With Airflow 3.3, the trigger keeps a cursor in the asset's state
-    store: after a restart of the triggerer it continues where it was, and does not send an event twice. If the
-    triggerer is killed in the seconds after an event, the event may be sent twice. On Airflow 3.0 to 3.2 there is no
-    store, and changes during a restart of the triggerer start nothing.
+    processed before the watch began starts nothing, and neither does a change of an index that is deleted before the
+    event. With Airflow 3.3, the trigger keeps a cursor in the asset's state store: after a restart of the triggerer it
+    continues where it was, and does not send an event twice. If the triggerer is killed in the seconds after an event,
+    the event may be sent twice. On Airflow 3.0 to 3.2 there is no store, and changes during a restart of the triggerer
+    start nothing.
 
     The event has ``index_name``, ``vectorize_conn_id``, ``mutation_id``, ``processed_at`` (ISO 8601) and
     ``vector_count`` of the index, ``previous_mutation_id``, ``previous_processed_at`` and ``previous_vector_count`` as

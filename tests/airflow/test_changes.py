@@ -65,7 +65,9 @@ def test_due_index_that_is_never_quiet_fires_after_max_wait_and_begins_anew() ->
 
 def test_observe_older_answer_of_another_replica_changes_nothing() -> None:
     state = observe(begin(shown(-100)), shown(50, "new"), 60)
-    flapped = observe(observe(state, shown(-100), 120), shown(None), 130)
+    empty = observe(observe(state, shown(-100), 120), shown(None), 60 + QUIET)
+    assert due(empty, 60 + QUIET, QUIET, MAX_WAIT) is None, "the index may be another one"
+    flapped = observe(empty, shown(50, "new"), 60 + QUIET)
 
     assert flapped == state
     assert due(flapped, 60 + QUIET, QUIET, MAX_WAIT) == "quiet"
@@ -115,3 +117,26 @@ def test_random_loads_with_lagging_replicas_fire_once_for_each_load(seed: int) -
     assert fired == sorted(set(fired)), "an event was sent twice, or for an older watermark"
     expected = {max(job for job in jobs if start <= job <= start + 400) for start in loads}
     assert fired == [START + timedelta(seconds=job) for job in sorted(expected)]
+
+
+def test_observe_change_of_an_index_that_is_gone_is_forgotten_also_for_max_wait() -> None:
+    state = observe(begin(shown(0)), shown(10), 10)
+    missing = IndexState(exists=False)
+    for check in range(3):
+        state = observe(state, missing, 11 + check)
+        assert due(state, 11 + check, 0, 0) is None
+    state = observe(state, shown(5_000), 5_000)
+
+    assert due(state, 5_001, QUIET, MAX_WAIT) is None
+    assert due(state, 5_120, QUIET, MAX_WAIT) == "quiet"
+
+
+def test_observe_change_that_a_lagging_replica_did_not_know_fires_when_it_is_shown_again() -> None:
+    state = observe(begin(shown(0)), shown(10), 10)
+    missing = IndexState(exists=False)
+    for check in range(3):
+        state = observe(state, missing, 11 + check)
+    state = observe(state, shown(10), 14)
+
+    assert due(state, 134, QUIET, MAX_WAIT) == "quiet"
+    assert state.newest.processed_at == shown(10).processed_at

@@ -171,6 +171,34 @@ def test_watcher_index_that_is_created_again_fires(
     assert event["quiet"] is True
 
 
+def test_watcher_change_of_an_index_that_is_deleted_before_it_is_quiet_does_not_fire(
+    airflow_home: Airflow, books: LocalVectorize, after_check: AfterCheck
+) -> None:
+    from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+
+    after_check(3, write(books))
+    after_check(5, lambda: VectorizeHook().delete_index("books"))
+
+    assert events_until(after_check, 60, make_watcher(quiet_for=0.2)) == []
+
+
+def test_watcher_change_of_an_earlier_index_with_the_same_name_does_not_fire(
+    airflow_home: Airflow, books: LocalVectorize, after_check: AfterCheck
+) -> None:
+    from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
+
+    hook = VectorizeHook()
+    mutations: list[str] = []
+    after_check(3, write(books))
+    after_check(5, lambda: hook.delete_index("books"))
+    after_check(6, lambda: hook.create_index("books", dimensions=DIMENSIONS, metric="cosine"))
+    after_check(60, lambda: mutations.extend(books.foreign_mutation("books")))
+
+    (event,) = events_until(after_check, 140, make_watcher(quiet_for=0.2))
+
+    assert event["mutation_id"] == mutations[0]
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -24,7 +24,7 @@ from tests.airflow.sensors import make_sensor
 WARNING = 'A watcher of index "books" started this run, and this task'
 
 
-def context(index_name: str = "books", conn_id: str = "vectorize_default") -> Any:
+def context(index_name: Any = "books", conn_id: Any = "vectorize_default") -> Any:
     """Return the context of a run that a watcher started."""
     payload = {
         "index_name": index_name,
@@ -109,7 +109,14 @@ def test_hook_of_a_taskflow_function_that_reads_or_compares_does_not_warn(
 
 @pytest.mark.parametrize(
     "other",
-    [context("films"), context(conn_id="other"), {"ti": context()["ti"]}, {**context(), "triggering_asset_events": {}}],
+    [
+        context("films"),
+        context(conn_id="other"),
+        context(["books"]),
+        context(conn_id=["other"]),
+        {"ti": context()["ti"]},
+        {**context(), "triggering_asset_events": {}},
+    ],
 )
 def test_writer_in_a_dag_that_another_event_started_does_not_warn(
     airflow_home: Airflow, books: LocalVectorize, rows: Any, log: Log, other: Any

@@ -17,7 +17,8 @@ from airflow_provider_vectorize.api.limits import Limits
 from airflow_provider_vectorize.hooks.vectorize import VectorizeHook
 from airflow_provider_vectorize.load.progress import Progress
 from airflow_provider_vectorize.load.receipt import Receipt
-from airflow_provider_vectorize.local.serve import banner, parser
+from airflow_provider_vectorize.local.options import parser
+from airflow_provider_vectorize.local.serve import banner
 from airflow_provider_vectorize.state import _parser as state_parser
 from airflow_provider_vectorize.sync.progress import SyncProgress
 from airflow_provider_vectorize.sync.result import SyncResult

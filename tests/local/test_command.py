@@ -11,7 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import requests
+
+from airflow_provider_vectorize.local.handle import LocalVectorize
+
+from .conftest import Http, vector
 
 COMMAND = [sys.executable, "-m", "airflow_provider_vectorize.local"]
 
@@ -91,6 +96,56 @@ def test_port_in_use_is_reported() -> None:
 def test_invalid_options_are_refused() -> None:
     assert "unknown limit" in refusal_message("--limit", "luck=7")
     assert "budget" in refusal_message("--budget", "many")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--port", "abc"), "argument --port: The value of port must be an integer from 0 to 65,535, but it is 'abc'."),
+        (("--lag", "x"), "argument --lag: The value of lag must be a number"),
+        (("--limit", "top_k"), "argument --limit: must have the form NAME=NUMBER, such as top_k=100"),
+        (("--limit", "top_k=x"), "argument --limit: The value of top_k must be an integer"),
+        (("--fault", "{"), "argument --fault: not valid JSON: "),
+        (("--fault", "5"), "argument --fault: A fault must be a JSON object."),
+        (("--token", ""), "argument --token: must not be empty"),
+        (("--account-id", ""), "argument --account-id: must not be empty"),
+        (("--read-only-token", " "), "argument --read-only-token: must not be empty"),
+        (("--data", ""), "argument --data: must not be empty"),
+    ],
+)
+def test_invalid_option_is_explained(arguments: tuple[str, str], message: str) -> None:
+    stderr = refusal_message("--port", "0", *arguments)
+    assert message in stderr
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("path", ["a-file", "a-file/data", "/proc/version/data"])
+def test_data_directory_that_cannot_be_used_is_named(tmp_path: Path, path: str) -> None:
+    (tmp_path / "a-file").touch()
+    stderr = refusal_message("--port", "0", "--data", str(tmp_path / path))
+    assert f"Cannot use the data directory {tmp_path / path}: " in stderr
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("name", ["catalog.sqlite3", "kv.sqlite3", "index-1.sqlite3"])
+def test_damaged_data_directory_is_refused_and_left_unchanged(tmp_path: Path, name: str) -> None:
+    with LocalVectorize.start(tmp_path) as server:
+        http = Http(server)
+        http.create()
+        http.upsert(vector("a", 1))
+        assert http.info()["vectorCount"] == 1
+    damaged = b"\xffdamaged" * 1_000
+    (tmp_path / name).write_bytes(damaged)
+    stderr = refusal_message("--port", "0", "--data", str(tmp_path))
+    assert f"The data directory {tmp_path} is damaged: " in stderr
+    assert "Traceback" not in stderr
+    assert (tmp_path / name).read_bytes() == damaged
+
+
+def test_port_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    stderr = refusal_message("--port", "0", "--port-file", str(tmp_path / "missing" / "port"))
+    assert f"Cannot write the port file {tmp_path / 'missing' / 'port'}: No such file or directory." in stderr
+    assert "Traceback" not in stderr
 
 
 def test_fault_option_is_active_from_the_start() -> None:

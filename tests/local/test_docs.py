@@ -13,8 +13,8 @@ from airflow_provider_vectorize.local.engine import data_problems, problems
 from airflow_provider_vectorize.local.faults.rules import FAULTS
 from airflow_provider_vectorize.local.handle import LocalVectorize
 from airflow_provider_vectorize.local.http.control import Control
+from airflow_provider_vectorize.local.options import parser
 from airflow_provider_vectorize.local.routes import ROUTES
-from airflow_provider_vectorize.local.serve import parser
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/local-vectorize.md").read_text()

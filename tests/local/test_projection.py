@@ -66,6 +66,14 @@ def test_project_of_degenerate_vectors_is_finite(values: Floats, metric: str) ->
     assert np.isfinite(projection.explained).all()
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean", "dot-product"])
+def test_project_of_equal_vectors_is_one_point_in_the_middle(metric: str) -> None:
+    values = np.tile(random_values(1), (4_999, 1)).astype(np.float32)
+    projection = project(values, metric)
+    assert not projection.points.any()
+    assert projection.explained == (0.0, 0.0)
+
+
 def test_group_of_text_has_the_most_frequent_values_first_and_the_rest_last() -> None:
     values = ["a", "b", "b", None, *"cdefghijk"]
     groups = group(values)

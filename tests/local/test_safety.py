@@ -11,7 +11,7 @@ import pytest
 
 from airflow_provider_vectorize.local.engine.budget import Allowance
 from airflow_provider_vectorize.local.handle import LocalVectorize
-from airflow_provider_vectorize.local.serve import parser
+from airflow_provider_vectorize.local.options import parser
 
 from .conftest import Http, vector
 from .test_command import running

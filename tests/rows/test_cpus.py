@@ -32,3 +32,8 @@ def test_cpus_are_limited_by_the_quota_of_an_old_control_group(tmp_path: Path, q
 
 def test_cpus_without_a_control_group_are_those_of_the_process(tmp_path: Path) -> None:
     assert available_cpus(tmp_path) == 8
+
+
+def test_cpus_are_limited_by_the_number_that_python_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "process_cpu_count", lambda: 3, raising=False)  # PYTHON_CPU_COUNT=3, from Python 3.13
+    assert available_cpus(tmp_path) == 3

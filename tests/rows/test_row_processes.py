@@ -10,9 +10,11 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_vectorize.api.limits import LIMITS
+from airflow_provider_vectorize.errors import ConfigError
 from airflow_provider_vectorize.rows import (
     ndjson_reader,
     parquet_reader,
@@ -206,6 +209,17 @@ def test_auto_starts_processes_for_full_checks_only(monkeypatch: pytest.MonkeyPa
     assert RowProcesses(SETTINGS, "auto").processes == 1
 
 
+@pytest.mark.parametrize("value", [0, -1, 65, 10**9, 1.5, True, None, "", "two", "0", [2], float("nan")])
+def test_processes_that_are_no_useful_number_are_refused(value: Any) -> None:
+    with pytest.raises(ConfigError, match="processes must be 'auto' or a whole number from 1 to 64, not "):
+        row_processes.processes("processes", value)
+
+
+@pytest.mark.parametrize(("value", "number"), [("auto", "auto"), (1, 1), ("2", 2), (3.0, 3), (64, 64)])
+def test_processes_are_a_number_or_auto(value: Any, number: Any) -> None:
+    assert row_processes.processes("processes", value) == number
+
+
 # ---------------------------------------------------------------- processes that die
 
 
@@ -339,3 +353,78 @@ def test_number_of_processes_is_logged(caplog: pytest.LogCaptureFixture, started
     with caplog.at_level(logging.INFO), closing(RowProcesses(SETTINGS, 3)) as processes:
         list(processes.prepare(blocks(5)))
     assert "Now 3 processes prepare rows, with this one." in caplog.text
+
+
+# ---------------------------------------------------------------- processes in unusual surroundings
+
+
+def ids_with_two_processes(processes: int = 2) -> tuple[list[Any], int]:
+    """Return the IDs of some rows, and how many other processes were started."""
+    with closing(RowProcesses(SETTINGS, processes)) as rows:
+        return ids(rows.prepare(blocks(50))), len(rows.process_ids)
+
+
+ALL_IDS = [row["id"] for row in make_rows(50)]
+
+
+@pytest.mark.usefixtures("started_early")
+def test_module_path_with_objects_that_are_no_text_is_passed_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [Path("/somewhere"), *sys.path, None])
+    assert ids_with_two_processes() == (ALL_IDS, 1)
+
+
+@pytest.mark.usefixtures("started_early")
+def test_process_imports_no_module_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(7)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path or str(tmp_path.parent) for path in sys.path])
+    assert ids_with_two_processes() == (ALL_IDS, 1)
+    assert "ended early" not in caplog.text
+
+
+@pytest.mark.usefixtures("started_early")
+@pytest.mark.parametrize("executable", [None, ""])
+def test_interpreter_without_a_path_starts_no_process(
+    executable: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", executable)
+    assert ids_with_two_processes() == (ALL_IDS, 0)
+    assert "1 of 2 processes prepare rows. The others cannot start" in caplog.text
+
+
+@pytest.mark.usefixtures("started_early")
+def test_frozen_program_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert ids_with_two_processes() == (ALL_IDS, 0)
+    assert "The others cannot start" in caplog.text
+    assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.usefixtures("started_early")
+def test_full_disk_starts_no_process(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", partial(open, "/dev/full", "w+b"))
+    assert ids_with_two_processes() == (ALL_IDS, 0)
+    assert "The others cannot start: [Errno 28] No space left on device" in caplog.text
+
+
+@pytest.mark.usefixtures("started_early")
+def test_process_that_hangs_is_ended_and_its_rows_are_prepared_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(RowProcesses(SETTINGS, 2)) as processes:
+        found = []
+        for number, (_, rows) in enumerate(processes.prepare(blocks(100))):
+            found += rows.ids
+            if number == 20:
+                monkeypatch.setattr(worker_process, "ANSWER_SECONDS", 0.05, raising=False)
+                os.kill(processes.process_ids[0], signal.SIGSTOP)
+    assert found == [row["id"] for row in make_rows(100)]
+    assert "did not answer" in caplog.text

@@ -207,6 +207,37 @@ def test_page_with_names_that_look_like_html_shows_them_as_text(browser: Browser
     page.close()
 
 
+def test_page_with_percent_signs_in_addresses_shows_them(browser: Browser, local: LocalVectorize) -> None:
+    api(local, "/100%25zz/query", json={})
+    page = browser.new_page()
+    requested = Requested(page, local)
+    page.goto(f"http://127.0.0.1:{local.port}/#%zz")
+    expect(page.locator("#requests tr").filter(has_text="100%zz")).to_have_count(1)
+    expect(page.locator("#connection")).to_be_hidden()
+    assert requested.errors == []
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "vector_id"), [("brackets", "[1] Introduction"), ("spaces", " spaces "), ("lines", "two\nlines")]
+)
+def test_page_click_on_a_point_with_an_unusual_id_queries_it(
+    browser: Browser, local: LocalVectorize, name: str, vector_id: str
+) -> None:
+    create(local, name)
+    upsert(local, name, {"id": vector_id, "values": [1.0] * 32})
+    local.process(name)
+    page = open_page(browser, local)
+    page.get_by_role("button", name=name).click()
+    expect(page.locator("#plot-area")).to_have_attribute("data-points", "1", timeout=TIMEOUT_MS)
+    page.locator("#plot").click()  # its center, where the only point is
+    expect(page.locator("#answer")).to_contain_text("1 result in")
+    assert page.locator("#matches td").nth(1).text_content() == vector_id
+    page.get_by_role("button", name="Query").click()
+    expect(page.locator("#answer")).to_contain_text("1 result in")
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_page_is_readable_in_light_and_dark_on_narrow_and_wide_screens(

@@ -12,10 +12,19 @@ const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-di
 
 let paused = false;
 let state = null;
-let chosen = decodeURIComponent(location.hash.slice(1)); // "account/index"
+let chosen = decoded(location.hash.slice(1)); // "account/index"
 let plotted = { key: null, at: -Infinity };
 let isPlotting = false;
 let matchedIds = [];
+let picked = { id: null, text: null }; // The ID of the last point that was clicked, and how the query box shows it.
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return ""; // A percent sign that encodes nothing.
+  }
+}
 
 async function read(path, options) {
   const response = await fetch(BASE + path, options);
@@ -119,7 +128,7 @@ function showRequests(requests) {
     return row([
       time.format(new Date(request.started * 1000)),
       request.operation === "unknown" ? `${request.method} ${request.path}` : request.operation,
-      index ? decodeURIComponent(index[1]) : "",
+      index ? index[1] : "", // The server has decoded it.
       element("td", status, `number ${pending ? "" : failed ? "bad" : "good"}`),
       element("td", request.code ?? "", "number"),
       numeric(request.vectors || null),
@@ -170,10 +179,11 @@ async function refreshPlot() {
 }
 
 function queryBody(fields) {
-  const text = fields.get("vector").trim();
+  const text = fields.get("vector");
   const body = { ...chosenIndex(), topK: Number(fields.get("topK")), returnMetadata: "all" };
-  if (text.startsWith("[")) body.vector = JSON.parse(text);
-  else body.vectorId = text;
+  if (text === picked.text) body.vectorId = picked.id;
+  else if (text.trim().startsWith("[")) body.vector = JSON.parse(text);
+  else body.vectorId = text.trim();
   if (fields.get("namespace")) body.namespace = fields.get("namespace");
   if (fields.get("filter").trim()) body.filter = JSON.parse(fields.get("filter"));
   return body;
@@ -226,7 +236,9 @@ async function poll() {
 }
 
 const plot = new Plot((id) => {
-  byId("query").elements.vector.value = id;
+  const box = byId("query").elements.vector;
+  box.value = id; // The box drops line feeds.
+  picked = { id, text: box.value };
   query();
 });
 byId("query").addEventListener("submit", (event) => {

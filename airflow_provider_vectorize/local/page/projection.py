@@ -35,7 +35,7 @@ def project(values: Floats, metric: str) -> Projection:
         centered /= np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1)  # Below 1 only if all values are 0.
     else:
         centered = _scale(values)
-    centered -= centered.mean(axis=0)
+    centered -= centered.mean(axis=0, dtype=np.float64)  # Equal vectors have a mean that equals them.
     variances, components = np.linalg.eigh(centered.T @ centered)
     variances = np.maximum(variances[::-1], 0)
     axes = components[:, ::-1][:, :2]
