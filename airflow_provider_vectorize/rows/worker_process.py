@@ -8,7 +8,6 @@ program of its own, since the daemonic processes of Celery may not fork.
 
 from __future__ import annotations
 
-import json
 import logging
 import mmap
 import os
@@ -40,9 +39,10 @@ READY_SECONDS = 0.0
 ANSWER_SECONDS = 60.0
 #: Seconds that a process has to exit after it closed the connection.
 EXIT_SECONDS = 5.0
-#: What the new process runs, with the module path of the parent.
+#: What the new process runs, with the module path of the parent. Until it has this path, it imports only what is built in,
+#: because the working directory may have modules with the same names as those of Python.
 _PROGRAM = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "import sys; sys.path[:] = eval(sys.argv[1]); "
     "from airflow_provider_vectorize.rows.worker_process import main; main(int(sys.argv[2]), int(sys.argv[3]))"
 )
 
@@ -214,11 +214,10 @@ def _start(memory: int) -> tuple[subprocess.Popen[bytes], Connection]:
     if not sys.executable or getattr(sys, "frozen", False):
         raise OSError("This program is not run by a Python interpreter that can be started again.")
     # Other objects may be in the path. Python ignores them.
-    module_path = json.dumps([entry for entry in sys.path if isinstance(entry, str)])
+    module_path = ascii([entry for entry in sys.path if isinstance(entry, str)])
     ours, theirs = socket.socketpair()
     with theirs:
-        # Without -P, the process would import json from the working directory if that has such a module.
-        arguments = [sys.executable, "-P", "-c", _PROGRAM, module_path, str(theirs.fileno()), str(memory)]
+        arguments = [sys.executable, "-c", _PROGRAM, module_path, str(theirs.fileno()), str(memory)]
         process = subprocess.Popen(  # noqa: S603
             arguments,
             stdin=subprocess.DEVNULL,

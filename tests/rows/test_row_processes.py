@@ -374,11 +374,13 @@ def test_module_path_with_objects_that_are_no_text_is_passed_without_them(monkey
 
 
 @pytest.mark.usefixtures("started_early")
+@pytest.mark.parametrize("python_path", ["", ".", "elsewhere:."])
 def test_process_imports_no_module_of_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    python_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit(7)")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", python_path)
     monkeypatch.setattr(sys, "path", [path or str(tmp_path.parent) for path in sys.path])
     assert ids_with_two_processes() == (ALL_IDS, 1)
     assert "ended early" not in caplog.text
