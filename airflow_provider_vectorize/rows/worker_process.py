@@ -39,8 +39,8 @@ READY_SECONDS = 0.0
 ANSWER_SECONDS = 60.0
 #: Seconds that a process has to exit after it closed the connection.
 EXIT_SECONDS = 5.0
-#: What the new process runs, with the module path of the parent. Until it has this path, it imports only what is built in,
-#: because the working directory may have modules with the same names as those of Python.
+#: What the new process runs, with the module path of the parent. Until it has this path, it imports only what is built
+#: in, because the working directory may have modules with the same names as those of Python.
 _PROGRAM = (
     "import sys; sys.path[:] = eval(sys.argv[1]); "
     "from airflow_provider_vectorize.rows.worker_process import main; main(int(sys.argv[2]), int(sys.argv[3]))"
