@@ -83,8 +83,12 @@ def _parse(row: Any, line: int, dimensions: int) -> GoldenQuery:
         raise ValueError("namespace must be a string")
     if "id" in row and not (isinstance(row["id"], str) and row["id"]):
         raise ValueError("id must be a string")
-    if len(row.get("id", "").encode("utf-8", "surrogatepass")) > LIMITS.id_bytes:
-        raise ValueError(f"id must have at most {LIMITS.id_bytes} bytes")
+    for key, text, limit in (
+        ("id", row.get("id"), LIMITS.id_bytes),
+        ("namespace", namespace, LIMITS.namespace_bytes),
+    ):
+        if len((text or "").encode("utf-8", "surrogatepass")) > limit:
+            raise ValueError(f"{key} must have at most {limit} bytes")
     vector = _vector(row["vector"], dimensions) if "vector" in row else None
     return GoldenQuery(line, tuple(dict.fromkeys(expect)), k, vector, row.get("id"), namespace or None)
 

@@ -150,7 +150,8 @@ def _wait_from_receipt(receipt: Mapping[str, Any], index_name: str | None) -> Wa
         "mutation_id": parse_mutation_id(receipt["mutation_id"]),
         "created_on": receipt.get("created_on"),
         "accepted_at": receipt.get("accepted_at"),
-        "sealed": bool(receipt.get("sealed", True)),
+        # A user's own dict does not say in which order several mutations were written.
+        "sealed": bool(receipt.get("sealed", len(own) < 2)),
         "own": " ".join(own),
         "operation": str(receipt.get("operation") or ""),
         "vectors": vectors if isinstance(vectors, int) else None,

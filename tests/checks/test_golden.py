@@ -32,6 +32,7 @@ def test_golden_queries_are_parsed() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
+        ({"id": "a", "expect": ["b"], "namespace": "é" * 33}, "namespace must have at most 64 bytes"),
         (b"{", "is not a query: Expecting"),
         ([], "it is not a JSON object"),
         ({"vector": [1, 2], "id": "a", "expect": ["b"]}, "either a vector or an id"),

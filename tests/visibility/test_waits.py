@@ -95,6 +95,13 @@ def test_waits_for_receipt_of_another_index_raises_config_error() -> None:
         waits_for([receipt(), receipt()], "films")
 
 
+def test_waits_for_a_dict_of_several_mutations_that_says_no_order_is_unsealed() -> None:
+    ids = [str(uuid4()), str(uuid4())]
+    (one,) = waits_for({"index_name": "books", "mutation_id": ids[0], "mutation_ids": ids[:1]}, None)
+    (several,) = waits_for({"index_name": "books", "mutation_id": ids[1], "mutation_ids": ids}, None)
+    assert (one.sealed, several.sealed) == (True, False)
+
+
 def test_waits_for_receipt_of_an_earlier_version_is_unsealed() -> None:
     old = {key: value for key, value in receipt(sealed=False).items() if key != "created_on"}
     (wait,) = waits_for(old, None)
