@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -40,6 +41,7 @@ class History:
     def __init__(self, seed: int, world: World) -> None:
         self.rng = random.Random(seed)
         self.purges, self.restores = seed % 10 == 7, seed % 10 == 3
+        self.refusals = random.Random(seed) if seed % 10 == 5 else None
         self.world = world
         self.folder = MemoryFolder()
         self.source: Source = {}
@@ -137,6 +139,10 @@ class History:
         self.change_source()
         has_fault = self.source and rng.random() < 0.12
         self.faults = {rng.choice(sorted(self.source)): rng.choice(["truncated", "gone"])} if has_fault else {}
+        if self.refusals:
+            service.refused = self.refusals.sample(
+                [f"v{number}" for number in range(IDS)], self.refusals.choice([0, 1, 2])
+            )
         if rng.random() < 0.07:
             ours = inspection.known().keys() - truth_of(self.source).present if self._is_quiet() else ()
             service.recreate(inspection, ours)
@@ -217,9 +223,10 @@ class History:
 
     def check(self, outcome: str, actor: Actor, before: Any, *, deletes: bool, where: Any = "") -> None:
         """Compare the index with what a run promises."""
-        service = self.service
+        service, truth = self.service, truth_of(self.source)
+        sent = {name: content for name, content in truth.good.items() if name not in service.refused}
         found = self.inspection.violations(
-            truth_of(self.source),
+            replace(truth, good=sent),
             self.parameter,
             green=outcome == "green",
             committed=outcome in COMMITTED,
@@ -247,7 +254,7 @@ class History:
         """Let the source rest, and check that the sync converges, also after another writer has changed a vector."""
         for actor in self.frozen:
             actor.kill()
-        self.frozen, self.faults, self.service.troubled = {}, {}, False
+        self.frozen, self.faults, self.service.troubled, self.service.refused = {}, {}, False, ()
         self.source = {name: [row for row in rows if row.kind != "unreadable"] for name, rows in self.source.items()}
         self.rest()
         known = self.inspection.known()

@@ -1,4 +1,4 @@
-"""What happens to the service in a history: lost requests, an index that is created again, and other writers."""
+"""What happens to the service in a history: lost requests, refused rows, a new index, and other writers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from collections.abc import Collection
 
 from airflow_provider_vectorize.api.limits import Limits
+from airflow_provider_vectorize.local.engine.data_problems import InvalidId
 from tests.support import DIMENSIONS
 from tests.visibility.world import Fate, SentRequest, World
 
@@ -32,6 +33,7 @@ class Service:
         self.recreated = False  #: Whether the index was created again since this was set to ``False``.
         #: Whether another writer has changed one of our vectors since this was set to ``False``.
         self.damaged = False
+        self.refused: Collection[str] = ()  #: IDs of the rows that Vectorize refuses.
         world.create_index(INDEX, dimensions=DIMENSIONS)
         world.choose_fate = self._fate
         self._run_job()
@@ -45,6 +47,8 @@ class Service:
         if not sent.write:
             lag = rng.uniform(0, MAX_LAG) if sent.operation == "get_by_ids" and rng.random() < 0.3 else 0.0
             return Fate(lag=lag)
+        if sent.client != "other" and sent.operation == "upsert" and self._is_refused(sent.message):
+            return Fate(carried_out=(), answer=InvalidId())
         if not self.troubled or sent.client == "other" or rng.random() < 0.75:
             return Fate()
         late = TIMEOUT + rng.uniform(0, LATE_SECONDS - 10)
@@ -54,6 +58,9 @@ class Service:
             Fate(carried_out=(late,), answer="timeout"),
             Fate(carried_out=(0.0,), answer=524),  # The retry carries it out twice.
         ])
+
+    def _is_refused(self, message: bytes) -> bool:
+        return any(f'"{name}"'.encode() in message for name in self.refused)
 
     def recreate(self, inspection: Inspection, ours: Collection[str] = ()) -> None:
         """Create the index again.

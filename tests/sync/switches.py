@@ -21,6 +21,7 @@ from airflow_provider_vectorize.sync.table import NO_OBJECT, SEEN, IdTable, id_k
 from tests.switching import Switches
 
 SWITCHES = Switches()
+FORGET_REFUSED = report.forget_refused
 without = SWITCHES.without
 
 
@@ -80,6 +81,12 @@ _simple(
 _simple(
     "bad_rows_open", "an object with bad rows has a version", Findings, "is_complete",
     lambda self, number: number not in self.unfinished and number not in self.shared,
+)  # fmt: skip
+_simple(
+    "refused_opens", "an object with refused rows has a version", report, "forget_refused",
+    lambda table, findings, refused: FORGET_REFUSED(
+        table, replace(findings, unclean=set(findings.unclean)), refused
+    ),
 )  # fmt: skip
 _simple("parameters", "objects are skipped although the parameters changed", base, "fingerprint", lambda values: "same")
 

@@ -25,6 +25,7 @@ CAUGHT = {
     "moves": 0,
     "other_generations": 0,
     "plan_file": 7,
+    "refused_opens": 375,
     "unique_columns": 0,
     "unknown_opens": 12,
 }

@@ -45,6 +45,7 @@ class SentRequest:
     :param operation: Operation name as in the faults of the local Vectorize: ``upsert``, ``info`` …
     :param index: Name of the index, empty for ``list_indexes`` and ``create_index``.
     :param sent_at: Virtual time at which it was sent.
+    :param message: The request as it was sent.
     :param fate: What happens to it.
     :param mutation_ids: Mutations that it created, including those whose answers were lost.
     """
@@ -53,6 +54,7 @@ class SentRequest:
     operation: str
     index: str
     sent_at: float
+    message: bytes = field(repr=False, default=b"")
     fate: Fate = field(default_factory=Fate)
     mutation_ids: list[str] = field(default_factory=list)
 

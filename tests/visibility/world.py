@@ -173,7 +173,7 @@ class World:
         with self._lock:
             message = request_bytes(request, HOST)
             operation, index = _operation(request)
-            sent = SentRequest(client, operation, index, self.now)
+            sent = SentRequest(client, operation, index, self.now, message)
             self.sent.append(sent)
             sent.fate = fate = self.choose_fate(sent)
             self.advance(fate.travel)
