@@ -81,7 +81,8 @@ class WorkerProcess:
         self._dead = False
         with tempfile.TemporaryFile() as file:
             # On a full disk, writing this fails. A write to memory without room on the disk would end both processes.
-            file.write(bytes(SLOT_BYTES * SLOTS))
+            for _ in range(SLOTS):
+                file.write(bytes(SLOT_BYTES))
             file.flush()
             self._memory = mmap.mmap(file.fileno(), SLOT_BYTES * SLOTS)
             self._process, self._connection = _start(file.fileno())

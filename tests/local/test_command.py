@@ -142,6 +142,33 @@ def test_damaged_data_directory_is_refused_and_left_unchanged(tmp_path: Path, na
     assert (tmp_path / name).read_bytes() == damaged
 
 
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_data_directory_without_its_catalog_is_refused_and_loses_nothing(tmp_path: Path, is_empty: bool) -> None:
+    with LocalVectorize.start(tmp_path) as server:
+        http = Http(server)
+        http.create()
+        http.upsert(vector("a", 1))
+        assert http.info()["vectorCount"] == 1
+    catalog, index = tmp_path / "catalog.sqlite3", tmp_path / "index-1.sqlite3"
+    content = index.read_bytes()
+    if is_empty:
+        catalog.write_bytes(b"")
+    else:
+        catalog.unlink()
+    message = "is damaged: catalog.sqlite3 has no index for index-1.sqlite3."
+    assert message in refusal_message("--port", "0", "--data", str(tmp_path))
+    assert message in refusal_message("--port", "0", "--data", str(tmp_path))
+    assert index.read_bytes() == content
+
+
+def test_data_directory_with_other_files_is_used(tmp_path: Path) -> None:
+    other = tmp_path / "index-of-books.sqlite3"
+    other.touch()
+    with running("--data", str(tmp_path)) as (_, lines):
+        assert str(tmp_path) in lines[2]
+    assert other.exists()
+
+
 def test_port_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     stderr = refusal_message("--port", "0", "--port-file", str(tmp_path / "missing" / "port"))
     assert f"Cannot write the port file {tmp_path / 'missing' / 'port'}: No such file or directory." in stderr

@@ -115,6 +115,11 @@ class Catalog:
             raise IndexDeleted(name)
         return index
 
+    def last_key(self) -> int:
+        """Return the largest key that an index ever had."""
+        rows = self._read("SELECT seq FROM sqlite_sequence WHERE name = 'index'")
+        return int(rows[0][0]) if rows else 0
+
     def create_index(self, account: str, new: NewIndex) -> Index:
         now = self._clock.now()
         with self._lock, transaction(self._connection) as connection:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -115,13 +117,23 @@ class IndexStates:
             return state
 
     def recover(self) -> None:
-        """Clean up after a crash: delete folded mutations from the log, and the files of deleted indexes."""
+        """Clean up after a crash: delete folded mutations from the log, and the files of deleted indexes.
+
+        :raises sqlite3.DatabaseError: A file is of an index that the catalog never had, so the catalog was lost.
+        """
+        files = {
+            int(match[1]): path
+            for path in self._data.iterdir()
+            if (match := re.fullmatch(r"index-(\d+)\.sqlite3", path.name))
+        }
+        if max(files, default=0) > self._catalog.last_key():
+            raise sqlite3.DatabaseError(f"{self._catalog.path.name} has no index for {files[max(files)].name}")
         keys = set()
         for index in self._catalog.indexes():
             keys.add(index.key)
             self._catalog.discard_log(index.key, self.get(index).store.folded_seq())
-        for path in self._data.glob("index-*.sqlite3"):
-            if int(path.stem.removeprefix("index-")) not in keys:
+        for key, path in files.items():
+            if key not in keys:
                 self._delete_files(path)
 
     def drop(self, key: int) -> None:
