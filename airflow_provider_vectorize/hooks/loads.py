@@ -106,8 +106,8 @@ class Loads(Endpoints):
         :param processes: Number of processes that check and rewrite rows of ndjson or write the values of Parquet as
             text, with this one. The others start once 64 MB of text were read, or at once for a plain local file of 128
             MB or more. Each takes about 50 MB of memory. ``auto`` is one for each processor that the task may use, at
-            most 4, and for ndjson 1 unless ``validation`` is ``full``. 1 starts none, and
-            the maximum is 64. Default: ``auto``.
+            most 4, and for ndjson 1 unless ``validation`` is ``full``. 1 starts none, and the maximum is 64. Default:
+            ``auto``.
         :param format: ``ndjson`` or ``parquet``. ``auto`` decides by the names of the objects or, where a name has no
             known suffix, by the first bytes. Parquet requires the extra ``parquet``. Default: ``auto``.
         :param fields: Which fields of the source become the fields of a vector, if they are not called ``id``,

@@ -127,13 +127,18 @@ def test_data_directory_that_cannot_be_used_is_named(tmp_path: Path, path: str) 
     assert "Traceback" not in stderr
 
 
-@pytest.mark.parametrize("name", ["catalog.sqlite3", "kv.sqlite3", "index-1.sqlite3"])
-def test_damaged_data_directory_is_refused_and_left_unchanged(tmp_path: Path, name: str) -> None:
-    with LocalVectorize.start(tmp_path) as server:
+def fill(data: Path) -> None:
+    """Create a data directory with an index that has a vector."""
+    with LocalVectorize.start(data) as server:
         http = Http(server)
         http.create()
         http.upsert(vector("a", 1))
         assert http.info()["vectorCount"] == 1
+
+
+@pytest.mark.parametrize("name", ["catalog.sqlite3", "kv.sqlite3", "index-1.sqlite3"])
+def test_damaged_data_directory_is_refused_and_left_unchanged(tmp_path: Path, name: str) -> None:
+    fill(tmp_path)
     damaged = b"\xffdamaged" * 1_000
     (tmp_path / name).write_bytes(damaged)
     stderr = refusal_message("--port", "0", "--data", str(tmp_path))
@@ -144,11 +149,7 @@ def test_damaged_data_directory_is_refused_and_left_unchanged(tmp_path: Path, na
 
 @pytest.mark.parametrize("is_empty", [True, False])
 def test_data_directory_without_its_catalog_is_refused_and_loses_nothing(tmp_path: Path, is_empty: bool) -> None:
-    with LocalVectorize.start(tmp_path) as server:
-        http = Http(server)
-        http.create()
-        http.upsert(vector("a", 1))
-        assert http.info()["vectorCount"] == 1
+    fill(tmp_path)
     catalog, index = tmp_path / "catalog.sqlite3", tmp_path / "index-1.sqlite3"
     content = index.read_bytes()
     if is_empty:

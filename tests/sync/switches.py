@@ -21,7 +21,6 @@ from airflow_provider_vectorize.sync.table import NO_OBJECT, SEEN, IdTable, id_k
 from tests.switching import Switches
 
 SWITCHES = Switches()
-FORGET_REFUSED = report.forget_refused
 without = SWITCHES.without
 
 
@@ -68,6 +67,10 @@ def _keep_objects(original: Any) -> Any:
     return lambda to, name, table, kept: original(to, name, table, np.ones_like(kept))
 
 
+def _keep_clean(original: Any) -> Any:
+    return lambda table, findings, refused: original(table, replace(findings, unclean=set()), refused)
+
+
 _simple("gone", "an ID that was not seen keeps its object", run, "write_columns", _keep_objects(run.write_columns))
 _simple("unknown_opens", "unknown IDs do not open their object", IdTable, "unknown_objects", lambda self: set())
 _simple(
@@ -84,9 +87,7 @@ _simple(
 )  # fmt: skip
 _simple(
     "refused_opens", "an object with refused rows has a version", report, "forget_refused",
-    lambda table, findings, refused: FORGET_REFUSED(
-        table, replace(findings, unclean=set(findings.unclean)), refused
-    ),
+    _keep_clean(report.forget_refused),
 )  # fmt: skip
 _simple("parameters", "objects are skipped although the parameters changed", base, "fingerprint", lambda values: "same")
 

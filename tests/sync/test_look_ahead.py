@@ -98,7 +98,7 @@ def write_small_objects(books: SyncedIndex, seed: int) -> None:
 
 
 def test_look_ahead_object_of_rows_whose_key_changed_does_not_stop(books: SyncedIndex) -> None:
-    """Rows with another key have other values, too. They say nothing about the embedding model."""
+    """If a key has changed, so have the values. That is no sign of another embedding model."""
     first, second, changed = make_rows(200), make_rows(20, first=1_000), make_rows(20, first=1_000, seed=1)
     books.write("a.ndjson", with_version(first, 1))
     books.write("b.ndjson", with_version(second, 1))
